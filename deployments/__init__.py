@@ -1,0 +1,1 @@
+"""WHERE: work pools, images and stacks."""

@@ -1,0 +1,56 @@
+"""What can go wrong while a training runs.
+
+    OnerunError                     exit code 1, carries the stage's own words
+    ├── TerminalError               trying again gives the same: do not retry
+    │   ├── DataError               the table cannot be trained on as asked
+    │   ├── ExpectationsBroken      a critical expectation does not hold
+    │   ├── TrainingFailed          the training program failed by itself
+    │   └── ModelUnusable           what the training left behind is no usable model
+    └── TransientError              trying again can help
+        ├── StoreUnreachable        tracking server or object store does not answer
+        └── TrainingKilled          the training process was killed or timed out
+
+Mistakes in what was asked (recipe, profile, arguments, credentials) are `settings.mistakes.Mistakes`, exit code 2.
+All of them take plain positional arguments, so that they survive pickling.
+"""
+
+
+class OnerunError(Exception):
+    """Base of the family; `retryable` says whether trying again can help."""
+
+    retryable = False
+    exit_code = 1
+
+
+class TerminalError(OnerunError):
+    """Trying again gives the same result."""
+
+
+class DataError(TerminalError):
+    """The table cannot be trained on as asked."""
+
+
+class ExpectationsBroken(TerminalError):
+    """A critical expectation does not hold."""
+
+
+class TrainingFailed(TerminalError):
+    """The training program failed by itself; the message carries its last lines."""
+
+
+class ModelUnusable(TerminalError):
+    """What the training left behind is no usable model."""
+
+
+class TransientError(OnerunError):
+    """Trying again can help."""
+
+    retryable = True
+
+
+class StoreUnreachable(TransientError):
+    """A tracking server or an object store does not answer."""
+
+
+class TrainingKilled(TransientError):
+    """The training process was killed by a signal or ran out of its time."""

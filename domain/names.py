@@ -1,0 +1,35 @@
+"""Names that leave the process: tags, metrics, artifact paths. They are an API; changing one is a breaking change."""
+
+STAGES = ("ingest", "validate", "train", "evaluate", "register", "promote")
+
+# tags of a run
+TAG_FLOW_RUN_ID = "onerun.flow_run_id"
+TAG_FLOW_RUN_URL = "onerun.flow_run_url"
+TAG_ATTEMPT = "onerun.attempt"
+TAG_RECIPE_DIGEST = "onerun.recipe_digest"
+TAG_STAGE = "onerun.stage.{stage}"  # the stage's reference as JSON, written when the stage is done
+TAG_HOST = "onerun.host"
+TAG_PID = "onerun.pid"
+TAG_SNAPSHOT_DIGEST = "onerun.snapshot_digest"
+TAG_GIT_COMMIT = "mlflow.source.git.commit"
+TAG_FAILURE = "onerun.failure"
+TAG_CONFLICT = "{key}@attempt{attempt}"
+
+# tags of a model version: the ledger of alias moves
+TAG_VERSION_RUN_ID = "onerun.run_id"
+TAG_MOVES = "onerun.ledger"  # of the registered model: JSON list of alias moves, newest last
+
+# artifact paths of a run
+ARTIFACT_RECIPE = "recipe.yaml"
+ARTIFACT_PROFILE = "profile.yaml"
+ARTIFACT_REPORT = "report.html"
+ARTIFACT_PLOTS = "plots"
+ARTIFACT_VALIDATION = "validation"
+ARTIFACT_SNAPSHOT = "snapshot.json"
+ARTIFACT_EVALUATION = "evaluation.json"
+ARTIFACT_REPRODUCE = "reproduce"  # git diff and dependency versions
+
+# metrics of a run: test metrics carry no prefix, everything else does
+PREFIX_BASELINE = "baseline_"
+PREFIX_CHAMPION = "champion_"
+PREFIX_STAGE_SECONDS = "seconds_"

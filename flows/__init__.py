@@ -1,0 +1,1 @@
+"""WHEN: order, retries and ownership of the run."""

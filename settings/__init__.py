@@ -1,0 +1,1 @@
+"""DECLARE: what to train (recipe) and where it runs (profile)."""

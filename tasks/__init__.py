@@ -1,0 +1,1 @@
+"""DO: side effects, one verb per file, behind three doors (tracking, storage, quality)."""

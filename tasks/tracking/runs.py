@@ -1,0 +1,117 @@
+"""Runs: what is logged to them. Opening and ending one is the owner's business (ownership.py)."""
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from domain import names
+from domain.references import Snapshot
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import RunTag
+
+PARAMS_PER_BATCH = 100  # MLflow's limits of one log_batch call
+METRICS_PER_BATCH = 1000
+LONGEST_PARAM = 6000
+LONGEST_TAG = 8000
+
+
+def client() -> "MlflowClient":
+    """Returns: a client of the store that the environment names. Making one is cheap: MLflow keeps its stores."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(os.environ["MLFLOW_TRACKING_URI"], os.environ.get("MLFLOW_REGISTRY_URI"))
+
+
+def log_params(run_id: str, params: Mapping[str, Any], attempt: int = 1) -> None:
+    """Same value again is a no-op; a conflicting one is kept as tag `<key>@attempt<n>`, never a crash (P2)."""
+    from mlflow.entities import Param
+
+    text = {key: _as_text(value)[:LONGEST_PARAM] for key, value in params.items()}
+    known = client().get_run(run_id).data.params
+    fresh = [Param(key, value) for key, value in text.items() if key not in known]
+    for start in range(0, len(fresh), PARAMS_PER_BATCH):
+        client().log_batch(run_id, params=fresh[start : start + PARAMS_PER_BATCH])
+    conflicts = {key: value for key, value in text.items() if known.get(key, value) != value}
+    set_tags(
+        run_id, {names.TAG_CONFLICT.format(key=key, attempt=attempt): value for key, value in conflicts.items()}
+    )
+
+
+def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
+    """All at once: one call costs as much as one metric."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    rows = [Metric(key, float(value), now, step) for key, value in metrics.items()]
+    _in_batches(run_id, rows)
+
+
+def log_history(run_id: str, histories: Mapping[str, Sequence[float]], first_step: int = 0) -> None:
+    """Learning curves: the value at position i becomes step `first_step + i`."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    rows = [
+        Metric(key, float(value), now, first_step + position)
+        for key, values in histories.items()
+        for position, value in enumerate(values)
+    ]
+    _in_batches(run_id, rows)
+
+
+def _in_batches(run_id: str, rows: Sequence[Any]) -> None:
+    for start in range(0, len(rows), METRICS_PER_BATCH):
+        client().log_batch(run_id, metrics=rows[start : start + METRICS_PER_BATCH])
+
+
+def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
+    """Sets all tags in one call; a later value replaces an earlier one."""
+    if tags:
+        client().log_batch(run_id, tags=run_tags(tags))
+
+
+def run_tags(tags: Mapping[str, str]) -> list["RunTag"]:
+    """Returns: MLflow's tags, cut to what every store takes."""
+    from mlflow.entities import RunTag
+
+    return [RunTag(key, value[:LONGEST_TAG]) for key, value in tags.items()]
+
+
+def log_file(run_id: str, path: Path, folder: str = "") -> None:
+    """Uploads one local file into the run's artifact `folder`."""
+    client().log_artifact(run_id, str(path), folder or None)
+
+
+def log_folder(run_id: str, path: Path, folder: str = "") -> None:
+    """Uploads the content of a local folder into the run's artifact `folder`."""
+    client().log_artifacts(run_id, str(path), folder or None)
+
+
+def log_text(run_id: str, text: str, artifact: str) -> None:
+    """Writes `text` as the run's artifact of that path."""
+    client().log_text(run_id, text, artifact)
+
+
+def log_snapshot(run_id: str, snapshot: Snapshot, context: str = "training") -> None:
+    """Logs the snapshot as the run's dataset input: name, digest, source, schema, rows."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
+
+    dataset = Dataset(
+        name=Path(snapshot.source).name or snapshot.source,
+        digest=snapshot.digest[:36],  # as long as MLflow's column
+        source_type="local" if "://" not in snapshot.uri else "http" if snapshot.uri.startswith("http") else "s3",
+        source=json.dumps({"uri": snapshot.uri}),
+        schema=json.dumps({"mlflow_colspec": [{"name": n, "type": t} for n, t in snapshot.columns.items()]})[:65535],
+        profile=json.dumps({"num_rows": snapshot.rows, "num_columns": len(snapshot.columns)}),
+    )
+    client().log_inputs(run_id, [DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, context)])])
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,65 @@
+"""One real MLflow store per test session, one experiment per test; nothing of the user's machine is read or written."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "GX_ANALYTICS_ENABLED": "false",
+}
+SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Every test sees the same clean environment: a temporary home, no credentials, no telemetry."""
+    home = tmp_path_factory.mktemp("home")
+    patch = pytest.MonkeyPatch()
+    for name in [name for name in os.environ if name.startswith(("MLFLOW_", "AWS_", "PREFECT_", "ONERUN_"))]:
+        patch.delenv(name)
+    for name, value in QUIET.items():
+        patch.setenv(name, value)
+    patch.setenv("HOME", str(home))
+    patch.setenv("PREFECT_HOME", str(home / ".prefect"))
+    yield home
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def session_store(environment: Path) -> str:
+    """Returns: the tracking URI of one SQLite store for the whole session (making its schema takes seconds)."""
+    return f"sqlite:///{environment}/mlflow.db"
+
+
+@pytest.fixture
+def tracking_uri(session_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The store, set in the environment as the launcher does; relative artifact folders land in `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", session_store)
+    return session_store
+
+
+@pytest.fixture
+def run_id(tracking_uri: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Returns: a RUNNING run in an experiment of this test's own."""
+    from tasks.tracking.runs import client
+
+    mlflow = client()
+    experiment = mlflow.create_experiment(
+        f"{request.node.nodeid} {tmp_path.name}", artifact_location=(tmp_path / "artifacts").as_uri()
+    )
+    yield mlflow.create_run(experiment).info.run_id
+
+
+@pytest.fixture
+def california() -> Path:
+    """Returns: the California housing table (20,640 rows, 10 columns)."""
+    path = SHARED_DATA / "california-housing.csv"
+    if not path.exists():
+        pytest.skip("the California housing table is not beside the repository")
+    return path.resolve()
