@@ -5,9 +5,11 @@
     │   ├── DataError               the table cannot be trained on as asked
     │   ├── ExpectationsBroken      a critical expectation does not hold
     │   ├── TrainingFailed          the training program failed by itself
-    │   └── ModelUnusable           what the training left behind is no usable model
+    │   ├── ModelUnusable           what the training left behind is no usable model
+    │   └── AliasMoved              somebody else moved the alias since it was looked at
     └── TransientError              trying again can help
         ├── StoreUnreachable        tracking server or object store does not answer
+        ├── AliasBusy               other moves of the alias did not come to an end
         └── TrainingKilled          the training process was killed or timed out
 
 Mistakes in what was asked (recipe, profile, arguments, credentials) are `settings.mistakes.Mistakes`, exit code 2.
@@ -42,6 +44,10 @@ class ModelUnusable(TerminalError):
     """What the training left behind is no usable model."""
 
 
+class AliasMoved(TerminalError):
+    """Somebody else moved the alias since it was looked at: what was decided on the old holder is stale."""
+
+
 class TransientError(OnerunError):
     """Trying again can help."""
 
@@ -50,6 +56,10 @@ class TransientError(OnerunError):
 
 class StoreUnreachable(TransientError):
     """A tracking server or an object store does not answer."""
+
+
+class AliasBusy(TransientError):
+    """Other moves of the same alias did not come to an end."""
 
 
 class TrainingKilled(TransientError):

@@ -15,9 +15,15 @@ TAG_GIT_COMMIT = "mlflow.source.git.commit"
 TAG_FAILURE = "onerun.failure"
 TAG_CONFLICT = "{key}@attempt{attempt}"
 
-# tags of a model version: the ledger of alias moves
+# tags of a model version
 TAG_VERSION_RUN_ID = "onerun.run_id"
-TAG_MOVES = "onerun.ledger"  # of the registered model: JSON list of alias moves, newest last
+TAG_VERSION_METRIC = "onerun.metric.{metric}"  # the primary metric on the test part
+TAG_PREVIOUS = "onerun.previous.{alias}"  # the version that held the alias before this one
+TAG_REPLACED_BY = "onerun.replaced_by.{alias}"  # the version that took the alias from this one
+
+# tags of a registered model: the ledger, one tag per alias move, so that writers never overwrite each other
+TAG_MOVE = "onerun.move.{at}-{suffix}"
+PREFIX_MOVE = "onerun.move."
 
 # artifact paths of a run
 ARTIFACT_RECIPE = "recipe.yaml"

@@ -93,7 +93,7 @@ class Register(Section):
     """The version that a training makes."""
 
     model: ModelName | None = Field(None, description="Registered model; the recipe's name when omitted.")
-    description: str = Field("", max_length=10_000, description="Description of the version, in Markdown.")
+    description: str = Field("", max_length=5_000, description="Description of the version, in Markdown.")
     tags: dict[str, str] = Field(default_factory=dict, description="Tags of the version.")
     aliases: Aliases = Field((), description="Aliases every new version takes, such as staging, gates or not.")
 

@@ -1,0 +1,47 @@
+"""Promote: the alias moves to the run's version when its gates held, and says why."""
+
+import logging
+
+from domain import promotion
+from domain.errors import AliasMoved
+from domain.references import Evaluation, Promotion, Version
+from settings.recipe import Recipe
+from tasks.tracking.registry import ledger, move_alias, version_of_alias
+
+log = logging.getLogger("onerun")
+
+
+def promote(run_id: str, recipe: Recipe, version: Version, evaluation: Evaluation) -> Promotion:
+    """Moves `promote.alias`, then `promote.also`, or holds them; both with the reason. Safe to repeat.
+
+    The alias must still point at the champion that the evaluation was made against: when another training was promoted
+    meanwhile, the comparison is stale and this version is held.
+    """
+    alias = recipe.promote.alias
+    decision = promotion.decide(evaluation, recipe.promote.approval, version, alias)
+    if isinstance(decision, promotion.Hold):
+        holder = version_of_alias(version.model, alias)
+        return Promotion(alias=alias, promoted=False, reason=decision.reason, previous_version=holder)
+    try:
+        _move(run_id, version, alias, evaluation.champion_version, decision.reason, evaluation)
+    except AliasMoved as moved:
+        holder = version_of_alias(version.model, alias)
+        reason = f"{moved}. To move it all the same: {promotion.command_to(version.model, alias, version.version)}"
+        return Promotion(alias=alias, promoted=False, reason=reason, previous_version=holder)
+    for further in recipe.promote.also:
+        _move(run_id, version, further, version_of_alias(version.model, further), decision.reason, evaluation)
+    return _promoted(version, alias, decision.reason)
+
+
+def _move(run_id: str, version: Version, alias: str, expected: str | None, why: str, evaluation: Evaluation) -> None:
+    numbers = promotion.numbers(evaluation)
+    move_alias(version.model, alias, version.version, expected, why, run_id, "promote", numbers)
+    log.info("%s@%s now points at version %s", version.model, alias, version.version)
+
+
+def _promoted(version: Version, alias: str, reason: str) -> Promotion:
+    """The previous holder is read from the ledger, so that a repeated call says the same as the first."""
+    moves = [move for move in ledger(version.model, alias) if move.to_version == version.version]
+    previous = moves[-1].from_version if moves else None
+    back = f"; back: {promotion.command_back(version.model, alias)}" if previous else ""
+    return Promotion(alias=alias, promoted=True, reason=reason + back, previous_version=previous)
