@@ -1,0 +1,82 @@
+# One vocabulary for hand, hook and CI. `make help` says what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.ONESHELL:
+.SHELLFLAGS := -euo pipefail -c
+
+RECIPE ?= recipes/diabetes.yaml
+VENV := .venv
+PY := $(VENV)/bin/python
+WORKERS ?= 2
+
+.PHONY: help
+help:  ## what there is
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	echo "  variables: RECIPE=recipes/x.yaml ARGS='--set split.seed=7' TESTS=tests/domain WORKERS=4 PYTHON=python3.13"
+
+.PHONY: train
+train: set-up  ## set up what is needed and train $(RECIPE)
+	@exec $(PY) -m flows.train --recipe $(RECIPE) $(ARGS)
+
+.PHONY: test
+test: set-up-dev  ## all tests
+	@exec $(PY) -m pytest -n $(WORKERS) --dist worksteal $(TESTS) $(ARGS)
+
+.PHONY: quick
+quick: set-up-dev  ## the tests that take no more than seconds
+	@exec $(PY) -m pytest -n $(WORKERS) -m "not slow" $(TESTS) $(ARGS)
+
+.PHONY: lint
+lint: set-up-dev  ## style, types, and the direction of imports
+	@PATH="$(VENV)/bin:$$PATH"
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports --no-cache
+
+.PHONY: format
+format: set-up-dev  ## let ruff mend what it can
+	@$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+.PHONY: bench
+bench: set-up-dev  ## product, floor and bare script, interleaved: time and memory
+	@exec $(PY) -m benchmarks.measure $(ARGS)
+
+.PHONY: lock
+lock:  ## renew both lock files (needs uv)
+	@compile="uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml"
+	$$compile --output-file requirements.lock
+	$$compile --output-file requirements-dev.lock --extra dev --constraint requirements.lock
+
+.PHONY: torch
+torch: set-up-dev  ## PyTorch, for its example and tests (pip decides which build)
+	@$(PY) -m pip --version >/dev/null 2>&1 || $(PY) -m ensurepip >/dev/null
+	$(PY) -m pip install --quiet "torch==2.13.0"
+
+# The environment is made once and renewed when a lock file changes. A .venv that is a link belongs to somebody else.
+.PHONY: set-up set-up-dev
+set-up: $(if $(shell test -L $(VENV) && echo link),,$(VENV)/.installed-requirements)  ## .venv with what running needs
+set-up-dev: $(if $(shell test -L $(VENV) && echo link),,$(VENV)/.installed-requirements-dev)  ## .venv with the tools for tests too
+
+$(VENV)/.installed-%: %.lock | $(VENV)/bin/python
+	@echo "installing $< into $(VENV)" >&2
+	if command -v uv >/dev/null && uv --version >/dev/null 2>&1; then
+	  uv pip install --quiet --python $(PY) --require-hashes --requirement $<
+	else
+	  $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	fi
+	touch $@
+
+SUPPORTED := import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+$(VENV)/bin/python:
+	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11; do
+	  if $$python -c '$(SUPPORTED)' 2>/dev/null; then
+	    echo "making $(VENV) with $$($$python --version)" >&2
+	    exec $$python -m venv $(VENV)
+	  fi
+	done
+	echo "needs Python 3.11, 3.12 or 3.13 with venv (Debian: apt install python3-venv); python3 here is" \
+	  "$$(python3 --version 2>&1 | tail -1). Name one: make train PYTHON=/path/to/python3.12" >&2
+	exit 2
