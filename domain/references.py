@@ -15,6 +15,11 @@ class Reference(BaseModel):
         """Returns: the reference that `model_dump_json` wrote."""
         return cls.model_validate_json(text)
 
+    @property
+    def summary(self) -> str:
+        """The result in one line, for a person."""
+        return str(self)
+
 
 class Snapshot(Reference):
     """The immutable ingested table."""
@@ -26,6 +31,12 @@ class Snapshot(Reference):
     source: str  # where it came from, without secrets
     dropped_rows: int = 0  # rows left out because their target was missing
 
+    @property
+    def summary(self) -> str:
+        """The result in one line, for a person."""
+        dropped = f", {self.dropped_rows:,} without target left out" if self.dropped_rows else ""
+        return f"{self.rows:,} rows x {len(self.columns)} columns{dropped}; snapshot {self.digest[:12]}"
+
 
 class Validation(Reference):
     """What the expectations said."""
@@ -35,6 +46,16 @@ class Validation(Reference):
     failed_warning: int = 0
     messages: tuple[str, ...] = ()  # one line per expectation that does not hold
 
+    @property
+    def summary(self) -> str:
+        """The result in one line, for a person."""
+        if not self.expectations:
+            return "no expectations"
+        broken = self.failed_critical + self.failed_warning
+        return f"{self.expectations - broken} of {self.expectations} expectations hold" + "".join(
+            f"\n{'':12}{message}" for message in self.messages
+        )
+
 
 class TrainedModel(Reference):
     """A model that was logged to the run, not yet judged or registered."""
@@ -43,6 +64,12 @@ class TrainedModel(Reference):
     model_uri: str  # models:/m-...
     rows: dict[str, int]  # training, validation, test -> number of rows
     best_iteration: int | None = None
+
+    @property
+    def summary(self) -> str:
+        """The result in one line, for a person."""
+        rounds = f", best after {self.best_iteration} rounds" if self.best_iteration else ""
+        return f"on {self.rows.get('training', 0):,} rows{rounds}"
 
 
 class GateResult(Reference):
@@ -69,12 +96,28 @@ class Evaluation(Reference):
         """Whether the alias may move."""
         return all(gate.held for gate in self.gates)
 
+    @property
+    def summary(self) -> str:
+        """The result in one line, for a person."""
+        others = (
+            [f"baseline {self.baseline_metrics[self.primary]:.4g}"] if self.primary in self.baseline_metrics else []
+        )
+        if self.champion_metrics and self.primary in self.champion_metrics:
+            others.append(f"champion {self.champion_metrics[self.primary]:.4g}")
+        value = self.metrics.get(self.primary)
+        return f"{self.primary} {'-' if value is None else f'{value:.4g}'} ({', '.join(others)})"
+
 
 class Version(Reference):
     """The one version that the run made."""
 
     model: str
     version: str
+
+    @property
+    def summary(self) -> str:
+        """The result in one line, for a person."""
+        return f"{self.model} version {self.version}"
 
 
 class Promotion(Reference):
@@ -84,3 +127,8 @@ class Promotion(Reference):
     promoted: bool
     reason: str
     previous_version: str | None = None
+
+    @property
+    def summary(self) -> str:
+        """The result in one line, for a person."""
+        return f"{self.alias} {'moved' if self.promoted else 'stays'}: {self.reason}"

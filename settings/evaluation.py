@@ -56,8 +56,8 @@ class Threshold(Section):
     @property
     def rule(self) -> str:
         """The gate in words."""
-        bounds = [f">= {self.min:g}"] * (self.min is not None) + [f"<= {self.max:g}"] * (self.max is not None)
-        return f"{self.metric} {' and '.join(bounds)}"
+        bounds = ((">=", self.min), ("<=", self.max))
+        return f"{self.metric} {' and '.join(f'{sign} {bound:g}' for sign, bound in bounds if bound is not None)}"
 
 
 class BetterThan(Section):
@@ -67,7 +67,7 @@ class BetterThan(Section):
     on: Metric | None = Field(None, description="The metric; evaluate.primary when omitted.")
     by: Fraction = Field(0.0, ge=0, lt=1, description="Margin, as a share of the other's value: 0.01 or 1%.")
     confidence: float | None = Field(
-        None, gt=0.5, lt=1, description="Needed share of paired bootstrap resamples in which it is better by the margin."
+        None, gt=0.5, lt=1, description="Share of paired bootstrap resamples that must be better by the margin."
     )
 
     @property

@@ -1,8 +1,10 @@
 """What to train. A recipe names no infrastructure: what runs on a laptop runs on the cluster unchanged."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, Strict, model_validator
+from pydantic import Field, Strict, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from settings.evaluation import Evaluate, Gate, Promote, Register
 from settings.fields import Column, Columns, Duration, Fraction, ModelName, Section, Words
@@ -39,16 +41,26 @@ class Data(Section):
         (), max_length=1000, description="Great Expectations types by their own names, with their arguments."
     )
 
+    @field_validator("source")
+    @classmethod
+    def _holds_no_password(cls, source: str) -> str:
+        found = re.search(r"://[^/@\s]*:([^/@\s]+)@", source)
+        if found and not re.fullmatch(r"\$\{\w+\}", found[1]):
+            raise PydanticCustomError(
+                "password", "a password has no place in a recipe; write ${NAME} and set that variable"
+            )
+        return source
+
 
 class Split(Section):
     """How rows are divided into training, validation and test parts."""
 
     by: Literal["hash", "random", "stratified", "group", "time"] = Field(
         "hash",
-        description="hash: by content, stable when rows are added; random; stratified: by target; group; time: newest last.",
+        description="hash: by content, stable when rows are added; stratified: by target; time: newest last.",
     )
     test: Fraction = Field(0.2, gt=0, lt=1, description="Share of the rows in the frozen test part.")
-    validation: Fraction = Field(0.1, ge=0, lt=1, description="Share of the rows in the validation part (early stopping).")
+    validation: Fraction = Field(0.1, ge=0, lt=1, description="Share of the rows in the validation part.")
     seed: int = Field(42, ge=0, le=2**32 - 1, description="Seed of the division.")
     columns: Columns = Field((), description="hash: the columns that identify a row; all of them when empty.")
 
@@ -132,7 +144,9 @@ class Recipe(Section):
     )
     data: Data
     split: Split = Split()
-    preprocess: Preprocess | None = Field(None, description="How columns become numbers; omitted: what suits the estimator.")
+    preprocess: Preprocess | None = Field(
+        None, description="How columns become numbers; when omitted, what suits the estimator."
+    )
     model: Model | None = Field(None, description="The estimator; a command brings its own.")
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
@@ -147,7 +161,7 @@ class Recipe(Section):
         if self.model is None and self.train.run_in != "command":
             raise ValueError("model.estimator is missing (only train.run_in: command goes without)")
         if self.model is None and self.task is None:
-            raise ValueError("task is missing: regression or classification (a command brings no estimator to read it from)")
+            raise ValueError("task is missing: regression or classification; a command brings no estimator to tell")
         if self.split.by == "group" and self.data.group is None:
             raise ValueError("split.by: group needs data.group, the column whose equal values stay together")
         if self.split.by == "time" and self.data.time is None:
