@@ -1,0 +1,132 @@
+"""The command line of a training. Imports nothing heavy itself: what it starts comes up while the rest loads."""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from flows import temporary_server
+from flows.links import links
+from flows.preparation import Asked, check_asked, read_asked
+from flows.terminal import Terminal, outcome_lines
+from settings.mistakes import Mistakes
+from settings.profile import Profile
+
+EXAMPLE = """example:
+  python -m flows.train --recipe recipes/california-housing.yaml --data housing.csv
+  python -m flows.train --recipe recipes/diabetes.yaml --set model.params.learning_rate=0.1 --set split.seed=7
+  python -m flows.train --recipe recipes/diabetes.yaml --plan
+
+exit codes: 0 done (promoted, or held by a gate), 1 a stage failed, 2 a mistake in what was asked, 130 interrupted"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns: the arguments of `python -m flows.train`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.train",
+        description="Take a recipe's data to a promoted model: ingest, validate, train, evaluate, register, promote.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--recipe", metavar="FILE", help="a recipe, or the name of one in recipes/")
+    parser.add_argument("--data", metavar="SOURCE", help="stands in for the recipe's data.source")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="set any key of the recipe")
+    parser.add_argument("--profile", metavar="NAME", help="where it runs: a profile in settings/profiles/, or a file")
+    parser.add_argument("--plan", action="store_true", help="show what would run and be written; touch nothing")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
+    parser.add_argument("--traceback", action="store_true", help="show the whole traceback of a failure")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train as asked. Returns: the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments:
+        parser().print_help()
+        return 0
+    asked = parser().parse_args(arguments)
+    terminal = Terminal(sys.stderr if asked.json else sys.stdout)
+    if not asked.recipe:
+        parser().error("--recipe is missing")
+    return _exit_code(asked, terminal)
+
+
+def _exit_code(arguments: argparse.Namespace, terminal: Terminal) -> int:
+    """Every way a training can end, as an exit code and a sentence."""
+    try:
+        result = _train(arguments, terminal)
+    except Mistakes as mistakes:
+        return _ended(arguments, "mistake", str(mistakes), Mistakes.exit_code)
+    except temporary_server.ServerDied as error:
+        return _ended(arguments, "mistake", str(error), Mistakes.exit_code)
+    except KeyboardInterrupt:
+        return _ended(arguments, "interrupted", "interrupted; the run reads KILLED", 130)
+    except Exception as error:  # whatever a stage raises becomes a sentence; --traceback shows all of it
+        if arguments.traceback:
+            raise
+        return _ended(arguments, "failed", f"{type(error).__name__}: {error}", 1)
+    if arguments.json:
+        print(json.dumps(result, ensure_ascii=False))
+    return 0
+
+
+def _ended(arguments: argparse.Namespace, status: str, words: str, exit_code: int) -> int:
+    print(words, file=sys.stderr)
+    if arguments.json:
+        print(json.dumps({"status": status, "error": words}, ensure_ascii=False))
+    return exit_code
+
+
+def _train(arguments: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
+    document, asked = read_asked(arguments.recipe, arguments.set, arguments.data, arguments.profile)
+    if arguments.plan:
+        from flows.plan import plan
+
+        check_asked(document, asked)
+        return plan(asked, terminal.say)
+    asked.profile.apply()
+    with _prefect(asked, terminal) as server:
+        check_asked(document, asked)
+        return _run_flow(arguments, asked.profile, terminal, server)
+
+
+@contextlib.contextmanager
+def _prefect(asked: Asked, terminal: Terminal) -> Iterator[temporary_server.TemporaryServer | None]:
+    """The server that the profile names, or one for the length of this command."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # the terminal tells it better
+    if asked.profile.prefect_api_url:
+        yield None
+        return
+    server = temporary_server.start()
+    os.environ["PREFECT_API_URL"] = server.api_url
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _run_flow(
+    arguments: argparse.Namespace,
+    profile: Profile,
+    terminal: Terminal,
+    server: temporary_server.TemporaryServer | None,
+) -> dict[str, Any]:
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_UI_URL, temporary_settings
+
+    from flows.train import train
+    from flows.watch import watched_by
+
+    if server is not None:
+        server.wait(terminal.say)
+    # Heartbeats tell others that a flow lives; here host and process id on the run say so, and without its thread a
+    # flow ends a second sooner.
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), watched_by(terminal):
+        result: dict[str, Any] = train(arguments.recipe, arguments.set, arguments.data, arguments.profile)
+    flow_run_url = None if server else f"{PREFECT_UI_URL.value()}/runs/flow-run/{result['flow_run_id']}"
+    for line in outcome_lines(result, links(result, profile, flow_run_url)):
+        terminal.say(line)
+    return result

@@ -1,0 +1,28 @@
+"""The one place that opens and ends a run. Everything below it holds a `run_id` (P1)."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from tasks.tracking.ownership import OwnedRun, Status, end_run, open_run
+
+
+@contextmanager
+def owned_run(
+    experiment: str, flow_run_id: str, run_name: str, recipe_digest: str, tags: Mapping[str, str]
+) -> Iterator[OwnedRun]:
+    """The flow run's MLflow run: RUNNING within the block; then FINISHED, FAILED, or KILLED when it was interrupted."""
+    run = open_run(experiment, flow_run_id, run_name, recipe_digest, tags)
+    try:
+        yield run
+    except BaseException as error:  # interrupts and cancellation are no Exception, and the run must end for them too
+        end_run(run.run_id, _status(error), _in_words(error))
+        raise
+    end_run(run.run_id, "FINISHED")
+
+
+def _status(error: BaseException) -> Status:
+    return "FAILED" if isinstance(error, Exception) else "KILLED"
+
+
+def _in_words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ")

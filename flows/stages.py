@@ -1,0 +1,79 @@
+"""Stages as Prefect tasks: done once per run, however often the flow is tried (P2)."""
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from domain.errors import OnerunError
+from domain.references import Reference
+from flows.watch import watcher
+from tasks.tracking.ownership import OwnedRun, record_stage
+
+AnyReference = TypeVar("AnyReference", bound=Reference)
+RETRY_DELAY = 10  # seconds; a whole number, Prefect's API refuses others
+
+
+class Stages:
+    """Runs the stages of one owned run."""
+
+    def __init__(self, run: OwnedRun) -> None:
+        self._run = run
+
+    def __call__(
+        self,
+        stage: str,
+        returns: type[AnyReference],
+        function: Callable[..., AnyReference],
+        *arguments: Any,
+        retries: int = 0,
+        timeout: float | None = None,
+    ) -> AnyReference:
+        """Run one stage, or read back what it returned when an earlier attempt has finished it.
+
+        Args:
+            function: called with the run's id and `arguments`; what it returns is recorded on the run.
+            retries: how often to try again after an error that trying again can help.
+            timeout: seconds.
+        """
+        recorded = self._run.stages.get(stage)
+        if recorded is not None:
+            reference = returns.from_json(recorded)
+            watcher().reused(stage, reference.summary)
+            return reference
+
+        def do() -> AnyReference:
+            return _timed(self._run.run_id, stage, function, *arguments)
+
+        # side effects: never answered from Prefect's cache, never pickled into its result store
+        prefect_task: Task[[], AnyReference] = task(
+            name=stage,
+            task_run_name=stage,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+            retries=retries,
+            retry_delay_seconds=RETRY_DELAY,
+            retry_condition_fn=_can_help,
+            timeout_seconds=timeout,
+        )(do)
+        return prefect_task()
+
+
+def _timed(run_id: str, stage: str, function: Callable[..., AnyReference], *arguments: Any) -> AnyReference:
+    watcher().started(stage)
+    begun = time.perf_counter()
+    reference = function(run_id, *arguments)
+    seconds = time.perf_counter() - begun
+    record_stage(run_id, stage, reference.model_dump_json(), seconds)
+    watcher().finished(stage, seconds, reference.summary)
+    return reference
+
+
+def _can_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether trying again can help: never after an error that says of itself that it cannot."""
+    error = state.result(raise_on_failure=False)
+    return error.retryable if isinstance(error, OnerunError) else not isinstance(error, ValueError)

@@ -1,0 +1,59 @@
+"""`python -m flows.train --recipe recipes/x.yaml`: from a recipe to a champion."""
+
+if __name__ == "__main__":
+    # Handed over before Prefect is imported: its temporary server comes up while everything else loads.
+    from flows.launch import main
+
+    raise SystemExit(main())
+
+from typing import Any
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from domain import names
+from domain.references import Evaluation, Promotion, Snapshot, TrainedModel, Validation, Version
+from flows.outcome import outcome
+from flows.ownership import owned_run
+from flows.preparation import check_asked, read_asked
+from flows.stages import Stages
+from tasks.evaluate import evaluate
+from tasks.ingest import ingest
+from tasks.promote import promote
+from tasks.provenance import record_provenance
+from tasks.register import register
+from tasks.train import train as train_model
+from tasks.validate import validate
+
+
+@flow(name="train", validate_parameters=True, persist_result=False)
+def train(
+    recipe: str, overrides: list[str] | None = None, data: str | None = None, profile: str | None = None
+) -> dict[str, Any]:
+    """Take a recipe's data to a promoted model: ingest, validate, train, evaluate, register, promote.
+
+    Args:
+        recipe: Name of a recipe in `recipes/`, path of a YAML file, or YAML text.
+        overrides: `key.path=value` for any key of the recipe, such as `split.seed=7`.
+        data: Stands in for data.source.
+        profile: Name of a profile in `settings/profiles/`.
+    """
+    document, asked = read_asked(recipe, overrides or (), data, profile)
+    asked.profile.apply()
+    check_asked(document, asked)
+    wanted, work = asked.recipe, asked.work
+    tags = {names.TAG_FLOW_RUN_URL: flow_run.ui_url} if flow_run.ui_url else {}
+
+    with owned_run(wanted.name, flow_run.id, flow_run.name, asked.digest, tags) as run:
+        record_provenance(run.run_id, wanted, asked.profile.public(), run.attempt, work)
+        stage = Stages(run)
+        snapshot = stage("ingest", Snapshot, ingest, wanted.data, str(asked.profile.store))
+        stage("validate", Validation, validate, wanted.data.expectations, snapshot)
+        trained = stage(
+            "train", TrainedModel, train_model, wanted, snapshot, work,
+            retries=wanted.train.retries, timeout=wanted.train.timeout if wanted.train.run_in == "task" else None,
+        )  # fmt: skip
+        evaluation = stage("evaluate", Evaluation, evaluate, wanted, snapshot, trained, work)
+        version = stage("register", Version, register, wanted, trained, evaluation)
+        promotion = stage("promote", Promotion, promote, wanted, version, evaluation)
+    return outcome(run, flow_run.id, snapshot, evaluation, version, promotion)

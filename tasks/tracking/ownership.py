@@ -1,0 +1,104 @@
+"""Opening and ending a run: for the flow that owns it, and for nobody else (P1)."""
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from domain import names
+from settings.mistakes import Mistake, Mistakes
+from tasks.tracking.runs import client, run_tags, set_tags
+
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True)
+class OwnedRun:
+    """The one MLflow run of one flow run."""
+
+    run_id: str
+    experiment_id: str
+    experiment: str
+    attempt: int
+    stages: Mapping[str, str]  # stage -> its recorded reference as JSON, of earlier attempts at the same recipe
+
+
+def open_run(experiment: str, flow_run_id: str, run_name: str, recipe_digest: str, tags: Mapping[str, str]) -> OwnedRun:
+    """Make the flow run's MLflow run, or reopen the one an earlier attempt made.
+
+    Stages of an earlier attempt count as done only when the recipe is still the same.
+    Raises: Mistakes when the experiment is deleted.
+    """
+    experiment_id = _experiment_id(experiment)
+    run_id = _find(experiment_id, flow_run_id) or _make(experiment_id, flow_run_id, run_name)
+    client().update_run(run_id, status="RUNNING")
+    known = client().get_run(run_id).data.tags
+    attempt = int(known.get(names.TAG_ATTEMPT, 0)) + 1
+    stages = _recorded_stages(known) if known.get(names.TAG_RECIPE_DIGEST) == recipe_digest else {}
+    ours = {
+        names.TAG_RECIPE_DIGEST: recipe_digest,
+        names.TAG_ATTEMPT: str(attempt),
+        names.TAG_HOST: socket.gethostname(),
+        names.TAG_PID: str(os.getpid()),
+    }
+    set_tags(run_id, {**ours, **tags})
+    return OwnedRun(run_id, experiment_id, experiment, attempt, stages)
+
+
+def end_run(run_id: str, status: Status, failure: str = "") -> None:
+    """Set the terminal state, and the reason where there is one."""
+    if failure:
+        set_tags(run_id, {names.TAG_FAILURE: failure})
+    client().set_terminated(run_id, status)
+
+
+def record_stage(run_id: str, stage: str, reference: str, seconds: float) -> None:
+    """Note that a stage is done, in one call: from here on a retry does not repeat it."""
+    from mlflow.entities import Metric
+
+    tag = run_tags({names.TAG_STAGE.format(stage=stage): reference})
+    metric = Metric(f"{names.PREFIX_STAGE_SECONDS}{stage}", seconds, int(time.time() * 1000), 0)
+    client().log_batch(run_id, metrics=[metric], tags=tag)
+
+
+def _recorded_stages(tags: Mapping[str, str]) -> dict[str, str]:
+    keys = {stage: names.TAG_STAGE.format(stage=stage) for stage in names.STAGES}
+    return {stage: tags[key] for stage, key in keys.items() if key in tags}
+
+
+def _experiment_id(name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    experiment = client().get_experiment_by_name(name)
+    if experiment is None:
+        try:
+            return str(client().create_experiment(name))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            experiment = client().get_experiment_by_name(name)  # another training was a moment faster
+    if experiment is None or experiment.lifecycle_stage == "deleted":
+        undo = f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`" if experiment else "again"
+        raise Mistakes([Mistake("name", f"experiment {name!r} is deleted; restore it ({undo}) or choose another name")])
+    return str(experiment.experiment_id)
+
+
+def _find(experiment_id: str, flow_run_id: str) -> str | None:
+    found = client().search_runs(
+        [experiment_id],
+        f"tags.`{names.TAG_FLOW_RUN_ID}` = '{flow_run_id}'",
+        order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
+        max_results=1,
+    )
+    return str(found[0].info.run_id) if found else None
+
+
+def _make(experiment_id: str, flow_run_id: str, run_name: str) -> str:
+    """Made with its tag in one call, so that it is never found without; of two made at once the first stays."""
+    run = client().create_run(experiment_id, tags={names.TAG_FLOW_RUN_ID: flow_run_id}, run_name=run_name)
+    first = _find(experiment_id, flow_run_id) or run.info.run_id
+    if first != run.info.run_id:
+        client().delete_run(run.info.run_id)
+    return first
