@@ -1,0 +1,59 @@
+"""The kinds of address in a profile, and how to show one without the secrets that people write into it (P7)."""
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from settings.mistakes import did_you_mean
+
+STORES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks", "databricks-uc", "file")
+HIDDEN = "***"
+_SECRET_KEY = re.compile(
+    r"(?i)([?&;][^=&;]*(?:password|passwd|pwd|token|secret|signature|credential|key)[^=&;]*=)[^&;#]*"
+)
+
+
+def redact(address: str) -> str:
+    """`postgresql://me:pw@db/x?sslpassword=y` → `postgresql://me:***@db/x?sslpassword=***`; paths stay as they are."""
+    scheme, colon, rest = address.partition("://")
+    if not colon:
+        return address
+    authority, slash, path = rest.partition("/")
+    user, at, host = authority.rpartition("@")
+    if ":" in user or (at and scheme.startswith("http")):  # a lone user of an HTTP address is a token
+        name, separator, _ = user.partition(":")
+        user = f"{name}:{HIDDEN}" if separator else HIDDEN
+    return _SECRET_KEY.sub(rf"\g<1>{HIDDEN}", f"{scheme}://{user}{at}{host}{slash}{path}")
+
+
+def holds_secret(address: str) -> bool:
+    """Whether `redact` would hide something."""
+    return redact(address) != address
+
+
+def _store_uri(uri: str) -> str:
+    scheme = uri.partition(":")[0].partition("+")[0]
+    if ":" in uri and scheme not in STORES:
+        raise ValueError(f"MLflow has no store of kind {scheme}:{did_you_mean(scheme, STORES)}")
+    if (":" not in uri and not uri.startswith("databricks")) or scheme == "file":
+        raise ValueError("MLflow refuses folders of files as store; use sqlite:///mlflow.db, a database or a server")
+    return uri
+
+
+def _web_address(uri: str) -> str:
+    if not re.match(r"https?://[^/]", uri):
+        raise ValueError("expected an address such as http://127.0.0.1:9000")
+    return uri.rstrip("/")
+
+
+def _prefect_api(uri: str) -> str:
+    if not urlsplit(_web_address(uri)).path.rstrip("/"):
+        raise ValueError(f"names a server but not its API; did you mean {redact(uri).rstrip('/')}/api?")
+    return uri.rstrip("/")
+
+
+StoreUri = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_store_uri)]
+WebAddress = Annotated[str, Field(max_length=4000), AfterValidator(_web_address)]
+PrefectApi = Annotated[str, Field(max_length=4000), AfterValidator(_prefect_api)]

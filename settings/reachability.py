@@ -1,0 +1,173 @@
+"""Whether a profile's servers answer and its folders can be written to, told within seconds and without their clients.
+
+Nothing is written, and nothing heavy is imported: the question comes before any work (P5).
+"""
+
+import base64
+import os
+import queue
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from settings.addresses import redact
+from settings.mistakes import Mistake
+
+if TYPE_CHECKING:
+    from settings.profile import Profile
+
+Answers = queue.Queue[tuple[str, str | None]]  # name of the variable, what is wrong
+PATIENCE = 3.0  # seconds, for all checks together
+LEAST_SPACE = 50_000_000  # bytes
+DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+
+
+def check_profile(profile: "Profile") -> list[Mistake]:
+    """Ask all servers at once and look at the folders. Returns: what does not answer, refuses, or cannot be written."""
+    variables = profile.variables()
+    asked = [name for name in CHECKS if name in variables]
+    answers: Answers = queue.Queue()
+    for name in asked:
+        threading.Thread(target=_ask, args=(name, variables, answers), daemon=True).start()
+    problems = dict(_within(answers, len(asked)))
+    silent = f"does not answer within {PATIENCE:.0f} s; is the address right and the server up?"
+    said = {name: problems.get(name, f"{redact(variables[name])} {silent}") for name in asked}
+    return [Mistake(name, problem) for name, problem in said.items() if problem]
+
+
+def _ask(name: str, variables: Mapping[str, str], answers: Answers) -> None:
+    answers.put((name, CHECKS[name](variables[name], variables)))
+
+
+def _within(answers: Answers, number: int) -> Iterator[tuple[str, str | None]]:
+    deadline = time.monotonic() + PATIENCE
+    for _ in range(number):
+        try:
+            yield answers.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            return
+
+
+def _store(uri: str, variables: Mapping[str, str]) -> str | None:
+    """MLflow's store: a server, a database, or an SQLite file."""
+    scheme = uri.partition(":")[0].partition("+")[0]
+    if scheme in ("http", "https"):
+        return _mlflow_server(uri, variables)
+    if scheme == "sqlite":
+        return _sqlite(uri.partition(":///")[2].partition("?")[0])
+    return _dial(uri, DATABASE_PORTS[scheme]) if scheme in DATABASE_PORTS else None
+
+
+def _mlflow_server(uri: str, variables: Mapping[str, str]) -> str | None:
+    user, password = variables.get("MLFLOW_TRACKING_USERNAME"), variables.get("MLFLOW_TRACKING_PASSWORD", "")
+    token = variables.get("MLFLOW_TRACKING_TOKEN")
+    authorization = _basic(f"{user}:{password}") if user else f"Bearer {token}" if token else None
+    status, body = _get(f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search?max_results=1", authorization)
+    if status is None:
+        return f"{redact(uri)} cannot be reached ({body}); start `mlflow server` there, or unset it to use sqlite:///mlflow.db"
+    if status == 403 and "host" in body.lower():
+        return f"{redact(uri)} refuses this host name; start it with --allowed-hosts {urlsplit(uri).hostname}"
+    if status in (401, 403):
+        advice = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        return f"{redact(uri)} refuses the credentials ({status}); {advice}"
+    return f"{redact(uri)} answers {status}; is it an MLflow server?" if status >= 400 else None
+
+
+def _sqlite(file: str) -> str | None:
+    if file in ("", ":memory:"):
+        return "a database in memory is gone with the process; name a file: sqlite:///mlflow.db"
+    path = Path(file)
+    if not path.parent.is_dir():
+        return f"the folder {path.parent} does not exist; make it, or name another file"
+    if not path.exists():
+        return _folder(str(path.parent), {})
+    if not os.access(path, os.R_OK | os.W_OK):
+        return f"no permission to write {path}"
+    if path.is_dir() or (path.stat().st_size and path.open("rb").read(15) != b"SQLite format 3"):
+        return f"{path} is not an SQLite database"
+    return _folder(str(path.parent), {})  # its journal is written beside it
+
+
+def _prefect(uri: str, variables: Mapping[str, str]) -> str | None:
+    key, user = variables.get("PREFECT_API_KEY"), variables.get("PREFECT_API_AUTH_STRING")
+    status, body = _get(f"{uri}/admin/version", _basic(user) if user else f"Bearer {key}" if key else None)
+    if status is None:
+        return f"{redact(uri)} cannot be reached ({body}); start it, or unset it for a temporary server"
+    if status in (401, 403):
+        return f"{redact(uri)} refuses the credentials ({status}); set PREFECT_API_AUTH_STRING or PREFECT_API_KEY"
+    return f"{redact(uri)} answers {status}; does the address end in /api?" if status >= 400 and not key else None
+
+
+def _s3(uri: str, variables: Mapping[str, str]) -> str | None:
+    """Any answer is a life sign; whether the keys are right, only a signed request can tell (tasks/storage.py)."""
+    status, body = _get(uri, None)
+    return f"{redact(uri)} cannot be reached ({body}); is the object store up?" if status is None else None
+
+
+def _folder(folder: str, variables: Mapping[str, str]) -> str | None:
+    """Whether `folder` is, or could be made, a writable folder with some space."""
+    if "://" in folder:
+        return None
+    there = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
+    if not there.is_dir():
+        return f"{there} is a file, not a folder"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"no permission to write in {there}; name another folder"
+    free = shutil.disk_usage(there).free
+    return (
+        f"only {free / 1e6:.0f} MB are free in {there}; make room, or name another folder"
+        if free < LEAST_SPACE
+        else None
+    )
+
+
+def _dial(uri: str, port: int) -> str | None:
+    parts = urlsplit(uri)
+    try:
+        socket.create_connection((parts.hostname or "localhost", parts.port or port), timeout=PATIENCE).close()
+    except OSError as error:
+        return f"{redact(uri)} cannot be reached ({error.strerror or error}); is the database up?"
+    return None
+
+
+def _basic(credentials: str) -> str:
+    return f"Basic {base64.b64encode(credentials.encode()).decode()}"
+
+
+def _get(url: str, authorization: str | None) -> tuple[int | None, str]:
+    """Returns: status and the beginning of the body; no status, and why, when nobody answers."""
+    import ssl
+    from urllib import error, request
+
+    parts = urlsplit(url)
+    if parts.username is not None:
+        authorization = authorization or _basic(f"{unquote(parts.username)}:{unquote(parts.password or '')}")
+        url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    headers = {"User-Agent": "onerun"} | ({"Authorization": authorization} if authorization else {})
+    insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS") == "true"
+    context = ssl._create_unverified_context() if insecure else None  # as MLflow does
+    try:
+        with request.urlopen(request.Request(url, headers=headers), timeout=PATIENCE, context=context) as answer:
+            return int(answer.status), ""
+    except error.HTTPError as refused:
+        return refused.code, refused.read(500).decode(errors="replace")
+    except (
+        OSError,
+        ValueError,
+    ) as failure:  # URLError is an OSError; a malformed answer is a ValueError or HTTPException
+        return None, str(getattr(failure, "reason", failure))
+
+
+CHECKS: dict[str, Callable[[str, Mapping[str, str]], str | None]] = {
+    "MLFLOW_TRACKING_URI": _store,
+    "MLFLOW_REGISTRY_URI": _store,
+    "PREFECT_API_URL": _prefect,
+    "MLFLOW_S3_ENDPOINT_URL": _s3,
+    "ONERUN_WORK": _folder,
+    "ONERUN_STORE": _folder,
+}
