@@ -1,0 +1,167 @@
+"""Gates hold for the right reason and say it in words; the bootstrap is honest about luck."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain import bootstrap
+from domain.gates import Contest, Judged, check_evaluation, is_better, judge
+from domain.metrics import score
+from domain.outcomes import Predictions, Truth
+from settings.evaluation import (
+    CLASSIFICATION_METRICS,
+    GREATER_IS_BETTER,
+    REGRESSION_METRICS,
+    BetterThan,
+    Gate,
+    Threshold,
+)
+from settings.recipe import Recipe
+
+
+def judged(truth: Truth, predictions: Predictions, version: str | None = None) -> Judged:
+    return Judged(score(truth, predictions), predictions, version)
+
+
+def contest(noise: float, champion_noise: float | None, rows: int = 2000, seed: int = 0) -> Contest:
+    """Returns: two models whose errors are of the given sizes, and the mean as the baseline."""
+    rng = np.random.default_rng(seed)
+    truth = Truth(rng.normal(0, 1, rows))
+    said = [Predictions(truth.values + rng.normal(0, size, rows)) for size in (noise, champion_noise or 1)]
+    baseline = judged(truth, Predictions(np.zeros(rows)))
+    champion = judged(truth, said[1], "3") if champion_noise else None
+    return Contest(truth, "rmse", judged(truth, said[0]), baseline, champion)
+
+
+def beats(on: str | None = None, by: float = 0.0, confidence: float | None = None) -> BetterThan:
+    return BetterThan.model_validate({"better_than": "champion", "on": on, "by": by, "confidence": confidence})
+
+
+def test_a_threshold_holds_within_its_bounds_and_says_the_number() -> None:
+    of = contest(0.5, None)
+    results = judge(
+        (Threshold(metric="r2", min=0.5), Threshold(metric="r2", min=0.9), Threshold(metric="rmse", max=0.1)), of
+    )
+    assert [result.held for result in results] == [True, False, False]
+    assert results[0].reason.startswith("r2 is 0.7")
+    assert results[1].reason.endswith("is below 0.9")
+    assert results[2].reason.endswith("is above 0.1")
+
+
+def test_a_first_model_has_no_champion_to_beat() -> None:
+    (result,) = judge((beats(confidence=0.95),), contest(0.5, None))
+    assert (result.held, result.reason) == (True, "no champion yet")
+
+
+def test_a_champion_that_cannot_be_scored_holds_the_gate_back_with_the_reason() -> None:
+    of = contest(0.5, 0.6)
+    (result,) = judge(
+        (beats(),), Contest(of.truth, of.primary, of.model, of.baseline, Judged(trouble="version 3 is broken"))
+    )
+    assert (result.held, result.reason) == (False, "version 3 is broken")
+
+
+def test_the_reason_tells_both_numbers_the_margin_and_the_confidence() -> None:
+    (result,) = judge((beats(by=0.01, confidence=0.95),), contest(0.5, 0.6))
+    assert result.held
+    assert result.reason.startswith("rmse 0.4981 is 16.1 % ")
+    assert "% below the champion's (version 3) 0." in result.reason
+    assert result.reason.endswith("; needs 1 %; better by that in 100 % of 2,000 resamples, needs 95 %")
+
+
+def test_a_lead_within_luck_is_not_enough() -> None:
+    lead = contest(0.4999, 0.5, rows=100, seed=2)
+    free, sure = judge((beats(), beats(confidence=0.95)), lead)
+    assert free.held
+    assert not sure.held
+
+
+def test_every_gate_is_judged_even_when_the_first_does_not_hold() -> None:
+    gates: tuple[Gate, ...] = (Threshold(metric="r2", min=2.0), beats(), beats(on="mae"))
+    assert [result.held for result in judge(gates, contest(0.5, 0.6))] == [False, True, True]
+
+
+def test_a_metric_that_the_model_cannot_have_says_so() -> None:
+    truth = Truth(np.array([0, 1, 0, 1]), ("a", "b"))
+    labels = judged(truth, Predictions(np.array([0, 1, 0, 0])))
+    (result,) = judge((Threshold(metric="roc_auc", min=0.5),), Contest(truth, "accuracy", labels, labels, None))
+    assert not result.held
+    assert "needs probabilities" in result.reason
+
+
+def test_metrics_of_the_other_task_are_mistakes_of_the_recipe() -> None:
+    recipe = Recipe.model_validate(
+        {
+            "data": {"source": "x.csv", "target": "y"},
+            "model": {"estimator": "sklearn.linear_model.Ridge"},
+            "evaluate": {"primary": "roc_auc"},
+            "gates": [{"metric": "r2", "min": 0.5}, {"better_than": "baseline", "on": "accuracy"}],
+        }
+    )
+    assert [mistake.key for mistake in check_evaluation(recipe, "regression")] == ["evaluate.primary", "gates.1.on"]
+    assert [mistake.key for mistake in check_evaluation(recipe, "classification")] == ["gates.0.metric"]
+
+
+@given(
+    metric=st.sampled_from(REGRESSION_METRICS + CLASSIFICATION_METRICS),
+    values=st.tuples(*[st.floats(-10, 10)] * 2),
+    by=st.floats(0, 0.99),
+    more=st.floats(0, 0.99),
+)
+def test_better_is_strict_never_mutual_and_harder_by_a_larger_margin(
+    metric: str, values: tuple[float, float], by: float, more: float
+) -> None:
+    mine, theirs = map(np.array, values)
+    assert not is_better(metric, mine, mine, by)
+    assert not (is_better(metric, mine, theirs, 0) and is_better(metric, theirs, mine, 0))
+    assert is_better(metric, mine, theirs, min(by, more)) or not is_better(metric, mine, theirs, max(by, more))
+    if mine != theirs:
+        assert is_better(metric, mine, theirs, 0) == ((mine > theirs) == (metric in GREATER_IS_BETTER))
+
+
+@given(seed=st.integers(0, 1000), rows=st.integers(2, 60), metric=st.sampled_from(REGRESSION_METRICS))
+@settings(max_examples=20, deadline=None)
+def test_a_model_is_never_better_than_itself(seed: int, rows: int, metric: str) -> None:
+    rng = np.random.default_rng(seed)
+    truth, said = Truth(rng.normal(size=rows)), Predictions(rng.normal(size=rows))
+    mine, theirs = bootstrap.paired(metric, truth, said, said)
+    assert not is_better(metric, mine, theirs, 0).any()
+
+
+@pytest.mark.parametrize(
+    ("metric", "draws", "rows"), [("rmse", 150, 3000), ("mae", 150, 500), ("median_absolute_error", 60, 300)]
+)
+def test_two_equal_models_pass_a_95_percent_gate_about_one_time_in_twenty(metric: str, draws: int, rows: int) -> None:
+    """Some 3.2 standard deviations above one in twenty have a chance below 1 in 1,000."""
+    passed = 0
+    for seed in range(draws):
+        (result,) = judge((beats(on=metric, confidence=0.95),), contest(0.5, 0.5, rows, seed))
+        passed += result.held
+    assert passed <= draws * 0.05 + 3.2 * np.sqrt(draws * 0.05 * 0.95)
+
+
+@pytest.mark.parametrize("rows", [400, 5000])
+def test_cells_tell_the_same_spread_as_the_formula(rows: int) -> None:
+    """The standard error of a difference of means is known; cells must find it to within 15 %."""
+    of = contest(0.5, 0.6, rows)
+    assert of.model.predictions and of.champion and of.champion.predictions
+    mine, theirs = bootstrap.paired("mae", of.truth, of.model.predictions, of.champion.predictions)
+    errors = [np.abs(of.truth.values - said.values) for said in (of.model.predictions, of.champion.predictions)]
+    assert np.std(mine - theirs) == pytest.approx(np.std(errors[0] - errors[1]) / np.sqrt(rows), rel=0.15)
+
+
+def test_the_same_rows_give_the_same_answer() -> None:
+    gates = (beats(confidence=0.95), beats(on="median_absolute_error", confidence=0.95))
+    assert judge(gates, contest(0.5, 0.51)) == judge(gates, contest(0.5, 0.51))
+
+
+@pytest.mark.parametrize("metric", CLASSIFICATION_METRICS)
+def test_every_metric_of_classification_can_be_resampled(metric: str) -> None:
+    rng = np.random.default_rng(0)
+    truth = Truth(rng.integers(0, 3, 400), ("a", "b", "c"))
+    good, poor = (np.eye(3)[truth.values] * size + rng.dirichlet(np.ones(3), 400) for size in (0.6, 0.2))
+    said = [Predictions(p.argmax(1), p / p.sum(1, keepdims=True)) for p in (good, poor)]
+    mine, theirs = bootstrap.paired(metric, truth, *said)
+    assert is_better(metric, mine, theirs, 0).mean() > 0.99
+    assert np.mean(mine) == pytest.approx(score(truth, said[0])[metric], rel=0.1)
