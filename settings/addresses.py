@@ -22,9 +22,11 @@ def redact(address: str) -> str:
         return address
     authority, slash, path = rest.partition("/")
     user, at, host = authority.rpartition("@")
-    if ":" in user or (at and scheme.startswith("http")):  # a lone user of an HTTP address is a token
-        name, separator, _ = user.partition(":")
-        user = f"{name}:{HIDDEN}" if separator else HIDDEN
+    name, separator, password = user.partition(":")
+    if password:
+        user = f"{name}:{HIDDEN}"
+    elif name and not separator and scheme.startswith("http"):  # a lone user of a web address is a token
+        user = HIDDEN
     return _SECRET_KEY.sub(rf"\g<1>{HIDDEN}", f"{scheme}://{user}{at}{host}{slash}{path}")
 
 
@@ -36,7 +38,7 @@ def holds_secret(address: str) -> bool:
 def _store_uri(uri: str) -> str:
     scheme = uri.partition(":")[0].partition("+")[0]
     if ":" in uri and scheme not in STORES:
-        raise ValueError(f"MLflow has no store of kind {scheme}:{did_you_mean(scheme, STORES)}")
+        raise ValueError(f"MLflow has no store of kind {scheme}{did_you_mean(scheme, STORES)}")
     if (":" not in uri and not uri.startswith("databricks")) or scheme == "file":
         raise ValueError("MLflow refuses folders of files as store; use sqlite:///mlflow.db, a database or a server")
     return uri

@@ -88,9 +88,14 @@ def _sqlite(file: str) -> str | None:
         return _folder(str(path.parent), {})
     if not os.access(path, os.R_OK | os.W_OK):
         return f"no permission to write {path}"
-    if path.is_dir() or (path.stat().st_size and path.open("rb").read(15) != b"SQLite format 3"):
+    if path.is_dir() or (path.stat().st_size and _first_bytes(path, 15) != b"SQLite format 3"):
         return f"{path} is not an SQLite database"
     return _folder(str(path.parent), {})  # its journal is written beside it
+
+
+def _first_bytes(path: Path, number: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(number)
 
 
 def _prefect(uri: str, variables: Mapping[str, str]) -> str | None:
@@ -142,6 +147,7 @@ def _basic(credentials: str) -> str:
 def _get(url: str, authorization: str | None) -> tuple[int | None, str]:
     """Returns: status and the beginning of the body; no status, and why, when nobody answers."""
     import ssl
+    from http.client import HTTPException
     from urllib import error, request
 
     parts = urlsplit(url)
@@ -156,10 +162,7 @@ def _get(url: str, authorization: str | None) -> tuple[int | None, str]:
             return int(answer.status), ""
     except error.HTTPError as refused:
         return refused.code, refused.read(500).decode(errors="replace")
-    except (
-        OSError,
-        ValueError,
-    ) as failure:  # URLError is an OSError; a malformed answer is a ValueError or HTTPException
+    except (OSError, ValueError, HTTPException) as failure:  # not there; no such address; not HTTP
         return None, str(getattr(failure, "reason", failure))
 
 
