@@ -1,0 +1,153 @@
+"""Models: saved as plain MLflow models, logged to the run that an id names, found again, loaded."""
+
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from domain import predictor
+from domain.predictor import Predictor
+from tasks.tracking.runs import client
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.entities import LoggedModel
+    from mlflow.models import ModelSignature
+
+NAME = "model"
+OF_THE_USERS_PROJECT = ("uv.lock", "pyproject.toml", ".python-version")  # MLflow copies them from the working directory
+
+
+def save_model(folder: Path, model: Predictor, example: "pd.DataFrame", metadata: Mapping[str, Any]) -> None:
+    """Makes `folder` an MLflow model that needs nothing of this project; whole or not at all.
+
+    Args: example: a few raw rows with the features; metadata: JSON values kept in the MLmodel file.
+    """
+    from mlflow import pyfunc
+
+    unfinished = folder.with_name(folder.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    files = folder.with_name(folder.name + ".files")
+    model.save(files)
+    pyfunc.save_model(
+        str(unfinished),
+        python_model=predictor.__file__,
+        artifacts={"columns": str(files / predictor.SPEC_FILE), "estimator": str(files / predictor.ESTIMATOR_FILE)},
+        signature=_signature(model.spec),
+        input_example=example,
+        pip_requirements=_requirements(model),
+        metadata=dict(metadata),
+    )
+    for name in OF_THE_USERS_PROJECT:
+        (unfinished / name).unlink(missing_ok=True)
+    shutil.rmtree(files)
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)
+
+
+def _signature(spec: Mapping[str, Any]) -> "ModelSignature":
+    """Any type for every feature: what a raw column holds depends on the rows (all missing, integers, floats)."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import AnyType
+
+    anything = AnyType()  # type: ignore[no-untyped-call]
+    inputs = Schema([ColSpec(anything, column["name"], required=True) for column in spec["columns"]])
+    if not spec["classes"]:
+        return ModelSignature(inputs=inputs)
+    return ModelSignature(inputs=inputs, params=ParamSchema([ParamSpec("probabilities", "boolean", False)]))
+
+
+def _requirements(model: Predictor) -> list[str]:
+    """Exactly what loading and predicting import; finding that out by trying costs MLflow seconds."""
+    library = type(model.estimator).__module__.partition(".")[0]
+    sklearn = library != "lightgbm" or model.prepare is not None
+    needed = {"numpy", "pandas"} | ({"scikit-learn"} if sklearn else set()) | ({library} - {"sklearn"})
+    return [f"{name}=={version(name)}" for name in ("mlflow", *sorted(needed))]
+
+
+def log_model(run_id: str, folder: Path, tags: Mapping[str, str] | None = None) -> str:
+    """Logs a model folder to the run, which goes on; called again, it completes what was begun (P2).
+
+    Returns: the id of the run's one logged model (`m-...`).
+    """
+    known = _logged(run_id)
+    ready = [model for model in known if model.status == "READY"]
+    if ready:
+        return str(ready[0].model_id)
+    mlflow, run = client(), client().get_run(run_id)
+    model = known[0] if known else mlflow.create_logged_model(run.info.experiment_id, NAME, run_id)
+    _sign(folder, model, run_id)
+    _point_to(run_id, model.model_id)
+    mlflow.log_model_artifacts(model.model_id, str(folder))
+    if tags:
+        mlflow.set_logged_model_tags(model.model_id, dict(tags))
+    mlflow.finalize_logged_model(model.model_id, "READY")
+    return str(model.model_id)
+
+
+def ready_model(run_id: str) -> tuple[str, dict[str, str]] | None:
+    """Returns: id and tags of the newest finished logged model of the run, or None."""
+    ready = [model for model in _logged(run_id) if model.status == "READY"]
+    return (ready[0].model_id, dict(ready[0].tags)) if ready else None
+
+
+def tag_model(model_id: str, tags: Mapping[str, str]) -> None:
+    """Sets tags of a logged model."""
+    client().set_logged_model_tags(model_id, dict(tags))
+
+
+def fetch_model(model_uri: str, work: Path) -> Path:
+    """Returns: a local folder with the model; where it lies when that is local already, else a copy under `work`."""
+    from mlflow.artifacts import download_artifacts
+
+    if Path(model_uri).is_dir():
+        return Path(model_uri)
+    if model_uri.startswith("models:/m-"):
+        location = client().get_logged_model(model_uri.removeprefix("models:/")).artifact_location
+        local = Path(location.removeprefix("file://"))
+        if local.is_dir():
+            return local
+    work.mkdir(parents=True, exist_ok=True)
+    return Path(download_artifacts(artifact_uri=model_uri, dst_path=str(work)))
+
+
+def load_model(model: str) -> Any:
+    """Returns: what MLflow makes of a model URI or folder; it has `.predict(frame, params=None)`."""
+    from mlflow import pyfunc
+
+    return pyfunc.load_model(model)
+
+
+def load_predictor(folder: Path) -> Predictor | None:
+    """Returns: the model without MLflow's checks of its input, or None when it is not one of our own training."""
+    files = folder / "artifacts"
+    spec, estimator = files / predictor.SPEC_FILE, files / predictor.ESTIMATOR_FILE
+    return Predictor.load(spec, estimator) if spec.exists() and estimator.exists() else None
+
+
+def _logged(run_id: str) -> list["LoggedModel"]:
+    """Returns: the run's logged models that were not given up, newest first."""
+    experiment = client().get_run(run_id).info.experiment_id
+    found = client().search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'")
+    return [model for model in found if model.status in ("READY", "PENDING")]
+
+
+def _sign(folder: Path, logged: "LoggedModel", run_id: str) -> None:
+    """The model file says which logged model and which run it belongs to."""
+    from mlflow.models import Model
+
+    file = folder / "MLmodel"
+    model = Model.load(str(file))
+    model.model_id = model.model_uuid = logged.model_id
+    model.run_id, model.artifact_path = run_id, logged.artifact_location
+    model.save(str(file))
+
+
+def _point_to(run_id: str, model_id: str) -> None:
+    from mlflow.entities import LoggedModelOutput
+
+    outputs = client().get_run(run_id).outputs
+    if outputs is None or model_id not in {output.model_id for output in outputs.model_outputs}:
+        client().log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])

@@ -1,0 +1,1 @@
+"""How a snapshot becomes a fitted estimator: read (table.py), fitted (boosting.py, fitting.py)."""

@@ -1,0 +1,72 @@
+"""From a recipe and a snapshot to a fitted model and what must be known to use it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from domain import estimators, preprocessing
+from domain.errors import TrainingFailed
+from domain.predictor import Predictor
+from domain.references import Snapshot
+from settings.recipe import Recipe
+from tasks import progress
+from tasks.training import boosting, table
+from tasks.training.curve import Curve
+from tasks.training.table import Table
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model that was never saved."""
+
+    predictor: Predictor
+    rows: dict[str, int]  # part -> number of rows
+    best_iteration: int | None
+    added_params: dict[str, Any]  # what the recipe did not say: the seed
+    example: pd.DataFrame  # a few raw training rows
+
+
+def fit(recipe: Recipe, snapshot: Snapshot, curve: Curve) -> Fitted:
+    """Reads, encodes and fits. Raises: DataError, TrainingFailed, Mistakes."""
+    task = estimators.task_of(recipe)
+    estimator, added = estimators.make_estimator(recipe)
+    data = table.read(recipe, snapshot, task, preprocessing.wanted_dtype(estimator))
+    prepare, levels = preprocessing.plan(recipe.preprocess, estimator, data.levels)
+    if prepare is not None:
+        _prepare(prepare, data)
+    if type(estimator).__module__.startswith("lightgbm."):
+        data.spec["booster"] = True
+        model: Any = boosting.fit(recipe, estimator, data, levels, curve)
+    else:
+        model = _fit_sklearn(recipe, estimator, data, levels)
+    curve.flush()
+    predictor = Predictor(data.spec, prepare, model)
+    return Fitted(predictor, data.rows, best_iteration_of(model), added, data.example)
+
+
+def best_iteration_of(model: Any) -> int | None:
+    """Returns: the round that early stopping chose, or None."""
+    best = getattr(model, "best_iteration", None)
+    return int(best) if isinstance(best, int) and best > 0 else None
+
+
+def _prepare(prepare: Any, data: Table) -> None:
+    data.training.matrix = prepare.fit_transform(data.training.matrix)
+    if data.validation is not None:
+        data.validation.matrix = prepare.transform(data.validation.matrix)
+
+
+def _fit_sklearn(recipe: Recipe, estimator: Any, data: Table, levels: preprocessing.Levels | None) -> Any:
+    if levels is not None:
+        preprocessing.use_native_categories(estimator, levels)
+    part = data.training
+    weights = {} if part.weight is None else {"sample_weight": part.weight}
+    progress.report("fit", 0, 1)
+    try:
+        estimator.fit(part.matrix, part.target, **weights)
+    except (ValueError, TypeError, np.linalg.LinAlgError) as error:
+        raise TrainingFailed(f"{type(estimator).__name__} could not be fitted: {error}") from error
+    progress.report("fit", 1, 1)
+    return estimator
