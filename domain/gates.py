@@ -21,7 +21,8 @@ from settings.evaluation import (
 from settings.mistakes import Mistake
 from settings.recipe import Recipe
 
-PRIMARY = {"regression": "rmse", "classification": "log_loss"}
+# the metric to look at first: the first of these that the model has (without probabilities there is no log_loss)
+PRIMARY = {"regression": ("rmse",), "classification": ("log_loss", "accuracy")}
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,12 @@ class Contest:
     model: Judged
     baseline: Judged
     champion: Judged | None  # None: the alias points at nothing yet
+
+
+def primary(recipe: Recipe, task: str, measured: Mapping[str, float]) -> str:
+    """Returns: the metric that the recipe names first, or the usual one of the task among those measured."""
+    usual = PRIMARY[task]
+    return recipe.evaluate.primary or next((metric for metric in usual if metric in measured), usual[0])
 
 
 def check_evaluation(recipe: Recipe, task: str) -> list[Mistake]:
