@@ -13,7 +13,7 @@ TAG_PID = "onerun.pid"
 TAG_SNAPSHOT_DIGEST = "onerun.snapshot_digest"
 TAG_GIT_COMMIT = "mlflow.source.git.commit"
 TAG_FAILURE = "onerun.failure"
-TAG_CONFLICT = "{key}@attempt{attempt}"
+TAG_CONFLICT = "{key}:attempt{attempt}"  # MLflow takes no @ in a key
 
 # tags of a model version
 TAG_VERSION_RUN_ID = "onerun.run_id"

@@ -53,12 +53,16 @@ class TemporaryServer:
                 say(f"waiting for Prefect's temporary server ({now - started:.0f} s; a first start takes longest)")
 
     def stop(self) -> None:
-        """End it; all it knows is in Prefect's database by then."""
+        """End it; all it was told is in Prefect's database by then."""
+        _send_the_rest()
         self.process.terminate()  # asked first: it still writes down the last task's state
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(10)
         self.process.kill()
         self.process.wait()
+        self.errors.close()
+        if self.process.stdin:
+            self.process.stdin.close()
 
     def _answers(self) -> bool:
         """One request: it waits in the socket's queue until the server takes it, or the second is over."""
@@ -97,6 +101,16 @@ def start() -> TemporaryServer:
             env={**os.environ, **quiet},
         )
         return TemporaryServer(process, listening.getsockname()[1], errors)
+
+
+def _send_the_rest() -> None:
+    """Prefect's client sends logs and events from threads; at exit they would try a server that is gone for a minute."""
+    if "prefect" in sys.modules:
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
+
+        EventsWorker.drain_all(timeout=10)
+        APILogWorker.drain_all(timeout=10)
 
 
 def _serve(descriptor: int) -> None:

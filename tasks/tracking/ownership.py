@@ -1,10 +1,14 @@
 """Opening and ending a run: for the flow that owns it, and for nobody else (P1)."""
 
+import fcntl
 import os
 import socket
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from domain import names
@@ -32,7 +36,8 @@ def open_run(experiment: str, flow_run_id: str, run_name: str, recipe_digest: st
     Raises: Mistakes when the experiment is deleted.
     """
     experiment_id = _experiment_id(experiment)
-    run_id = _find(experiment_id, flow_run_id) or _make(experiment_id, flow_run_id, run_name)
+    with _alone(flow_run_id):
+        run_id = _find(experiment_id, flow_run_id) or _make(experiment_id, flow_run_id, run_name)
     client().update_run(run_id, status="RUNNING")
     known = client().get_run(run_id).data.tags
     attempt = int(known.get(names.TAG_ATTEMPT, 0)) + 1
@@ -93,6 +98,15 @@ def _find(experiment_id: str, flow_run_id: str) -> str | None:
         max_results=1,
     )
     return str(found[0].info.run_id) if found else None
+
+
+@contextmanager
+def _alone(flow_run_id: str) -> Iterator[None]:
+    """Threads and processes of one host take turns; between hosts `_make` sorts out who was first."""
+    path = Path(tempfile.gettempdir()) / f"onerun-{flow_run_id}.lock"
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _make(experiment_id: str, flow_run_id: str, run_name: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 PARAMS_PER_BATCH = 100  # MLflow's limits of one log_batch call
 METRICS_PER_BATCH = 1000
+LONGEST_KEY = 250
 LONGEST_PARAM = 6000
 LONGEST_TAG = 8000
 
@@ -31,15 +33,13 @@ def log_params(run_id: str, params: Mapping[str, Any], attempt: int = 1) -> None
     """Same value again is a no-op; a conflicting one is kept as tag `<key>@attempt<n>`, never a crash (P2)."""
     from mlflow.entities import Param
 
-    text = {key: _as_text(value)[:LONGEST_PARAM] for key, value in params.items()}
+    text = {_key(key): _as_text(value)[:LONGEST_PARAM] for key, value in params.items()}
     known = client().get_run(run_id).data.params
     fresh = [Param(key, value) for key, value in text.items() if key not in known]
     for start in range(0, len(fresh), PARAMS_PER_BATCH):
         client().log_batch(run_id, params=fresh[start : start + PARAMS_PER_BATCH])
     conflicts = {key: value for key, value in text.items() if known.get(key, value) != value}
-    set_tags(
-        run_id, {names.TAG_CONFLICT.format(key=key, attempt=attempt): value for key, value in conflicts.items()}
-    )
+    set_tags(run_id, {names.TAG_CONFLICT.format(key=key, attempt=attempt): value for key, value in conflicts.items()})
 
 
 def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
@@ -47,7 +47,7 @@ def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> Non
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    rows = [Metric(key, float(value), now, step) for key, value in metrics.items()]
+    rows = [Metric(_key(key), float(value), now, step) for key, value in metrics.items()]
     _in_batches(run_id, rows)
 
 
@@ -57,7 +57,7 @@ def log_history(run_id: str, histories: Mapping[str, Sequence[float]], first_ste
 
     now = int(time.time() * 1000)
     rows = [
-        Metric(key, float(value), now, first_step + position)
+        Metric(_key(key), float(value), now, first_step + position)
         for key, values in histories.items()
         for position, value in enumerate(values)
     ]
@@ -79,7 +79,7 @@ def run_tags(tags: Mapping[str, str]) -> list["RunTag"]:
     """Returns: MLflow's tags, cut to what every store takes."""
     from mlflow.entities import RunTag
 
-    return [RunTag(key, value[:LONGEST_TAG]) for key, value in tags.items()]
+    return [RunTag(_key(key), value[:LONGEST_TAG]) for key, value in tags.items()]
 
 
 def log_file(run_id: str, path: Path, folder: str = "") -> None:
@@ -111,6 +111,11 @@ def log_snapshot(run_id: str, snapshot: Snapshot, context: str = "training") -> 
         profile=json.dumps({"num_rows": snapshot.rows, "num_columns": len(snapshot.columns)}),
     )
     client().log_inputs(run_id, [DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, context)])])
+
+
+def _key(name: str) -> str:
+    """Returns: the nearest key that MLflow takes; column names may hold anything."""
+    return re.sub(r"[^\w\-. :/]", "_", name)[:LONGEST_KEY]
 
 
 def _as_text(value: Any) -> str:

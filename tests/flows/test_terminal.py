@@ -1,0 +1,43 @@
+"""What a person sees: plain lines into a file, a bar on a terminal."""
+
+import io
+
+import pytest
+
+from flows import terminal
+from flows.terminal import Terminal, metrics_table, number
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_into_a_file_go_plain_lines() -> None:
+    out = io.StringIO()
+    watcher = Terminal(out)
+    watcher.started("train")
+    watcher.progress("rounds", 10, 200)
+    watcher.finished("train", 1.26, "on 100 rows")
+    watcher.reused("ingest", "100 rows")
+    assert out.getvalue() == "  train        1.3 s  on 100 rows\n  ingest      kept    100 rows\n"
+
+
+def test_a_terminal_shows_a_bar_that_the_result_replaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal, "EVERY", 0.0)
+    out = Screen()
+    watcher = Terminal(out)
+    watcher.started("train")
+    watcher.progress("rounds", 50, 200)
+    watcher.finished("train", 1.0, "done")
+    drawn = out.getvalue()
+    assert "██████·····" in drawn and "rounds: 50 of 200" in drawn
+    assert drawn.endswith("\r\x1b[2K  train        1.0 s  done\n")
+
+
+def test_the_table_says_who_is_better_by_the_metric_s_direction() -> None:
+    lines = metrics_table(
+        {"rmse": 90.0, "r2": 0.9}, {"baseline": {"rmse": 200.0}, "champion": {"rmse": 100.0, "r2": 0.8}}
+    )
+    assert lines[1].endswith("-10.0% better") and lines[2].endswith("+12.5% better")
+    assert [number(value) for value in (None, 0.123456, 46_800.4)] == ["-", "0.1235", "46,800"]
