@@ -1,0 +1,137 @@
+"""What texts mean: numbers, booleans, dates. The type of a text column is right for all of its values, not the first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+MOMENT = pa.timestamp("us")
+MOMENT_UTC = pa.timestamp("us", "UTC")
+FAMILIES = ((pa.int64(), pa.float64()), (pa.bool_(),), (pa.date32(), MOMENT, MOMENT_UTC))
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?[iI]nf(inity)?$"
+TRUE, FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
+SAID_TRUE, SAID_FALSE = ("true", "t", "yes", "y", "on", "1", "1.0"), ("false", "f", "no", "n", "off", "0", "0.0")
+SHOWN = 5
+
+Mask = npt.NDArray[np.bool_]
+
+
+def cleaned(texts: pa.StringArray, missing: Sequence[str]) -> pa.StringArray:
+    """Returns: the texts without blanks around them, those that mean a missing value as nulls."""
+    trimmed = pc.utf8_trim_whitespace(texts)
+    gone = pc.is_in(trimmed, pa.array([text.strip() for text in missing], pa.string()))
+    return pc.if_else(gone, pa.scalar(None, pa.string()), trimmed)
+
+
+def is_number(texts: pa.Array) -> Mask:
+    """Returns: (rows,) True where the text is a number; False where it is missing."""
+    return _mask(pc.match_substring_regex(texts, NUMBER))
+
+
+def parsed(texts: pa.StringArray, wanted: pa.DataType) -> pa.Array:
+    """Returns: the texts as values of `wanted`. Raises: ArrowInvalid when one of them is none."""
+    if wanted == pa.bool_():
+        return _booleans(texts, TRUE, FALSE)
+    if pa.types.is_integer(wanted) or pa.types.is_floating(wanted):
+        texts = pc.replace_substring_regex(texts, r"^\+", "")
+    return texts.cast(wanted)
+
+
+def _booleans(texts: pa.StringArray, true: Sequence[str], false: Sequence[str]) -> pa.Array:
+    yes, no = pc.is_in(texts, pa.array(true)), pc.is_in(texts, pa.array(false))
+    if not pc.all(pc.or_(pc.or_(yes, no), pc.is_null(texts))).as_py():
+        raise pa.ArrowInvalid("not a boolean")
+    return pc.if_else(pc.is_null(texts), pa.scalar(None, pa.bool_()), yes)
+
+
+def declared(texts: pa.StringArray, wanted: pa.DataType) -> tuple[pa.Array, Mask]:
+    """Returns: the values of a column declared as `wanted`, and (rows,) True where a text is none (the value is null).
+
+    More generous than `parsed`: yes, no, t, f, on, off, 1, 0 are booleans; 3.0 is an integer.
+    """
+    try:
+        return _read(texts, wanted), np.zeros(len(texts), np.bool_)
+    except pa.ArrowInvalid:
+        good = np.array(
+            [_readable(text, wanted) for text in texts.dictionary_encode().dictionary.to_pylist()], np.bool_
+        )
+        codes = texts.dictionary_encode().indices
+        fits = np.append(good, True)[pc.fill_null(codes, len(good)).to_numpy(zero_copy_only=False)]
+        return _read(pc.if_else(pa.array(fits), texts, pa.scalar(None, pa.string())), wanted), ~fits
+
+
+def _readable(text: str, wanted: pa.DataType) -> bool:
+    try:
+        _read(pa.array([text], pa.string()), wanted)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _read(texts: pa.StringArray, wanted: pa.DataType) -> pa.Array:
+    if wanted == pa.bool_():
+        return _booleans(pc.utf8_lower(texts), SAID_TRUE, SAID_FALSE)
+    if wanted == pa.int64():
+        try:
+            return parsed(texts, wanted)
+        except pa.ArrowInvalid:
+            return parsed(texts, pa.float64()).cast(wanted)  # 3.0 passes, 3.5 does not
+    return parsed(texts, wanted)
+
+
+@dataclass
+class TextColumn:
+    """What is known of one text column after the batches seen so far."""
+
+    types: tuple[pa.DataType, ...] | None = None  # that still fit, best first; None: nothing but missing values so far
+    rows: int = 0
+    values: int = 0
+    numbers: int = 0
+    offenders: list[tuple[int, str]] = field(default_factory=list)  # (row from 1, text) that are no numbers
+
+    def add(self, texts: pa.StringArray) -> None:
+        """`texts`: the next rows, cleaned."""
+        present = len(texts) - texts.null_count
+        if present:
+            families = FAMILIES if self.types is None else (self.types,)
+            self.types = next((rest for family in families if (rest := _still_fitting(texts, family))), ())
+            self._count_numbers(texts, present)
+        self.rows += len(texts)
+        self.values += present
+
+    def _count_numbers(self, texts: pa.StringArray, present: int) -> None:
+        if self.types and self.types[-1] == pa.float64():
+            self.numbers += present
+            return
+        numeric = is_number(texts)
+        self.numbers += int(numeric.sum())
+        if len(self.offenders) < SHOWN:
+            others = np.flatnonzero(~numeric & _mask(pc.is_valid(texts)))[: SHOWN - len(self.offenders)]
+            self.offenders += [(self.rows + int(i) + 1, texts[int(i)].as_py()) for i in others]
+
+    @property
+    def type(self) -> pa.DataType:
+        """The type that fits all values seen: double when there are none, string when nothing else does."""
+        return pa.float64() if self.types is None else self.types[0] if self.types else pa.string()
+
+    @property
+    def is_mostly_numbers(self) -> bool:
+        """Whether most values are numbers, but not all: a slip in the table, or a text that means missing."""
+        return self.types == () and self.numbers * 2 > self.values
+
+
+def _still_fitting(texts: pa.StringArray, types: tuple[pa.DataType, ...]) -> tuple[pa.DataType, ...]:
+    for position, wanted in enumerate(types):
+        try:
+            parsed(texts, wanted)
+        except pa.ArrowInvalid:
+            continue
+        return types[position:]
+    return ()
+
+
+def _mask(column: pa.Array) -> Mask:
+    return np.asarray(pc.fill_null(column, False).to_numpy(zero_copy_only=False), dtype=np.bool_)

@@ -1,0 +1,31 @@
+"""Ingest: from any source to an immutable Parquet snapshot under its content digest, logged as the run's input."""
+
+from domain import names
+from domain.references import Snapshot
+from settings.recipe import Data
+from tasks.sources import reading
+from tasks.sources.opened import TypesChanged
+from tasks.tracking import runs
+from tasks.wanted import Wanted
+from tasks.writing import written
+
+
+def ingest(run_id: str, data: Data, store: str) -> Snapshot:
+    """Returns: the snapshot below `store`, made or found there. Safe to repeat: the same content has the same place.
+
+    Raises: Mistakes when there is no such source or no way to it, DataError when it is no table to learn from.
+    """
+    snapshot = stored(data, store)
+    runs.log_snapshot(run_id, snapshot)
+    runs.set_tags(run_id, {names.TAG_SNAPSHOT_DIGEST: snapshot.digest})
+    runs.log_text(run_id, snapshot.model_dump_json(indent=2), names.ARTIFACT_SNAPSHOT)
+    return snapshot
+
+
+def stored(data: Data, store: str) -> Snapshot:
+    """Returns: the snapshot of the source, without a run."""
+    source = reading.shown(data.source)
+    try:
+        return written(Wanted(reading.opened(data), data), store, source)
+    except TypesChanged:
+        return written(Wanted(reading.opened(data, careful=True), data), store, source)

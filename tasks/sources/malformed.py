@@ -1,0 +1,75 @@
+"""What is wrong with a delimited file: the row and the bytes, in words."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from domain.errors import DataError
+from tasks.sources.files import opened_stream
+
+CHUNK = 2**20
+
+
+@contextmanager
+def explained(file: str, delimiter: str) -> Iterator[None]:
+    """Within the block, what Arrow says about a malformed file becomes a DataError; values that do not fit pass."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        message = str(error)
+        if "Empty CSV" in message:
+            raise DataError(f"{file}: the file is empty") from error
+        if "UTF8" in message or "UTF-8" in message:
+            raise DataError(f"{file}: {_not_utf8(file)}") from error
+        ragged = re.search(r"CSV parse error:.*?Expected (\d+) columns, got (\d+)(?:: (.*))?", message, re.DOTALL)
+        if ragged:
+            raise DataError(f"{file}: {_ragged(file, delimiter, *ragged.groups())}") from error
+        if "conversion error" in message:
+            raise
+        raise DataError(f"{file}: cannot be read as a table: {message.partition(chr(10))[0]}") from error
+    except (OSError, EOFError) as error:
+        if isinstance(error, PermissionError):
+            raise
+        raise DataError(
+            f"{file}: cannot be read to its end ({error}); is it cut off or not compressed as named?"
+        ) from error
+
+
+def _ragged(file: str, delimiter: str, wanted: str, got: str, text: str | None) -> str:
+    line = _line_of(file, text) if text else None
+    where = f"line {line:,}" if line else "a row"
+    return f"{where} has {got} values where the header has {wanted} columns: {(text or '').strip()[:200]!r}"
+
+
+def _line_of(file: str, text: str) -> int | None:
+    """Returns: the line (from 1) that begins with `text`, read again: only after an error."""
+    wanted = text.encode().splitlines()[0] if text.strip() else b""
+    for number, line in enumerate(_lines(file), start=1):
+        if wanted and line.rstrip(b"\r\n") == wanted:
+            return number
+    return None
+
+
+def _not_utf8(file: str) -> str:
+    for number, line in enumerate(_lines(file), start=1):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            byte = line[error.start]
+            return (
+                f"line {number:,} is not UTF-8: byte 0x{byte:02x} at its position {error.start + 1}; "
+                "convert the file, for example: iconv -f latin1 -t utf-8"
+            )
+    return "the text is not UTF-8; convert the file, for example: iconv -f latin1 -t utf-8"
+
+
+def _lines(file: str) -> Iterator[bytes]:
+    with opened_stream(file) as stream:
+        rest = b""
+        while chunk := stream.read(CHUNK):
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines
+        if rest:
+            yield rest

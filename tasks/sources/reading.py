@@ -1,0 +1,51 @@
+"""A recipe's source, opened by its kind."""
+
+import re
+
+from settings.recipe import Data
+from tasks.sources.files import format_of, located
+from tasks.sources.opened import Opened
+
+
+def opened(data: Data, careful: bool = False) -> Opened:
+    """Returns: the table, not yet read. `careful`: the first try met values that its first rows had not announced.
+
+    Raises: Mistakes when there is no such source, DataError when it is no table.
+    """
+    source = data.source
+    if source.startswith("sklearn:"):
+        from tasks.sources import bundled
+
+        return bundled.opened(source.removeprefix("sklearn:"))
+    if data.query is not None or is_database(source):
+        from tasks.sources import sql
+
+        return sql.opened(data, careful)
+    return _of_files(located(source), data, careful)
+
+
+def _of_files(files: list[str], data: Data, careful: bool) -> Opened:
+    chosen = format_of(files, data)
+    if chosen == "parquet":
+        from tasks.sources import parquet
+
+        return parquet.opened(files)
+    if chosen == "jsonl":
+        from tasks.sources import jsonlines
+
+        return jsonlines.opened(files, careful)
+    from tasks.sources import delimited
+
+    return delimited.opened(files, data, "\t" if chosen == "tsv" else ",", careful)
+
+
+def is_database(source: str) -> bool:
+    """Whether `source` is an SQLAlchemy URL."""
+    scheme = re.match(r"([a-z0-9]+)(\+[a-z0-9]+)?://", source)
+    return scheme is not None and scheme[1] not in ("s3", "http", "https", "file")
+
+
+def shown(source: str) -> str:
+    """Returns: the source without secrets: no password, no query string of an address."""
+    without_password = re.sub(r"^([a-z0-9+]+://[^/:@]*):.*@(?=[^@]*$)", r"\1@", source)
+    return without_password.partition("?")[0] if "://" in source else source

@@ -1,0 +1,179 @@
+"""The door to files: local folders and S3, the only place that imports s3fs.
+
+Endpoint and keys of S3 come from the standard variables. Wrong keys and unreachable endpoints are mistakes, found within
+seconds; never a fallback to something local (P7).
+"""
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from domain.errors import TransientError
+from settings.mistakes import Mistake, Mistakes
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+KEYS_REFUSED = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "Forbidden", "403", "ExpiredToken")
+CONNECT_SECONDS = 5
+READ_SECONDS = 60
+
+
+def is_s3(uri: str) -> bool:
+    """Whether `uri` lies in an object store."""
+    return uri.startswith("s3://")
+
+
+def endpoint() -> str | None:
+    """Returns: the S3 endpoint of the environment; None: Amazon's own."""
+    named = ("MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    return next((os.environ[name] for name in named if os.environ.get(name)), None)
+
+
+def filesystem(uri: str) -> "AbstractFileSystem":
+    """Returns: the file system of `uri`, local or S3; one per endpoint and keys."""
+    if is_s3(uri):
+        return _s3(endpoint(), *(os.environ.get(f"AWS_{name}") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")))
+    from fsspec.implementations.local import LocalFileSystem
+
+    return LocalFileSystem()
+
+
+@cache
+def _s3(endpoint_url: str | None, key: str | None, secret: str | None) -> "AbstractFileSystem":
+    from s3fs import S3FileSystem
+
+    S3FileSystem.retries = 2  # its own loop; a refused connection is answered in seconds
+    return S3FileSystem(
+        key=key,
+        secret=secret,
+        token=os.environ.get("AWS_SESSION_TOKEN"),
+        endpoint_url=endpoint_url,
+        skip_instance_cache=True,
+        use_listings_cache=False,  # others write while we read
+        config_kwargs={
+            "connect_timeout": CONNECT_SECONDS,
+            "read_timeout": READ_SECONDS,
+            "retries": {"max_attempts": 2, "mode": "standard"},
+        },
+    )
+
+
+@contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Within the block, what the platform says about access, space and connections becomes a sentence for a person."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        what = "no such bucket or object" if is_s3(uri) else "no such file or folder"
+        raise Mistakes([Mistake("", f"{uri}: {what}")]) from error
+    except PermissionError as error:
+        raise Mistakes([Mistake("", _refused(uri, error))]) from error
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise TransientError(f"{uri}: no space left on the device; free some and run again") from error
+        if error.errno == errno.EROFS:
+            raise Mistakes([Mistake("", _refused(uri, error))]) from error
+        if is_s3(uri) and not isinstance(error, BlockingIOError):
+            raise Mistakes(
+                [Mistake("", f"{uri}: {_first_line(error)}; look at {_where()} and the bucket's name")]
+            ) from error
+        raise
+    except Exception as error:  # botocore's family cannot be named here without importing it for local files
+        if is_s3(uri) and type(error).__module__.startswith(("botocore", "aiobotocore", "aiohttp")):
+            raise Mistakes([Mistake("", _unusable(uri, error))]) from error
+        raise
+
+
+def _where() -> str:
+    return f"the endpoint {endpoint() or 'of Amazon (MLFLOW_S3_ENDPOINT_URL is not set)'}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def _refused(uri: str, error: Exception) -> str:
+    if is_s3(uri):
+        return (
+            f"{uri}: {_where()} refuses the credentials ({_first_line(error)}); "
+            "look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
+    return f"{getattr(error, 'filename', None) or uri}: no permission ({_first_line(error)})"
+
+
+def _unusable(uri: str, error: Exception) -> str:
+    name = type(error).__name__
+    if "Credentials" in name:
+        return f"{uri}: no S3 credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    if any(code in str(error) for code in KEYS_REFUSED):
+        return _refused(uri, error)
+    return f"{uri}: {_where()} does not answer ({_first_line(error)}); look at MLFLOW_S3_ENDPOINT_URL"
+
+
+def join(root: str, *parts: str) -> str:
+    """Returns: the path or address of a file below `root`."""
+    return "/".join([root.rstrip("/"), *parts]) if is_s3(root) else os.path.join(root, *parts)
+
+
+def exists(uri: str) -> bool:
+    """Whether there is a file or folder."""
+    if not is_s3(uri):
+        return os.path.exists(uri)
+    with explained(uri):
+        return bool(filesystem(uri).exists(uri))
+
+
+def open_input(uri: str) -> IO[bytes]:
+    """Returns: the file, open for reading at any position. Raises: Mistakes when it cannot be."""
+    with explained(uri):
+        if is_s3(uri):
+            opened: Any = filesystem(uri).open(uri, "rb", block_size=8 * 2**20)
+            return opened  # type: ignore[no-any-return]
+        return open(uri, "rb")
+
+
+def read_bytes(uri: str) -> bytes:
+    """Returns: the whole content."""
+    with explained(uri), open_input(uri) as file:
+        return file.read()
+
+
+def write_bytes_atomically(uri: str, content: bytes) -> None:
+    """The file is there whole or not at all; an earlier one is replaced."""
+    with explained(uri):
+        if is_s3(uri):
+            filesystem(uri).pipe_file(uri, content)
+            return
+        os.makedirs(os.path.dirname(uri) or ".", exist_ok=True)
+        with _beside(uri) as temporary:
+            temporary.write_bytes(content)
+
+
+def put_file(local: Path, uri: str) -> None:
+    """Copies a local file to `uri`, whole or not at all."""
+    with explained(uri):
+        if is_s3(uri):
+            filesystem(uri).put_file(str(local), uri)
+            return
+        os.makedirs(os.path.dirname(uri) or ".", exist_ok=True)
+        with _beside(uri) as temporary:
+            shutil.copyfile(local, temporary)
+
+
+@contextmanager
+def _beside(uri: str) -> Iterator[Path]:
+    """A temporary name in the same folder, moved over `uri` at the end, gone after a failure."""
+    temporary = Path(f"{uri}.{uuid.uuid4().hex}.partial")
+    try:
+        yield temporary
+        os.replace(temporary, uri)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
