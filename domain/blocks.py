@@ -32,7 +32,7 @@ def _joined(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def canonical(block: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Returns: the block with `schema`'s kept types, text as sorted dictionaries, NaN as missing, blanks around text gone."""
+    """Returns: the block with `schema`'s kept types, text as sorted dictionaries without blanks around, NaN as null."""
     columns = [canonical_column(block.column(i), field.type) for i, field in enumerate(schema)]
     return pa.RecordBatch.from_arrays(columns, names=schema.names)
 

@@ -41,24 +41,28 @@ class ContentDigest:
         self.rows += block.num_rows
         for column in block.columns:
             if column.null_count:
-                self._sha.update(np.packbits(valid(column)))
+                self._sha.update(_bytes(np.packbits(valid(column))))
             if pa.types.is_dictionary(column.type):
                 self._add_text(column)
             else:
-                self._sha.update(raw_values(column))
+                self._sha.update(_bytes(raw_values(column)))
             self._sha.update(b"%d;" % column.null_count)
 
     def _add_text(self, column: pa.DictionaryArray) -> None:
         lengths = pc.binary_length(column.dictionary).to_numpy(zero_copy_only=False).astype(np.int32)
-        self._sha.update(lengths)
-        self._sha.update(text_bytes(column.dictionary))
-        self._sha.update(raw_values(column.indices))
+        self._sha.update(_bytes(lengths))
+        self._sha.update(_bytes(text_bytes(column.dictionary)))
+        self._sha.update(_bytes(raw_values(column.indices)))
 
     def hexdigest(self) -> str:
         """Returns: 64 hexadecimal digits."""
         ending = self._sha.copy()
         ending.update(b"rows:%d" % self.rows)
         return ending.hexdigest()
+
+
+def _bytes(values: npt.NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(values).view(np.uint8).data
 
 
 def valid(column: pa.Array) -> npt.NDArray[np.bool_]:
@@ -92,7 +96,7 @@ def text_offsets(values: pa.StringArray) -> npt.NDArray[np.int32]:
 
 
 def row_hashes(columns: Sequence[pa.Array]) -> Hashes:
-    """Returns: (rows,) hashes; equal rows have equal ones wherever they stand. `columns`: canonical, of equal length."""
+    """Returns: (rows,) hashes; equal rows have equal ones wherever they stand. `columns`: canonical."""
     hashes = np.zeros(len(columns[0]), np.uint64)
     for column in columns:
         hashes ^= _words(column)

@@ -1,4 +1,4 @@
-"""What texts mean: numbers, booleans, dates. The type of a text column is right for all of its values, not the first."""
+"""What texts mean: numbers, booleans, dates. The type of a text column is right for all its values, not the first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

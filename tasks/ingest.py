@@ -2,9 +2,11 @@
 
 from domain import names
 from domain.references import Snapshot
+from settings.addresses import redact
 from settings.recipe import Data
 from tasks.sources import reading
 from tasks.sources.opened import TypesChanged
+from tasks.sources.web import fetched
 from tasks.tracking import runs
 from tasks.wanted import Wanted
 from tasks.writing import written
@@ -24,8 +26,8 @@ def ingest(run_id: str, data: Data, store: str) -> Snapshot:
 
 def stored(data: Data, store: str) -> Snapshot:
     """Returns: the snapshot of the source, without a run."""
-    source = reading.shown(data.source)
-    try:
-        return written(Wanted(reading.opened(data), data), store, source)
-    except TypesChanged:
-        return written(Wanted(reading.opened(data, careful=True), data), store, source)
+    with fetched(data) as here:
+        try:
+            return written(Wanted(reading.opened(here), here), store, redact(data.source))
+        except TypesChanged:
+            return written(Wanted(reading.opened(here, careful=True), here), store, redact(data.source))

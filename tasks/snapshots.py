@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from domain import splits
-from domain.blocks import canonical, stored
+from domain.blocks import canonical
 from domain.columns import kind, require
 from domain.digest import Hashes, row_hashes
 from domain.references import Snapshot
@@ -124,7 +124,8 @@ def _codes(snapshot: Snapshot, name: str) -> splits.Codes:
     ranks = np.empty(len(order) + 1, np.int64)
     ranks[order] = np.arange(1, len(order) + 1)
     ranks[-1] = 0
-    return ranks[pc.fill_null(encoded.indices, len(order)).to_numpy()]
+    codes: splits.Codes = ranks[pc.fill_null(encoded.indices, len(order)).to_numpy()]
+    return codes
 
 
 def _beside(snapshot: Snapshot, name: str) -> str:

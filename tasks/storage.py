@@ -1,6 +1,6 @@
 """The door to files: local folders and S3, the only place that imports s3fs.
 
-Endpoint and keys of S3 come from the standard variables. Wrong keys and unreachable endpoints are mistakes, found within
+Endpoint and keys of S3 come from the standard variables. Wrong keys and unreachable endpoints are mistakes, told within
 seconds; never a fallback to something local (P7).
 """
 
@@ -70,25 +70,31 @@ def explained(uri: str) -> Iterator[None]:
     """Within the block, what the platform says about access, space and connections becomes a sentence for a person."""
     try:
         yield
-    except FileNotFoundError as error:
-        what = "no such bucket or object" if is_s3(uri) else "no such file or folder"
-        raise Mistakes([Mistake("", f"{uri}: {what}")]) from error
-    except PermissionError as error:
-        raise Mistakes([Mistake("", _refused(uri, error))]) from error
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise TransientError(f"{uri}: no space left on the device; free some and run again") from error
-        if error.errno == errno.EROFS:
-            raise Mistakes([Mistake("", _refused(uri, error))]) from error
-        if is_s3(uri) and not isinstance(error, BlockingIOError):
-            raise Mistakes(
-                [Mistake("", f"{uri}: {_first_line(error)}; look at {_where()} and the bucket's name")]
-            ) from error
-        raise
-    except Exception as error:  # botocore's family cannot be named here without importing it for local files
-        if is_s3(uri) and type(error).__module__.startswith(("botocore", "aiobotocore", "aiohttp")):
-            raise Mistakes([Mistake("", _unusable(uri, error))]) from error
-        raise
+        told = _told(uri, error)
+        if told is None:
+            raise
+        raise told from error
+    except Exception as error:  # botocore's family: naming it would import it for local files too
+        if not is_s3(uri) or not type(error).__module__.startswith(("botocore", "aiobotocore", "aiohttp")):
+            raise
+        raise _mistake(_unusable(uri, error)) from error
+
+
+def _told(uri: str, error: OSError) -> Exception | None:
+    if isinstance(error, FileNotFoundError):
+        return _mistake(f"{uri}: {'no such bucket or object' if is_s3(uri) else 'no such file or folder'}")
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return _mistake(_refused(uri, error))
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TransientError(f"{uri}: no space left on the device; free some and run again")
+    if is_s3(uri):
+        return _mistake(f"{uri}: {_first_line(error)}; look at {_where()} and the bucket's name")
+    return None
+
+
+def _mistake(message: str) -> Mistakes:
+    return Mistakes([Mistake("", message)])
 
 
 def _where() -> str:
@@ -119,13 +125,13 @@ def _unusable(uri: str, error: Exception) -> str:
 
 def join(root: str, *parts: str) -> str:
     """Returns: the path or address of a file below `root`."""
-    return "/".join([root.rstrip("/"), *parts]) if is_s3(root) else os.path.join(root, *parts)
+    return "/".join([root.rstrip("/"), *parts]) if is_s3(root) else str(Path(root, *parts))
 
 
 def exists(uri: str) -> bool:
     """Whether there is a file or folder."""
     if not is_s3(uri):
-        return os.path.exists(uri)
+        return Path(uri).exists()
     with explained(uri):
         return bool(filesystem(uri).exists(uri))
 
@@ -136,7 +142,7 @@ def open_input(uri: str) -> IO[bytes]:
         if is_s3(uri):
             opened: Any = filesystem(uri).open(uri, "rb", block_size=8 * 2**20)
             return opened  # type: ignore[no-any-return]
-        return open(uri, "rb")
+        return Path(uri).open("rb")
 
 
 def read_bytes(uri: str) -> bytes:
@@ -151,7 +157,7 @@ def write_bytes_atomically(uri: str, content: bytes) -> None:
         if is_s3(uri):
             filesystem(uri).pipe_file(uri, content)
             return
-        os.makedirs(os.path.dirname(uri) or ".", exist_ok=True)
+        Path(uri).parent.mkdir(parents=True, exist_ok=True)
         with _beside(uri) as temporary:
             temporary.write_bytes(content)
 
@@ -162,7 +168,7 @@ def put_file(local: Path, uri: str) -> None:
         if is_s3(uri):
             filesystem(uri).put_file(str(local), uri)
             return
-        os.makedirs(os.path.dirname(uri) or ".", exist_ok=True)
+        Path(uri).parent.mkdir(parents=True, exist_ok=True)
         with _beside(uri) as temporary:
             shutil.copyfile(local, temporary)
 
@@ -173,7 +179,7 @@ def _beside(uri: str) -> Iterator[Path]:
     temporary = Path(f"{uri}.{uuid.uuid4().hex}.partial")
     try:
         yield temporary
-        os.replace(temporary, uri)
+        temporary.replace(uri)
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()

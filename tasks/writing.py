@@ -1,6 +1,5 @@
 """Writing a snapshot: one pass over the source in bounded memory, to a temporary name, then to its digest's place."""
 
-import os
 import shutil
 import time
 import uuid
@@ -30,6 +29,7 @@ STALE_SECONDS = 6 * 3600
 
 def written(wanted: Wanted, store: str, source: str) -> Snapshot:
     """Returns: the snapshot of the wanted rows. Whatever fails, nothing half-written has the snapshot's name."""
+    store = store if storage.is_s3(store) else str(Path(store).absolute())
     with storage.explained(store), _partial_folder(store) as folder:
         digest = _table_written(wanted, folder)
         root = storage.join(store, "snapshots", digest.hexdigest())
@@ -104,5 +104,5 @@ def _moved(folder: Path, root: str) -> None:
         if storage.is_s3(root):
             storage.put_file(folder / name, storage.join(root, name))
         else:
-            os.makedirs(root, exist_ok=True)
-            os.replace(folder / name, os.path.join(root, name))
+            Path(root).mkdir(parents=True, exist_ok=True)
+            (folder / name).replace(Path(root, name))

@@ -1,6 +1,6 @@
 """CSV and TSV: types that are right for the whole file, at the speed of one read.
 
-The first megabytes are read as text and every column's type is seen from them. The rest is then read straight into those
+The first megabytes are read as text, and every column's type is seen from them. Then all is read straight into those
 types. When a later value does not fit (`TypesChanged`), all of the file is surveyed as text before it is read again.
 """
 
@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv as csv
 
+from domain.conversions import listed
 from domain.errors import DataError
 from domain.texts import FALSE, TRUE, TextColumn, cleaned
 from settings.recipe import Data
@@ -21,7 +21,6 @@ from tasks.sources.opened import Opened, TypesChanged
 
 SAMPLE_BYTES = 4 * 2**20
 BLOCK_BYTES = 2**20
-LONGEST_ROW = 2**26
 DIRECT = (pa.int64(), pa.float64(), pa.bool_(), pa.date32())
 
 
@@ -35,6 +34,7 @@ def opened(files: list[str], data: Data, delimiter: str, careful: bool) -> Opene
     whole = survey.look_at(files, delimiter, None if careful else SAMPLE_BYTES)
     types = survey.types()
     if careful or whole:
+        survey.check()
         schema = pa.schema([(name, pa.string()) for name in names])
         texts = {name: kind for name, kind in types.items() if name not in data.types}
         return Opened(schema, _read(files, names, delimiter, dict.fromkeys(names, pa.string()), data), texts=texts)
@@ -44,7 +44,7 @@ def opened(files: list[str], data: Data, delimiter: str, careful: bool) -> Opene
 
 
 def _names(files: list[str], delimiter: str) -> list[str]:
-    """Returns: the column names of the first file. Raises: DataError for none, the same twice, other names elsewhere."""
+    """Returns: the column names of the first file. Raises: DataError for one twice, or other names elsewhere."""
     first: list[str] = []
     for file in files:
         names = _header(file, delimiter)
@@ -61,13 +61,14 @@ def _names(files: list[str], delimiter: str) -> list[str]:
 
 
 def _header(file: str, delimiter: str) -> list[str]:
-    with opened_stream(file) as stream, explained(file, delimiter):
+    with opened_stream(file) as stream, explained(file):
         reader = csv.open_csv(
             stream,
             read_options=csv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
             parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=_skip),
         )
-        return [name or f"Unnamed: {place}" for place, name in enumerate(reader.schema.names)]
+        names = reader.schema.names
+        return [name or f"Unnamed: {place}" for place, name in enumerate(names)]
 
 
 def _skip(row: Any) -> str:
@@ -101,7 +102,7 @@ def _read(
     files: list[str], names: list[str], delimiter: str, types: dict[str, pa.DataType], data: Data
 ) -> Iterator[pa.RecordBatch]:
     for file in files:
-        with explained(file, delimiter):
+        with explained(file):
             yield from _streamed(file, names, delimiter, types, data)
 
 
@@ -135,7 +136,7 @@ class _Survey:
         """Reads all files, or the beginning of the first. Returns: whether every row was seen."""
         texts = dict.fromkeys(self.columns, pa.string())
         for file in files[: 1 if most_bytes else None]:
-            with explained(file, delimiter):
+            with explained(file):
                 for number, batch in enumerate(
                     _streamed(file, list(self.columns), delimiter, texts, self._data, most_bytes or BLOCK_BYTES)
                 ):
@@ -143,6 +144,18 @@ class _Survey:
                         return False
                     self.add(batch)
         return len(files) == 1 or most_bytes is None
+
+    def check(self) -> None:
+        """After the last row. Raises: DataError when an undeclared column is mostly numbers, but not all."""
+        for name in self.texts:
+            column = self.columns[name]
+            if column.is_mostly_numbers:
+                others = column.values - column.numbers
+                raise DataError(
+                    f"column {name!r}: {column.numbers:,} of {column.values:,} values are numbers, {others:,} are not: "
+                    f"{listed(column.offenders)}{' ...' if others > len(column.offenders) else ''}; correct them, or "
+                    f"name the texts that mean a missing value in data.missing, or say data.types: {{{name}: category}}"
+                )
 
     @property
     def texts(self) -> list[str]:

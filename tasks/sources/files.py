@@ -1,9 +1,9 @@
 """Which files a source names: one file, a glob, a folder of parts; local, S3 or http."""
 
 import glob
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal, get_args
 
 import pyarrow as pa
@@ -33,24 +33,24 @@ def mistake(message: str) -> Mistakes:
 
 def located(source: str) -> list[str]:
     """Returns: the files in order of their names, at least one. Raises: Mistakes when there is none."""
-    found = _located_s3(source) if storage.is_s3(source) else _located_locally(os.path.expanduser(source))
-    files = [name for name in found if not os.path.basename(name).startswith((".", "_"))]
+    found = _located_s3(source) if storage.is_s3(source) else _located_locally(Path(source).expanduser())
+    files = [name for name in found if not name.rpartition("/")[2].startswith((".", "_"))]
     if not files:
         raise mistake(f"{source}: {'no file matches' if glob.has_magic(source) else 'the folder holds no file'}")
     return files
 
 
-def _located_locally(path: str) -> list[str]:
-    if os.path.isfile(path):
-        return [path]
-    if os.path.isdir(path):
-        return sorted(os.path.join(top, name) for top, _, names in os.walk(path) for name in names)
-    if glob.has_magic(path):
-        return sorted(name for name in glob.glob(path, recursive=True) if os.path.isfile(name))
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise mistake(f"{path}: no such file, and no such folder as {folder}")
-    raise mistake(f"{path}: no such file{did_you_mean(os.path.basename(path), os.listdir(folder))}")
+def _located_locally(path: Path) -> list[str]:
+    if path.is_file():
+        return [str(path)]
+    if path.is_dir():
+        return sorted(str(found) for found in path.rglob("*") if found.is_file())
+    if glob.has_magic(str(path)):
+        return sorted(name for name in glob.glob(str(path), recursive=True) if Path(name).is_file())  # noqa: PTH207 (** and absolute patterns)
+    if not path.parent.is_dir():
+        raise mistake(f"{path}: no such file, and no such folder as {path.parent}")
+    near = did_you_mean(path.name, [found.name for found in path.parent.iterdir()])
+    raise mistake(f"{path}: no such file{near}")
 
 
 def _located_s3(uri: str) -> list[str]:
@@ -86,23 +86,24 @@ def _words(formats: set[Format | None]) -> str:
 
 
 def _format_of_name(name: str) -> Format | None:
-    return FORMATS.get(os.path.splitext(_uncompressed_name(name.lower()))[1])
+    return FORMATS.get(PurePosixPath(_uncompressed_name(name.lower())).suffix)
 
 
 def _uncompressed_name(name: str) -> str:
-    stem, ending = os.path.splitext(name)
-    return stem if ending in COMPRESSIONS else name
+    ending = PurePosixPath(name).suffix
+    return name.removesuffix(ending) if ending in COMPRESSIONS else name
 
 
 @contextmanager
 def opened_stream(name: str) -> Iterator[Any]:
     """Gives: the decompressed bytes of a file, read from the start, as a pyarrow stream."""
-    compression = COMPRESSIONS.get(os.path.splitext(name.lower())[1])
+    compression = COMPRESSIONS.get(PurePosixPath(name.lower()).suffix)
     with storage.open_input(name) as raw:
         if compression == "xz":
             import lzma
 
-            yield pa.PythonFile(lzma.open(raw), mode="r")
+            with lzma.open(raw) as plain:
+                yield pa.PythonFile(plain, mode="r")
         else:
             yield pa.input_stream(_arrow_file(name, raw), compression=compression)
 

@@ -13,31 +13,36 @@ CHUNK = 2**20
 
 
 @contextmanager
-def explained(file: str, delimiter: str) -> Iterator[None]:
+def explained(file: str) -> Iterator[None]:
     """Within the block, what Arrow says about a malformed file becomes a DataError; values that do not fit pass."""
     try:
         yield
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: {_not_utf8(file)}") from error
     except pa.ArrowInvalid as error:
-        message = str(error)
-        if "Empty CSV" in message:
-            raise DataError(f"{file}: the file is empty") from error
-        if "UTF8" in message or "UTF-8" in message:
-            raise DataError(f"{file}: {_not_utf8(file)}") from error
-        ragged = re.search(r"CSV parse error:.*?Expected (\d+) columns, got (\d+)(?:: (.*))?", message, re.DOTALL)
-        if ragged:
-            raise DataError(f"{file}: {_ragged(file, delimiter, *ragged.groups())}") from error
-        if "conversion error" in message:
+        if "conversion error" in str(error) and "UTF8" not in str(error):
             raise
-        raise DataError(f"{file}: cannot be read as a table: {message.partition(chr(10))[0]}") from error
+        raise DataError(f"{file}: {_in_words(file, str(error))}") from error
+    except PermissionError:
+        raise
     except (OSError, EOFError) as error:
-        if isinstance(error, PermissionError):
-            raise
         raise DataError(
             f"{file}: cannot be read to its end ({error}); is it cut off or not compressed as named?"
         ) from error
 
 
-def _ragged(file: str, delimiter: str, wanted: str, got: str, text: str | None) -> str:
+def _in_words(file: str, message: str) -> str:
+    if "Empty CSV" in message:
+        return "the file is empty"
+    if "UTF8" in message or "UTF-8" in message:
+        return _not_utf8(file)
+    ragged = re.search(r"CSV parse error:.*?Expected (\d+) columns, got (\d+)(?:: (.*))?", message, re.DOTALL)
+    if ragged:
+        return _ragged(file, *ragged.groups())
+    return f"cannot be read as a table: {message.partition(chr(10))[0]}"
+
+
+def _ragged(file: str, wanted: str, got: str, text: str | None) -> str:
     line = _line_of(file, text) if text else None
     where = f"line {line:,}" if line else "a row"
     return f"{where} has {got} values where the header has {wanted} columns: {(text or '').strip()[:200]!r}"

@@ -1,8 +1,7 @@
 """A recipe's source, opened by its kind."""
 
-import re
-
 from settings.recipe import Data
+from tasks.sources.addresses import is_database
 from tasks.sources.files import format_of, located
 from tasks.sources.opened import Opened
 
@@ -21,7 +20,7 @@ def opened(data: Data, careful: bool = False) -> Opened:
         from tasks.sources import sql
 
         return sql.opened(data, careful)
-    return _of_files(located(source), data, careful)
+    return _of_files(located(source.removeprefix("file://")), data, careful)
 
 
 def _of_files(files: list[str], data: Data, careful: bool) -> Opened:
@@ -37,15 +36,3 @@ def _of_files(files: list[str], data: Data, careful: bool) -> Opened:
     from tasks.sources import delimited
 
     return delimited.opened(files, data, "\t" if chosen == "tsv" else ",", careful)
-
-
-def is_database(source: str) -> bool:
-    """Whether `source` is an SQLAlchemy URL."""
-    scheme = re.match(r"([a-z0-9]+)(\+[a-z0-9]+)?://", source)
-    return scheme is not None and scheme[1] not in ("s3", "http", "https", "file")
-
-
-def shown(source: str) -> str:
-    """Returns: the source without secrets: no password, no query string of an address."""
-    without_password = re.sub(r"^([a-z0-9+]+://[^/:@]*):.*@(?=[^@]*$)", r"\1@", source)
-    return without_password.partition("?")[0] if "://" in source else source
