@@ -9,6 +9,7 @@ import numpy as np
 from domain import bootstrap
 from domain.outcomes import Predictions, Truth
 from domain.references import GateResult
+from domain.wording import number, percent
 from settings.evaluation import (
     CLASSIFICATION_METRICS,
     GREATER_IS_BETTER,
@@ -84,10 +85,14 @@ def _threshold(gate: Threshold, contest: Contest) -> GateResult:
     if measured is None:
         return GateResult(rule=gate.rule, held=False, reason=_not_measured(gate.metric, "the model"))
     if gate.min is not None and measured < gate.min:
-        return GateResult(rule=gate.rule, held=False, reason=f"{gate.metric} {measured:.4g} is below {gate.min:g}")
+        return GateResult(
+            rule=gate.rule, held=False, reason=f"{gate.metric} {number(measured)} is below {number(gate.min)}"
+        )
     if gate.max is not None and measured > gate.max:
-        return GateResult(rule=gate.rule, held=False, reason=f"{gate.metric} {measured:.4g} is above {gate.max:g}")
-    return GateResult(rule=gate.rule, held=True, reason=f"{gate.metric} is {measured:.4g}")
+        return GateResult(
+            rule=gate.rule, held=False, reason=f"{gate.metric} {number(measured)} is above {number(gate.max)}"
+        )
+    return GateResult(rule=gate.rule, held=True, reason=f"{gate.metric} is {number(measured)}")
 
 
 def _better_than(gate: BetterThan, contest: Contest) -> GateResult:
@@ -104,12 +109,12 @@ def _better_than(gate: BetterThan, contest: Contest) -> GateResult:
             return GateResult(rule=gate.rule, held=False, reason=_not_measured(metric, name))
     mine, theirs = contest.model.metrics[metric], other.metrics[metric]
     held = bool(is_better(metric, np.array(mine), np.array(theirs), gate.by))
-    reason = _difference(metric, mine, theirs, whose) + (f"; needs {_percent(gate.by)}" if gate.by else "")
+    reason = _difference(metric, mine, theirs, whose) + (f"; needs {percent(gate.by)}" if gate.by else "")
     if gate.confidence is None:
         return GateResult(rule=gate.rule, held=held, reason=reason)
     share, resamples = _confidence(metric, gate.by, contest, other)
-    certain = f"; better{' by that' if gate.by else ''} in {_percent(share)} of {resamples:,} resamples"
-    certain += f", needs {_percent(gate.confidence)}"
+    certain = f"; better{' by that' if gate.by else ''} in {percent(share)} of {resamples:,} resamples"
+    certain += f", needs {percent(gate.confidence)}"
     return GateResult(rule=gate.rule, held=held and share >= gate.confidence, reason=reason + certain)
 
 
@@ -127,15 +132,11 @@ def _confidence(metric: str, by: float, contest: Contest, other: Judged) -> tupl
 
 def _difference(metric: str, mine: float, theirs: float, whose: str) -> str:
     if mine == theirs:
-        return f"{metric} {mine:.4g} equals the {whose}"
-    apart = f"{_percent(abs(mine - theirs) / abs(theirs))} " if theirs else ""
-    return f"{metric} {mine:.4g} is {apart}{'below' if mine < theirs else 'above'} the {whose} {theirs:.4g}"
+        return f"{metric} {number(mine)} equals the {whose}"
+    apart = f"{percent(abs(mine - theirs) / abs(theirs))} " if theirs else ""
+    return f"{metric} {number(mine)} is {apart}{'below' if mine < theirs else 'above'} the {whose} {number(theirs)}"
 
 
 def _not_measured(metric: str, whom: str) -> str:
     needs = " (it needs probabilities of more than one class)" if metric not in REGRESSION_METRICS else ""
     return f"{metric} of {whom} is not defined on this test part{needs}; name another metric in the gate"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"

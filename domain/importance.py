@@ -26,7 +26,7 @@ class Importance:
 
 
 def gain(estimator: Any, columns: list[str]) -> Importance | None:
-    """Returns: the share of the trees' total gain; None when the estimator is no booster of trees over these columns."""
+    """Returns: the share of the trees' total gain; None when the estimator is no booster over these columns."""
     if not hasattr(estimator, "feature_importance") or estimator.num_feature() != len(columns):
         return None
     gains = np.asarray(estimator.feature_importance("gain"), dtype=np.float64)

@@ -1,29 +1,17 @@
 """Evaluate: the logged model on the frozen test part, beside a baseline and the champion, and what the gates say."""
 
-from dataclasses import dataclass
+import shutil
 from pathlib import Path
 
-from domain import columns, names
-from domain.answers import Answer
-from domain.estimators import Task, task_of
-from domain.gates import Contest, Judged, check_evaluation, judge, primary
-from domain.metrics import score
-from domain.outcomes import Predictions, Truth
+from domain import names
+from domain.estimators import task_of
+from domain.gates import check_evaluation
 from domain.references import Evaluation, Snapshot, TrainedModel
+from domain.report import page
 from settings.mistakes import Mistakes
 from settings.recipe import Recipe
-from tasks import holdout, scoring
-from tasks.holdout import Holdout
+from tasks import explaining, judging, scoring
 from tasks.tracking import runs
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """Everything that was found out, for the record and the report."""
-
-    holdout: Holdout
-    contest: Contest
-    evaluation: Evaluation
 
 
 def evaluate(run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedModel, work: Path) -> Evaluation:
@@ -36,55 +24,24 @@ def evaluate(run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedMo
     if mistakes:
         raise Mistakes(mistakes)
     model = scoring.load(trained.model_uri, work / "model")
-    judgement = judged(recipe, snapshot, task, model, work)
+    judgement = judging.judged(recipe, snapshot, task, model, work)
+    findings = explaining.findings(run_id, recipe, snapshot, trained, judgement)
+    plots = explaining.plots(findings, judgement)
+    folder = _written(work / "evaluation", findings.as_json(), page.render(findings, plots), plots)
+    runs.log_folder(run_id, folder)
     runs.log_metrics(run_id, run_metrics(judgement.evaluation))
     return judgement.evaluation
 
 
-def judged(recipe: Recipe, snapshot: Snapshot, task: Task, model: scoring.Scorer, work: Path) -> Judgement:
-    """Returns: model, baseline and champion on the same rows, and the gates."""
-    champion = scoring.load_champion(recipe, work)
-    wanted = {*columns.features(recipe.data, snapshot.columns), *model.columns}
-    wanted |= set(champion.scorer.columns) if champion and champion.scorer else set()
-    test = holdout.read(recipe, snapshot, wanted)
-    answer = scoring.challenger_answer(model, test.frame, task, test.training_classes)
-    rival = scoring.champion_answer(recipe, champion, test.frame, task, test.training_classes)
-    theirs = rival.classes if isinstance(rival, Answer) else ()
-    truth = test.truth(recipe.data.target, task, answer.classes, theirs)
-    challenger = _judged(truth, answer.coded(truth.classes))
-    contest = Contest(
-        truth,
-        primary(recipe, task, challenger.metrics),
-        challenger,
-        _judged(truth, test.baseline(truth)),
-        _judged_champion(truth, champion, rival),
-    )
-    return Judgement(test, contest, _evaluation(recipe, task, contest))
-
-
-def _judged(truth: Truth, predictions: Predictions, version: str | None = None) -> Judged:
-    return Judged(score(truth, predictions), predictions, version)
-
-
-def _judged_champion(truth: Truth, champion: scoring.Champion | None, rival: Answer | str | None) -> Judged | None:
-    if champion is None:
-        return None
-    if isinstance(rival, Answer):
-        return _judged(truth, rival.coded(truth.classes), champion.version)
-    return Judged(version=champion.version, trouble=str(rival))
-
-
-def _evaluation(recipe: Recipe, task: Task, contest: Contest) -> Evaluation:
-    champion = contest.champion
-    return Evaluation(
-        task=task,
-        primary=contest.primary,
-        metrics=dict(contest.model.metrics),
-        baseline_metrics=dict(contest.baseline.metrics),
-        champion_metrics=dict(champion.metrics) if champion and not champion.trouble else None,
-        champion_version=champion.version if champion else None,
-        gates=judge(recipe.gates, contest),
-    )
+def _written(folder: Path, evaluation: str, report: str, plots: dict[str, bytes]) -> Path:
+    """Returns: the folder, laid out as in the run; it goes up in one call."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / names.ARTIFACT_PLOTS).mkdir(parents=True)
+    (folder / names.ARTIFACT_EVALUATION).write_text(evaluation, encoding="utf-8")
+    (folder / names.ARTIFACT_REPORT).write_text(report, encoding="utf-8")
+    for name, png in plots.items():
+        (folder / names.ARTIFACT_PLOTS / name).write_bytes(png)
+    return folder
 
 
 def run_metrics(evaluation: Evaluation) -> dict[str, float]:

@@ -31,13 +31,12 @@ class Holdout:
         """Returns: the truth; classes are those of training, of the test part and all that models know."""
         if task == "regression":
             return Truth(labels.amounts_of(name, self.target), weights=self.weights)
-        classes = union(self.training_classes, *known, self.target.unique())
+        classes = union(self.classes(task), *known, self.target.unique())
         return Truth(codes(self.target, classes), classes, self.weights)
 
-    @property
-    def training_classes(self) -> Classes:
-        """Returns: the classes of the training part, sorted."""
-        return union((), self.training_target.unique())
+    def classes(self, task: Task) -> Classes:
+        """Returns: the classes of the training part, sorted; none for a regression."""
+        return union((), self.training_target.unique()) if task == "classification" else ()
 
     def baseline(self, truth: Truth) -> Predictions:
         """Returns: what knows nothing but the training target: its mean, or the frequencies of its classes."""
@@ -67,7 +66,7 @@ def read(recipe: Recipe, snapshot: Snapshot, wanted: Iterable[str]) -> Holdout:
 
 def frame_of(snapshot: Snapshot, names: list[str], mask: NDArray[np.bool_]) -> pd.DataFrame:
     """Returns: the rows of the mask; text as categories, which takes a tenth of the memory and the time."""
-    table = snapshots.rows(snapshot, names, mask)
+    table = snapshots.rows(snapshot, names, mask).unify_dictionaries()
     frame = table.to_pandas(strings_to_categorical=True, date_as_object=False, split_blocks=True, self_destruct=True)
     assert isinstance(frame, pd.DataFrame)
     return frame

@@ -10,7 +10,7 @@ import pandas as pd
 
 from domain import answers
 from domain.answers import Answer
-from domain.errors import ModelUnusable, TransientError
+from domain.errors import ModelUnusable, OnerunError, TransientError
 from domain.estimators import Task
 from domain.outcomes import Classes
 from domain.predictor import Predictor
@@ -36,6 +36,9 @@ class Scorer:
 
     def answer(self, frame: pd.DataFrame, task: Task, known: Classes) -> Answer:
         """Args: frame: (n, columns) raw; known: the training classes. Raises: ModelUnusable."""
+        lacking = [name for name in self.columns if name not in frame]
+        if lacking:
+            raise ModelUnusable(f"it needs columns that this table does not have: {', '.join(lacking[:10])}")
         if self.predictor is None:
             return _foreign_answer(self.served, _plain(frame[self.columns] if self.columns else frame), task, known)
         if task == "regression":
@@ -80,7 +83,8 @@ def load_champion(recipe: Recipe, work: Path) -> Champion | None:
 
 def trouble_of(recipe: Recipe, version: str, error: Exception) -> str:
     """Returns: why the champion could not be scored, and what to do."""
-    words = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    kind = "" if isinstance(error, OnerunError) else f"{type(error).__name__}: "
+    words = " ".join(f"{kind}{error}".split())[:500]
     return (
         f"the champion (version {version}) cannot be scored on these rows: {words}; give it what it needs, move the "
         f"alias {recipe.promote.alias} to a version that works, or leave the gate out once"

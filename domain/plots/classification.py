@@ -1,4 +1,4 @@
-"""Plots of a classification: confusion, ROC, precision and recall, calibration. Many classes: the most frequent ones."""
+"""Plots of a classification: confusion, ROC, precision and recall, calibration. Of many classes: the most frequent."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -97,6 +97,17 @@ def log_text(run_id: str, text: str, artifact: str) -> None:
     client().log_text(run_id, text, artifact)
 
 
+def metric_names(run_id: str) -> list[str]:
+    """Returns: the names of the run's metrics, sorted."""
+    return sorted(client().get_run(run_id).data.metrics)
+
+
+def history(run_id: str, key: str) -> list[float]:
+    """Returns: the metric's values in the order of their steps; of a step logged twice, the last."""
+    by_step = {metric.step: float(metric.value) for metric in client().get_metric_history(run_id, key)}
+    return [by_step[step] for step in sorted(by_step)]
+
+
 def log_snapshot(run_id: str, snapshot: Snapshot, context: str = "training") -> None:
     """Logs the snapshot as the run's dataset input: name, digest, source, schema, rows."""
     from mlflow.entities import Dataset, DatasetInput, InputTag

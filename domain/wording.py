@@ -1,0 +1,17 @@
+"""Numbers as a person reads them."""
+
+import math
+
+
+def number(value: float) -> str:
+    """Returns: four significant digits, whole above a thousand: 0.8496, 45,371, 1.2e-05."""
+    if not math.isfinite(value):
+        return str(value)
+    if 1000 <= abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def percent(share: float) -> str:
+    """Returns: three significant digits: 1 %, 16.1 %, 0.032 %; whole from 1,000 % on."""
+    return f"{100 * share:.3g} %" if abs(share) < 10 else f"{100 * share:,.0f} %"
