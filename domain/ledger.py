@@ -56,8 +56,5 @@ def previous_holder(moves: Sequence[Move], now: str | None, existing: Collection
     Parameters: `moves` of one alias, oldest first; `now` the present holder; `existing` versions that still exist.
     Returns: the nearest earlier holder that still exists, or None when there is none.
     """
-    chain = holders(moves)
-    while now is not None and now in chain and chain[-1] != now:
-        chain.pop()
-    earlier = [version for version in chain if version != now and version in existing]
+    earlier = [version for version in holders(moves) if version != now and version in existing]
     return earlier[-1] if earlier else None

@@ -10,7 +10,7 @@ from domain.ledger import Kind, Move
 from tasks.tracking.moves import LONGEST_WHY, alone, announce, entries, ledger, now, record, who, withdraw
 from tasks.tracking.runs import client
 
-__all__ = ["ledger", "make_version", "move_alias", "version_of_alias", "versions"]
+__all__ = ["aliases", "ledger", "make_version", "models", "move_alias", "version_of_alias", "versions"]
 
 DEAD_AFTER_SECONDS = 60.0  # an announcement of another machine that is older than this is of the dead
 BUSY_AFTER_SECONDS = 90.0  # how long a move waits for moves of other machines
@@ -39,6 +39,23 @@ def versions(model: str, run_id: str | None = None) -> list[str]:
         token = page.token
         if not token:
             return [str(version) for version in sorted(found)]
+
+
+def models() -> list[str]:
+    """Returns: the names of all registered models."""
+    found: list[str] = []
+    token = None
+    while True:
+        page = client().search_registered_models(page_token=token)
+        found += [str(model.name) for model in page]
+        token = page.token
+        if not token:
+            return found
+
+
+def aliases(model: str) -> dict[str, str]:
+    """Returns: alias -> version of an existing model."""
+    return {alias: str(version) for alias, version in client().get_registered_model(model).aliases.items()}
 
 
 def make_version(
