@@ -86,9 +86,11 @@ def _task_of_type(estimator_class: type) -> Task | None:
 
 
 def _wrong_names(path: str, estimator_class: type, params: dict[str, Any]) -> list[Mistake]:
-    known = _parameter_names(path, estimator_class)
-    return [
-        Mistake(f"model.params.{name}", f"not a parameter of {path}{did_you_mean(name, known)}")
+    known, own = _parameter_names(path, estimator_class), inspect.signature(estimator_class).parameters
+    return [  # an alias may be nearer, but the estimator's own name is what people look for
+        Mistake(
+            f"model.params.{name}", f"not a parameter of {path}{did_you_mean(name, own) or did_you_mean(name, known)}"
+        )
         for name in params
         if name not in known
     ]

@@ -34,10 +34,10 @@ def decide(evaluation: Evaluation, approval: Literal["auto", "manual"], version:
 def gates_in_words(evaluation: Evaluation) -> str:
     """Returns: what the gates said; those that did not hold, when there are any."""
     failed = [gate for gate in evaluation.gates if not gate.held]
-    told = "; ".join(f"{gate.rule}: {gate.reason}" for gate in failed or evaluation.gates)
     if failed:
+        told = "; ".join(f"{gate.rule}: {gate.reason}" for gate in failed)
         return f"{len(failed)} of {len(evaluation.gates)} gates did not hold: {told}"
-    return f"all {len(evaluation.gates)} gates held: {told}" if evaluation.gates else "no gates asked for"
+    return f"all {len(evaluation.gates)} gates held" if evaluation.gates else "no gates asked for"
 
 
 def numbers_in_words(evaluation: Evaluation) -> str:

@@ -131,4 +131,6 @@ class Promotion(Reference):
     @property
     def summary(self) -> str:
         """The result in one line, for a person."""
-        return f"{self.alias} {'moved' if self.promoted else 'stays'}: {self.reason}"
+        before = f" from version {self.previous_version}" if self.previous_version else ""
+        stays = f" at version {self.previous_version}" if self.previous_version else ""
+        return f"{self.alias} moved{before}" if self.promoted else f"{self.alias} stays{stays}"

@@ -23,6 +23,13 @@ EXAMPLE = """example:
 exit codes: 0 done (promoted, or held by a gate), 1 a stage failed, 2 a mistake in what was asked, 130 interrupted"""
 
 
+QUIET = {  # the terminal tells it better; whoever sets one of these hears more
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m flows.train`."""
     parser = argparse.ArgumentParser(
@@ -97,7 +104,8 @@ def _train(arguments: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
 @contextlib.contextmanager
 def _prefect(asked: Asked, terminal: Terminal) -> Iterator[temporary_server.TemporaryServer | None]:
     """The server that the profile names, or one for the length of this command."""
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # the terminal tells it better
+    for variable, value in QUIET.items():
+        os.environ.setdefault(variable, value)
     if asked.profile.prefect_api_url:
         yield None
         return

@@ -13,7 +13,7 @@ def plan(asked: Asked, say: Callable[[str], None]) -> dict[str, Any]:
     recipe = asked.recipe
     public = asked.profile.public()
     steps = {
-        "ingest": f"read {recipe.data.source} into a snapshot below {asked.profile.store}",
+        "ingest": f"read {recipe.data.source} into a snapshot below {asked.store}",
         "validate": f"{len(recipe.data.expectations)} expectations" if recipe.data.expectations else "nothing to check",
         "train": _training(recipe),
         "evaluate": _evaluation(recipe),

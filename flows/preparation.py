@@ -1,6 +1,8 @@
 """What was asked, read and checked as a whole before anything starts (P5)."""
 
 import hashlib
+import os
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,7 @@ from settings.loading import Document, check_document, read_document
 from settings.mistakes import Mistake, Mistakes
 from settings.profile import Profile, check_profile, load_profile
 from settings.recipe import Recipe
+from tasks.sources.reading import check_source
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,13 @@ class Asked:
 
     @property
     def work(self) -> Path:
-        """Local scratch folder."""
-        return Path(self.profile.work)
+        """Local scratch folder, absolute."""
+        return Path(self.profile.variables()["ONERUN_WORK"])
+
+    @property
+    def store(self) -> str:
+        """Root of the snapshots: an absolute folder or s3://bucket/prefix."""
+        return self.profile.variables()["ONERUN_STORE"]
 
 
 def read_asked(
@@ -35,7 +43,22 @@ def read_asked(
     document = read_document(recipe, overrides, data)
     checked = check_document(document)
     digest = hashlib.sha256(checked.model_dump_json(by_alias=True).encode()).hexdigest()
-    return document, Asked(checked, load_profile(profile), digest)
+    where = load_profile(profile)
+    if where.prefect_api_url is None:
+        where = where.model_copy(update={"prefect_api_url": _address_of_prefect_profile()})
+    return document, Asked(checked, where, digest)
+
+
+def _address_of_prefect_profile() -> str | None:
+    """What `prefect config set PREFECT_API_URL=...` left behind, without importing Prefect for it."""
+    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
+    path = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml"))
+    try:
+        profiles = tomllib.loads(path.read_text())
+    except (OSError, ValueError):  # none, or not ours to judge
+        return None
+    active = os.environ.get("PREFECT_PROFILE") or profiles.get("active")
+    return profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL") or None
 
 
 def check_asked(document: Document, asked: Asked) -> None:
@@ -44,6 +67,7 @@ def check_asked(document: Document, asked: Asked) -> None:
     mistakes += check_expectations(asked.recipe.data.expectations)
     if not mistakes:
         mistakes += check_evaluation(asked.recipe, task_of(asked.recipe))
+    mistakes += check_source(asked.recipe.data)
     placed = document.placed(mistakes) + check_profile(asked.profile)
     if placed:
         raise Mistakes(placed)

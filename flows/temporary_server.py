@@ -104,7 +104,7 @@ def start() -> TemporaryServer:
 
 
 def _send_the_rest() -> None:
-    """Prefect's client sends logs and events from threads; at exit they would try a server that is gone for a minute."""
+    """Prefect sends logs and events from threads; at exit these would try for a minute to reach a server long gone."""
     if "prefect" in sys.modules:
         from prefect.events.worker import EventsWorker
         from prefect.logging.handlers import APILogWorker

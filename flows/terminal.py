@@ -84,8 +84,9 @@ def _change(metric: str, value: float, others: Sequence[Mapping[str, float]]) ->
     other = others[-1].get(metric) if others else None
     if not other or value == other:
         return ""
-    better = (value > other) == (metric in GREATER_IS_BETTER)
-    return f"   {(value - other) / abs(other):+.1%} {'better' if better else 'worse'}"
+    greater = metric in GREATER_IS_BETTER
+    change = f"{value - other:+.4f}" if greater else f"{(value - other) / abs(other):+.1%}"  # a score; a loss
+    return f"   {change} {'better' if (value > other) == greater else 'worse'}"
 
 
 def outcome_lines(outcome: Mapping[str, Any], links: Mapping[str, str]) -> list[str]:

@@ -47,7 +47,7 @@ def train(
     with owned_run(wanted.name, flow_run.id, flow_run.name, asked.digest, tags) as run:
         record_provenance(run.run_id, wanted, asked.profile.public(), run.attempt, work)
         stage = Stages(run)
-        snapshot = stage("ingest", Snapshot, ingest, wanted.data, str(asked.profile.store))
+        snapshot = stage("ingest", Snapshot, ingest, wanted.data, asked.store)
         stage("validate", Validation, validate, wanted.data.expectations, snapshot)
         trained = stage(
             "train", TrainedModel, train_model, wanted, snapshot, work,

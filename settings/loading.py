@@ -30,6 +30,8 @@ class Document:
         key = dotted(path)
         if any(key == name or key.startswith(f"{name}.") for name in self.overrides):
             return Mistake(key, message, "--set")
+        if path not in self.lines and any(name.startswith(f"{key}.") for name in self.overrides):
+            return Mistake(key, message, "--set")  # a section that only an override named
         while path and path not in self.lines:
             path = path[:-1]
         return Mistake(key, message, self.source, self.lines.get(path))

@@ -9,10 +9,15 @@ from tasks.sources.opened import Opened
 NAMES = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 
 
-def opened(name: str) -> Opened:
-    """Returns: the data set with its feature names. Raises: Mistakes for one that is not bundled."""
+def known(name: str) -> None:
+    """Raises: Mistakes for a data set that is not bundled."""
     if name not in NAMES:
         raise mistake(f"sklearn:{name}: not bundled with scikit-learn{did_you_mean(name, NAMES)} ({', '.join(NAMES)})")
+
+
+def opened(name: str) -> Opened:
+    """Returns: the data set with its feature names. Raises: Mistakes for one that is not bundled."""
+    known(name)
     from sklearn import datasets
 
     loaded = getattr(datasets, f"load_{name}")()

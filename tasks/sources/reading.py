@@ -1,7 +1,8 @@
 """A recipe's source, opened by its kind."""
 
+from settings.mistakes import Mistake, Mistakes
 from settings.recipe import Data
-from tasks.sources.addresses import is_database
+from tasks.sources.addresses import filled_in, is_database
 from tasks.sources.files import format_of, located
 from tasks.sources.opened import Opened
 
@@ -21,6 +22,23 @@ def opened(data: Data, careful: bool = False) -> Opened:
 
         return sql.opened(data, careful)
     return _of_files(located(source.removeprefix("file://")), data, careful)
+
+
+def check_source(data: Data) -> list[Mistake]:
+    """Returns: what can be told of a source without reading it: no such file, object, data set or variable."""
+    source = data.source
+    try:
+        if source.startswith("sklearn:"):
+            from tasks.sources import bundled
+
+            bundled.known(source.removeprefix("sklearn:"))
+        elif data.query is not None or is_database(source) or source.startswith(("http://", "https://")):
+            filled_in(source)
+        else:
+            format_of(located(source.removeprefix("file://")), data)
+    except Mistakes as mistakes:
+        return list(mistakes.mistakes)
+    return []
 
 
 def _of_files(files: list[str], data: Data, careful: bool) -> Opened:

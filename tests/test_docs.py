@@ -1,0 +1,37 @@
+"""The documentation is true: every key of a recipe is described, every shipped recipe is a good one."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from settings.evaluation import BetterThan, Evaluate, Explain, Promote, Register, Threshold
+from settings.loading import load_recipe
+from settings.recipe import Categorical, Data, Model, Numeric, Preprocess, Recipe, Split, Train
+from settings.schema import PATH, schema_text
+
+ROOT = Path(__file__).parents[1]
+SECTIONS = [
+    Recipe, Data, Split, Preprocess, Numeric, Categorical, Model, Train, Evaluate, Explain, Threshold, BetterThan,
+    Register, Promote,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_key_of_a_recipe_is_described(section: type[BaseModel]) -> None:
+    text = (ROOT / "docs" / "recipe.md").read_text()
+    for name, field in section.model_fields.items():
+        key = field.alias or name
+        assert re.search(rf"[`.]{key}[`.]", text), f"docs/recipe.md does not describe {section.__name__}.{key}"
+
+
+def test_the_editor_schema_is_current() -> None:
+    assert PATH.read_text() == schema_text(), "run python -m settings.schema"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_shipped_recipe_is_a_good_one(path: Path) -> None:
+    recipe = load_recipe(str(path))
+    assert recipe.description or path.name == "diabetes.yaml"
+    assert path.read_text().startswith("# yaml-language-server: $schema=recipe.schema.json\n")
