@@ -1,0 +1,1 @@
+"""What a training costs: the product beside a bare script and the least that anyone could need."""
