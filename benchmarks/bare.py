@@ -200,7 +200,12 @@ def main(recipe_file: str, source: str, work: str) -> None:
         if valid and (all(gates.values()) or champion is None):
             client.set_registered_model_alias(name, "champion", version)
         lap("register")
-    print(json.dumps({"run_id": run.info.run_id, "metrics": metrics, "gates": {k: bool(v) for k, v in gates.items()}, "version": version, "seconds": seconds}))  # fmt: skip
+    gates = {k: bool(v) for k, v in gates.items()}
+    print(
+        json.dumps(
+            {"run_id": run.info.run_id, "metrics": metrics, "gates": gates, "version": version, "seconds": seconds}
+        )
+    )
 
 
 if __name__ == "__main__":

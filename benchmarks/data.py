@@ -1,6 +1,5 @@
-"""Tables to measure with: 15 numbers, 5 categories, 2 % missing, a target that depends on both. Always the same values."""
+"""Tables to measure with, always the same: 15 numbers, 5 categories, 2 % missing, a target that depends on both."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ def table_of(rows: int, folder: Path) -> Path:
         with pq.ParquetWriter(unfinished, _schema(), compression="snappy") as writer:
             for start in range(0, rows, CHUNK):
                 writer.write_batch(_chunk(start, min(CHUNK, rows - start)))
-        os.replace(unfinished, path)
+        unfinished.replace(path)
     return path
 
 

@@ -6,6 +6,7 @@ Same steps, settings and outputs as the product; none of its retries, checks, or
 """
 
 import base64
+import contextlib
 import hashlib
 import html
 import importlib.metadata
@@ -14,6 +15,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,7 @@ class Ingest:
 
     def __init__(self, schema: pa.Schema, target: str, split: dict[str, Any], folder: Path) -> None:
         self.schema, self.target, self.split = schema, target, split
-        self.codes = {
+        self.codes: dict[str, dict[str, int] | None] = {
             field.name: {} if pa.types.is_dictionary(field.type) else None for field in schema if field.name != target
         }
         self.sha = hashlib.sha256(str(schema).encode())
@@ -78,16 +80,16 @@ class Ingest:
                 values = column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
             else:
                 values = self._coded(column, known)
-            self.sha.update(np.ascontiguousarray(values))
+            self.sha.update(memoryview(np.ascontiguousarray(values)))
             hashes = (hashes ^ values.view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
             block[:, position] = values
         target = batch.column(self.target).to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-        self.sha.update(target)
+        self.sha.update(memoryview(np.ascontiguousarray(target)))
         self._part(batch, block, target, hashes)
 
     def _coded(self, column: pa.DictionaryArray, known: dict[str, int]) -> np.ndarray:
         table = np.array([known.setdefault(text, len(known)) for text in column.dictionary.to_pylist()] + [np.nan])
-        return table[column.indices.fill_null(len(table) - 1).to_numpy(zero_copy_only=False)]
+        return np.asarray(table[column.indices.fill_null(len(table) - 1).to_numpy(zero_copy_only=False)])
 
     def _part(self, batch: pa.RecordBatch, block: np.ndarray, target: np.ndarray, hashes: np.ndarray) -> None:
         places = (hashes >> np.uint64(11)) / 2.0**53
@@ -195,8 +197,8 @@ def plots(folder: Path, truth: np.ndarray, predicted: np.ndarray, curve: list[fl
         "importance": lambda axes: axes.barh(list(gains), list(gains.values())),
     }
     for name, draw in drawings.items():
-        figure = Figure(figsize=(6, 4), layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = Figure(figsize=(6, 4))
+        FigureCanvasAgg(figure)  # type: ignore[no-untyped-call]
         axes = figure.add_subplot(title=name)
         draw(axes)
         figure.savefig(folder / f"{name}.png", dpi=100)
@@ -226,7 +228,7 @@ def provenance(folder: Path, recipe_text: str) -> str:
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    result = {}
+    result: dict[str, str] = {}
     for key, value in values.items():
         result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: json.dumps(value)}
     return result
@@ -286,7 +288,10 @@ def main(recipe_file: str, source: str, work: str) -> None:
         raw = test.drop_columns([ingest.target]).to_pandas()
         model = mlflow.pyfunc.load_model(champion.source).unwrap_python_model()
         others["champion"] = model.predict(None, raw)
-    gates = {f"better than {who}": confidence(truth, predicted, other, 0.2 if who == "baseline" else 0.0) > 0.95 for who, other in others.items()}  # fmt: skip
+    gates = {
+        f"better than {who}": confidence(truth, predicted, other, 0.2 if who == "baseline" else 0.0) > 0.95
+        for who, other in others.items()
+    }
     gates["r2"] = metrics["r2"] >= recipe["gates"][0]["min"]
     slices = {}
     for column in recipe["evaluate"]["slices"]:
@@ -302,10 +307,12 @@ def main(recipe_file: str, source: str, work: str) -> None:
     plots(folder / "plots", truth, predicted, curves["rmse"], dict(zip(ingest.codes, gains, strict=True)))
     lap("plots")
     report(folder, {"metrics": metrics, "gates": gates, "slices": slices}, test, truth, predicted)
-    all_metrics = metrics | {f"{who}_{key}": value for who, other in others.items() for key, value in score(truth, other).items()}  # fmt: skip
+    rivals = {f"{who}_{key}": value for who, other in others.items() for key, value in score(truth, other).items()}
     now = int(time.time() * 1000)
     history = [Metric("validation_rmse", value, now, step) for step, value in enumerate(curves["rmse"])]
-    client.log_batch(run_id, metrics=[*history, *(Metric(key, value, now, 0) for key, value in all_metrics.items())])
+    client.log_batch(
+        run_id, metrics=[*history, *(Metric(key, value, now, 0) for key, value in (metrics | rivals).items())]
+    )
     client.log_artifacts(run_id, str(folder))
     lap("record")
 
@@ -329,10 +336,8 @@ def main(recipe_file: str, source: str, work: str) -> None:
             pip_requirements=pins,
         )
     lap("log model")
-    try:
+    with contextlib.suppress(mlflow.MlflowException):
         client.create_registered_model(name)
-    except mlflow.MlflowException:
-        pass
     version = client.create_model_version(name, logged.model_uri, run_id, model_id=logged.model_id).version
     if valid and (all(gates.values()) or champion is None):
         client.set_registered_model_alias(name, "champion", version)
@@ -340,13 +345,9 @@ def main(recipe_file: str, source: str, work: str) -> None:
     times = list(clock.items())
     seconds = {
         step: [round(now[0] - before[0], 3), round(now[1] - before[1], 3)]
-        for (_, before), (step, now) in zip(times, times[1:], strict=False)
+        for (_, before), (step, now) in pairwise(times)
     }
-    print(
-        json.dumps(
-            {"metrics": metrics, "gates": gates, "version": version, "seconds": seconds, "imports": times[0][1][1]}
-        )
-    )
+    print(json.dumps({"metrics": metrics, "gates": gates, "version": version, "seconds": seconds}))
 
 
 if __name__ == "__main__":

@@ -83,7 +83,8 @@ def run(job: Job, side: str, work: Path, prefect_url: str) -> dict[str, Any]:
         raise RuntimeError(
             f"{job.name}, {side}: exit code {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
         )
-    return json.loads(result.read_text()) | {"printed": json.loads(done.stdout.strip().splitlines()[-1])}
+    measures: dict[str, Any] = json.loads(result.read_text())
+    return measures | {"printed": json.loads(done.stdout.strip().splitlines()[-1])}
 
 
 def _arguments(job: Job, side: str, work: Path) -> list[str]:

@@ -71,10 +71,8 @@ def _stages(results: Results) -> list[str]:
     """Returns: seconds of each step, as each side itself reports them."""
     lines = []
     for side, runs in results.items():
-        steps = runs[0]["printed"].get("seconds", {})
-        medians = {
-            step: statistics.median(_wall(run["printed"]["seconds"].get(step, 0)) for run in runs) for step in steps
-        }
+        reported = [run["printed"].get("seconds", {}) for run in runs]
+        medians = {step: statistics.median(_wall(one.get(step, 0)) for one in reported) for step in reported[0]}
         lines.append(f"- {side}: " + ", ".join(f"{step} {seconds:.2f}" for step, seconds in medians.items()))
     return ["Seconds of wall by step:", "", *lines] if lines else []
 
@@ -105,13 +103,7 @@ def page(sections: Sequence[str], repeats: int) -> str:
 
 
 def _machine() -> str:
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.machine(),
-    )
+    facts = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.partition(":")[2].strip() for line in facts if "model name" in line), platform.machine())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB"
