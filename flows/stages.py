@@ -11,7 +11,7 @@ from prefect.tasks import Task
 
 from domain.errors import OnerunError
 from domain.references import Reference
-from flows.watch import watcher
+from flows.watch import Everyone
 from tasks.tracking.ownership import OwnedRun, record_stage
 
 AnyReference = TypeVar("AnyReference", bound=Reference)
@@ -22,7 +22,7 @@ class Stages:
     """Runs the stages of one owned run."""
 
     def __init__(self, run: OwnedRun) -> None:
-        self._run = run
+        self._run, self._watchers = run, Everyone()
 
     def __call__(
         self,
@@ -43,11 +43,11 @@ class Stages:
         recorded = self._run.stages.get(stage)
         if recorded is not None:
             reference = returns.from_json(recorded)
-            watcher().reused(stage, reference.summary)
+            self._watchers.reused(stage, reference.summary)
             return reference
 
         def do() -> AnyReference:
-            return _timed(self._run.run_id, stage, function, *arguments)
+            return self._timed(stage, function, *arguments)
 
         # side effects: never answered from Prefect's cache, never pickled into its result store
         prefect_task: Task[[], AnyReference] = task(
@@ -62,15 +62,14 @@ class Stages:
         )(do)
         return prefect_task()
 
-
-def _timed(run_id: str, stage: str, function: Callable[..., AnyReference], *arguments: Any) -> AnyReference:
-    watcher().started(stage)
-    begun = time.perf_counter()
-    reference = function(run_id, *arguments)
-    seconds = time.perf_counter() - begun
-    record_stage(run_id, stage, reference.model_dump_json(), seconds)
-    watcher().finished(stage, seconds, reference.summary)
-    return reference
+    def _timed(self, stage: str, function: Callable[..., AnyReference], *arguments: Any) -> AnyReference:
+        self._watchers.started(stage)
+        begun = time.perf_counter()
+        reference = function(self._run.run_id, *arguments)
+        seconds = time.perf_counter() - begun
+        record_stage(self._run.run_id, stage, reference.model_dump_json(), seconds)
+        self._watchers.finished(stage, seconds, reference.summary)
+        return reference
 
 
 def _can_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

@@ -1,10 +1,12 @@
-"""Who is told how a training goes: the log under a worker, a person's terminal on the command line."""
+"""Who is told how a training goes: always the log, and a person's terminal on the command line."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
+
+from prefect.logging.handlers import APILogHandler
 
 from tasks import progress
 
@@ -26,10 +28,13 @@ class Watcher(Protocol):
 
 
 class Log:
-    """Writes to the `onerun` logger, which Prefect sends to its server."""
+    """Writes to the `onerun` logger, and that to the flow run's log at Prefect."""
 
     def __init__(self) -> None:
         self._logger = logging.getLogger("onerun")
+        if not any(isinstance(handler, APILogHandler) for handler in self._logger.handlers):
+            self._logger.addHandler(APILogHandler())
+            self._logger.setLevel(logging.INFO)
 
     def started(self, stage: str) -> None:
         """One line."""
@@ -50,9 +55,27 @@ class Log:
 _watcher: ContextVar[Watcher | None] = ContextVar("onerun_watcher", default=None)
 
 
-def watcher() -> Watcher:
-    """Returns: whoever watches this context; the log when nobody does."""
-    return _watcher.get() or Log()
+class Everyone:
+    """Tells the log, and whoever watches this context."""
+
+    def __init__(self) -> None:
+        someone = _watcher.get()
+        self._told: tuple[Watcher, ...] = (Log(), someone) if someone else (Log(),)
+
+    def started(self, stage: str) -> None:
+        """Tells all."""
+        for watcher in self._told:
+            watcher.started(stage)
+
+    def finished(self, stage: str, seconds: float, summary: str) -> None:
+        """Tells all."""
+        for watcher in self._told:
+            watcher.finished(stage, seconds, summary)
+
+    def reused(self, stage: str, summary: str) -> None:
+        """Tells all."""
+        for watcher in self._told:
+            watcher.reused(stage, summary)
 
 
 @contextmanager
