@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from domain.columns import kept_type
 from domain.errors import DataError
-from domain.texts import MOMENT, SHOWN, cleaned, declared
+from domain.texts import MOMENT, SHOWN, cleaned, declared, has_blanks_around
 from settings.recipe import ColumnType
 
 TYPE_BY_NAME: dict[ColumnType, pa.DataType] = {
@@ -48,7 +48,8 @@ class Conversion:
             column = column.dictionary_decode()
         start, self.rows = self.rows, self.rows + len(column)
         if column.type == self.wanted:
-            return column if self.wanted != pa.string() else cleaned(column, self.missing)
+            clean = self.wanted != pa.string() or not has_blanks_around(column)
+            return column if clean else cleaned(column, self.missing)
         if self.wanted == pa.string():
             return column.cast(pa.string())
         texts = cleaned(column.cast(pa.string()), self.missing)

@@ -113,7 +113,7 @@ def _none_empty(parts: Codes, sizes: Codes, wanted: Codes) -> Codes:
 
 
 def by_time(moments: Codes, split: Split) -> Parts:
-    """`moments`: (rows,) orderable codes, a missing time being the smallest. The newest test, those before them validate.
+    """`moments`: (rows,) orderable codes, a missing time being the smallest. The newest test, those before validate.
 
     Rows of the same moment lie in one part: the cut moves to the nearest change of moment.
     """

@@ -15,8 +15,41 @@ NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?[iI]nf(inity)?$"
 TRUE, FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 SAID_TRUE, SAID_FALSE = ("true", "t", "yes", "y", "on", "1", "1.0"), ("false", "f", "no", "n", "off", "0", "0.0")
 SHOWN = 5
+NUMERIC_START = np.isin(np.arange(256), list(b"0123456789+-. \tiI"))
 
 Mask = npt.NDArray[np.bool_]
+
+
+def text_offsets(texts: pa.StringArray) -> npt.NDArray[np.int32]:
+    """Returns: (texts + 1,) where each text begins in the buffer; the last: where it ends."""
+    buffer = texts.buffers()[1]
+    if not len(texts) or buffer is None:
+        return np.zeros(1, np.int32)
+    return np.frombuffer(buffer, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+
+
+def text_bytes(texts: pa.StringArray) -> npt.NDArray[np.uint8]:
+    """Returns: (bytes,) the UTF-8 bytes of all texts in order, without gaps."""
+    offsets, data = text_offsets(texts), texts.buffers()[2]
+    return np.frombuffer(data or b"", np.uint8)[offsets[0] : offsets[-1]]
+
+
+def first_and_last_bytes(texts: pa.StringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Returns: the first and the last byte of each text that has any: much cheaper than a regex."""
+    offsets, data = text_offsets(texts), text_bytes(texts)
+    filled = offsets[1:] > offsets[:-1]
+    return data[offsets[:-1][filled] - offsets[0]], data[offsets[1:][filled] - offsets[0] - 1]
+
+
+def has_blanks_around(texts: pa.StringArray) -> bool:
+    """Whether any text begins or ends with a blank, or with what may be one in Unicode."""
+    return any(bool(((edge <= 32) | (edge >= 128)).any()) for edge in first_and_last_bytes(texts))
+
+
+def may_be_mostly_numbers(texts: pa.StringArray) -> bool:
+    """Whether half of the texts begin as a number may; the missing ones count for nothing."""
+    first = first_and_last_bytes(texts)[0]
+    return int(NUMERIC_START[first].sum()) * 2 > len(first)
 
 
 def cleaned(texts: pa.StringArray, missing: Sequence[str]) -> pa.StringArray:
@@ -86,6 +119,7 @@ def _read(texts: pa.StringArray, wanted: pa.DataType) -> pa.Array:
 class TextColumn:
     """What is known of one text column after the batches seen so far."""
 
+    exact: bool = True  # False: texts that are no numbers by their first byte are not counted one by one
     types: tuple[pa.DataType, ...] | None = None  # that still fit, best first; None: nothing but missing values so far
     rows: int = 0
     values: int = 0
@@ -105,6 +139,8 @@ class TextColumn:
     def _count_numbers(self, texts: pa.StringArray, present: int) -> None:
         if self.types and self.types[-1] == pa.float64():
             self.numbers += present
+            return
+        if not self.exact and not may_be_mostly_numbers(texts):
             return
         numeric = is_number(texts)
         self.numbers += int(numeric.sum())

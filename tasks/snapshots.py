@@ -102,7 +102,7 @@ def _hashes(snapshot: Snapshot, columns: Sequence[str]) -> Hashes:
     found = [np.empty(0, np.uint64)]
     for batch in batches(snapshot, names, texts):
         schema = pa.schema([(f.name, pa.string() if f.name in texts else f.type) for f in batch.schema])
-        found.append(row_hashes(canonical(batch, schema).columns))
+        found.append(row_hashes(canonical(batch, schema)))
     return np.concatenate(found)
 
 

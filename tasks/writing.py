@@ -5,17 +5,16 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from domain.blocks import canonical, refilled, stored
-from domain.digest import ContentDigest, Hashes, block_rows, row_hashes
+from domain.blocks import Cells, as_written, block_rows, canonical, refilled
+from domain.digest import ContentDigest, Hashes, row_hashes
 from domain.references import Snapshot
 from tasks import progress, storage
 from tasks.snapshots import HASHES_FILE
@@ -47,32 +46,53 @@ def written(wanted: Wanted, store: str, source: str) -> Snapshot:
 
 def _table_written(wanted: Wanted, folder: Path) -> ContentDigest:
     """Digest and hashes of one block are made while the block before it is written: both work without the GIL."""
-    schema = wanted.schema
-    digest = ContentDigest(schema)
+    digest = ContentDigest(wanted.schema)
     hashes: list[Hashes] = []
-    with _writer(folder / TABLE_FILE, schema) as writer, ThreadPoolExecutor(1) as pen:
-        writing: Future[Any] | None = None
-        for raw in refilled(wanted.batches(), block_rows(len(schema))):
-            block = canonical(raw, schema)
-            if writing is not None:
-                writing.result()
-            writing = pen.submit(writer.write_batch, block)
+    with _Table(folder / TABLE_FILE, wanted.schema) as table:
+        for raw in refilled(wanted.batches(), block_rows(len(wanted.schema))):
+            block = canonical(raw, wanted.schema)
+            table.write(block)
             digest.update(block)
-            hashes.append(row_hashes(block.columns))
+            hashes.append(row_hashes(block))
             progress.report("rows read", digest.rows, wanted.expected_rows)
-        if writing is not None:
-            writing.result()
     wanted.check()
     np.save(folder / HASHES_FILE, np.concatenate(hashes))
     pa.default_memory_pool().release_unused()
     return digest
 
 
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Text as dictionaries, numbers plain: looking for repeated numbers costs more than it saves."""
-    texts = [field.name for field in schema if field.type == pa.string()]
+class _Table(ExitStack):
+    """A Parquet file written by a thread of its own, one block behind. Numbers are stored plain: looking for repeated
+    ones costs more than it saves.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        super().__init__()
+        self._path, self._names = path, schema.names
+        self._pen = self.enter_context(ThreadPoolExecutor(1))
+        self._stored: pa.Schema | None = None
+        self._writing: Future[None] | None = None
+
+    def write(self, block: list[Cells]) -> None:
+        if self._stored is None:
+            types = [cells.array.type for cells in block]
+            self._stored = pa.schema(list(zip(self._names, types, strict=True)))
+            self._writer = self.enter_context(_writer(self._path, self._stored))
+            self.callback(self._wait)
+        self._wait()
+        columns = [as_written(cells, field.type) for cells, field in zip(block, self._stored, strict=True)]
+        batch = pa.RecordBatch.from_arrays(columns, schema=self._stored)
+        self._writing = self._pen.submit(self._writer.write_batch, batch)
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+
+
+def _writer(path: Path, stored: pa.Schema) -> pq.ParquetWriter:
+    texts = [field.name for field in stored if pa.types.is_dictionary(field.type)]
     return pq.ParquetWriter(
-        path, stored(schema), compression=COMPRESSION, use_dictionary=texts, write_statistics=False, store_schema=False
+        path, stored, compression=COMPRESSION, use_dictionary=texts, write_statistics=False, store_schema=False
     )
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from domain.blocks import block_rows
 from domain.columns import kept_type, wider
-from domain.digest import block_rows
 from domain.errors import DataError
 from tasks import storage
 from tasks.sources.opened import Opened
