@@ -45,7 +45,7 @@ def _quarters(values: Any) -> tuple[Integers, list[str]]:
     edges = values[present].quantile([0, 0.25, 0.5, 0.75, 1]).drop_duplicates()
     codes = np.full(len(values), len(edges) - 1, dtype=np.intp)
     codes[present] = np.clip(edges.searchsorted(values[present], side="left") - 1, 0, len(edges) - 2)
-    texts = [f"{edge:%Y-%m-%d}" if hasattr(edge, "year") else f"{edge:.6g}" for edge in edges]
+    texts = [f"{edge:%Y-%m-%d}" if hasattr(edge, "year") else f"{edge:.4g}" for edge in edges]
     ranges = [f"{low} to {high}" for low, high in pairwise(texts)]
     return codes, [*ranges, MISSING]
 

@@ -4,12 +4,12 @@ import math
 
 
 def number(value: float) -> str:
-    """Returns: four significant digits, whole above a thousand: 0.8496, 45,371, 1.2e-05."""
+    """Returns: four significant digits, whole from a thousand on, two where tiny: 0.8496, 45,371, 1.2e-05."""
     if not math.isfinite(value):
         return str(value)
     if 1000 <= abs(value) < 1e15:
         return f"{value:,.0f}"
-    return f"{value:.4g}"
+    return f"{value:.4g}" if abs(value) >= 1e-3 else f"{value:.2g}"
 
 
 def percent(share: float) -> str:

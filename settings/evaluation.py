@@ -73,8 +73,8 @@ class BetterThan(Section):
     @property
     def rule(self) -> str:
         """The gate in words."""
-        margin = f" by {self.by:.4g}" if self.by else ""
-        certain = f" with confidence {self.confidence:g}" if self.confidence else ""
+        margin = f" by {100 * self.by:.4g} %" if self.by else ""
+        certain = f" with {100 * self.confidence:.4g} % confidence" if self.confidence else ""
         return f"better than {self.better_than} on {self.on or 'primary'}{margin}{certain}"
 
 

@@ -10,7 +10,7 @@ from domain.references import Evaluation, Snapshot, TrainedModel
 from domain.report import page
 from settings.mistakes import Mistakes
 from settings.recipe import Recipe
-from tasks import explaining, judging, scoring
+from tasks import explaining, judging
 from tasks.tracking import runs
 
 
@@ -23,8 +23,7 @@ def evaluate(run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedMo
     mistakes = check_evaluation(recipe, task)
     if mistakes:
         raise Mistakes(mistakes)
-    model = scoring.load(trained.model_uri, work / "model")
-    judgement = judging.judged(recipe, snapshot, task, model, work)
+    judgement = judging.judged(recipe, snapshot, task, trained.model_uri, work)
     findings = explaining.findings(run_id, recipe, snapshot, trained, judgement)
     plots = explaining.plots(findings, judgement)
     folder = _written(work / "evaluation", findings.as_json(), page.render(findings, plots), plots)

@@ -34,7 +34,7 @@ def findings(run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedMo
     said = contest.model.predictions
     assert said is not None
     matters = _importance(recipe, judgement)
-    telling = sorted(judgement.features, key=lambda name: -matters.values.get(name, 0.0) if matters else 0.0)
+    telling = sorted(judgement.model.columns, key=lambda name: -matters.values.get(name, 0.0) if matters else 0.0)
     loss, worst = found.worst_rows(contest.truth, said, test.frame, test.positions, telling)
     return Findings(
         run_id,
@@ -82,7 +82,7 @@ def curves(run_id: str) -> Curves:
 def _importance(recipe: Recipe, judgement: Judgement) -> Importance | None:
     predictor, rows = judgement.model.predictor, recipe.evaluate.explain.rows
     if predictor is not None:
-        gained = importance.gain(predictor.estimator, judgement.features)
+        gained = importance.gain(predictor.estimator, judgement.model.columns)
         if gained is not None:
             return gained
     contest = judgement.contest
@@ -94,5 +94,5 @@ def _importance(recipe: Recipe, judgement: Judgement) -> Importance | None:
         return judgement.model.answer(frame, "classification" if known else "regression", known).coded(known)
 
     return importance.permutation(
-        contest.primary, judgement.test.frame, contest.truth, judgement.features, rows, predict
+        contest.primary, judgement.test.frame, contest.truth, judgement.model.columns, rows, predict
     )

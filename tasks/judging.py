@@ -20,19 +20,19 @@ from tasks.scoring import Scorer
 class Judgement:
     """Who said what about which rows, and how good that was."""
 
-    features: list[str]
     test: Holdout
     model: Scorer
     contest: Contest
     evaluation: Evaluation
 
 
-def judged(recipe: Recipe, snapshot: Snapshot, task: Task, model: Scorer, work: Path) -> Judgement:
+def judged(recipe: Recipe, snapshot: Snapshot, task: Task, model_uri: str, work: Path) -> Judgement:
     """Returns: model, baseline and champion on the same rows, and the gates."""
-    champion = scoring.load_champion(recipe, work)
-    features = model.columns or columns.features(recipe.data, snapshot.columns)
+    features = columns.features(recipe.data, snapshot.columns)
+    model = scoring.load(model_uri, work / "model", features)
+    champion = scoring.load_champion(recipe, work, features)
     theirs = champion.scorer.columns if champion and champion.scorer else []
-    test = holdout.read(recipe, snapshot, {*features, *theirs})
+    test = holdout.read(recipe, snapshot, {*model.columns, *theirs})
     known = test.classes(task)
     answer = scoring.challenger_answer(model, test.frame, task, known)
     rival = scoring.champion_answer(recipe, champion, test.frame, task, known)
@@ -46,7 +46,7 @@ def judged(recipe: Recipe, snapshot: Snapshot, task: Task, model: Scorer, work: 
         _judged(truth, test.baseline(truth)),
         _judged_champion(truth, champion, rival),
     )
-    return Judgement(features, test, model, contest, _evaluation(recipe, task, contest))
+    return Judgement(test, model, contest, _evaluation(recipe, task, contest))
 
 
 def _judged(truth: Truth, predictions: Predictions, version: str | None = None) -> Judged:

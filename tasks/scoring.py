@@ -23,16 +23,9 @@ from tasks.tracking.runs import client
 class Scorer:
     """A loaded model. Our own are asked directly: MLflow checks their types value by value, which takes seconds."""
 
+    columns: list[str]  # what it is handed: the columns it says it needs, else all features
     predictor: Predictor | None  # None: the model is of another make
     served: Any = None  # MLflow's PyFuncModel, where there is no predictor
-
-    @property
-    def columns(self) -> list[str]:
-        """Returns: the columns it says it needs; none when it does not say."""
-        if self.predictor is not None:
-            return [column["name"] for column in self.predictor.encoder.columns]
-        schema = self.served.metadata.get_input_schema()
-        return list(schema.input_names()) if schema is not None and schema.has_input_names() else []
 
     def answer(self, frame: pd.DataFrame, task: Task, known: Classes) -> Answer:
         """Args: frame: (n, columns) raw; known: the training classes. Raises: ModelUnusable."""
@@ -40,7 +33,7 @@ class Scorer:
         if lacking:
             raise ModelUnusable(f"it needs columns that this table does not have: {', '.join(lacking[:10])}")
         if self.predictor is None:
-            return _foreign_answer(self.served, _plain(frame[self.columns] if self.columns else frame), task, known)
+            return _foreign_answer(self.served, _plain(frame[self.columns]), task, known)
         if task == "regression":
             return answers.numbers(self.predictor.predict_frame(frame), len(frame))
         classes, booster = tuple(self.predictor.classes or ()), self.predictor.spec["booster"]
@@ -60,21 +53,26 @@ class Champion:
     trouble: str = ""
 
 
-def load(model_uri: str, work: Path) -> Scorer:
-    """Returns: the model behind the address, without a copy when it is local."""
+def load(model_uri: str, work: Path, features: list[str]) -> Scorer:
+    """Returns: the model behind the address, without a copy when it is local; `features` are the recipe's."""
     folder = models.fetch_model(model_uri, work)
     predictor = models.load_predictor(folder)
-    return Scorer(predictor) if predictor is not None else Scorer(None, models.load_model(str(folder)))
+    if predictor is not None:
+        return Scorer([column["name"] for column in predictor.encoder.columns], predictor)
+    served = models.load_model(str(folder))
+    schema = served.metadata.get_input_schema()
+    named = schema is not None and schema.has_input_names()
+    return Scorer(list(schema.input_names()) if named else features, None, served)
 
 
-def load_champion(recipe: Recipe, work: Path) -> Champion | None:
+def load_champion(recipe: Recipe, work: Path, features: list[str]) -> Champion | None:
     """Returns: the holder of the alias that the recipe promotes to; None when there is none yet."""
     version = registry.version_of_alias(recipe.model_name, recipe.promote.alias)
     if version is None:
         return None
     try:
         source = str(client().get_model_version(recipe.model_name, version).source)  # local, where it was logged here
-        return Champion(version, load(source, work / f"champion-{version}"))
+        return Champion(version, load(source, work / f"champion-{version}", features))
     except TransientError:
         raise
     except Exception as error:  # noqa: BLE001  loading runs foreign code, which may raise anything; the gate tells it

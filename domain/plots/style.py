@@ -1,7 +1,6 @@
 """One look for all plots. matplotlib's object interface and Agg: no pyplot, no global state, no display."""
 
 import io
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,29 +20,13 @@ LONGEST_LABEL = 28
 
 
 def axes(title: str, x: str, y: str, height: float = HEIGHT, left: float = 0.16) -> tuple[Any, Any]:
-    """Returns: a figure with one pair of axes, in the one look."""
-    figure, (only,) = panels(title, [(x, y)], height, left=left)
-    return figure, only
-
-
-def panels(
-    title: str, labels: Sequence[tuple[str, str]], height: float = HEIGHT, left: float = 0.16
-) -> tuple[Any, list[Any]]:
-    """Returns: a figure with one pair of axes for each (x label, y label), side by side."""
+    """Returns: a figure with one pair of axes, in the one look. Margins are fixed: measuring labels draws it twice."""
     from matplotlib.figure import Figure
 
-    count = len(labels)
-    figure = Figure(figsize=(WIDTH * (1 + 0.72 * (count - 1)), height), dpi=DPI, facecolor="white")
-    # fixed margins: measuring every label first (constrained layout) would draw each plot twice
-    figure.subplots_adjust(left / (1 + 0.8 * (count - 1)), 0.62 / height, 0.97, 1 - 0.42 / height, wspace=0.3)
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
+    figure.subplots_adjust(left, 0.62 / height, 0.97, 1 - 0.42 / height)
     figure.suptitle(shown(title, 90), x=0.5, y=1 - 0.08 / height, va="top", fontsize=10.5, color=INK)
-    made = [figure.add_subplot(1, count, position + 1) for position in range(count)]
-    for pair, (x, y) in zip(made, labels, strict=True):
-        _dress(pair, x, y)
-    return figure, made
-
-
-def _dress(pair: Any, x: str, y: str) -> None:
+    pair = figure.add_subplot()
     pair.set_xlabel(shown(x, 60), fontsize=9, color=INK)
     pair.set_ylabel(shown(y, 45), fontsize=9, color=INK)
     pair.tick_params(labelsize=8, colors=INK, length=0)
@@ -51,6 +34,16 @@ def _dress(pair: Any, x: str, y: str) -> None:
     pair.set_axisbelow(True)
     for side in ("top", "right", "left", "bottom"):
         pair.spines[side].set_visible(False)
+    return figure, pair
+
+
+def readable(axis: Any, values: Any) -> None:
+    """Large amounts read 200k and 1.5M, not 200000 and 1.5e6."""
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(6))
+    if 1e4 <= float(np.abs(values).max()) < 1e15:
+        axis.set_major_formatter(EngFormatter(sep=""))
 
 
 def shown(text: str, longest: int = LONGEST_LABEL) -> str:

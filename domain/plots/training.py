@@ -30,6 +30,7 @@ def draw_curve(metric: str, parts: Mapping[str, Sequence[float]], best: int | No
         rounds = np.unique(np.linspace(0, len(values) - 1, CURVE_POINTS).astype(np.intp))
         colour = PARTS.get(part, style.COLOURS[(position + 2) % len(style.COLOURS)])
         pair.plot(rounds + 1, np.asarray(values)[rounds], label=style.shown(part), color=colour, linewidth=1.6)
+    style.readable(pair.yaxis, [value for values in parts.values() for value in values])
     if best:
         pair.axvline(best, color=style.GREY, linewidth=1, linestyle=":", label=f"kept: round {best}")
     style.legend(pair, "best")

@@ -16,7 +16,8 @@ from settings.evaluation import GREATER_IS_BETTER
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 ALT_TEXTS = {
     "predicted_vs_actual": "Predicted values against actual values of the test rows",
-    "residuals": "Histogram of actual minus predicted, and the same against the predicted value",
+    "residuals": "Actual minus predicted against the predicted value",
+    "residuals_histogram": "Histogram of actual minus predicted",
     "confusion_matrix": "Test rows by actual and predicted class",
     "roc": "True positive rate against false positive rate",
     "precision_recall": "Precision against recall",
@@ -122,7 +123,8 @@ def slice_tables(findings: Findings) -> Iterator[tuple[str, list[str], list[Slic
     primary = findings.evaluation.primary
     for column, group in groupby(findings.slices, key=lambda part: part.column):
         parts = list(group)
-        names = sorted({name for part in parts for name in part.metrics}, key=lambda name: (name != primary, name))[:5]
+        order = sorted(findings.evaluation.metrics, key=lambda name: name != primary)
+        names = [name for name in order if any(name in part.metrics for part in parts)][:5]
         largest = max((abs(part.metrics.get(primary, 0.0)) for part in parts), default=0.0) or 1.0
         overall = findings.evaluation.metrics.get(primary)
         yield column, names, [_slice_row(part, names, primary, largest, overall) for part in parts]
