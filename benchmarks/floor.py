@@ -80,11 +80,11 @@ class Ingest:
                 values = column.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
             else:
                 values = self._coded(column, known)
-            self.sha.update(memoryview(np.ascontiguousarray(values)))
+            self.sha.update(np.ascontiguousarray(values).data)
             hashes = (hashes ^ values.view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
             block[:, position] = values
         target = batch.column(self.target).to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
-        self.sha.update(memoryview(np.ascontiguousarray(target)))
+        self.sha.update(np.ascontiguousarray(target).data)
         self._part(batch, block, target, hashes)
 
     def _coded(self, column: pa.DictionaryArray, known: dict[str, int]) -> np.ndarray:
@@ -198,7 +198,7 @@ def plots(folder: Path, truth: np.ndarray, predicted: np.ndarray, curve: list[fl
     }
     for name, draw in drawings.items():
         figure = Figure(figsize=(6, 4))
-        FigureCanvasAgg(figure)  # type: ignore[no-untyped-call]
+        FigureCanvasAgg(figure)
         axes = figure.add_subplot(title=name)
         draw(axes)
         figure.savefig(folder / f"{name}.png", dpi=100)

@@ -1,0 +1,232 @@
+"""The house: its walls fail when broken, importing does nothing, the lock is whole, hand and CI use one vocabulary."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("settings", "domain", "tasks", "flows", "deployments")
+BIN = Path(sys.executable).parent
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "200"}
+    command = [BIN / "lint-imports", "--no-cache", "--config", "pyproject.toml"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def copied_house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    copy = tmp_path_factory.mktemp("house")
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    return copy
+
+
+def test_the_walls_stand() -> None:
+    done = lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "statement", "contract"),
+    [
+        ("settings/violation.py", "import domain.names", "Rooms import one way"),
+        ("domain/violation.py", "import tasks.progress", "Rooms import one way"),
+        ("tasks/violation.py", "import flows", "Rooms import one way"),
+        ("flows/violation.py", "import deployments", "Rooms import one way"),
+        ("settings/violation.py", "import mlflow", "door to MLflow"),
+        ("flows/violation.py", "from mlflow.entities import Run", "door to MLflow"),
+        ("tasks/violation.py", "def f():\n    import mlflow", "door to MLflow"),
+        ("tasks/violation.py", "import s3fs", "door to object stores"),
+        ("flows/violation.py", "import minio", "door to object stores"),
+        ("domain/violation.py", "import great_expectations", "door to Great Expectations"),
+        ("tasks/violation.py", "from prefect import task", "know Prefect"),
+        ("domain/violation.py", "import prefect", "know Prefect"),
+        ("tasks/ingest.py", "import tasks.validate", "Stages never import each other"),
+    ],
+)
+def test_a_broken_wall_is_found(copied_house: Path, file: str, statement: str, contract: str) -> None:
+    path = copied_house / file
+    before = path.read_text() if path.exists() else None
+    path.write_text(f"{before or ''}\n{statement}\n")
+    try:
+        done = lint_imports(copied_house)
+    finally:
+        path.unlink() if before is None else path.write_text(before)
+    assert done.returncode == 1
+    assert re.search(rf"{contract}.* BROKEN", done.stdout), done.stdout
+
+
+@pytest.mark.parametrize("call", ["mlflow.start_run()", "mlflow.log_metric('a', 1)", "mlflow.set_tracking_uri('x')"])
+def test_calls_that_ride_on_the_active_run_are_found(call: str) -> None:
+    command = [BIN / "ruff", "check", "--select", "TID251", "--stdin-filename", "tasks/tracking/x.py", "-"]
+    done = subprocess.run(
+        command, cwd=ROOT, input=f"import mlflow\n{call}\n", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "TID251" in done.stdout
+
+
+IMPORT_EVERYTHING = """
+import importlib, os, pkgutil, sys
+ours, begun, module = {rooms!r}, [], ""
+CHANGES = ("socket.connect", "socket.bind", "socket.getaddrinfo", "subprocess.Popen", "os.mkdir", "os.remove",
+           "os.rename", "os.putenv", "os.unsetenv", "os.chdir", "os.fork", "signal.signal", "sqlite3.connect")
+def ours_is_on_the_stack():
+    frame = sys._getframe(2)
+    while frame:
+        name = frame.f_globals.get("__name__", "")
+        if name.split(".")[0] in ours and "<module>" == frame.f_code.co_name:
+            return True
+        if "importlib" in name:  # what a library does while we import it is not our doing
+            return False
+        frame = frame.f_back
+def watch(event, arguments):
+    writes = event == "open" and (isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"))
+    if (writes or event in CHANGES) and ours_is_on_the_stack():
+        begun.append((module, event, str(arguments)[:200]))
+sys.addaudithook(watch)
+before, cwd = dict(os.environ), os.getcwd()
+for room in ours:
+    for found in pkgutil.walk_packages(importlib.import_module(room).__path__, room + "."):
+        if not found.name.endswith("__main__"):
+            module = found.name
+            importlib.import_module(module)
+            changed = set(before.items()) ^ set(os.environ.items())
+            assert not changed, (module, changed)
+assert not begun, begun
+assert os.getcwd() == cwd
+print(*sorted({{name.split(".")[0] for name in sys.modules}}))
+"""
+
+
+def import_everything(folder: Path, *rooms: str) -> set[str]:
+    """Import all modules of the rooms in an empty folder and home. Returns: the top-level names that it loaded."""
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT), "DO_NOT_TRACK": "true"}
+    command = [sys.executable, "-B", "-c", IMPORT_EVERYTHING.format(rooms=rooms)]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in folder.iterdir()] == ["home"], "importing made files in the working folder"
+    return set(done.stdout.split())
+
+
+def test_p6_importing_any_module_does_nothing(tmp_path: Path) -> None:
+    import_everything(tmp_path, *ROOMS)
+
+
+@pytest.mark.parametrize(
+    ("statement", "event"),
+    [
+        ("import socket; socket.socket().connect_ex(('127.0.0.1', 9))", "socket.connect"),
+        ("import pathlib; pathlib.Path('x').mkdir()", "os.mkdir"),
+        ("def f():\n    open('x', 'w')\nf()", "open"),
+        ("import os; os.environ['X'] = 'y'", "os.putenv"),
+    ],
+)
+def test_p6_the_watch_sees_what_importing_does(statement: str, event: str, tmp_path: Path) -> None:
+    """A check that cannot fail is a defect."""
+    (tmp_path / "guilty").mkdir()
+    (tmp_path / "guilty" / "__init__.py").touch()
+    (tmp_path / "guilty" / "module.py").write_text(statement + "\n")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-B", "-c", IMPORT_EVERYTHING.format(rooms=("guilty",))]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert re.search(rf"guilty.module', ('{event}'|{{)", done.stderr), done.stderr
+
+
+HEAVY = {
+    "mlflow",
+    "prefect",
+    "great_expectations",
+    "s3fs",
+    "minio",
+    "boto3",
+    "sklearn",
+    "lightgbm",
+    "scipy",
+    "matplotlib",
+}
+
+
+@pytest.mark.parametrize(
+    ("rooms", "refused"),
+    [
+        (("settings",), HEAVY | {"pandas", "numpy", "pyarrow"}),
+        (("settings", "domain"), HEAVY),
+        (("settings", "domain", "tasks"), HEAVY),
+    ],
+    ids=["settings", "domain", "tasks"],
+)
+def test_what_is_heavy_is_imported_only_when_it_is_used(
+    rooms: tuple[str, ...], refused: set[str], tmp_path: Path
+) -> None:
+    assert not import_everything(tmp_path, *rooms) & refused
+
+
+def pins(name: str) -> dict[str, list[str]]:
+    """Returns: package -> locked versions (more than one where Pythons differ)."""
+    found: dict[str, list[str]] = {}
+    for package, locked in re.findall(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)", (ROOT / name).read_text(), re.MULTILINE):
+        found.setdefault(package.lower().replace("_", "-"), []).append(locked)
+    return found
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
+def test_the_lock_is_hashed_and_names_no_address(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert not re.search(r"://|--index|--extra-index|--find-links|--trusted|\.whl|@ ", text)
+    entries = re.split(r"\n(?=\S)", text.strip())
+    assert [entry for entry in entries if "--hash=sha256:" not in entry] == []
+    assert len(entries) > 100
+
+
+@pytest.mark.parametrize(("name", "extra"), [("requirements.lock", None), ("requirements-dev.lock", "dev")])
+def test_the_lock_fits_what_is_declared(name: str, extra: str | None) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = [*project["dependencies"], *(project["optional-dependencies"][extra] if extra else [])]
+    locked = pins(name)
+    for requirement in map(Requirement, declared):
+        if requirement.name != project["name"]:
+            versions = locked[requirement.name.lower()]
+            assert all(requirement.specifier.contains(each) for each in versions), f"make lock: {requirement}"
+
+
+def test_the_development_lock_holds_the_other_one() -> None:
+    assert pins("requirements.lock").items() <= pins("requirements-dev.lock").items()
+
+
+def test_every_bound_of_a_known_breakage_stands() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    bounds = {requirement.name: requirement.specifier for requirement in map(Requirement, project["dependencies"])}
+    assert not bounds["fastapi"].contains("0.165.0")
+    assert not bounds["prefect"].contains("3.9.0")
+    assert project["requires-python"] == ">=3.11,<3.14"
+
+
+def test_every_goal_of_the_makefile_is_explained() -> None:
+    text = (ROOT / "Makefile").read_text()
+    goals = {goal for line in re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE) for goal in line.split()}
+    assert {"train", "test", "lint", "bench", "lock"} <= goals
+    assert [goal for goal in goals if not re.search(rf"^{goal}:.*## \S", text, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize("failing", ["lint", "test"])
+def test_ci_fails_when_a_check_fails(failing: str, tmp_path: Path) -> None:
+    make = tmp_path / "make"
+    make.write_text(f'#!/bin/sh\necho "make $*"\n[ "$1" != {failing} ]\n')
+    make.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run([ROOT / ".ci" / "run"], env=environment, capture_output=True, text=True, check=False)
+    assert f"make {failing}" in done.stdout
+    assert done.returncode != 0
