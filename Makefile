@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
 
-RECIPE ?= recipes/diabetes.yaml
+RECIPE ?= recipes/breast-cancer.yaml
 VENV := .venv
 PY := $(VENV)/bin/python
 WORKERS ?= 2
