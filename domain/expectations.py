@@ -15,8 +15,6 @@ from settings.mistakes import Mistake, did_you_mean
 Expectation = Mapping[str, Mapping[str, Any]]  # one entry: {type: arguments}
 Arguments = Mapping[str, Mapping[str, Any]]  # argument -> kinds, required, choices, least, most
 
-COLUMN_ARGUMENTS = ("column", "column_A", "column_B", "column_list")
-ABOUT_THE_COLUMNS = frozenset({"expect_column_to_exist", "expect_table_columns_to_match_ordered_list"})
 RUNS_CODE = ("@", "__")  # pandas would look up Python names in a condition
 
 
@@ -111,17 +109,3 @@ def _reads_as_date(text: str) -> bool:
 
 def _kinds_in_words(rule: Mapping[str, Any]) -> str:
     return " or ".join(kind for kind in rule["kinds"] if kind != "null")
-
-
-def columns_of(name: str, arguments: Mapping[str, Any]) -> list[str]:
-    """Returns: the columns that must be there for the expectation to say anything about their values."""
-    if name in ABOUT_THE_COLUMNS:
-        return []
-    values = [arguments[argument] for argument in COLUMN_ARGUMENTS if argument in arguments]
-    return [column for value in values for column in ([value] if isinstance(value, str) else value)]
-
-
-def columns_to_read(name: str, arguments: Mapping[str, Any], columns: Iterable[str]) -> list[str]:
-    """Returns: the columns whose values the expectation or its row condition names."""
-    named, condition = set(columns_of(name, arguments)), arguments.get("row_condition") or ""
-    return [column for column in columns if column in named or column in condition]

@@ -7,7 +7,7 @@ from typing import Any
 
 from domain import names
 from domain.errors import DataError, ExpectationsBroken
-from domain.expectations import columns_of
+from domain.expectation_columns import columns_of
 from domain.references import Snapshot, Validation
 from domain.validation import judge
 from settings.mistakes import did_you_mean

@@ -1,26 +1,25 @@
 """Every expectation on every row of the snapshot, through Great Expectations."""
 
+import gc
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from domain.expectations import Expectation, columns_to_read
-from domain.validation import Example, Outcome, judge
-from settings.mistakes import Mistake, Mistakes
+import pyarrow as pa
+
+from domain.expectation_columns import columns_to_read, groups, split_by_subject
+from domain.expectations import Expectation
+from domain.validation import Outcome, judge
+from tasks.quality import suite
 from tasks.quality.frames import as_frame
 from tasks.quality.page import render
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-Read = Callable[[Sequence[str]], "pa.Table"]  # the named columns, all rows, in the snapshot's order
+Read = Callable[[Sequence[str]], pa.Table]  # the named columns, all rows, in the snapshot's order
 
 EXAMPLES = 20
-CELLS_AT_ONCE = 40_000_000  # values in one frame: about 320 MB of numbers, and up to three times that while checking
-POSITION = "position in the recipe"  # kept in an expectation's meta: results come back in another order
+CELLS_AT_ONCE = 20_000_000  # values in one frame: 160 MB of numbers, and several times that while they are checked
 _one_at_a_time = threading.Lock()  # making a context changes a global of the library
 
 
@@ -36,67 +35,35 @@ class Checked:
 def check(expectations: Sequence[Expectation], columns: Sequence[str], rows: int, read: Read, source: str) -> Checked:
     """Checks every expectation on all rows.
 
-    Only the columns that expectations name are read, and so many at once as fit into `CELLS_AT_ONCE`; the frame that
-    stands for the table has the other columns too, as empty views without memory. Nothing leaves this machine.
+    Only the columns that expectations name are read, as many at once as fit into `CELLS_AT_ONCE`, and for those that
+    look at names alone no rows at all. Nothing leaves this machine.
     Raises: Mistakes when Great Expectations refuses an expectation's arguments.
     """
     with _one_at_a_time:
-        made = _make(expectations)
-        results = []
-        for positions in _groups(expectations, columns, rows):
-            named = _named([expectations[position] for position in positions], columns)
-            results += _validate([made[position] for position in positions], as_frame(read(named), columns, rows))
-        results.sort(key=lambda result: result.expectation_config.meta[POSITION])
-        return _checked(expectations, results, rows, source)
+        made = suite.make(expectations)
+        results: list[Any] = []
+        for positions, frame in _frames(expectations, columns, rows, read):
+            results += _validate([made[position] for position in positions], frame)
+            del frame  # before the next one is read
+        return _checked(expectations, sorted(results, key=suite.position), rows, source)
 
 
-def _make(expectations: Sequence[Expectation]) -> list[Any]:
-    from great_expectations.compatibility.pydantic import ValidationError
-    from great_expectations.expectations.registry import get_expectation_impl
+def _frames(
+    expectations: Sequence[Expectation], columns: Sequence[str], rows: int, read: Read
+) -> Iterator[tuple[list[int], Any]]:
+    """Yields: positions of expectations and the frame that they need of the table, one frame at a time."""
+    import pandas as pd
 
-    made, mistakes = [], []
-    for position, expectation in enumerate(expectations):
-        [(name, arguments)] = expectation.items()
-        meta = {**(arguments.get("meta") or {}), POSITION: position}
-        ours = {"condition_parser": "pandas"} if arguments.get("row_condition") else {}
-        bounds = {key: _instant(arguments[key]) for key in ("min_value", "max_value") if key in arguments}
-        try:
-            made.append(get_expectation_impl(name)(**{**ours, **arguments, **bounds, "meta": meta}))
-        except ValidationError as error:
-            told = "; ".join(sorted({part["msg"] for part in error.errors()}))
-            mistakes.append(Mistake(f"data.expectations.{position}.{name}", f"Great Expectations says: {told}"))
-    if mistakes:
-        raise Mistakes(mistakes)
-    return made
-
-
-def _instant(bound: Any) -> Any:
-    """A day becomes its first moment, as text: the library reads days as dates, which pandas compares with nothing."""
-    if isinstance(bound, str | date):
-        moment = datetime.fromisoformat(str(bound))
-        moment = moment.astimezone(UTC) if moment.tzinfo else moment
-        return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")
-    return bound
-
-
-def _named(expectations: Sequence[Expectation], columns: Sequence[str]) -> list[str]:
-    named = {column for entry in expectations for name, arguments in entry.items()
-             for column in columns_to_read(name, arguments, columns)}  # fmt: skip
-    return [column for column in columns if column in named]
-
-
-def _groups(expectations: Sequence[Expectation], columns: Sequence[str], rows: int) -> Iterator[list[int]]:
-    """Yields: positions of expectations whose columns fit into memory together; those of like columns side by side."""
-    order = sorted(range(len(expectations)), key=lambda position: _named([expectations[position]], columns))
-    group: list[int] = []
-    for position in order:
-        together = _named([expectations[other] for other in [*group, position]], columns)
-        if group and len(together) * rows > CELLS_AT_ONCE:
-            yield group
-            group = []
-        group.append(position)
-    if group:
-        yield group
+    about_names, about_rows = split_by_subject(expectations)
+    if about_names:
+        yield about_names, pd.DataFrame(columns=list(columns))
+    at_once = max(1, CELLS_AT_ONCE // max(1, rows))
+    for positions in groups(expectations, about_rows, columns, at_once):
+        named = columns_to_read([expectations[position] for position in positions], columns)
+        yield positions, as_frame(read(named) if named else pa.table({}), rows)
+        if rows * len(named) > CELLS_AT_ONCE // 10:
+            gc.collect()  # the library's objects refer to each other and keep the frame until then
+            pa.default_memory_pool().release_unused()
 
 
 def _validate(expectations: Sequence[Any], frame: Any) -> list[Any]:
@@ -110,9 +77,8 @@ def _validate(expectations: Sequence[Any], frame: Any) -> list[Any]:
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("snapshot").add_dataframe_asset("table")
     batch = asset.add_batch_definition_whole_dataframe("all rows").get_batch({"dataframe": frame})
-    suite = gx.ExpectationSuite(name="recipe", expectations=list(expectations))
     how = {"result_format": "SUMMARY", "partial_unexpected_count": EXAMPLES}
-    result = batch.validate(suite, result_format=how)
+    result = batch.validate(gx.ExpectationSuite(name="recipe", expectations=list(expectations)), result_format=how)
     # Through JSON: its page renderer reads numbers by their repr, which numpy 2 writes as np.float64(1.5).
     plain = json.loads(json.dumps(result.to_json_dict(), default=str), parse_constant=str)
     return list(expectationSuiteValidationResultSchema.load(plain)["results"])
@@ -131,30 +97,6 @@ def _checked(expectations: Sequence[Expectation], results: Sequence[Any], rows: 
     whole = ExpectationSuiteValidationResult(
         success=held == len(results), results=list(results), suite_name="recipe", statistics=statistics, meta={}
     )
-    outcomes = tuple(_outcome(entry, result) for entry, result in zip(expectations, results, strict=True))
+    outcomes = tuple(suite.outcome(entry, result) for entry, result in zip(expectations, results, strict=True))
     page = render(whole, source, rows, judge(outcomes).messages)
     return Checked(outcomes, json.dumps(whole.to_json_dict(), indent=1), page)
-
-
-def _outcome(expectation: Expectation, result: Any) -> Outcome:
-    [(name, arguments)] = expectation.items()
-    found = result.result or {}
-    values, places = found.get("partial_unexpected_list", []), found.get("partial_unexpected_index_list") or []
-    return Outcome(
-        type=name,
-        arguments=dict(arguments),
-        severity=arguments.get("severity", "critical"),
-        held=bool(result.success),
-        rows=found.get("element_count"),
-        unexpected=found.get("unexpected_count"),
-        examples=tuple(Example(value=v, row=place + 1) for v, place in zip(values, places, strict=False)),
-        observed=found.get("observed_value"),
-        error=_error(result.exception_info),
-    )
-
-
-def _error(info: Mapping[str, Any] | None) -> str | None:
-    """Returns: the words of the exception, in whichever of its two forms the library tells it."""
-    told = [info, *info.values()] if info else []
-    words = [part["exception_message"] for part in told if isinstance(part, Mapping) and part.get("exception_message")]
-    return "; ".join(dict.fromkeys(words)) or None

@@ -1,6 +1,5 @@
-"""A pandas frame that stands for the whole table while holding only some of its columns."""
+"""The snapshot's columns as pandas frames, which is what Great Expectations takes."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -9,24 +8,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def as_frame(table: pa.Table, columns: Sequence[str], rows: int) -> "pd.DataFrame":
-    """Parameters: `table` with the columns that matter; `columns` all names, in order; `rows` of the whole table.
-
-    Returns: (rows, len(columns)) frame; columns that are not in `table` are views of a single zero and cost no memory.
-    """
-    import numpy as np
+def as_frame(table: pa.Table, rows: int) -> "pd.DataFrame":
+    """Returns: (rows, columns of `table`) frame, days and instants as timestamps; the table is used up."""
     import pandas as pd
 
-    held: pd.DataFrame = plain(table).to_pandas(split_blocks=True, self_destruct=True, date_as_object=False)
-    others = [column for column in columns if column not in held]
-    nothing = pd.DataFrame(np.broadcast_to(np.int8(0), (rows, len(others))), columns=others, copy=False)
-    if not len(held.columns) or not others:
-        return held if len(held.columns) else nothing
-    return pd.concat([held, nothing], axis=1)[list(columns)]
+    if not table.num_columns:
+        return pd.DataFrame(index=pd.RangeIndex(rows))
+    frame: pd.DataFrame = plain(table).to_pandas(split_blocks=True, self_destruct=True, date_as_object=False)
+    return frame
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """Dictionaries become their values, decimals floats, instants UTC: what every expectation understands."""
+    """Dictionaries become their values, decimals floats, instants UTC: what every expectation understands.
+
+    Dictionaries are not kept as categories: those count levels that no row has, and the numbers would be others.
+    """
     for position, field in enumerate(table.schema):
         kind = field.type
         if pa.types.is_dictionary(kind):

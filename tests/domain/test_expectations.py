@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from domain.expectations import check_expectations, columns_of, columns_to_read
+from domain.expectation_columns import columns_of, columns_to_read, groups
+from domain.expectations import check_expectations
 
 BETWEEN = "expect_column_values_to_be_between"
 
@@ -69,8 +70,17 @@ def test_the_columns_an_expectation_names() -> None:
     assert columns_of("expect_column_pair_values_to_be_equal", {"column_A": "a", "column_B": "b"}) == ["a", "b"]
     assert columns_of("expect_multicolumn_sum_to_equal", {"column_list": ["a", "b"], "sum_total": 1}) == ["a", "b"]
     assert columns_of("expect_column_to_exist", {"column": "a"}) == []
-    read = columns_to_read(BETWEEN, {"column": "a", "row_condition": "`c d` > 3"}, ["a", "b", "c d"])
+    read = columns_to_read([{BETWEEN: {"column": "a", "row_condition": "`c d` > 3"}}], ["a", "b", "c d"])
     assert read == ["a", "c d"]
+
+
+def test_expectations_share_frames_of_bounded_width() -> None:
+    columns = ["a", "b", "c"]
+    asked = [{"expect_column_values_to_be_unique": {"column": column}} for column in "cabca"]
+    wide = {"expect_compound_columns_to_be_unique": {"column_list": columns}}
+    assert list(groups(asked, range(5), columns, 2)) == [[1, 4, 2], [0, 3]]
+    assert list(groups(asked, range(5), columns, 3)) == [[1, 4, 2, 0, 3]]
+    assert list(groups([wide, *asked[:1]], range(2), columns, 1)) == [[0], [1]]
 
 
 def test_checking_imports_no_great_expectations() -> None:
