@@ -16,12 +16,12 @@ def classes_of(name: str, values: pd.Series) -> list[Any]:
     if len(found) < 2:
         only = f"only {_plain(found.iloc[0])!r}" if len(found) else "no value at all"
         raise DataError(f"target {name!r} holds {only} in the training part; a classifier needs two classes or more")
-    if len(found) > len(values) / 2 and len(values) > 10:
-        text = f"target {name!r} has {len(found)} different values in {len(values)} rows; a classifier needs classes"
-        raise DataError(f"{text}: choose another target, or a regressor if these are amounts")
     if (found.dtype.kind == "f" and not (found % 1 == 0).all()) or _looks_continuous(found, len(values)):
         text = f"target {name!r} holds numbers ({len(found)} different ones), and a classifier needs classes"
         raise DataError(f"{text}: use a regressor, such as lightgbm.LGBMRegressor, or a target with classes")
+    if len(found) > len(values) / 2 and len(values) > 10:
+        text = f"target {name!r} has {len(found)} different values in {len(values)} rows; a classifier needs classes"
+        raise DataError(f"{text} that repeat: choose another target")
     return sorted(_plain(value) for value in found)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from domain.references import Snapshot, TrainedModel
 from settings.recipe import Recipe
 from tasks.tracking import models
-from tasks.training import here
+from tasks.training.here import MODEL, Outcome, train_here
 
-TAG_ROWS = "onerun.rows"
+TAG_ROWS = "onerun.rows"  # of the logged model, written last: with it the training is done
 TAG_BEST_ITERATION = "onerun.best_iteration"
 
 
@@ -17,19 +17,30 @@ def train(run_id: str, recipe: Recipe, snapshot: Snapshot, work: Path) -> Traine
 
     Raises: DataError, TrainingFailed, TrainingKilled, ModelUnusable.
     """
-    folder = work / run_id
+    done = models.tagged_model(run_id, TAG_ROWS)
+    if done is not None:
+        return _reference(*done)
+    folder = work.absolute() / run_id
     folder.mkdir(parents=True, exist_ok=True)
-    if models.ready_model(run_id) is None:
-        outcome = here.train_here(run_id, recipe, snapshot, folder)
-        tags = {TAG_ROWS: json.dumps(outcome.rows), TAG_BEST_ITERATION: str(outcome.best_iteration or "")}
-        models.log_model(run_id, folder / here.MODEL, tags)
-    return _reference(run_id)
+    outcome = _train(run_id, recipe, snapshot, folder)
+    tags = {TAG_ROWS: json.dumps(outcome.rows), TAG_BEST_ITERATION: str(outcome.best_iteration or "")}
+    if outcome.model_id is None:
+        return _reference(models.log_model(run_id, folder / MODEL, tags), tags)
+    models.tag_model(outcome.model_id, tags)
+    return _reference(outcome.model_id, tags)
 
 
-def _reference(run_id: str) -> TrainedModel:
-    found = models.ready_model(run_id)
-    assert found is not None
-    model_id, tags = found
+def _train(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path) -> Outcome:
+    if recipe.train.run_in == "task":
+        return train_here(run_id, recipe, snapshot, folder)
+    from tasks.training import programs
+
+    if recipe.train.run_in == "process":
+        return programs.train_in_process(run_id, recipe, snapshot, folder)
+    return programs.train_by_command(run_id, recipe, snapshot, folder)
+
+
+def _reference(model_id: str, tags: dict[str, str]) -> TrainedModel:
     best = tags.get(TAG_BEST_ITERATION)
     return TrainedModel(
         model_id=model_id,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domain import predictor
+from domain.errors import ModelUnusable
 from domain.predictor import Predictor
 from tasks.tracking.runs import client
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 NAME = "model"
+TAG_OURS = "onerun.logged_by_owner"  # tells it from what a program of the user's logged to the same run
 OF_THE_USERS_PROJECT = ("uv.lock", "pyproject.toml", ".python-version")  # MLflow copies them from the working directory
 
 
@@ -72,30 +74,59 @@ def log_model(run_id: str, folder: Path, tags: Mapping[str, str] | None = None) 
 
     Returns: the id of the run's one logged model (`m-...`).
     """
-    known = _logged(run_id)
-    ready = [model for model in known if model.status == "READY"]
-    if ready:
-        return str(ready[0].model_id)
-    mlflow, run = client(), client().get_run(run_id)
-    model = known[0] if known else mlflow.create_logged_model(run.info.experiment_id, NAME, run_id)
+    ours = [model for status in ("READY", "PENDING") for model in _logged(run_id, status) if TAG_OURS in model.tags]
+    if ours and ours[0].status == "READY":
+        return str(ours[0].model_id)
+    experiment_id = client().get_run(run_id).info.experiment_id
+    model = ours[0] if ours else client().create_logged_model(experiment_id, NAME, run_id, tags={TAG_OURS: "true"})
     _sign(folder, model, run_id)
     _point_to(run_id, model.model_id)
-    mlflow.log_model_artifacts(model.model_id, str(folder))
-    if tags:
-        mlflow.set_logged_model_tags(model.model_id, dict(tags))
-    mlflow.finalize_logged_model(model.model_id, "READY")
+    client().log_model_artifacts(model.model_id, str(folder))
+    tag_model(model.model_id, tags or {})
+    client().finalize_logged_model(model.model_id, "READY")
     return str(model.model_id)
 
 
-def ready_model(run_id: str) -> tuple[str, dict[str, str]] | None:
-    """Returns: id and tags of the newest finished logged model of the run, or None."""
-    ready = [model for model in _logged(run_id) if model.status == "READY"]
-    return (ready[0].model_id, dict(ready[0].tags)) if ready else None
+def newest_model(run_id: str) -> str | None:
+    """Returns: the id of the newest finished logged model of the run, or None."""
+    return next((str(model.model_id) for model in _logged(run_id, "READY")), None)
+
+
+def tagged_model(run_id: str, tag: str) -> tuple[str, dict[str, str]] | None:
+    """Returns: id and tags of the newest finished logged model of the run that carries `tag`, or None."""
+    tagged = [model for model in _logged(run_id, "READY") if tag in model.tags]
+    return (tagged[0].model_id, dict(tagged[0].tags)) if tagged else None
 
 
 def tag_model(model_id: str, tags: Mapping[str, str]) -> None:
     """Sets tags of a logged model."""
-    client().set_logged_model_tags(model_id, dict(tags))
+    if tags:
+        client().set_logged_model_tags(model_id, dict(tags))
+
+
+def give_up(run_id: str) -> None:
+    """Marks what an earlier attempt logged as failed, so that nobody takes it for the run's model."""
+    for model in [*_logged(run_id, "READY"), *_logged(run_id, "PENDING")]:
+        client().finalize_logged_model(model.model_id, "FAILED")
+
+
+def clear(folder: Path) -> None:
+    """Removes a model folder that an earlier attempt left."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def require_python_function(folder: Path) -> None:
+    """Raises: ModelUnusable when the folder holds no MLflow model, or one that Python cannot ask."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model
+
+    try:
+        flavors = Model.load(str(folder)).flavors
+    except (MlflowException, TypeError, AttributeError, ValueError) as error:
+        raise ModelUnusable(f"{folder}/MLmodel cannot be read: {error}") from error
+    if "python_function" not in flavors:
+        text = f"the model in {folder} has only {', '.join(flavors) or 'no'} flavor, and python_function is needed"
+        raise ModelUnusable(f"{text} to judge and serve it: save it with mlflow.pyfunc or a flavor that includes it")
 
 
 def fetch_model(model_uri: str, work: Path) -> Path:
@@ -127,11 +158,11 @@ def load_predictor(folder: Path) -> Predictor | None:
     return Predictor.load(spec, estimator) if spec.exists() and estimator.exists() else None
 
 
-def _logged(run_id: str) -> list["LoggedModel"]:
-    """Returns: the run's logged models that were not given up, newest first."""
+def _logged(run_id: str, status: str) -> list["LoggedModel"]:
+    """Returns: the run's logged models in that state, newest first."""
     experiment = client().get_run(run_id).info.experiment_id
     found = client().search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'")
-    return [model for model in found if model.status in ("READY", "PENDING")]
+    return [model for model in found if model.status == status]
 
 
 def _sign(folder: Path, logged: "LoggedModel", run_id: str) -> None:

@@ -61,6 +61,7 @@ def _prepare(prepare: Any, data: Table) -> None:
 def _fit_sklearn(recipe: Recipe, estimator: Any, data: Table, levels: preprocessing.Levels | None) -> Any:
     if levels is not None:
         preprocessing.use_native_categories(estimator, levels)
+        _fill_empty_columns(data.training.matrix)
     part = data.training
     weights = {} if part.weight is None else {"sample_weight": part.weight}
     progress.report("fit", 0, 1)
@@ -70,3 +71,10 @@ def _fit_sklearn(recipe: Recipe, estimator: Any, data: Table, levels: preprocess
         raise TrainingFailed(f"{type(estimator).__name__} could not be fitted: {error}") from error
     progress.report("fit", 1, 1)
     return estimator
+
+
+def _fill_empty_columns(matrix: np.ndarray) -> None:
+    """A column without any value becomes a constant: histogram boosting fails on it (scikit-learn 1.9)."""
+    for column in matrix.T:
+        if np.isnan(column).all():
+            column[:] = 0

@@ -16,6 +16,7 @@ class Outcome(Reference):
 
     rows: dict[str, int]  # part -> number of rows
     best_iteration: int | None = None
+    model_id: str | None = None  # of the logged model, where the training logged it itself
 
 
 def train_here(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path) -> Outcome:

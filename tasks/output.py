@@ -1,0 +1,72 @@
+"""A program's output: line by line into the log, floods and endless lines bounded, the last ones kept."""
+
+import logging
+import re
+import time
+from collections import deque
+from collections.abc import Mapping
+
+LAST_LINES = 20
+LONGEST_LINE = 2000  # characters
+LINES_A_SECOND = 200  # more than this are counted instead of logged
+SECRET_NAME = re.compile(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|API_KEY|CREDENTIAL", re.IGNORECASE)
+SHORTEST_SECRET = 6  # anything shorter would blot out ordinary words
+
+logger = logging.getLogger("onerun.program")
+
+
+class Output:
+    """Takes bytes as they come, hands on lines."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._secrets = [v for n, v in environment.items() if SECRET_NAME.search(n) and len(v) >= SHORTEST_SECRET]
+        self._rest = b""
+        self._last: deque[str] = deque(maxlen=LAST_LINES)
+        self._second, self._logged, self._left_out = 0.0, 0, 0
+
+    def take(self, chunk: bytes) -> None:
+        """`chunk`: what the program wrote since the last call; an unfinished line waits for its end."""
+        *lines, rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            self._line(line)
+        self._rest = rest.rpartition(b"\r")[2]  # a progress bar that overwrites itself keeps its newest state
+        if len(self._rest) > 4 * LONGEST_LINE:
+            self._line(self._rest)
+            self._rest = b""
+
+    def close(self) -> None:
+        """The program has ended: the line it did not finish counts."""
+        if self._rest:
+            self._line(self._rest)
+            self._rest = b""
+        self._tell_left_out()
+
+    def last(self) -> str:
+        """Returns: the last lines as the end of a sentence; empty when the program said nothing."""
+        return "; last lines:\n" + "\n".join(f"  {line}" for line in self._last) if self._last else ""
+
+    def _line(self, raw: bytes) -> None:
+        text = raw.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", errors="replace").rstrip()
+        for secret in self._secrets:
+            text = text.replace(secret, "****")
+        if len(text) > LONGEST_LINE:
+            text = f"{text[:LONGEST_LINE]} ... ({len(text) - LONGEST_LINE} more characters)"
+        if text:
+            self._last.append(text)
+            self._log(text)
+
+    def _log(self, text: str) -> None:
+        now = time.monotonic()
+        if now - self._second >= 1:
+            self._tell_left_out()
+            self._second, self._logged = now, 0
+        if self._logged < LINES_A_SECOND:
+            self._logged += 1
+            logger.info("%s", text)
+        else:
+            self._left_out += 1
+
+    def _tell_left_out(self) -> None:
+        if self._left_out:
+            logger.info("... %d lines left out", self._left_out)
+            self._left_out = 0

@@ -1,0 +1,134 @@
+"""Programs: how they end becomes an error in words, and nothing of theirs outlives the call."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from domain.errors import TrainingFailed, TrainingKilled
+from tasks import programs
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def alive(pid: int) -> bool:
+    """Whether the process is there and not merely waiting to be buried."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def soon_gone(pid: int, seconds: float = 10) -> bool:
+    end = time.monotonic() + seconds
+    while alive(pid) and time.monotonic() < end:
+        time.sleep(0.05)
+    return not alive(pid)
+
+
+def test_output_streams_line_by_line_while_it_runs(caplog):
+    caplog.set_level(logging.INFO, "onerun.program")
+    loop = "import sys, time\nfor i in range(3): print('line', i, flush=True); time.sleep(0.3)"
+    code = f"{loop}\nprint('oops', file=sys.stderr)"
+    programs.run(python(code), os.environ)
+    assert caplog.messages == ["line 0", "line 1", "line 2", "oops"]
+    assert caplog.records[2].created - caplog.records[0].created > 0.4
+
+
+def test_an_exit_code_is_a_failure_with_the_last_lines():
+    code = "import sys\nfor i in range(100): print('line', i)\nsys.exit(3)"
+    with pytest.raises(TrainingFailed, match="exited with 3; last lines:\n") as raised:
+        programs.run(python(code), os.environ)
+    assert "line 99" in str(raised.value) and "line 79" not in str(raised.value)
+    assert not raised.value.retryable
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGTERM"])
+def test_a_signal_is_named(name):
+    with pytest.raises(TrainingKilled, match=name) as raised:
+        programs.run(python(f"import os, signal; os.kill(os.getpid(), signal.{name})"), os.environ)
+    assert ("memory" in str(raised.value)) == (name == "SIGKILL")
+    assert raised.value.retryable
+
+
+def test_a_shell_that_reports_a_kill_is_understood():
+    with pytest.raises(TrainingKilled, match="SIGKILL"):
+        programs.run(["sh", "-c", "sh -c 'kill -9 $$'; exit $?"], os.environ)
+
+
+def test_a_program_that_is_not_there():
+    with pytest.raises(TrainingFailed, match=r"cannot start 'pyhton': No such file"):
+        programs.run(["pyhton", "x.py"], os.environ)
+
+
+STUBBORN = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+ignore = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(300)"
+child = subprocess.Popen([sys.executable, "-c", ignore])
+open(sys.argv[1], "w").write(f"{os.getpid()} {child.pid}")
+time.sleep(300)
+"""
+
+
+def test_a_time_out_ends_the_whole_group_even_if_it_will_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(programs, "GRACE", 0.5)
+    with pytest.raises(TrainingKilled, match="stopped after 2 seconds"):
+        programs.run([*python(STUBBORN), str(tmp_path / "pids")], os.environ, timeout=2)
+    assert all(soon_gone(int(pid)) for pid in (tmp_path / "pids").read_text().split())
+
+
+def test_what_a_finished_program_leaves_in_the_background_ends_too(tmp_path):
+    code = "import subprocess, sys; print(subprocess.Popen(['sleep', '300']).pid, file=open(sys.argv[1], 'w'))"
+    started = time.monotonic()
+    programs.run([*python(code), str(tmp_path / "pid")], os.environ)
+    assert time.monotonic() - started < 5
+    assert soon_gone(int((tmp_path / "pid").read_text()))
+
+
+PARENT = """
+import os, signal, sys
+from tasks import programs
+if sys.argv[2] == "SIGTERM":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+programs.run([sys.executable, "-c", sys.argv[1], sys.argv[3]], os.environ)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_whatever_ends_the_caller_ends_the_group(tmp_path, name):
+    pids = tmp_path / "pids"
+    command = [sys.executable, "-c", PARENT, STUBBORN, name, str(pids)]
+    parent = subprocess.Popen(command, cwd=Path(__file__).parents[3], stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 20
+    while not (pids.exists() and pids.read_text().count(" ")) and time.monotonic() < end:
+        time.sleep(0.05)
+    parent.send_signal(getattr(signal, name))
+    assert all(soon_gone(int(pid), 12) for pid in pids.read_text().split())
+    parent.wait(10)
+
+
+def test_floods_and_endless_lines_are_bounded(caplog):
+    caplog.set_level(logging.INFO, "onerun.program")
+    code = (
+        "for i in range(50_000): print('flood', i)\nprint('x' * 3_000_000)\nfor i in range(9): print(f'\\r{i}', end='')"
+    )
+    programs.run(python(code), os.environ)
+    assert len(caplog.messages) < 2500
+    assert any("lines left out" in message for message in caplog.messages)
+    assert max(map(len, caplog.messages)) < 3000
+
+
+def test_secrets_of_the_environment_are_not_repeated(caplog):
+    caplog.set_level(logging.INFO, "onerun.program")
+    environment = {**os.environ, "AWS_SECRET_ACCESS_KEY": "s3cr3t-s3cr3t"}
+    with pytest.raises(TrainingFailed) as raised:
+        programs.run(python("import os, sys; print(os.environ['AWS_SECRET_ACCESS_KEY']); sys.exit(1)"), environment)
+    assert "s3cr3t" not in str(raised.value) + caplog.text
