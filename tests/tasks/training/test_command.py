@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -120,7 +119,7 @@ def test_a_time_out(train_script):
 
 
 def test_no_model_says_what_was_looked_for(train_script):
-    with pytest.raises(ModelUnusable, match="ONERUN_MODEL_DIR .* nor one logged to the run"):
+    with pytest.raises(ModelUnusable, match=r"ONERUN_MODEL_DIR .* nor one logged to the run"):
         train_script("print('nothing')")
 
 
