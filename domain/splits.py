@@ -14,6 +14,7 @@ TRAINING, VALIDATION, TEST = 0, 1, 2
 NAMES = ("training", "validation", "test")
 GREEDY_GROUPS = 10_000
 STRATA_OF_NUMBERS = 100
+LOOKED_AT = 10_000
 
 Parts = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.int64]
@@ -47,7 +48,9 @@ def by_strata(strata: Codes, split: Split) -> Parts:
 
     One row of each stratum always trains: a class that training never saw cannot be predicted.
     """
-    order = np.lexsort((np.random.default_rng(split.seed).random(len(strata)), strata))
+    shuffled = np.random.default_rng(split.seed).permutation(len(strata))
+    small = strata.astype(np.uint16) if strata.max(initial=0) < 2**16 else strata  # sorted by radix, in linear time
+    order = shuffled[np.argsort(small[shuffled], kind="stable")]
     in_order = strata[order]
     free = order[1:][in_order[1:] == in_order[:-1]]
     parts = np.zeros(len(strata), np.uint8)
@@ -67,12 +70,12 @@ def _evenly(rows: int, wanted: int) -> npt.NDArray[np.bool_]:
 
 def number_strata(values: npt.NDArray[np.float64]) -> Codes:
     """Returns: (rows,) strata of a numeric target: its values where they are few, quantile bins where they are many."""
-    distinct, codes = np.unique(values, return_inverse=True)
+    distinct = np.unique(values[:LOOKED_AT])
     if len(distinct) <= STRATA_OF_NUMBERS:
-        return codes.astype(np.int64)
-    ranks = np.empty(len(values), np.int64)
-    ranks[np.argsort(values, kind="stable")] = np.arange(len(values))
-    return ranks * STRATA_OF_NUMBERS // len(values)
+        distinct = np.unique(values)
+    few = len(distinct) <= STRATA_OF_NUMBERS
+    edges = distinct if few else np.quantile(values, np.arange(1, STRATA_OF_NUMBERS) / STRATA_OF_NUMBERS)
+    return np.searchsorted(edges, values, side="left" if few else "right").astype(np.int64)
 
 
 def by_group(groups: Codes, split: Split) -> Parts:

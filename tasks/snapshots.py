@@ -20,24 +20,31 @@ from settings.recipe import Data, Split
 from tasks import storage
 
 BATCH_ROWS = 131_072
+BUFFER_BYTES = 2**20
+GROUPS_AT_ONCE = 16  # of S3, whose reads are joined to few requests (pre_buffer) and kept until these are done
 HASHES_FILE = "row-hashes.npy"  # written with the snapshot: (rows,) uint64
 
 
 def parquet(snapshot: Snapshot, dictionary: Sequence[str] = ()) -> pq.ParquetFile:
     """Returns: the snapshot's file; the columns in `dictionary` are read as dictionaries."""
     if storage.is_s3(snapshot.uri):
-        opened = storage.open_input(snapshot.uri)
+        opened = storage.open_input(snapshot.uri, cache="none")
         return pq.ParquetFile(opened, read_dictionary=list(dictionary), pre_buffer=True)
     with storage.explained(snapshot.uri):
-        return pq.ParquetFile(snapshot.uri, read_dictionary=list(dictionary))
+        return pq.ParquetFile(
+            snapshot.uri, read_dictionary=list(dictionary), buffer_size=BUFFER_BYTES, pre_buffer=False
+        )
 
 
 def batches(snapshot: Snapshot, columns: Sequence[str], dictionary: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
     """Yields: the rows in the table's order, `columns` in the order asked for."""
     require(columns, snapshot.columns, "snapshot")
     with parquet(snapshot, dictionary) as file:
-        for batch in file.iter_batches(BATCH_ROWS, columns=list(columns)):
-            yield batch.select(list(columns))
+        groups = range(file.num_row_groups)
+        for start in range(0, len(groups), GROUPS_AT_ONCE):
+            some = list(groups[start : start + GROUPS_AT_ONCE])
+            for batch in file.iter_batches(BATCH_ROWS, row_groups=some, columns=list(columns)):
+                yield batch.select(list(columns))
 
 
 def rows(snapshot: Snapshot, columns: Sequence[str], mask: npt.NDArray[np.bool_] | None) -> pa.Table:

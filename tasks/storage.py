@@ -136,11 +136,14 @@ def exists(uri: str) -> bool:
         return bool(filesystem(uri).exists(uri))
 
 
-def open_input(uri: str) -> IO[bytes]:
-    """Returns: the file, open for reading at any position. Raises: Mistakes when it cannot be."""
+def open_input(uri: str, cache: str = "readahead") -> IO[bytes]:
+    """Returns: the file, open for reading at any position. `cache`: how s3fs reads ahead, `none` for many places.
+
+    Raises: Mistakes when it cannot be opened.
+    """
     with explained(uri):
         if is_s3(uri):
-            opened: Any = filesystem(uri).open(uri, "rb", block_size=8 * 2**20)
+            opened: Any = filesystem(uri).open(uri, "rb", block_size=8 * 2**20, cache_type=cache)
             return opened  # type: ignore[no-any-return]
         return Path(uri).open("rb")
 

@@ -11,6 +11,8 @@ from domain.errors import DataError
 from tasks import storage
 from tasks.sources.opened import Opened
 
+BUFFER_BYTES = 2**20  # with pre_buffer, which is on by default, all row groups would stay in memory
+
 
 def opened(files: list[str]) -> Opened:
     """Returns: the rows of all files, in order. Raises: DataError when they do not fit together."""
@@ -54,9 +56,9 @@ def _united(one: pa.Field, other: pa.Field, one_name: str, other_name: str) -> p
 def _batches(files: list[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     texts = [field.name for field in schema if kept_type(field.type) == pa.string()]
     for name in files:
-        with storage.open_input(name) as raw:
-            source = raw if storage.is_s3(name) else pa.memory_map(name)
-            with pq.ParquetFile(source, read_dictionary=texts) as file:
+        with storage.open_input(name, cache="none") as raw:
+            source = raw if storage.is_s3(name) else name
+            with pq.ParquetFile(source, read_dictionary=texts, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
                 for batch in file.iter_batches(block_rows(len(schema)), columns=schema.names):
                     yield _aligned(batch, schema, texts)
 
