@@ -15,7 +15,7 @@ from settings.mistakes import Mistake, did_you_mean
 Expectation = Mapping[str, Mapping[str, Any]]  # one entry: {type: arguments}
 Arguments = Mapping[str, Mapping[str, Any]]  # argument -> kinds, required, choices, least, most
 
-RUNS_CODE = ("@", "__")  # pandas would look up Python names in a condition
+RUNS_CODE = ("@", ".__")  # pandas would look up Python names in a condition
 
 
 @cache
@@ -64,7 +64,7 @@ def _wrong_values(key: str, arguments: Mapping[str, Any], known: Arguments) -> I
         if wrong:
             yield Mistake(f"{key}.{argument}", wrong)
         if argument == "row_condition" and any(part in str(value) for part in RUNS_CODE):
-            yield Mistake(f"{key}.{argument}", f"{value!r} could run code: a condition may not contain @ or __")
+            yield Mistake(f"{key}.{argument}", f"{value!r} could run code: a condition may not contain @ or .__")
     least, most = arguments.get("min_value"), arguments.get("max_value")
     if least is not None and most is not None and _is_number(least) and _is_number(most) and least > most:
         yield Mistake(f"{key}.min_value", f"{least} is above max_value, {most}")

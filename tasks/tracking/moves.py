@@ -4,6 +4,7 @@ One tag per move means that writers never overwrite each other's entries and no 
 """
 
 import fcntl
+import getpass
 import hashlib
 import os
 import socket
@@ -73,8 +74,12 @@ def now() -> str:
 
 
 def who() -> str:
-    """Returns: user@host, also for a container's user without a name."""
-    return f"{os.environ.get('USER') or os.environ.get('USERNAME') or os.getuid()}@{socket.gethostname()}"
+    """Returns: user@host; the user's number where it has no name, as in many containers."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # until Python 3.12, and since
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 @contextmanager
