@@ -8,6 +8,9 @@ known here to about 1 part in 20 (the square root of 2/1,000). So 200,000 rows c
 
 Ordered metrics are resampled by rows, up to 20,000 of them; more are thinned out at random, which only widens the
 distribution: a gate becomes stricter, never laxer.
+
+Rows that belong together (a recipe that splits by group) are no independent evidence: then whole groups are resampled
+(Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8).
 """
 
 import numpy as np
@@ -28,13 +31,20 @@ def paired(metric: str, truth: Truth, model: Predictions, other: Predictions) ->
     """Returns: the metric of both models on the same resamples, two arrays (resamples,); NaN where not defined."""
     if metric in metrics.ORDERED:
         return _by_rows(metric, truth, model, other)
-    cells = min(CELLS, truth.rows)
     rng = np.random.default_rng(SEED)
-    cell = rng.permutation(truth.rows) % cells
+    cell, cells = _cells(rng, truth)
     counts = _counts(rng, RESAMPLES, cells)
     added = (metrics.sums(metric, truth, predictions, cell, cells) for predictions in (model, other))
     first, second = (metrics.value(metric, counts @ sums) for sums in added)
     return first, second
+
+
+def _cells(rng: np.random.Generator, truth: Truth) -> tuple[Integers, int]:
+    """Returns: (rows,) the cell of each row, a group never cut in two, and how many cells there are."""
+    units = np.arange(truth.rows) if truth.groups is None else truth.groups
+    count = int(units.max()) + 1
+    cells = min(CELLS, count)
+    return (rng.permutation(count) % cells)[units], cells
 
 
 def _by_rows(metric: str, truth: Truth, model: Predictions, other: Predictions) -> Pair:
@@ -42,9 +52,10 @@ def _by_rows(metric: str, truth: Truth, model: Predictions, other: Predictions) 
     kept = np.sort(rng.permutation(truth.rows)[:ORDERED_ROWS])
     thin = truth.take(kept)
     measures = [metrics.ordered(metric, thin, predictions.take(kept)) for predictions in (model, other)]
+    cell, cells = (np.arange(thin.rows), thin.rows) if thin.groups is None else _cells(rng, thin)
     values = np.empty((2, ORDERED_RESAMPLES))
     for resample in range(ORDERED_RESAMPLES):
-        weights = _counts(rng, 1, thin.rows)[0] * thin.row_weights
+        weights = _counts(rng, 1, cells)[0][cell] * thin.row_weights
         values[:, resample] = [measure(weights) for measure in measures]
     return values[0], values[1]
 

@@ -19,6 +19,7 @@ class Truth:
     values: NDArray[Any]
     classes: Classes = ()  # empty: regression
     weights: Floats | None = None  # (n,), None: every row counts one
+    groups: Integers | None = None  # (n,) codes from 0 of rows that belong together, None: each stands for itself
 
     @property
     def rows(self) -> int:
@@ -32,8 +33,8 @@ class Truth:
 
     def take(self, rows: NDArray[Any]) -> Self:
         """Returns: the truth of these rows (positions or mask)."""
-        weights = None if self.weights is None else self.weights[rows]
-        return type(self)(self.values[rows], self.classes, weights)
+        weights, groups = (None if given is None else given[rows] for given in (self.weights, self.groups))
+        return type(self)(self.values[rows], self.classes, weights, groups)
 
 
 @dataclass(frozen=True)

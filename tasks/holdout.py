@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from domain import columns, labels
 from domain.estimators import Task
-from domain.outcomes import Classes, Floats, Predictions, Truth, codes, union
+from domain.outcomes import Classes, Floats, Integers, Predictions, Truth, codes, union
 from domain.references import Snapshot
 from domain.splits import TEST, TRAINING
 from settings.recipe import Recipe
@@ -21,18 +21,19 @@ class Holdout:
     """The test rows as a user would hand them in, and what is known of the training part."""
 
     frame: pd.DataFrame  # (n, columns) raw values; text as categories
-    positions: NDArray[np.intp]  # (n,) rows of the snapshot
+    positions: Integers  # (n,) rows of the snapshot
     target: pd.Series  # (n,)
     weights: Floats | None  # (n,)
+    groups: Integers | None  # (n,) of a recipe that splits by group
     training_target: pd.Series
     training_weights: Floats | None
 
     def truth(self, name: str, task: Task, *known: Iterable[object]) -> Truth:
         """Returns: the truth; classes are those of training, of the test part and all that models know."""
         if task == "regression":
-            return Truth(labels.amounts_of(name, self.target), weights=self.weights)
+            return Truth(labels.amounts_of(name, self.target), weights=self.weights, groups=self.groups)
         classes = union(self.classes(task), *known, self.target.unique())
-        return Truth(codes(self.target, classes), classes, self.weights)
+        return Truth(codes(self.target, classes), classes, self.weights, self.groups)
 
     def classes(self, task: Task) -> Classes:
         """Returns: the classes of the training part, sorted; none for a regression."""
@@ -55,13 +56,14 @@ def read(recipe: Recipe, snapshot: Snapshot, wanted: Iterable[str]) -> Holdout:
     columns.require(recipe.evaluate.slices, snapshot.columns, "evaluate.slices")
     parts = snapshots.parts(snapshot, data, recipe.split)
     judged = [data.target, *([data.weight] if data.weight else [])]
-    names = [name for name in snapshot.columns if name in {*wanted, *recipe.evaluate.slices, *judged}]
+    grouped = [data.group] if data.group and recipe.split.by == "group" else []
+    names = [name for name in snapshot.columns if name in {*wanted, *recipe.evaluate.slices, *judged, *grouped}]
     test = frame_of(snapshot, names, parts == TEST)
     training = frame_of(snapshot, judged, parts == TRAINING)
     weights = [labels.weights_of(data.weight, part[data.weight]) if data.weight else None for part in (test, training)]
-    return Holdout(
-        test, np.flatnonzero(parts == TEST), test[data.target], weights[0], training[data.target], weights[1]
-    )
+    groups = pd.factorize(test[grouped[0]], use_na_sentinel=False)[0] if grouped else None
+    positions = np.flatnonzero(parts == TEST)
+    return Holdout(test, positions, test[data.target], weights[0], groups, training[data.target], weights[1])
 
 
 def frame_of(snapshot: Snapshot, names: list[str], mask: NDArray[np.bool_]) -> pd.DataFrame:

@@ -111,6 +111,8 @@ def champion_answer(
     try:
         answer = champion.scorer.answer(frame, task, known)
         answer.coded(answer.classes)
+    except TransientError:
+        raise
     except Exception as error:  # noqa: BLE001  the champion may be of another make or table; the gate tells the reason
         return trouble_of(recipe, champion.version, error)
     return answer

@@ -151,6 +151,23 @@ def test_cells_tell_the_same_spread_as_the_formula(rows: int) -> None:
     assert np.std(mine - theirs) == pytest.approx(np.std(errors[0] - errors[1]) / np.sqrt(rows), rel=0.15)
 
 
+@pytest.mark.parametrize("metric", ["mae", "median_absolute_error"])
+def test_rows_that_belong_together_are_less_evidence(metric: str) -> None:
+    """100 rows, each counted 20 times, tell no more than 100 rows."""
+    once = contest(0.5, 0.6, 100)
+    again = np.repeat(np.arange(100), 20)
+    spreads = []
+    for groups in (None, again):
+        truth = Truth(once.truth.values[again], groups=groups)
+        said = [of.predictions.take(again) for of in (once.model, once.champion) if of and of.predictions]
+        mine, theirs = bootstrap.paired(metric, truth, *said)
+        spreads.append(np.std(mine - theirs))
+    assert spreads[1] == pytest.approx(spreads[0] * np.sqrt(20), rel=0.35)
+    assert once.model.predictions and once.champion and once.champion.predictions
+    alone = bootstrap.paired(metric, once.truth, once.model.predictions, once.champion.predictions)
+    assert spreads[1] == pytest.approx(np.std(alone[0] - alone[1]), rel=0.15)
+
+
 def test_the_same_rows_give_the_same_answer() -> None:
     gates = (beats(confidence=0.95), beats(on="median_absolute_error", confidence=0.95))
     assert judge(gates, contest(0.5, 0.51)) == judge(gates, contest(0.5, 0.51))

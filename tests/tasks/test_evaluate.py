@@ -299,3 +299,20 @@ def test_again_gives_the_same(trained: Callable[..., Evaluated], run_id: str, tm
     assert evaluate(run_id, recipe, snapshot, model, tmp_path / "elsewhere") == first
     assert text_of(run_id, "report.html") == told
     assert runs.client().get_run(run_id).info.status == "RUNNING"
+
+
+def test_groups_are_resampled_whole(trained: Callable[..., Evaluated], run_id: str) -> None:
+    """The same rows twenty times over: with their groups known, the bootstrap is not fooled by the copies."""
+    frame = load_diabetes(as_frame=True).frame.head(60)
+    copies = pd.concat([frame.assign(person=np.arange(60))] * 20, ignore_index=True)
+    gates = [{"better_than": "baseline", "confidence": 0.99}]
+    params = {"max_depth": 1}
+    alone = recipe_of("sklearn.tree.DecisionTreeRegressor", gates=gates, data={"drop": ["person"]}, params=params)
+    together = alone.model_copy(
+        update={
+            "data": alone.data.model_copy(update={"group": "person"}),
+            "split": alone.split.model_copy(update={"by": "group"}),
+        }
+    )
+    evaluation, *_ = trained(copies, together)
+    assert not evaluation.gates[0].held, evaluation.gates[0].reason
