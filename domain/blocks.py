@@ -12,6 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from domain.errors import DataError
+
 LARGEST_BLOCK = 131_072
 CELLS_PER_BLOCK = 4_194_304
 TEXT = pa.dictionary(pa.int32(), pa.string())
@@ -56,8 +58,15 @@ def _joined(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def canonical(block: pa.RecordBatch, schema: pa.Schema) -> list[Cells]:
-    """Returns: the block's columns as `schema`'s kept types. Raises: ArrowInvalid when a value does not fit."""
-    return [canonical_column(block.column(i), field.type) for i, field in enumerate(schema)]
+    """Returns: the block's columns as `schema`'s kept types. Raises: DataError when a value does not fit."""
+    return [_named(field.name, block.column(i), field.type) for i, field in enumerate(schema)]
+
+
+def _named(name: str, column: pa.Array, kept: pa.DataType) -> Cells:
+    try:
+        return canonical_column(column, kept)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"column {name!r} ({column.type}) cannot be kept as {kept}: {error}") from error
 
 
 def canonical_column(column: pa.Array, kept: pa.DataType) -> Cells:

@@ -59,8 +59,17 @@ def _batches(files: list[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         with storage.open_input(name, cache="none") as raw:
             source = raw if storage.is_s3(name) else name
             with pq.ParquetFile(source, read_dictionary=texts, buffer_size=BUFFER_BYTES, pre_buffer=False) as file:
-                for batch in file.iter_batches(block_rows(len(schema)), columns=schema.names):
+                for batch in _decoded(name, file, schema):
                     yield _aligned(batch, schema, texts)
+
+
+def _decoded(name: str, file: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from file.iter_batches(block_rows(len(schema)), columns=schema.names)
+    except (pa.ArrowInvalid, OSError) as error:  # Arrow says OSError for damaged pages
+        if storage.is_s3(name) and not isinstance(error, pa.ArrowInvalid):
+            raise
+        raise DataError(f"{name}: damaged Parquet file: {error}") from error
 
 
 def _aligned(batch: pa.RecordBatch, schema: pa.Schema, texts: list[str]) -> pa.RecordBatch:

@@ -1,0 +1,101 @@
+"""S3 as source and as store, against a real server; wrong keys and silence are mistakes, told within seconds."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import which
+
+import numpy as np
+import pytest
+
+from settings.mistakes import Mistakes
+from settings.recipe import Data, Split
+from tasks import snapshots, storage
+from tasks.ingest import stored
+
+SERVER = Path(__file__).parents[2] / ".." / "shared" / "tools" / "s3" / "s3"
+KEY, SECRET = "a-key-for-tests", "a-secret-for-tests"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Returns: the endpoint of a real S3 server with a bucket `tables`."""
+    if not SERVER.exists() or which("radosgw") is None:
+        pytest.skip("no S3 server here (needs the s3 tool beside the repository, and ceph-mon, ceph-osd, radosgw)")
+    folder, port = tmp_path_factory.mktemp("s3") / "d", free_port()
+    started = subprocess.run([SERVER, "up", folder, str(port), KEY, SECRET], capture_output=True, timeout=120)
+    if started.returncode:
+        pytest.skip(f"the S3 server does not start: {started.stderr.decode()[-300:]}")
+    yield f"http://127.0.0.1:{port}"
+    subprocess.run([SERVER, "down", folder], check=False, timeout=60)
+
+
+@pytest.fixture
+def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Returns: s3://tables, reachable by the environment's keys."""
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    system = storage.filesystem("s3://tables")
+    if not system.exists("tables"):
+        system.mkdir("tables")
+    return "s3://tables"
+
+
+def test_from_s3_to_s3(bucket: str, tmp_path: Path) -> None:
+    lines = "".join(f"{i},{'ab'[i % 2]},{i / 7}\n" for i in range(20_000))
+    (tmp_path / "t.csv").write_text("a,b,y\n" + lines)
+    local = stored(Data(source=str(tmp_path / "t.csv"), target="y"), str(tmp_path / "store"))
+    storage.put_file(tmp_path / "t.csv", f"{bucket}/in/t.csv")
+    far = stored(Data(source=f"{bucket}/in/t.csv", target="y"), f"{bucket}/store")
+    assert far.uri == f"{bucket}/store/snapshots/{local.digest}/table.parquet"
+    assert snapshots.rows(far, ["a", "b"], None).equals(snapshots.rows(local, ["a", "b"], None))
+    parts = [snapshots.parts(far, Data(source="x", target="y"), Split()) for _ in range(2)]
+    assert np.array_equal(*parts)
+    assert stored(Data(source=f"{bucket}/in/*.csv", target="y"), f"{bucket}/store") == far.model_copy(
+        update={"source": f"{bucket}/in/*.csv"}
+    )
+    again = stored(Data(source=far.uri, target="y"), str(tmp_path / "store"))
+    assert again.digest == local.digest
+
+
+def test_no_such_object_has_a_near_miss(bucket: str, tmp_path: Path) -> None:
+    storage.write_bytes_atomically(f"{bucket}/near/houses.csv", b"a,y\n1,2\n")
+    with pytest.raises(Mistakes, match=r"no such object; did you mean houses\.csv"):
+        stored(Data(source=f"{bucket}/near/house.csv", target="y"), str(tmp_path))
+
+
+def test_no_such_bucket(bucket: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,y\n1,2\n")
+    with pytest.raises(Mistakes, match="nowhere"):
+        stored(Data(source=str(tmp_path / "t.csv"), target="y"), "s3://nowhere/store")
+
+
+@pytest.mark.parametrize("variable", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_wrong_keys_are_a_mistake(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    storage.write_bytes_atomically(f"{bucket}/keys/t.csv", b"a,y\n1,2\n")
+    monkeypatch.setenv(variable, "wrong-and-confidential")
+    start = time.monotonic()
+    with pytest.raises(Mistakes, match=f"refuses the credentials.*{variable}") as caught:
+        stored(Data(source=f"{bucket}/keys/t.csv", target="y"), str(tmp_path))
+    assert time.monotonic() - start < 10
+    assert "confidential" not in str(caught.value)
+
+
+def test_an_endpoint_that_does_not_answer_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    start = time.monotonic()
+    with pytest.raises(Mistakes, match=r"http://127\.0\.0\.1:\d+.*MLFLOW_S3_ENDPOINT_URL"):
+        stored(Data(source="s3://tables/t.csv", target="y"), str(tmp_path))
+    assert time.monotonic() - start < 15
