@@ -14,6 +14,7 @@ from domain import ranking
 from domain.outcomes import Floats, Integers, Predictions, Truth
 from settings.evaluation import CLASSIFICATION_METRICS, REGRESSION_METRICS
 
+Orders = list[ranking.Order]
 ORDERED = frozenset({"median_absolute_error", "roc_auc", "average_precision"})
 NEED_PROBABILITIES = frozenset({"log_loss", "brier", "roc_auc", "average_precision"})
 PER_CLASS = frozenset({"balanced_accuracy", "f1_macro", "f1_weighted"})
@@ -28,33 +29,40 @@ def score(truth: Truth, predictions: Predictions) -> dict[str, float]:
     """Returns: metric -> value, without those that are not defined (no probabilities, one class, constant target)."""
     if truth.rows == 0:
         return {}
-    values = {name: measure(name, truth, predictions) for name in names_of(truth)}
+    orders = orders_of(truth, predictions)  # sorting is most of the work: once for both areas
+    values = {name: measure(name, truth, predictions, orders) for name in names_of(truth)}
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
-def measure(metric: str, truth: Truth, predictions: Predictions) -> float:
+def measure(metric: str, truth: Truth, predictions: Predictions, orders: Orders | None = None) -> float:
     """Returns: the metric over all rows, NaN where it is not defined."""
     if metric in NEED_PROBABILITIES and predictions.probabilities is None:
         return float("nan")
     if metric in ORDERED:
-        return ordered(metric, truth, predictions)(truth.row_weights)
+        return ordered(metric, truth, predictions, orders)(truth.row_weights)
     whole = np.zeros(truth.rows, dtype=np.intp)
     return float(value(metric, sums(metric, truth, predictions, whole, 1))[0])
 
 
-def ordered(metric: str, truth: Truth, predictions: Predictions) -> Callable[[Floats], float]:
+def orders_of(truth: Truth, predictions: Predictions) -> Orders:
+    """Returns: the rows sorted by each class's probability; of two classes the second, the positive one, is enough."""
+    if predictions.probabilities is None:
+        return []
+    kinds = [1] if len(truth.classes) == 2 else range(len(truth.classes))
+    return [ranking.Order(truth.values == kind, predictions.probabilities[:, kind]) for kind in kinds]
+
+
+def ordered(
+    metric: str, truth: Truth, predictions: Predictions, orders: Orders | None = None
+) -> Callable[[Floats], float]:
     """Sorts once. Returns: a function from (n,) row weights to the metric, NaN where it is not defined."""
     if metric == "median_absolute_error":
         return ranking.median_of(np.abs(truth.values - predictions.values))
-    assert predictions.probabilities is not None
     area = ranking.roc_area if metric == "roc_auc" else ranking.precision_area
-    kinds = (
-        [1] if len(truth.classes) == 2 else range(len(truth.classes))
-    )  # binary: the second class is the positive one
-    orders = [ranking.Order(truth.values == kind, predictions.probabilities[:, kind]) for kind in kinds]
+    sorted_rows = orders or orders_of(truth, predictions)
 
     def over_classes(weights: Floats) -> float:
-        areas = np.array([area(*order.counts(weights)) for order in orders])
+        areas = np.array([area(*order.counts(weights)) for order in sorted_rows])
         defined = areas[np.isfinite(areas)]  # one class against the rest, over the classes that occur
         return float(defined.mean()) if defined.size else float("nan")
 

@@ -12,7 +12,7 @@ class Order:
     """Rows by falling score, for one class against the rest; rows of equal score are one threshold."""
 
     def __init__(self, positive: NDArray[np.bool_], scores: Floats) -> None:
-        order = np.argsort(-scores, kind="stable")
+        order = np.argsort(-scores)  # ties may fall either way: they are one threshold
         ranked = scores[order]
         self.last_of_threshold = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
         self.order = order
@@ -44,7 +44,7 @@ def precision_area(hits: Floats, alarms: Floats) -> float:
 
 def median_of(values: Floats) -> Callable[[Floats], float]:
     """Returns: a function from (n,) weights to the weighted median, the mean of both middle values in a tie."""
-    order = np.argsort(values, kind="stable")
+    order = np.argsort(values)
     ranked = values[order]
 
     def median(weights: Floats) -> float:
