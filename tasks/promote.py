@@ -30,7 +30,7 @@ def promote(run_id: str, recipe: Recipe, version: Version, evaluation: Evaluatio
         return Promotion(alias=alias, promoted=False, reason=reason, previous_version=holder)
     for further in recipe.promote.also:
         _move(run_id, version, further, version_of_alias(version.model, further), decision.reason, evaluation)
-    return _promoted(version, alias, decision.reason)
+    return _promoted(version, (alias, *recipe.promote.also), decision.reason)
 
 
 def _move(run_id: str, version: Version, alias: str, expected: str | None, why: str, evaluation: Evaluation) -> None:
@@ -39,9 +39,10 @@ def _move(run_id: str, version: Version, alias: str, expected: str | None, why: 
     log.info("%s@%s now points at version %s", version.model, alias, version.version)
 
 
-def _promoted(version: Version, alias: str, reason: str) -> Promotion:
+def _promoted(version: Version, aliases: tuple[str, ...], reason: str) -> Promotion:
     """The previous holder is read from the ledger, so that a repeated call says the same as the first."""
-    moves = [move for move in ledger(version.model, alias) if move.to_version == version.version]
+    moves = [move for move in ledger(version.model, aliases[0]) if move.to_version == version.version]
     previous = moves[-1].from_version if moves else None
-    back = f"; back: {promotion.command_back(version.model, alias)}" if previous else ""
-    return Promotion(alias=alias, promoted=True, reason=reason + back, previous_version=previous)
+    commands = " && ".join(promotion.command_back(version.model, alias) for alias in aliases)
+    back = f"; back: {commands}" if previous else ""
+    return Promotion(alias=aliases[0], promoted=True, reason=reason + back, previous_version=previous)

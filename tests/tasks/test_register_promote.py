@@ -83,7 +83,8 @@ def test_gates_held_the_alias_moves_and_says_how_to_move_it_back(model: str, run
     promotion = trained(second, asked, evaluation(1.2, champion="1"))
     assert (promotion.promoted, promotion.previous_version) == (True, "1")
     assert "rmse 1.2 (champion version 1: 2)" in promotion.reason
-    assert promotion.reason.endswith(f"python -m flows.promote --model '{model}' --alias live --rollback")
+    back = f"python -m flows.promote --model '{model}' --alias"
+    assert promotion.reason.endswith(f"; back: {back} live --rollback && {back} production --rollback")
     assert version_of_alias(model, "live") == version_of_alias(model, "production") == "2"
     assert promote(second, asked, Version(model=model, version="2"), evaluation(1.2, champion="1")) == promotion
     assert [move.numbers for move in ledger(model, "live")] == [{"rmse": 1.5}, {"rmse": 1.2, "champion_rmse": 2.0}]
