@@ -38,7 +38,7 @@ def _residuals(predicted: Floats, left_over: Floats, target: str) -> bytes:
 
 def _spread(left_over: Floats) -> bytes:
     figure, pair = style.axes("Residuals", "actual minus predicted", "test rows")
-    pair.hist(left_over, bins=50, color=style.BLUE, alpha=0.85)
+    pair.hist(left_over, bins=int(np.clip(2 * np.sqrt(len(left_over)), 5, 50)), color=style.BLUE, alpha=0.85)
     pair.axvline(0, color=style.RED, linewidth=1.2, linestyle="--")
     style.readable(pair.xaxis, left_over)
     return style.png(figure)

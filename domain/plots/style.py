@@ -41,7 +41,7 @@ def readable(axis: Any, values: Any) -> None:
     """Large amounts read 200k and 1.5M, not 200000 and 1.5e6."""
     from matplotlib.ticker import EngFormatter, MaxNLocator
 
-    axis.set_major_locator(MaxNLocator(6))
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
     if 1e4 <= float(np.abs(values).max()) < 1e15:
         axis.set_major_formatter(EngFormatter(sep=""))
 

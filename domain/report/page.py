@@ -30,6 +30,7 @@ TITLES = {
     "mae": "MAE",
     "roc_auc": "ROC AUC",
     "f1_macro": "F1 (macro)",
+    "f1_weighted": "F1 (weighted)",
     "brier": "Brier score",
 }
 
