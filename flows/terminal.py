@@ -1,6 +1,6 @@
 """A training as a person sees it: one line per stage, a bar where it takes long, the numbers at the end."""
 
-import sys
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
@@ -18,20 +18,19 @@ class Terminal:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._draws = out.isatty()
+        self._over = "\r\x1b[2K" if self._draws else ""  # over a bar that stands there
         self._stage = ""
         self._begun = self._drawn = time.monotonic()
 
     def say(self, line: str) -> None:
         """Print one line, over a bar that stands there."""
-        self._wipe()
-        print(line, file=self._out, flush=True)
+        self._write(f"{self._over}{line}\n")
 
     def started(self, stage: str) -> None:
         """Shows what is under way; on a terminal only, the line follows when it is done."""
         self._stage, self._begun, self._drawn = stage, time.monotonic(), time.monotonic()
         if self._draws:
-            self._out.write(f"  {stage:<9} ...")
-            self._out.flush()
+            self._write(f"  {stage:<9} ...")
 
     def finished(self, stage: str, seconds: float, summary: str) -> None:
         """The stage's line."""
@@ -47,20 +46,19 @@ class Terminal:
         if now - self._drawn < (EVERY if self._draws else SLOW):
             return
         self._drawn = now
-        share = min(done / total, 1.0) if total else 0.0
         counted = f"{done:,.0f} of {total:,.0f}" if total else f"{done:,.0f}"
+        so_far = f"  {self._stage:<9} {now - self._begun:6.1f} s "
         if self._draws:
-            filled = "█" * round(share * BAR)
-            self._out.write(
-                f"\r\x1b[2K  {self._stage:<9} {now - self._begun:6.1f} s  {filled:·<{BAR}} {what}: {counted}"
-            )
-            self._out.flush()
+            filled = "█" * round((min(done / total, 1.0) if total else 0.0) * BAR)
+            self._write(f"{self._over}{so_far} {filled:·<{BAR}} {what}: {counted}")
         else:
-            print(f"  {self._stage:<9} {now - self._begun:6.1f} s  ... {what}: {counted}", file=self._out, flush=True)
+            self._write(f"{so_far} ... {what}: {counted}\n")
 
-    def _wipe(self) -> None:
-        if self._draws:
-            self._out.write("\r\x1b[2K")
+    def _write(self, text: str) -> None:
+        """Nobody may be reading any more (`| head`); the training goes on all the same."""
+        with contextlib.suppress(BrokenPipeError):
+            self._out.write(text)
+            self._out.flush()
 
 
 def metrics_table(metrics: Mapping[str, float], others: Mapping[str, Mapping[str, float]]) -> list[str]:
@@ -99,8 +97,3 @@ def outcome_lines(outcome: Mapping[str, Any], links: Mapping[str, str]) -> list[
     verb = "moved to" if outcome["promoted"] else "stays; made"
     lines += [f"  {outcome['alias']} {verb} {outcome['model']} version {outcome['version']}: {outcome['reason']}", ""]
     return lines + [f"  {name:<8} {link}" for name, link in links.items()]
-
-
-def standard_output() -> TextIO:
-    """Returns: the stream as it is now (a test may have replaced it)."""
-    return sys.stdout

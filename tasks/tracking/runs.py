@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,21 +42,21 @@ def log_params(run_id: str, params: Mapping[str, Any], attempt: int = 1) -> None
 
 
 def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
-    """All at once: one call costs as much as one metric."""
-    from mlflow.entities import Metric
-
-    now = int(time.time() * 1000)
-    rows = [Metric(_key(key), float(value), now, step) for key, value in metrics.items()]
-    _in_batches(run_id, rows)
+    """All at once: one call costs as much as one metric. The same again is a no-op (P2)."""
+    log_history(run_id, {key: [value] for key, value in metrics.items()}, step)
 
 
 def log_history(run_id: str, histories: Mapping[str, Sequence[float]], first_step: int = 0) -> None:
-    """Learning curves: the value at position i becomes step `first_step + i`."""
+    """Learning curves: the value at position i becomes step `first_step + i`. The same again is a no-op (P2).
+
+    A point's time is the run's start plus its step in milliseconds, not now: a store keeps a point that differs only in
+    its time as one more, and a stage that is repeated would draw its curve twice.
+    """
     from mlflow.entities import Metric
 
-    now = int(time.time() * 1000)
+    start = client().get_run(run_id).info.start_time
     rows = [
-        Metric(_key(key), float(value), now, first_step + position)
+        Metric(_key(key), float(value), start + first_step + position, first_step + position)
         for key, values in histories.items()
         for position, value in enumerate(values)
     ]

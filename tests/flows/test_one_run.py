@@ -15,7 +15,7 @@ from flows.ownership import owned_run
 from flows.stages import Stages
 from settings.mistakes import Mistakes
 from tasks.tracking.ownership import OwnedRun, open_run
-from tasks.tracking.runs import client, log_metrics, log_params
+from tasks.tracking.runs import client, log_history, log_metrics, log_params
 
 pytestmark = pytest.mark.usefixtures("tracking_uri")
 
@@ -85,6 +85,15 @@ def test_p2_the_same_parameter_is_kept_and_a_conflicting_one_becomes_a_tag(exper
     assert data.params == {"split.seed": "7", "same": "x", "new": "[1]"}
     assert data.tags["split.seed:attempt2"] == "8"
     assert "same:attempt2" not in data.tags
+
+
+def test_p2_metrics_and_curves_logged_again_leave_one_point_each(experiment: str) -> None:
+    run = opened(experiment)
+    for _ in range(2):
+        log_metrics(run.run_id, {"rmse": 1.5})
+        log_history(run.run_id, {"curve": [3.0, 2.0, 1.0]})
+    assert len(client().get_metric_history(run.run_id, "rmse")) == 1
+    assert [(p.step, p.value) for p in client().get_metric_history(run.run_id, "curve")] == [(0, 3), (1, 2), (2, 1)]
 
 
 def test_names_that_mlflow_refuses_are_logged_under_the_nearest_it_takes(experiment: str) -> None:

@@ -93,6 +93,13 @@ def test_a_training_without_a_server_says_what_it_did_and_leaves_one_finished_ru
     assert "Traceback" not in done.stderr
 
 
+def test_nobody_reading_the_output_does_not_stop_the_training(folder: Path, prefect_api: str) -> None:
+    line = f"{' '.join(command('--recipe', 'houses.yaml'))} | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], cwd=folder, env=environment_of(prefect_api), timeout=200)
+    assert done.returncode == 0
+    assert statuses(folder) == ["FINISHED"]
+
+
 def test_json_is_one_object_on_stdout_and_the_champion_is_compared(folder: Path, prefect_api: str) -> None:
     first = json.loads(trained(folder, prefect_api, "--recipe", "houses.yaml", "--json").stdout)
     changed = ["--set", "model.params.n_estimators=60", "--set", "gates=[{better_than: champion, by: 1%}]"]
