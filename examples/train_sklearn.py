@@ -5,6 +5,7 @@ python -m flows.train --recipe examples/sklearn.yaml
 
 import json
 import os
+from pathlib import Path
 
 import mlflow
 import pandas as pd
@@ -16,8 +17,7 @@ from sklearn.preprocessing import OrdinalEncoder
 mlflow.sklearn.autolog(log_datasets=False)
 
 target = os.environ["ONERUN_TARGET"]
-with open(os.environ["ONERUN_RECIPE"], encoding="utf-8") as file:
-    seed = json.load(file)["split"]["seed"]
+seed = json.loads(Path(os.environ["ONERUN_RECIPE"]).read_text(encoding="utf-8"))["split"]["seed"]
 train = pd.read_parquet(os.environ["ONERUN_TRAIN_DATA"])
 validation = pd.read_parquet(os.environ["ONERUN_VALIDATION_DATA"])
 

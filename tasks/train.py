@@ -1,6 +1,7 @@
 """Train: from a snapshot to a model that is logged to the run. The run stays RUNNING; its owner ends it."""
 
 import json
+import shutil
 from pathlib import Path
 
 from domain.references import Snapshot, TrainedModel
@@ -20,14 +21,17 @@ def train(run_id: str, recipe: Recipe, snapshot: Snapshot, work: Path) -> Traine
     done = models.tagged_model(run_id, TAG_ROWS)
     if done is not None:
         return _reference(*done)
-    folder = work.absolute() / run_id
+    folder = work.absolute() / run_id / "training"
     folder.mkdir(parents=True, exist_ok=True)
     outcome = _train(run_id, recipe, snapshot, folder)
     tags = {TAG_ROWS: json.dumps(outcome.rows), TAG_BEST_ITERATION: str(outcome.best_iteration or "")}
     if outcome.model_id is None:
-        return _reference(models.log_model(run_id, folder / MODEL, tags), tags)
-    models.tag_model(outcome.model_id, tags)
-    return _reference(outcome.model_id, tags)
+        model_id = models.log_model(run_id, folder / MODEL, tags)
+    else:
+        model_id = outcome.model_id
+        models.tag_model(model_id, tags)
+    shutil.rmtree(folder, ignore_errors=True)  # the model is in the store; the copies of the data are large
+    return _reference(model_id, tags)
 
 
 def _train(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path) -> Outcome:

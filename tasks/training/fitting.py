@@ -14,7 +14,7 @@ from settings.recipe import Recipe
 from tasks import progress
 from tasks.training import boosting, table
 from tasks.training.curve import Curve
-from tasks.training.table import Table
+from tasks.training.table import Part, Table
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def fit(recipe: Recipe, snapshot: Snapshot, curve: Curve) -> Fitted:
         data.spec["booster"] = True
         model: Any = boosting.fit(recipe, estimator, data, levels, curve)
     else:
-        model = _fit_sklearn(recipe, estimator, data, levels)
+        model = _fit_sklearn(recipe, estimator, data, levels, curve)
     curve.flush()
     predictor = Predictor(data.spec, prepare, model)
     return Fitted(predictor, data.rows, best_iteration_of(model), added, data.example)
@@ -58,19 +58,37 @@ def _prepare(prepare: Any, data: Table) -> None:
         data.validation.matrix = prepare.transform(data.validation.matrix)
 
 
-def _fit_sklearn(recipe: Recipe, estimator: Any, data: Table, levels: preprocessing.Levels | None) -> Any:
+def _fit_sklearn(recipe: Recipe, estimator: Any, data: Table, levels: preprocessing.Levels | None, curve: Curve) -> Any:
     if levels is not None:
         preprocessing.use_native_categories(estimator, levels)
         _fill_empty_columns(data.training.matrix)
-    part = data.training
+    part, xgboost = data.training, type(estimator).__module__.startswith("xgboost.")
     weights = {} if part.weight is None else {"sample_weight": part.weight}
+    watched = _watched_by_xgboost(recipe, estimator, data.validation) if xgboost else {}
     progress.report("fit", 0, 1)
     try:
-        estimator.fit(part.matrix, part.target, **weights)
-    except (ValueError, TypeError, np.linalg.LinAlgError) as error:
+        estimator.fit(part.matrix, part.target, **weights, **watched)
+    except (ValueError, TypeError, np.linalg.LinAlgError) as error:  # XGBoostError is a ValueError
         raise TrainingFailed(f"{type(estimator).__name__} could not be fitted: {error}") from error
     progress.report("fit", 1, 1)
+    if watched:
+        for values in zip(*estimator.evals_result()["validation_0"].values(), strict=True):
+            curve.add(dict(zip(_metric_names(estimator), values, strict=True)))
     return estimator
+
+
+def _watched_by_xgboost(recipe: Recipe, estimator: Any, validation: Part | None) -> dict[str, Any]:
+    assert recipe.model is not None
+    if validation is None:
+        return {}
+    if recipe.model.early_stopping:
+        estimator.set_params(early_stopping_rounds=recipe.model.early_stopping)
+    weights = {} if validation.weight is None else {"sample_weight_eval_set": [validation.weight]}
+    return {"eval_set": [(validation.matrix, validation.target)], "verbose": False, **weights}
+
+
+def _metric_names(estimator: Any) -> list[str]:
+    return [f"validation_{metric}" for metric in estimator.evals_result()["validation_0"]]
 
 
 def _fill_empty_columns(matrix: np.ndarray) -> None:

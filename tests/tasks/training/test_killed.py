@@ -1,0 +1,62 @@
+"""A training that is really killed, wherever it stands, is called again and ends with one READY model (P2)."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.tracking import models
+from tasks.tracking.runs import client
+from tasks.train import train
+
+CALLER = """
+import sys
+from pathlib import Path
+from domain.references import Snapshot
+from settings.recipe import Recipe
+from tasks.train import train
+run_id, recipe, snapshot, work = sys.argv[1:]
+train(run_id, Recipe.model_validate_json(recipe), Snapshot.model_validate_json(snapshot), Path(work))
+"""
+
+
+def logged(run_id: str) -> list[str]:
+    experiment = client().get_run(run_id).info.experiment_id
+    return [str(model.status) for model in client().search_logged_models([experiment])]
+
+
+MOMENTS: dict[str, Callable[[str, Path], bool]] = {
+    "while it learns": lambda run_id, work: bool(client().get_metric_history(run_id, "validation_rmse")),
+    "while it saves": lambda run_id, work: any(work.glob("*/*/model.*")),
+    "while it logs": lambda run_id, work: bool(logged(run_id)),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_and_called_again(run_id, houses, snapshot_of, recipe_of, tmp_path, moment):
+    params = {"n_estimators": 3000 if moment == "while it learns" else 30}
+    recipe, snapshot, work = (
+        recipe_of("median_house_value", model={"params": params}),
+        snapshot_of(houses),
+        tmp_path / "w",
+    )
+    texts = [recipe.model_dump_json(by_alias=True), snapshot.model_dump_json(), str(work)]
+    root = Path(__file__).parents[3]
+    process = subprocess.Popen(
+        [sys.executable, "-c", CALLER, run_id, *texts], env={**os.environ, "PYTHONPATH": str(root)}, cwd=tmp_path
+    )
+    end = time.monotonic() + 120
+    while not MOMENTS[moment](run_id, work) and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert client().get_run(run_id).info.status == "RUNNING"
+    short = recipe_of("median_house_value", model={"params": {"n_estimators": 30}})
+    trained = train(run_id, short, snapshot, work)
+    assert logged(run_id) == ["READY"]
+    assert models.load_model(trained.model_uri).predict(houses.head(3)).shape == (3,)
