@@ -86,7 +86,8 @@ def _codes(values: pd.Series, levels: pd.Index) -> np.ndarray:
     else:
         codes, uniques = pd.factorize(values)
     texts = uniques if isinstance(uniques.dtype, pd.StringDtype) else [as_text(unique) for unique in uniques]
-    positions = levels.get_indexer(pd.Index(texts, dtype="str")).astype(np.float64)
+    # snapshots hold texts without the blanks around them; a raw table still has them
+    positions = levels.get_indexer(pd.Index(texts, dtype="str").str.strip()).astype(np.float64)
     positions[positions < 0] = np.nan
     return np.append(positions, np.nan)[codes]  # code -1, a missing value, finds the NaN at the end
 

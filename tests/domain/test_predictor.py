@@ -30,6 +30,8 @@ def same(found: list[float], expected: list[float]) -> bool:
         pd.Series(["a", "z", None, "b"], dtype="object"),
         pd.Series(["a", "z", None, "b"], dtype="category"),
         pd.Series(["a", "z", NAN, "b"], dtype="string"),
+        pd.Series([" a", "z ", None, "\tb "], dtype="str"),
+        pd.Series([" a", "z ", None, "b "], dtype="category"),
     ],
 )
 def test_categories_however_they_were_read(values):
