@@ -6,6 +6,7 @@ if __name__ == "__main__":
 
     raise SystemExit(main())
 
+import shutil
 from typing import Any
 
 from prefect import flow
@@ -41,10 +42,11 @@ def train(
     document, asked = read_asked(recipe, overrides or (), data, profile)
     asked.profile.apply()
     check_asked(document, asked)
-    wanted, work = asked.recipe, asked.work
+    wanted = asked.recipe
     tags = {names.TAG_FLOW_RUN_URL: flow_run.ui_url} if flow_run.ui_url else {}
 
     with owned_run(wanted.name, flow_run.id, flow_run.name, asked.digest, tags) as run:
+        work = asked.work / "runs" / run.run_id
         record_provenance(run.run_id, wanted, asked.profile.public(), run.attempt, work)
         stage = Stages(run)
         snapshot = stage("ingest", Snapshot, ingest, wanted.data, asked.store)
@@ -56,4 +58,5 @@ def train(
         evaluation = stage("evaluate", Evaluation, evaluate, wanted, snapshot, trained, work)
         version = stage("register", Version, register, wanted, trained, evaluation)
         promotion = stage("promote", Promotion, promote, wanted, version, evaluation)
+    shutil.rmtree(work, ignore_errors=True)  # of a run that did not finish it stays: a retry goes on from there
     return outcome(run, flow_run.id, snapshot, evaluation, version, promotion)

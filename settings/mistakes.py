@@ -1,7 +1,7 @@
 """Mistakes in what was asked: found before work, told all at once, exit code 2.
 
-    Mistake                 one line: where, which key, what is wrong, what to do
-    Mistakes(Exception)     all of them
+Mistake                 one line: where, which key, what is wrong, what to do
+Mistakes(Exception)     all of them
 """
 
 from collections.abc import Iterable

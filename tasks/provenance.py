@@ -21,7 +21,7 @@ def record_provenance(run_id: str, recipe: Recipe, profile: Mapping[str, Any], a
     """Log parameters, the resolved recipe, the profile without secrets, git's commit and diff, installed versions."""
     resolved = recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
     log_params(run_id, flattened(resolved), attempt)
-    folder = work / run_id / "provenance"
+    folder = work / "provenance"
     files = {
         names.ARTIFACT_RECIPE: yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True),
         names.ARTIFACT_PROFILE: yaml.safe_dump(dict(profile), sort_keys=True),

@@ -21,7 +21,7 @@ def train(run_id: str, recipe: Recipe, snapshot: Snapshot, work: Path) -> Traine
     done = models.tagged_model(run_id, TAG_ROWS)
     if done is not None:
         return _reference(*done)
-    folder = work.absolute() / run_id / "training"
+    folder = work.absolute() / "training"
     folder.mkdir(parents=True, exist_ok=True)
     outcome = _train(run_id, recipe, snapshot, folder)
     tags = {TAG_ROWS: json.dumps(outcome.rows), TAG_BEST_ITERATION: str(outcome.best_iteration or "")}

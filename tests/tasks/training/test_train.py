@@ -29,7 +29,7 @@ def test_learns_california_and_leaves_the_run_running(run_id, houses, snapshot_o
     assert run.data.params["model.params.random_state"] == "42"
     assert [output.model_id for output in run.outputs.model_outputs] == [trained.model_id]
     assert sum(trained.rows.values()) == len(houses)
-    assert not (tmp_path / run_id / "training").exists()
+    assert not (tmp_path / "training").exists()
     history = client().get_metric_history(run_id, "validation_rmse")
     assert [metric.step for metric in history] == list(range(len(history)))
     assert history[0].value > history[-1].value > 0
