@@ -8,22 +8,35 @@ block or exiting leaves it RUNNING; runs nested below it are the program's own. 
 `set_tracking_uri` would lead away from the run and are answered with the owner's.
 """
 
+from __future__ import annotations
+
 import functools
 import importlib.machinery
 import importlib.util
 import os
 import sys
 
+TYPE_CHECKING = False  # type checkers take it for true; importing typing would cost every Python that starts
+if TYPE_CHECKING:
+    from typing import Any
+
 OWNER = os.environ.get("ONERUN_RUN_ID", "")
 HERE = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120  # pathlib costs every Python that starts 10 ms
 
 
-def attach_fluent(module):
+def attach_fluent(module: Any) -> None:
     """`module`: mlflow.tracking.fluent."""
     start_run, end_run, set_experiment = module.start_run, module.end_run, module.set_experiment
 
     @functools.wraps(start_run)
-    def start(run_id=None, experiment_id=None, run_name=None, nested=False, parent_run_id=None, **others):
+    def start(
+        run_id: str | None = None,
+        experiment_id: str | None = None,
+        run_name: str | None = None,
+        nested: bool = False,
+        parent_run_id: str | None = None,
+        **others: Any,
+    ) -> Any:
         fresh = run_id is None and parent_run_id is None and module.active_run() is None
         if fresh and nested:
             parent_run_id = OWNER
@@ -36,44 +49,44 @@ def attach_fluent(module):
             os.environ["MLFLOW_RUN_ID"] = OWNER  # for the programs that this program starts
 
     @functools.wraps(end_run)
-    def end(*arguments, **named):
+    def end(*arguments: Any, **named: Any) -> Any:
         try:
             return end_run(*arguments, **named)
         finally:
             os.environ["MLFLOW_RUN_ID"] = OWNER
 
     @functools.wraps(set_experiment)
-    def experiment(*arguments, **named):
+    def experiment(*arguments: Any, **named: Any) -> Any:
         say("set_experiment", arguments or named)
         return set_experiment(experiment_id=os.environ["MLFLOW_EXPERIMENT_ID"])
 
     module.start_run, module.end_run, module.set_experiment = start, end, experiment
 
 
-def attach_client(module):
+def attach_client(module: Any) -> None:
     """`module`: mlflow.tracking._tracking_service.client, through which every change of a run's status goes."""
     client = module.TrackingServiceClient
     set_terminated, update_run = client.set_terminated, client.update_run
 
     @functools.wraps(set_terminated)
-    def terminate(self, run_id, *arguments, **named):
+    def terminate(self: Any, run_id: str, *arguments: Any, **named: Any) -> Any:
         if run_id == OWNER:
             return self.store.shut_down_async_logging()  # what is still waiting is written, as at any run's end
         return set_terminated(self, run_id, *arguments, **named)
 
     @functools.wraps(update_run)
-    def update(self, run_id, status=None, name=None):
+    def update(self: Any, run_id: str, status: str | None = None, name: str | None = None) -> Any:
         return update_run(self, run_id, None if run_id == OWNER else status, name)
 
     client.set_terminated, client.update_run = terminate, update
 
 
-def attach_uri(module):
+def attach_uri(module: Any) -> None:
     """`module`: mlflow.tracking._tracking_service.utils."""
     set_tracking_uri = module.set_tracking_uri
 
     @functools.wraps(set_tracking_uri)
-    def uri(given):
+    def uri(given: Any) -> Any:
         if str(given) != os.environ.get("MLFLOW_TRACKING_URI"):
             say("set_tracking_uri", ())  # not what was given: an address can hold a password
         return set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI", given))
@@ -81,7 +94,7 @@ def attach_uri(module):
     module.set_tracking_uri = uri
 
 
-def say(what, given):
+def say(what: str, given: Any) -> None:
     """One line for the person who wonders."""
     print(f"onerun: {what}{given or ''} is left aside: this program works in run {OWNER}", file=sys.stderr)
 
@@ -96,14 +109,14 @@ HOOKS = {
 class Hooked:
     """Loads a module and changes it before anybody else sees it."""
 
-    def __init__(self, loader, hook):
+    def __init__(self, loader: Any, hook: Any) -> None:
         self.loader, self.hook = loader, hook
 
-    def create_module(self, spec):
+    def create_module(self, spec: Any) -> Any:
         """As the module's own loader does."""
         return self.loader.create_module(spec)
 
-    def exec_module(self, module):
+    def exec_module(self, module: Any) -> None:
         """As the module's own loader does, then the hook."""
         self.loader.exec_module(module)
         try:
@@ -111,26 +124,26 @@ class Hooked:
         except Exception as error:  # noqa: BLE001  # another MLflow than we know: the parent still sets the run right at the end
             print(f"onerun: cannot attach {module.__name__}: {error!r}", file=sys.stderr)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.loader, name)
 
 
 class Finder:
     """Finds the modules that are hooked, by asking the finders behind it."""
 
-    def find_spec(self, fullname, path=None, target=None):
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
         """Returns: the module's spec with a hooked loader, or None for every other module."""
         if fullname not in HOOKS:
             return None
         for finder in sys.meta_path:
-            spec = None if finder is self else finder.find_spec(fullname, path, target)
+            spec: Any = None if finder is self else finder.find_spec(fullname, path, target)
             if spec is not None and spec.loader is not None:
                 spec.loader = Hooked(spec.loader, HOOKS[fullname])
                 return spec
         return None
 
 
-def next_sitecustomize():
+def next_sitecustomize() -> None:
     """Runs the module of the same name that this one hides, if there is one."""
     rest = [path for path in sys.path if os.path.realpath(path) != HERE]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", rest)
