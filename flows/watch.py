@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging.handlers import APILogHandler
 
 from tasks import progress
@@ -27,13 +28,22 @@ class Watcher(Protocol):
         """A long stage has come so far."""
 
 
+class PrefectLog(APILogHandler):
+    """Sends what is logged within a run to that run's log; what is logged elsewhere is not for Prefect."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Nothing outside a run."""
+        if FlowRunContext.get() or TaskRunContext.get():
+            super().emit(record)
+
+
 class Log:
     """Writes to the `onerun` logger, and that to the flow run's log at Prefect."""
 
     def __init__(self) -> None:
         self._logger = logging.getLogger("onerun")
-        if not any(isinstance(handler, APILogHandler) for handler in self._logger.handlers):
-            self._logger.addHandler(APILogHandler())
+        if not any(isinstance(handler, PrefectLog) for handler in self._logger.handlers):
+            self._logger.addHandler(PrefectLog())
             self._logger.setLevel(logging.INFO)
 
     def started(self, stage: str) -> None:
