@@ -1,15 +1,14 @@
 """The command line of an alias: who holds it, since when and why, and moving it. Needs no Prefect."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from domain.errors import OnerunError
 from domain.ledger import Move
 from domain.promotion import command_to
+from flows.endings import exit_code
 from flows.history import history_lines
 from settings.mistakes import Mistake, Mistakes
 from settings.profile import check_profile, load_profile
@@ -17,7 +16,7 @@ from settings.profile import check_profile, load_profile
 EXAMPLE = """example:
   python -m flows.promote --model california-housing --history
   python -m flows.promote --model california-housing --rollback
-  python -m flows.promote --model california-housing --to 3 --why "approved by Ada"
+  python -m flows.promote --model california-housing --to 3 --why "approved in the March review"
 
 --rollback moves the alias to the version that held it before; a second --rollback goes one further back.
 exit codes: 0 done, 1 the alias could not be moved, 2 a mistake in what was asked, 130 interrupted"""
@@ -52,27 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().print_help()
         return 0
     asked = parser().parse_args(arguments)
-    try:
-        result = _done(asked)
-    except (Mistakes, OnerunError) as error:
-        return _ended(asked, "mistake" if isinstance(error, Mistakes) else "failed", str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _ended(asked, "interrupted", "interrupted; --history shows whether the alias moved", 130)
-    except Exception as error:  # noqa: BLE001 -- whatever MLflow raises becomes a sentence
-        return _ended(asked, "failed", f"{type(error).__name__}: {error}", 1)
-    print(json.dumps({"status": "done", **result}, ensure_ascii=False) if asked.json else _told(result))
-    return 0
-
-
-def _ended(asked: argparse.Namespace, status: str, words: str, exit_code: int) -> int:
-    print(words, file=sys.stderr)
-    if asked.json:
-        print(json.dumps({"status": status, "error": words}, ensure_ascii=False))
-    return exit_code
+    return exit_code(lambda: _done(asked), asked.json, "interrupted; --history shows whether the alias moved")
 
 
 def _done(asked: argparse.Namespace) -> dict[str, Any]:
     use_registry(asked.profile)
+    result = {"status": "done", **_result(asked)}
+    if not asked.json:
+        print(_told(result))
+    return result
+
+
+def _result(asked: argparse.Namespace) -> dict[str, Any]:
     if asked.history:
         from tasks.aliases import history
 

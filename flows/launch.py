@@ -3,17 +3,16 @@
 import argparse
 import contextlib
 import gc
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flows import temporary_server
+from flows.endings import exit_code
 from flows.links import links
 from flows.preparation import Asked, check_asked, read_asked
 from flows.terminal import Terminal, outcome_lines
-from settings.mistakes import Mistakes
 from settings.profile import Profile
 
 EXAMPLE = """example:
@@ -62,33 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().error("--recipe is missing")
     # Libraries make millions of objects that stay; looking through them again and again costs a tenth of a short run.
     gc.set_threshold(100_000, 20, 20)
-    return _exit_code(asked, terminal)
-
-
-def _exit_code(arguments: argparse.Namespace, terminal: Terminal) -> int:
-    """Every way a training can end, as an exit code and a sentence."""
-    try:
-        result = _train(arguments, terminal)
-    except Mistakes as mistakes:
-        return _ended(arguments, "mistake", str(mistakes), Mistakes.exit_code)
-    except temporary_server.ServerDied as error:
-        return _ended(arguments, "mistake", str(error), Mistakes.exit_code)
-    except KeyboardInterrupt:
-        return _ended(arguments, "interrupted", "interrupted; the run reads KILLED", 130)
-    except Exception as error:  # whatever a stage raises becomes a sentence; --traceback shows all of it
-        if arguments.traceback:
-            raise
-        return _ended(arguments, "failed", f"{type(error).__name__}: {error}", 1)
-    if arguments.json:
-        print(json.dumps(result, ensure_ascii=False))
-    return 0
-
-
-def _ended(arguments: argparse.Namespace, status: str, words: str, exit_code: int) -> int:
-    print(words, file=sys.stderr)
-    if arguments.json:
-        print(json.dumps({"status": status, "error": words}, ensure_ascii=False))
-    return exit_code
+    interrupted = "interrupted; the run, if it was begun, reads KILLED"
+    return exit_code(lambda: _train(asked, terminal), asked.json, interrupted, asked.traceback)
 
 
 def _train(arguments: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:

@@ -19,11 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from settings.mistakes import Mistake, Mistakes
+
 SAY_AFTER = 3.0  # seconds
 LONGEST_START = 600.0  # seconds; a first start on a busy machine migrates a whole database
 
 
-class ServerDied(Exception):
+class ServerDied(Mistakes):
     """The temporary server ended instead of starting; the message carries its last words."""
 
 
@@ -47,7 +49,7 @@ class TemporaryServer:
         while not self._answers():
             now = time.monotonic()
             if self.process.poll() is not None or now - started > LONGEST_START:
-                raise ServerDied(self._last_words(now - started))
+                raise ServerDied([Mistake("PREFECT_API_URL", self._last_words(now - started))])
             if now - said > SAY_AFTER:
                 said = now
                 say(f"waiting for Prefect's temporary server ({now - started:.0f} s; a first start takes longest)")
@@ -82,7 +84,7 @@ class TemporaryServer:
         self.errors.seek(0)
         words = self.errors.read().decode(errors="replace")[-2000:]
         ended = f"ended with exit code {code}" if code is not None else "did not answer"
-        advice = "start one yourself (`prefect server start`) and set PREFECT_API_URL"
+        advice = "start one yourself (`prefect server start`) and set this variable"
         return f"Prefect's temporary server {ended} after {waited:.0f} s; {advice}\n{words}"
 
 

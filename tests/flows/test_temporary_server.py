@@ -62,7 +62,7 @@ def test_a_server_that_cannot_start_is_told_with_its_last_words(
     blocked.write_text("a file where the folder should be")
     monkeypatch.setenv("PREFECT_HOME", str(blocked))
     server = temporary_server.start()
-    with pytest.raises(temporary_server.ServerDied, match=r"(?s)set PREFECT_API_URL.*Error"):
+    with pytest.raises(temporary_server.ServerDied, match=r"(?s)PREFECT_API_URL: .*set this variable.*Error"):
         server.wait(print)
     server.stop()
 

@@ -6,14 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-from flows import temporary_server
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """\
@@ -28,14 +25,6 @@ gates:
   - {metric: r2, min: 0.5}
   - {better_than: champion}
 """
-
-
-@pytest.fixture(scope="module")
-def prefect_api(environment: Path) -> Iterator[str]:
-    server = temporary_server.start()
-    server.wait(print)
-    yield server.api_url
-    server.stop()
 
 
 @pytest.fixture
@@ -54,13 +43,13 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "flows.train", *arguments]
 
 
-def environment_of(prefect_api: str | None, **more: str) -> dict[str, str]:
+def environment_of(prefect_server: str | None, **more: str) -> dict[str, str]:
     variables = {**os.environ, "PYTHONPATH": str(ROOT), **more}
-    return variables | ({"PREFECT_API_URL": prefect_api} if prefect_api else {})
+    return variables | ({"PREFECT_API_URL": prefect_server} if prefect_server else {})
 
 
-def trained(folder: Path, prefect_api: str | None, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    variables = environment_of(prefect_api, **more)
+def trained(folder: Path, prefect_server: str | None, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    variables = environment_of(prefect_server, **more)
     return subprocess.run(command(*arguments), cwd=folder, env=variables, capture_output=True, text=True, timeout=280)
 
 
@@ -93,17 +82,17 @@ def test_a_training_without_a_server_says_what_it_did_and_leaves_one_finished_ru
     assert "Traceback" not in done.stderr
 
 
-def test_nobody_reading_the_output_does_not_stop_the_training(folder: Path, prefect_api: str) -> None:
+def test_nobody_reading_the_output_does_not_stop_the_training(folder: Path, prefect_server: str) -> None:
     line = f"{' '.join(command('--recipe', 'houses.yaml'))} | head -1; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", line], cwd=folder, env=environment_of(prefect_api), timeout=200)
+    done = subprocess.run(["bash", "-c", line], cwd=folder, env=environment_of(prefect_server), timeout=200)
     assert done.returncode == 0
     assert statuses(folder) == ["FINISHED"]
 
 
-def test_json_is_one_object_on_stdout_and_the_champion_is_compared(folder: Path, prefect_api: str) -> None:
-    first = json.loads(trained(folder, prefect_api, "--recipe", "houses.yaml", "--json").stdout)
+def test_json_is_one_object_on_stdout_and_the_champion_is_compared(folder: Path, prefect_server: str) -> None:
+    first = json.loads(trained(folder, prefect_server, "--recipe", "houses.yaml", "--json").stdout)
     changed = ["--set", "model.params.n_estimators=60", "--set", "gates=[{better_than: champion, by: 1%}]"]
-    done = trained(folder, prefect_api, "--recipe", "houses.yaml", *changed, "--json")
+    done = trained(folder, prefect_server, "--recipe", "houses.yaml", *changed, "--json")
     second: dict[str, Any] = json.loads(done.stdout)
     assert "ingest" in done.stderr
     assert set(second) >= {
@@ -118,8 +107,8 @@ def test_json_is_one_object_on_stdout_and_the_champion_is_compared(folder: Path,
     assert set(second["seconds"]) == {"ingest", "validate", "train", "evaluate", "register", "promote"}
 
 
-def test_a_gate_that_does_not_hold_is_no_failure(folder: Path, prefect_api: str) -> None:
-    done = trained(folder, prefect_api, "--recipe", "houses.yaml", "--set", "gates.0.min=0.99999", "--json")
+def test_a_gate_that_does_not_hold_is_no_failure(folder: Path, prefect_server: str) -> None:
+    done = trained(folder, prefect_server, "--recipe", "houses.yaml", "--set", "gates.0.min=0.99999", "--json")
     result = json.loads(done.stdout)
     assert (done.returncode, result["promoted"], result["version"]) == (0, False, "1")
     assert [gate["held"] for gate in result["gates"]] == [False, True]
@@ -148,10 +137,10 @@ def test_a_plan_touches_nothing(folder: Path) -> None:
     ],
 )
 def test_a_mistake_in_what_was_asked_ends_with_2_and_nothing_written(
-    folder: Path, prefect_api: str, arguments: list[str], words: str
+    folder: Path, prefect_server: str, arguments: list[str], words: str
 ) -> None:
     before = written(folder)
-    done = trained(folder, prefect_api, *arguments)
+    done = trained(folder, prefect_server, *arguments)
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -182,10 +171,10 @@ def test_what_cannot_be_reached_is_named_within_seconds(folder: Path, variable: 
     assert time.monotonic() - begun < 60
 
 
-def test_a_failed_stage_ends_with_1_and_the_run_says_why(folder: Path, prefect_api: str) -> None:
+def test_a_failed_stage_ends_with_1_and_the_run_says_why(folder: Path, prefect_server: str) -> None:
     text = (folder / "houses.csv").read_text().splitlines()
     (folder / "houses.csv").write_text(text[0])
-    done = trained(folder, prefect_api, "--recipe", "houses.yaml", "--json")
+    done = trained(folder, prefect_server, "--recipe", "houses.yaml", "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["status"] == "failed"
     assert "houses.csv" in done.stderr and "Traceback" not in done.stderr
@@ -193,11 +182,13 @@ def test_a_failed_stage_ends_with_1_and_the_run_says_why(folder: Path, prefect_a
 
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
-def test_an_interrupted_training_reads_killed(folder: Path, prefect_api: str, how: signal.Signals, code: int) -> None:
+def test_an_interrupted_training_reads_killed(
+    folder: Path, prefect_server: str, how: signal.Signals, code: int
+) -> None:
     slow = ["--set", "model.params.n_estimators=1000000", "--set", "model.params.num_leaves=300"]
     process = subprocess.Popen(
         command("--recipe", "houses.yaml", *slow),
-        cwd=folder, env=environment_of(prefect_api), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        cwd=folder, env=environment_of(prefect_server), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
     for line in process.stdout:

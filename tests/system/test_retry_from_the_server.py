@@ -5,15 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
-
-from flows import temporary_server
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """\
@@ -22,18 +19,6 @@ data: {source: "sklearn:diabetes", target: target}
 model: {estimator: sklearn.linear_model.Ridge}
 gates: [{metric: r2, min: 0.1}]
 """
-
-
-@pytest.fixture
-def prefect_api(environment: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    server = temporary_server.start()
-    server.wait(print)
-    monkeypatch.setenv("PREFECT_API_URL", server.api_url)
-    with temporary_settings({PREFECT_API_URL: server.api_url}):
-        yield server.api_url
-    server.stop()
 
 
 def deployed_flow_run() -> UUID:

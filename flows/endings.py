@@ -1,0 +1,39 @@
+"""Every way a command can end: an exit code, a sentence on stderr and, with --json, one object on stdout."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from domain.errors import OnerunError
+from settings.mistakes import Mistakes
+
+
+def exit_code(do: Callable[[], dict[str, Any]], as_json: bool, interrupted: str, traceback: bool = False) -> int:
+    """Do it. Returns: 0, or 2 for a mistake in what was asked, 130 when interrupted, 1 for everything else.
+
+    Args:
+        interrupted: what is said after Ctrl-C.
+        traceback: let an unexpected error through, for whoever wants to see all of it.
+    """
+    try:
+        result = do()
+    except Mistakes as mistakes:
+        return _ended(as_json, "mistake", str(mistakes), mistakes.exit_code)
+    except KeyboardInterrupt:
+        return _ended(as_json, "interrupted", interrupted, 130)
+    except Exception as error:
+        if traceback:
+            raise
+        kind = "" if isinstance(error, OnerunError) else f"{type(error).__name__}: "
+        return _ended(as_json, "failed", f"{kind}{error}", 1)
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+    return 0
+
+
+def _ended(as_json: bool, status: str, words: str, code: int) -> int:
+    print(words, file=sys.stderr)
+    if as_json:
+        print(json.dumps({"status": status, "error": words}, ensure_ascii=False))
+    return code
