@@ -12,6 +12,7 @@ from prefect.tasks import Task
 from domain.errors import OnerunError
 from domain.references import Reference
 from flows.watch import Everyone
+from settings.mistakes import Mistakes
 from tasks.tracking.ownership import OwnedRun, record_stage
 
 AnyReference = TypeVar("AnyReference", bound=Reference)
@@ -75,4 +76,4 @@ class Stages:
 def _can_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Whether trying again can help: never after an error that says of itself that it cannot."""
     error = state.result(raise_on_failure=False)
-    return error.retryable if isinstance(error, OnerunError) else not isinstance(error, ValueError)
+    return error.retryable if isinstance(error, OnerunError) else not isinstance(error, (Mistakes, ValueError))

@@ -13,7 +13,7 @@ from domain.errors import DataError, StoreUnreachable
 from domain.references import Version
 from flows.ownership import owned_run
 from flows.stages import Stages
-from settings.mistakes import Mistakes
+from settings.mistakes import Mistake, Mistakes
 from tasks.tracking.ownership import OwnedRun, open_run
 from tasks.tracking.runs import client, log_history, log_metrics, log_params
 
@@ -145,7 +145,14 @@ def test_p2_a_flow_tried_again_by_prefect_keeps_run_and_finished_stages(experime
     assert (tags["onerun.attempt"], tags["onerun.flow_run_id"]) == ("2", flow_run_id)
 
 
-@pytest.mark.parametrize(("error", "tries"), [(StoreUnreachable("cut off"), 3), (DataError("no rows"), 1)])
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        (StoreUnreachable("cut off"), 3),
+        (DataError("no rows"), 1),
+        (Mistakes([Mistake("data.target", "no such column")]), 1),
+    ],
+)
 def test_a_stage_is_tried_again_only_when_that_can_help(
     experiment: str, prefect_api: str, monkeypatch: pytest.MonkeyPatch, error: Exception, tries: int
 ) -> None:
