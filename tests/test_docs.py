@@ -1,17 +1,21 @@
 """The documentation is true: every key of a recipe is described, every shipped recipe is a good one."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
+from flows import aliases, launch
 from settings.evaluation import BetterThan, Evaluate, Explain, Promote, Register, Threshold
 from settings.loading import load_recipe
 from settings.recipe import Categorical, Data, Model, Numeric, Preprocess, Recipe, Split, Train
 from settings.schema import PATH, schema_text
 
+PARSERS = {"flows.train": launch.parser, "flows.promote": aliases.parser}
 ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SECTIONS = [
     Recipe, Data, Split, Preprocess, Numeric, Categorical, Model, Train, Evaluate, Explain, Threshold, BetterThan,
     Register, Promote,
@@ -35,3 +39,17 @@ def test_every_shipped_recipe_is_a_good_one(path: Path) -> None:
     recipe = load_recipe(str(path))
     assert recipe.description or path.name == "diabetes.yaml"
     assert path.read_text().startswith("# yaml-language-server: $schema=recipe.schema.json\n")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_and_command_of_a_page_exists(page: Path) -> None:
+    text = page.read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"(?:^ +|`)make ([a-z-]+)", text, flags=re.MULTILINE):
+        assert f"\n{target}:" in makefile, f"{page.name} says make {target}"
+    for line in re.findall(r"^ +python -m (flows\.\w+ [^#\n]+)", text, flags=re.MULTILINE):
+        module, *arguments = shlex.split(line)
+        if module in PARSERS:
+            PARSERS[module]().parse_args(arguments)
