@@ -26,7 +26,6 @@ from mlflow import MlflowClient
 from mlflow.models import infer_signature
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyRegressor
-from sklearn.inspection import permutation_importance
 from sklearn.metrics import mean_absolute_error, mean_squared_error, median_absolute_error, r2_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
@@ -157,12 +156,6 @@ def main(recipe_file: str, source: str, work: str) -> None:
         }
         lap("evaluate")
 
-        some = X_test.iloc[: recipe["evaluate"]["explain"]["rows"]]
-        importance = permutation_importance(
-            pipeline, some, y_test.iloc[: len(some)], n_repeats=5, random_state=1, scoring="neg_root_mean_squared_error"
-        )
-        lap("explain")
-
         figures = {}
         some = np.random.default_rng(1).permutation(len(y_true))[:5000]
         figures["predicted"], ax = plt.subplots()
@@ -172,7 +165,7 @@ def main(recipe_file: str, source: str, work: str) -> None:
         figures["learning-curve"], ax = plt.subplots()
         ax.plot(model.evals_result_["valid_0"]["rmse"])
         figures["importance"], ax = plt.subplots()
-        ax.barh(list(X.columns), importance.importances_mean)
+        ax.barh(prepare.get_feature_names_out(), model.booster_.feature_importance("gain"))
         for title, figure in figures.items():
             figure.suptitle(title)
             figure.tight_layout()

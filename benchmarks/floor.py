@@ -171,20 +171,6 @@ def confidence(truth: np.ndarray, mine: np.ndarray, theirs: np.ndarray, margin: 
     return float(np.mean(np.sqrt(errors[0]) < np.sqrt(errors[1]) * (1 - margin)))
 
 
-def permutation_importance(booster: Any, block: np.ndarray, truth: np.ndarray, rows: int) -> list[float]:
-    rng = np.random.default_rng(1)
-    block, truth = block[:rows], truth[:rows]
-    before = np.sqrt(np.mean((booster.predict(block) - truth) ** 2))
-    gains = []
-    for column in range(block.shape[1]):
-        shuffled = np.repeat(block[None], 5, axis=0)
-        for one in shuffled:
-            rng.shuffle(one[:, column])
-        predicted = booster.predict(shuffled.reshape(-1, block.shape[1])).reshape(5, -1)
-        gains.append(float(np.mean(np.sqrt(np.mean((predicted - truth) ** 2, axis=1))) - before))
-    return gains
-
-
 def plots(folder: Path, truth: np.ndarray, predicted: np.ndarray, curve: list[float], gains: dict[str, float]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -302,8 +288,7 @@ def main(recipe_file: str, source: str, work: str) -> None:
             if (rows := np.flatnonzero(codes == code)).size:
                 slices[f"{column}={level}"] = score(truth[rows], predicted[rows])
     lap("evaluate")
-    gains = permutation_importance(booster, encoded, truth, recipe["evaluate"]["explain"]["rows"])
-    lap("explain")
+    gains = booster.feature_importance("gain").tolist()
     plots(folder / "plots", truth, predicted, curves["rmse"], dict(zip(ingest.codes, gains, strict=True)))
     lap("plots")
     report(folder, {"metrics": metrics, "gates": gates, "slices": slices}, test, truth, predicted)
