@@ -41,7 +41,7 @@ class Job:
 
 SMALL = {
     "product, server up": {"floor": 1.25, "bare": 0.85, "peak": 1.3},
-    "product, no server": {"floor": 1.8, "bare": 1.2},
+    "product, no server": {"floor": 1.8, "bare": 1.2, "peak": 1.3},
 }
 ALL = ("product, server up", "product, no server", "floor", "bare")
 JOBS = {
@@ -53,7 +53,7 @@ JOBS = {
             "million",
             1_000_000,
             ALL,
-            {"product, server up": {"floor": 1.05, "peak": 1.0}, "product, no server": {"floor": 1.15}},
+            {"product, server up": {"floor": 1.05, "peak": 1.0}, "product, no server": {"floor": 1.15, "peak": 1.0}},
         ),
         Job(
             "ten-million",
