@@ -46,7 +46,7 @@ bench: set-up-dev  ## product, floor and bare script, interleaved: time and memo
 .PHONY: lock
 lock:  ## renew both lock files (needs uv)
 	@compile="uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
-	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml"
+	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-strip-extras pyproject.toml"
 	$$compile --output-file requirements.lock
 	$$compile --output-file requirements-dev.lock --extra dev --constraint requirements.lock
 
