@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from domain.errors import DataError
 from settings.mistakes import did_you_mean
-from settings.recipe import Data
+from settings.recipe import Data, Recipe
 
 Kind = Literal["number", "boolean", "date", "category"]
 KIND_BY_TYPE_NAME: dict[str, Kind] = {"bool": "boolean", "string": "category", "dictionary": "category"}
@@ -71,6 +71,17 @@ def require(names: Iterable[str], columns: Iterable[str], asked_by: str) -> None
             raise DataError(
                 f"{asked_by}: the table has no column {name!r}{did_you_mean(name, known)}\n  its columns: {shown}"
             )
+
+
+def require_asked(recipe: Recipe, columns: Mapping[str, str]) -> None:
+    """Raises: DataError when a recipe names a column that the table lacks: told before training, not after it."""
+    data = recipe.data
+    for key in ("target", "weight", "group", "time"):
+        require([name for name in [getattr(data, key)] if name is not None], columns, f"data.{key}")
+    for key in ("keep", "drop"):
+        require(getattr(data, key) or (), columns, f"data.{key}")
+    require(recipe.split.columns, columns, "split.columns")
+    require(recipe.evaluate.slices, columns, "evaluate.slices")
 
 
 def features(data: Data, columns: Mapping[str, str]) -> list[str]:

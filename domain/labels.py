@@ -1,11 +1,13 @@
 """Targets: what a classifier calls classes and what a regressor calls numbers, and when they are neither."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from domain.errors import DataError
+from settings.mistakes import did_you_mean
 
 MOST_NUMBERS_AS_CLASSES = 100
 
@@ -31,6 +33,22 @@ def class_codes(values: pd.Series, classes: list[Any]) -> np.ndarray:
     positions = {value: position for position, value in enumerate(classes)}
     table = np.array([*(positions.get(_plain(unique), -1) for unique in uniques), -1], np.int32)
     return table[codes]
+
+
+def class_weights(given: Mapping[Any, Any], classes: list[Any]) -> dict[int, Any]:
+    """`class_weight` as a recipe says it, by class, by position in `classes` instead: what estimators are given.
+
+    Raises: DataError when one is no class of the training part.
+    """
+    unknown = [name for name in given if name not in classes]
+    if unknown:
+        known = [str(name) for name in classes]
+        shown = ", ".join(known[:20]) + (" ..." if len(known) > 20 else "")
+        text = (
+            f"model.params.class_weight: the target has no class {unknown[0]!r}{did_you_mean(str(unknown[0]), known)}"
+        )
+        raise DataError(f"{text}\n  its classes: {shown}")
+    return {classes.index(name): weight for name, weight in given.items()}
 
 
 def amounts_of(name: str, values: pd.Series) -> np.ndarray:

@@ -57,15 +57,13 @@ def rows(snapshot: Snapshot, columns: Sequence[str], mask: npt.NDArray[np.bool_]
         if mask is None or mask[start:stop].any():
             found.append(batch if mask is None else batch.filter(pa.array(mask[start:stop])))
         start = stop
-    schema = pa.schema(
-        [(n, pa.dictionary(pa.int32(), pa.string()) if n in texts else _type(snapshot, n)) for n in columns]
-    )
-    return pa.Table.from_batches(found, schema=found[0].schema if found else schema)
+    return pa.Table.from_batches(found, schema=found[0].schema if found else _schema(snapshot, columns, texts))
 
 
-def _type(snapshot: Snapshot, name: str) -> pa.DataType:
+def _schema(snapshot: Snapshot, columns: Sequence[str], texts: Sequence[str]) -> pa.Schema:
     with parquet(snapshot) as file:
-        return file.schema_arrow.field(name).type
+        types = {field.name: field.type for field in file.schema_arrow}
+    return pa.schema([(n, pa.dictionary(pa.int32(), pa.string()) if n in texts else types[n]) for n in columns])
 
 
 def parts(snapshot: Snapshot, data: Data, split: Split) -> splits.Parts:

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+from domain.columns import require_asked
 from domain.references import Snapshot, TrainedModel
 from settings.recipe import Recipe
 from tasks.tracking import models
@@ -21,6 +22,7 @@ def train(run_id: str, recipe: Recipe, snapshot: Snapshot, work: Path) -> Traine
     done = models.tagged_model(run_id, TAG_ROWS)
     if done is not None:
         return _reference(*done)
+    require_asked(recipe, snapshot.columns)
     folder = work.absolute() / "training"
     folder.mkdir(parents=True, exist_ok=True)
     outcome = _train(run_id, recipe, snapshot, folder)

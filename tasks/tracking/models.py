@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +66,16 @@ def _requirements(model: Predictor) -> list[str]:
     library = type(model.estimator).__module__.partition(".")[0]
     sklearn = library != "lightgbm" or model.prepare is not None
     needed = {"numpy", "pandas"} | ({"scikit-learn"} if sklearn else set()) | ({library} - {"sklearn"})
-    return [f"{name}=={version(name)}" for name in ("mlflow", *sorted(needed))]
+    return [_pinned(name) for name in ("mlflow", *sorted(needed))]
+
+
+def _pinned(name: str) -> str:
+    """Returns: `name==version`, by the name it was installed under: xgboost comes as xgboost-cpu as well."""
+    try:
+        return f"{name}=={version(name)}"
+    except PackageNotFoundError:
+        installed = packages_distributions()[name][0]
+        return f"{installed}=={version(installed)}"
 
 
 def log_model(run_id: str, folder: Path, tags: Mapping[str, str] | None = None) -> str:

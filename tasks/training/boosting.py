@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lightgbm.callback import CallbackEnv
 
 NOT_OF_TRAIN = ("n_estimators", "class_weight", "importance_type")  # words of the scikit-learn class alone
-CLASS_METRICS = {"regression": "rmse"}
+IN_ITS_SOURCE = re.compile(r"\s+at \S+, line \d+")  # where in LightGBM's C++ a check failed
 
 
 def fit(recipe: Recipe, estimator: Any, table: Table, levels: Levels | None, curve: Curve) -> "Booster":
@@ -44,8 +44,9 @@ def fit(recipe: Recipe, estimator: Any, table: Table, levels: Levels | None, cur
             valid_names=[] if validation is None else ["validation"],
             callbacks=[_listener(curve)],
         )
-    except lightgbm.basic.LightGBMError as error:
-        raise TrainingFailed(f"LightGBM refused: {error}; look at model.params") from error
+    except (lightgbm.basic.LightGBMError, ValueError, TypeError) as error:  # its Python half raises the plain ones
+        words = IN_ITS_SOURCE.sub("", str(error)).rstrip(" .\n")
+        raise TrainingFailed(f"LightGBM refused: {words}; look at model.params") from error
 
 
 def _params(recipe: Recipe, estimator: Any, table: Table) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from domain import estimators, preprocessing
+from domain import estimators, labels, preprocessing
 from domain.errors import TrainingFailed
 from domain.predictor import Predictor
 from domain.references import Snapshot
@@ -33,6 +33,8 @@ def fit(recipe: Recipe, snapshot: Snapshot, curve: Curve) -> Fitted:
     task = estimators.task_of(recipe)
     estimator, added = estimators.make_estimator(recipe)
     data = table.read(recipe, snapshot, task, preprocessing.wanted_dtype(estimator))
+    if isinstance(by_class := getattr(estimator, "class_weight", None), dict) and data.spec["classes"]:
+        estimator.set_params(class_weight=labels.class_weights(by_class, data.spec["classes"]))
     prepare, levels = preprocessing.plan(recipe.preprocess, estimator, data.levels)
     if prepare is not None:
         _prepare(prepare, data)
@@ -69,7 +71,8 @@ def _fit_sklearn(recipe: Recipe, estimator: Any, data: Table, levels: preprocess
     try:
         estimator.fit(part.matrix, part.target, **weights, **watched)
     except (ValueError, TypeError, np.linalg.LinAlgError) as error:  # XGBoostError is a ValueError
-        raise TrainingFailed(f"{type(estimator).__name__} could not be fitted: {error}") from error
+        words = str(error).partition("\n")[0]  # what follows is advice for other circumstances, or a C++ stack
+        raise TrainingFailed(f"{type(estimator).__name__} could not be fitted: {words}") from error
     progress.report("fit", 1, 1)
     if watched:
         for values in zip(*estimator.evals_result()["validation_0"].values(), strict=True):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -101,10 +102,56 @@ def test_targets_that_do_not_fit_say_so(run_id, snapshot_of, recipe_of, tmp_path
     assert client().search_logged_models([client().get_run(run_id).info.experiment_id]) == []
 
 
-def test_a_parameter_value_that_lightgbm_refuses_is_told(run_id, snapshot_of, recipe_of, tmp_path):
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"num_leaves": 1}, r"^LightGBM refused: Check failed: \(num_leaves\) > \(1\); look at model.params$"),
+        ({"n_estimators": 0}, "LightGBM refused: Number of boosting rounds must be greater than 0"),
+        ({"n_estimators": "ten"}, "LightGBM refused"),
+    ],
+)
+def test_a_parameter_value_that_lightgbm_refuses_is_told(run_id, snapshot_of, recipe_of, tmp_path, params, words):
     frame = pd.DataFrame({"x": range(100), "y": range(100)})
-    with pytest.raises(TrainingFailed, match="num_leaves"):
-        train(run_id, recipe_of("y", model={"params": {"num_leaves": 1}}), snapshot_of(frame), tmp_path)
+    with pytest.raises(TrainingFailed, match=words):
+        train(run_id, recipe_of("y", model={"params": params}), snapshot_of(frame), tmp_path)
+
+
+@pytest.mark.parametrize("estimator", ["lightgbm.LGBMClassifier", "sklearn.linear_model.LogisticRegression"])
+def test_class_weights_are_given_by_class(run_id, snapshot_of, recipe_of, tmp_path, estimator):
+    frame = pd.DataFrame({"x": [1.0] * 400, "y": ["no", "no", "no", "yes"] * 100})
+    recipe = recipe_of("y", estimator, model={"params": {"class_weight": {"yes": 30}}}, split={"by": "random"})
+    trained = train(run_id, recipe, snapshot_of(frame), tmp_path)
+    assert models.load_model(trained.model_uri).predict(frame[["x"]])[0] == "yes"
+    wrong = recipe.model_copy(update={"model": recipe.model.model_copy(update={"params": {"class_weight": {"ye": 1}}})})
+    with pytest.raises(DataError, match="class_weight: the target has no class 'ye'; did you mean yes"):
+        train(client().create_run("0").info.run_id, wrong, snapshot_of(frame), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "sections"),
+    [("evaluate.slices", {"evaluate": {"slices": ["z"]}}), ("data.weight", {"data": {"weight": "z"}})],
+)
+def test_a_column_that_is_not_there_is_told_before_training(run_id, snapshot_of, recipe_of, tmp_path, key, sections):
+    frame = pd.DataFrame({"x": range(100), "y": range(100)})
+    with pytest.raises(DataError, match=f"{key}: the table has no column 'z'"):
+        train(run_id, recipe_of("y", **sections), snapshot_of(frame), tmp_path)
+
+
+def test_xgboost_is_pinned_by_the_name_it_is_installed_under(run_id, snapshot_of, recipe_of, tmp_path):
+    pytest.importorskip("xgboost")
+    frame = pd.DataFrame({"x": range(100), "y": range(100)})
+    trained = train(run_id, recipe_of("y", "xgboost.XGBRegressor"), snapshot_of(frame), tmp_path)
+    folder = models.fetch_model(trained.model_uri, tmp_path)
+    pins = (folder / "requirements.txt").read_text()
+    assert "xgboost==" in pins or "xgboost-cpu==" in pins
+
+
+def test_thousands_of_columns_train_in_seconds(run_id, snapshot_of, recipe_of, tmp_path):
+    names = [f"column {number}" for number in range(2000)]
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2000)), columns=names).assign(y=range(60))
+    begun = time.monotonic()
+    train(run_id, recipe_of("y", model=FEW), snapshot_of(frame), tmp_path)
+    assert time.monotonic() - begun < 30  # it reads the file's footer once, and not once per column
 
 
 def test_weights_count_and_are_no_feature(run_id, snapshot_of, recipe_of, tmp_path):
