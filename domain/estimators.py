@@ -13,6 +13,7 @@ from settings.recipe import Recipe
 PREFIXES = ("sklearn.", "lightgbm.", "xgboost.", "catboost.")
 NATIVE_CATEGORIES = ("lightgbm.", "xgboost.", "sklearn.ensemble.HistGradientBoosting")
 EARLY_STOPPING = ("lightgbm.", "xgboost.")
+TELL_THEIR_TASK = ("sklearn.", "lightgbm.", "xgboost.")  # what is no regressor or classifier there groups or ranks
 Task = Literal["regression", "classification"]
 
 
@@ -46,6 +47,8 @@ def estimator_type(path: str) -> type:
         raise _mistake("model.estimator", f"{module_name} has no {name}{near}")
     if not inspect.isclass(found) or not all(hasattr(found, method) for method in ("fit", "predict", "get_params")):
         raise _mistake("model.estimator", f"{path} is not an estimator: a class with fit, predict and get_params")
+    if inspect.isabstract(found):
+        raise _mistake("model.estimator", f"{path} is only the base of others; name one that can be fitted")
     return found
 
 
@@ -111,6 +114,10 @@ def _parameter_names(path: str, estimator_class: type) -> set[str]:
 def _wrong_values(recipe: Recipe, estimator_class: type) -> list[Mistake]:
     """scikit-learn estimators can check their own parameter values without data."""
     assert recipe.model is not None
+    needed = _missing_parts(estimator_class, recipe.model.params)
+    if needed:
+        text = f"{recipe.model.estimator} is made of other estimators ({needed}), which a recipe cannot give it"
+        return [Mistake("model.estimator", f"{text}; name the one inside, or train it with train.run_in: command")]
     try:
         estimator = estimator_class(**recipe.model.params)
         if hasattr(estimator, "_parameter_constraints"):
@@ -120,10 +127,19 @@ def _wrong_values(recipe: Recipe, estimator_class: type) -> list[Mistake]:
     return []
 
 
+def _missing_parts(estimator_class: type, params: dict[str, Any]) -> str:
+    """Returns: parameters without a default that are not given. Scikit-learn's have defaults, but for estimators."""
+    signature = inspect.signature(estimator_class).parameters.values()
+    needed = [p.name for p in signature if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    return ", ".join(name for name in needed if name not in params)
+
+
 def _wrong_company(recipe: Recipe, estimator_class: type) -> list[Mistake]:
     """The estimator against the rest of the recipe."""
     assert recipe.model is not None
     path, found, mistakes = recipe.model.estimator, _task_of_type(estimator_class), []
+    if found is None and path.startswith(TELL_THEIR_TASK):
+        return [Mistake("model.estimator", f"{path} is neither a regressor nor a classifier; name one that is")]
     if found is None and recipe.task is None:
         mistakes.append(Mistake("task", f"cannot be read from {path}; write regression or classification"))
     if found and recipe.task and found != recipe.task:

@@ -55,5 +55,14 @@ Fraction = Annotated[float, BeforeValidator(_fraction), WithJsonSchema(_fraction
 Column = Annotated[str, Field(min_length=1, max_length=1000)]
 Columns = Annotated[tuple[Column, ...], Strict(False), BeforeValidator(_one_or_many), WithJsonSchema(_names_schema)]
 Words = Annotated[tuple[str, ...], Strict(False), BeforeValidator(_one_or_many), WithJsonSchema(_names_schema)]
-ModelName = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^/:.%\"'\s][^/:%\"']*$")]
-Alias = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,254}$"), AfterValidator(_not_reserved)]
+MODEL_NAME = r"^[^/:.%\"'\s][^/:%\"']*$"
+ALIAS = r"^[A-Za-z_][A-Za-z0-9_-]{0,254}$"
+IMPORT_PATH = r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$"
+MEANING = {  # of the patterns, for a person
+    MODEL_NAME: "expected a name without / : % and quotes that begins with no dot or blank",
+    ALIAS: "expected a word of letters, digits, _ and - that begins with a letter or _",
+    IMPORT_PATH: "expected an import path such as lightgbm.LGBMRegressor",
+}
+
+ModelName = Annotated[str, Field(min_length=1, max_length=200, pattern=MODEL_NAME)]
+Alias = Annotated[str, Field(pattern=ALIAS), AfterValidator(_not_reserved)]

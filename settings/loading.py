@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from settings import yaml_lines
+from settings.fields import MEANING
 from settings.mistakes import Mistake, Mistakes, did_you_mean
 from settings.recipe import Recipe
 from settings.yaml_lines import dotted
@@ -169,6 +170,8 @@ def _translated(document: Document, entry: Mapping[str, Any]) -> Mistake:
     if kind == "missing":
         return document.mistake(path, "is missing")
     message = PLAIN_WORDS.get(kind) or entry["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    if kind == "string_pattern_mismatch":
+        message = MEANING.get(entry["ctx"]["pattern"], message)
     if kind == "literal_error":
         message += did_you_mean(
             str(came), str(entry["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")

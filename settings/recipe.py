@@ -7,7 +7,7 @@ from pydantic import Field, Strict, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from settings.evaluation import Evaluate, Gate, Promote, Register
-from settings.fields import Column, Columns, Duration, Fraction, ModelName, Section, Words
+from settings.fields import IMPORT_PATH, Column, Columns, Duration, Fraction, ModelName, Section, Words
 
 ColumnType = Literal["number", "integer", "boolean", "category", "date"]
 
@@ -40,6 +40,12 @@ class Data(Section):
     expectations: Annotated[tuple[dict[str, dict[str, Any]], ...], Strict(False)] = Field(
         (), max_length=1000, description="Great Expectations types by their own names, with their arguments."
     )
+
+    @model_validator(mode="after")
+    def _target_is_no_weight(self) -> Self:
+        if self.target == self.weight:
+            raise ValueError(f"weight: {self.weight} is the target; name another column, or none")
+        return self
 
     @field_validator("source")
     @classmethod
@@ -106,7 +112,7 @@ class Model(Section):
 
     estimator: str = Field(
         max_length=300,
-        pattern=r"^[A-Za-z_][\w.]*\.[A-Za-z_]\w*$",
+        pattern=IMPORT_PATH,
         description="Import path of a scikit-learn compatible estimator, such as lightgbm.LGBMRegressor.",
     )
     params: dict[str, Any] = Field(default_factory=dict, description="The estimator's own parameters.")

@@ -68,7 +68,9 @@ def parse(text: str, source: str) -> tuple[dict[str, Any], dict[Path, int]]:
         value = loader.construct_document(node)
     except yaml.YAMLError as error:
         raise Mistakes([_as_mistake(error, source)]) from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise Mistakes([Mistake("", f"more than {DEEPEST} levels; a recipe holds no data", source)]) from None
+    except ValueError as error:
         raise Mistakes([Mistake("", f"not readable as YAML: {error}", source)]) from None
     if not isinstance(value, Mapping):
         raise Mistakes([Mistake("", f"expected a mapping of keys, got {_kind(value)}", source, 1)])
@@ -128,5 +130,5 @@ def scalar(text: str) -> Any:
     """Read one value as it would be read in a recipe; what is no YAML stands for itself."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 -- a SafeLoader
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         return text

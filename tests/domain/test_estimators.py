@@ -29,6 +29,11 @@ def told(*args: Any, **named: Any) -> list[str]:
         ("sklearn.linear_model.Rigde", "has no Rigde; did you mean Ridge?"),
         ("sklearn.preprocessing.StandardScaler", "is not an estimator: a class with fit, predict and get_params"),
         ("sklearn.utils.shuffle", "is not an estimator"),
+        ("sklearn.linear_model._base.LinearModel", "is only the base of others"),
+        ("sklearn.pipeline.Pipeline", "is made of other estimators (steps)"),
+        ("sklearn.model_selection.GridSearchCV", "is made of other estimators (estimator, param_grid)"),
+        ("sklearn.cluster.KMeans", "is neither a regressor nor a classifier"),
+        ("lightgbm.LGBMRanker", "is neither a regressor nor a classifier"),
     ],
 )
 def test_not_an_estimator(estimator, words):
@@ -71,7 +76,7 @@ def test_the_task_is_read_from_the_estimator_and_must_agree():
     assert told("sklearn.linear_model.Ridge", task="classification")[0].startswith(
         "task: sklearn.linear_model.Ridge is"
     )
-    assert told("sklearn.cluster.KMeans")[0].startswith("task: cannot be read from sklearn.cluster.KMeans")
+    assert told("sklearn.cluster.KMeans", task="classification")[0].startswith("model.estimator: sklearn.cluster")
 
 
 def test_early_stopping_and_native_categories_need_an_estimator_that_has_them():
