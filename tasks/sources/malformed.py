@@ -34,6 +34,8 @@ def explained(file: str) -> Iterator[None]:
 def _in_words(file: str, message: str) -> str:
     if "Empty CSV" in message:
         return "the file is empty"
+    if "straddling object" in message:  # Arrow's word for a row that does not end within a block
+        return "a row is longer than a megabyte; is a closing quote missing, or does a cell hold a whole file?"
     if "UTF8" in message or "UTF-8" in message:
         return _not_utf8(file)
     ragged = re.search(r"CSV parse error:.*?Expected (\d+) columns, got (\d+)(?:: (.*))?", message, re.DOTALL)
@@ -58,6 +60,9 @@ def _line_of(file: str, text: str) -> int | None:
 
 
 def _not_utf8(file: str) -> str:
+    with opened_stream(file) as stream:
+        if stream.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            return "the text is UTF-16, not UTF-8; convert the file, for example: iconv -f utf-16 -t utf-8"
     for number, line in enumerate(_lines(file), start=1):
         try:
             line.decode()

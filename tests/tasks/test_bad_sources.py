@@ -24,6 +24,12 @@ TABLES: dict[str, tuple[bytes, dict[str, object], str]] = {
     "no target": (b"a,b,price\n1,2,3\n", {"target": "prices"}, "no column 'prices'; did you mean price"),
     "no value of the target": (b"a,y\n1,\n2,NA\n", {}, "'y' is missing in all 2 rows"),
     "Latin-1": ("a,y\nx,1\ncafé,2\n".encode("latin1"), {}, "line 3 is not UTF-8: byte 0xe9"),
+    "UTF-16": ("a,y\nx,1\n".encode("utf-16"), {}, "is UTF-16, not UTF-8; .*iconv -f utf-16"),
+    "a row without an end": (
+        b'a,y\n"x,1\n' + b"x,1\n" * 2**20,
+        {},
+        "longer than a megabyte; is a closing quote missing",
+    ),
     "Latin-1 in the header": ("café,y\nx,1\n".encode("latin1"), {}, "line 1 is not UTF-8"),
     "text among numbers": (
         b"a,y\n1,1\nx,2\n3,3\n4,4\nn.a.,5\n6,6\n",
