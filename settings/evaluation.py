@@ -27,7 +27,12 @@ Metric = Literal[
 class Explain(Section):
     """Which columns matter."""
 
-    rows: int = Field(1000, ge=0, le=1_000_000, description="Test rows for permutation importance, where the trees' own gain is not to be had; 0: none.")
+    rows: int = Field(
+        1000,
+        ge=0,
+        le=1_000_000,
+        description="Test rows for permutation importance, where the trees' own gain is not to be had; 0: none.",
+    )
 
 
 class Evaluate(Section):
