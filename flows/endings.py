@@ -1,8 +1,11 @@
 """Every way a command can end: an exit code, a sentence on stderr and, with --json, one object on stdout."""
 
+import contextlib
+import ctypes
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from domain.errors import OnerunError
@@ -17,7 +20,8 @@ def exit_code(do: Callable[[], dict[str, Any]], as_json: bool, interrupted: str,
         traceback: let an unexpected error through, for whoever wants to see all of it.
     """
     try:
-        result = do()
+        with _stdout_kept_for_json() if as_json else contextlib.nullcontext():
+            result = do()
     except Mistakes as mistakes:
         return _ended(as_json, "mistake", str(mistakes), mistakes.exit_code)
     except KeyboardInterrupt:
@@ -30,6 +34,21 @@ def exit_code(do: Callable[[], dict[str, Any]], as_json: bool, interrupted: str,
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
     return 0
+
+
+@contextlib.contextmanager
+def _stdout_kept_for_json() -> Iterator[None]:
+    """Whatever libraries print within the block goes to stderr: Python's words and those of C code."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        ctypes.CDLL(None).fflush(None)  # C keeps what it prints into a pipe until its buffer is full
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _ended(as_json: bool, status: str, words: str, code: int) -> int:

@@ -34,6 +34,8 @@ class Scorer:
             raise ModelUnusable(f"it needs columns that this table does not have: {', '.join(lacking[:10])}")
         if self.predictor is None:
             return _foreign_answer(self.served, _plain(frame[self.columns]), task, known)
+        if self.predictor.spec["task"] != task:
+            raise ModelUnusable(f"it was trained for {self.predictor.spec['task']}, and this is {task}")
         if task == "regression":
             return answers.numbers(self.predictor.predict_frame(frame), len(frame))
         classes, booster = tuple(self.predictor.classes or ()), self.predictor.spec["booster"]

@@ -76,7 +76,7 @@ def explained(uri: str) -> Iterator[None]:
             raise
         raise told from error
     except Exception as error:  # botocore's family: naming it would import it for local files too
-        if not is_s3(uri) or not type(error).__module__.startswith(("botocore", "aiobotocore", "aiohttp")):
+        if not is_s3(uri) or not type(error).__module__.startswith(("boto", "aiobotocore", "aiohttp")):
             raise
         raise _mistake(_unusable(uri, error)) from error
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from domain import predictor
 from domain.errors import ModelUnusable
 from domain.predictor import Predictor
-from tasks.tracking.runs import client
+from tasks.tracking.runs import client, stored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +90,8 @@ def log_model(run_id: str, folder: Path, tags: Mapping[str, str] | None = None) 
     model = ours[0] if ours else client().create_logged_model(experiment_id, NAME, run_id, tags={TAG_OURS: "true"})
     _sign(folder, model, run_id)
     _point_to(run_id, model.model_id)
-    client().log_model_artifacts(model.model_id, str(folder))
+    with stored(run_id):
+        client().log_model_artifacts(model.model_id, str(folder))
     tag_model(model.model_id, tags or {})
     client().finalize_logged_model(model.model_id, "READY")
     return str(model.model_id)

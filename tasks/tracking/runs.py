@@ -3,12 +3,14 @@
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domain import names
 from domain.references import Snapshot
+from tasks.storage import explained
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -83,17 +85,30 @@ def run_tags(tags: Mapping[str, str]) -> list["RunTag"]:
 
 def log_file(run_id: str, path: Path, folder: str = "") -> None:
     """Uploads one local file into the run's artifact `folder`."""
-    client().log_artifact(run_id, str(path), folder or None)
+    with stored(run_id):
+        client().log_artifact(run_id, str(path), folder or None)
 
 
 def log_folder(run_id: str, path: Path, folder: str = "") -> None:
     """Uploads the content of a local folder into the run's artifact `folder`."""
-    client().log_artifacts(run_id, str(path), folder or None)
+    with stored(run_id):
+        client().log_artifacts(run_id, str(path), folder or None)
 
 
 def log_text(run_id: str, text: str, artifact: str) -> None:
     """Writes `text` as the run's artifact of that path."""
-    client().log_text(run_id, text, artifact)
+    with stored(run_id):
+        client().log_text(run_id, text, artifact)
+
+
+@contextmanager
+def stored(run_id: str) -> Iterator[None]:
+    """Within the block, what an artifact store says about credentials, permission and space becomes a sentence."""
+    try:
+        yield
+    except Exception:  # each kind of store has its own family of errors; those not known there pass as they are
+        with explained(str(client().get_run(run_id).info.artifact_uri)):
+            raise
 
 
 def metric_names(run_id: str) -> list[str]:

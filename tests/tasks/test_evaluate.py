@@ -192,6 +192,21 @@ def test_a_champion_that_needs_other_columns_holds_the_gate_back(
     assert "could not be scored" in text_of(second_run, "report.html")
 
 
+def test_a_champion_of_another_task_holds_the_gate_back(
+    trained: Callable[..., Evaluated], run_id: str, tmp_path: Path
+) -> None:
+    name = f"other task {tmp_path.name}"
+    frame = load_wine(as_frame=True).frame
+    _, model, _, _ = trained(frame, recipe_of("sklearn.linear_model.Ridge", name=name))
+    crown(model, run_id, name)
+    second_run, snapshot = another_run(run_id), snapshot_of(frame, tmp_path / "snapshots" / "1")
+    recipe = recipe_of("sklearn.naive_bayes.GaussianNB", name=name, gates=[{"better_than": "champion"}])
+    classifier = train(second_run, recipe, snapshot, tmp_path / "second")
+    evaluation = evaluate(second_run, recipe, snapshot, classifier, tmp_path / "second")
+    assert not evaluation.gates[0].held
+    assert "it was trained for regression, and this is classification" in evaluation.gates[0].reason
+
+
 def test_a_champion_whose_files_are_gone_holds_the_gate_back(
     trained: Callable[..., Evaluated], run_id: str, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from settings.mistakes import Mistakes
 from settings.recipe import Data, Split
 from tasks import snapshots, storage
 from tasks.ingest import stored
+from tasks.tracking import runs
 
 SERVER = Path(__file__).parents[2] / ".." / "shared" / "tools" / "s3" / "s3"
 KEY, SECRET = "a-key-for-tests", "a-secret-for-tests"
@@ -99,3 +100,12 @@ def test_an_endpoint_that_does_not_answer_is_a_mistake(tmp_path: Path, monkeypat
     with pytest.raises(Mistakes, match=r"http://127\.0\.0\.1:\d+.*MLFLOW_S3_ENDPOINT_URL"):
         stored(Data(source="s3://tables/t.csv", target="y"), str(tmp_path))
     assert time.monotonic() - start < 15
+
+
+def test_artifacts_with_wrong_keys_are_a_mistake(bucket: str, run_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = runs.client().create_experiment(f"far {run_id}", artifact_location=f"{bucket}/artifacts")
+    far = runs.client().create_run(experiment).info.run_id
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(Mistakes, match=r"refuses the credentials .*look at AWS_ACCESS_KEY_ID") as told:
+        runs.log_text(far, "wrong", "wrong.txt")
+    assert told.value.exit_code == 2
