@@ -181,6 +181,11 @@ def test_a_failed_stage_ends_with_1_and_the_run_says_why(folder: Path, prefect_s
     assert statuses(folder) == ["FAILED"]
 
 
+def hears_ctrl_c() -> None:
+    """A shell's background job, such as this test run may be, has its children ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
 def test_an_interrupted_training_reads_killed(
     folder: Path, prefect_server: str, how: signal.Signals, code: int
@@ -189,14 +194,18 @@ def test_an_interrupted_training_reads_killed(
     process = subprocess.Popen(
         command("--recipe", "houses.yaml", *slow),
         cwd=folder, env=environment_of(prefect_server), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=hears_ctrl_c,
     )  # fmt: skip
     assert process.stdout is not None
-    for line in process.stdout:
-        if line.strip().startswith("validate"):
-            break
-    time.sleep(2)
-    process.send_signal(how)
-    _, errors = process.communicate(timeout=60)
+    try:
+        for line in process.stdout:
+            if line.strip().startswith("validate"):
+                break
+        time.sleep(2)
+        process.send_signal(how)
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == code, errors
     assert statuses(folder) == ["KILLED"]
     assert "Traceback" not in errors
