@@ -29,11 +29,20 @@ def exit_code(do: Callable[[], dict[str, Any]], as_json: bool, interrupted: str,
     except Exception as error:
         if traceback:
             raise
-        kind = "" if isinstance(error, OnerunError) else f"{type(error).__name__}: "
-        return _ended(as_json, "failed", f"{kind}{error}", 1)
+        return _ended(as_json, "failed", _in_words(error), 1)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
     return 0
+
+
+def _in_words(error: Exception) -> str:
+    """Our own errors are written for a person; of others the first line, without SQL statements and the like."""
+    if isinstance(error, OnerunError):
+        return str(error)
+    if "database or disk is full" in str(error):  # SQLite's words, somewhere in pages of SQL
+        return "no space left on the disk of MLflow's store; free some and run again"
+    first, *more = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {first}" + (" (--traceback shows all of it)" if more else "")
 
 
 @contextlib.contextmanager

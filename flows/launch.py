@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import gc
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -84,6 +85,7 @@ def _prefect(asked: Asked, terminal: Terminal) -> Iterator[temporary_server.Temp
     """The server that the profile names, or one for the length of this command."""
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs with a traceback
     if asked.profile.prefect_api_url:
         yield None
         return

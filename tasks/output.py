@@ -4,12 +4,14 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from urllib.parse import unquote
 
 LAST_LINES = 20
 LONGEST_LINE = 2000  # characters
 LINES_A_SECOND = 200  # more than this are counted instead of logged
-SECRET_NAME = re.compile(r"SECRET|PASSWORD|TOKEN|ACCESS_KEY|API_KEY|CREDENTIAL", re.IGNORECASE)
+SECRET_NAME = re.compile(r"SECRET|PASSW|TOKEN|ACCESS_KEY|API_KEY|CREDENTIAL|AUTH_STRING", re.IGNORECASE)
+IN_AN_ADDRESS = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")  # a password, as in postgresql://me:password@host
 SHORTEST_SECRET = 6  # anything shorter would blot out ordinary words
 
 logger = logging.getLogger("onerun.program")
@@ -18,8 +20,9 @@ logger = logging.getLogger("onerun.program")
 class Output:
     """Takes bytes as they come, hands on lines."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._secrets = [v for n, v in environment.items() if SECRET_NAME.search(n) and len(v) >= SHORTEST_SECRET]
+    def __init__(self, environment: Mapping[str, str], secret: Collection[str] = ()) -> None:
+        """`secret`: names of variables whose values are not to be shown, besides those that sound like it."""
+        self._secrets = _secrets(environment, secret)
         self._rest = b""
         self._last: deque[str] = deque(maxlen=LAST_LINES)
         self._second, self._logged, self._left_out = 0.0, 0, 0
@@ -70,3 +73,12 @@ class Output:
         if self._left_out:
             logger.info("... %d lines left out", self._left_out)
             self._left_out = 0
+
+
+def _secrets(environment: Mapping[str, str], named: Collection[str]) -> list[str]:
+    """Returns: what must not be shown, the longest first, for one may be a part of another."""
+    found = {value for name, value in environment.items() if name in named or SECRET_NAME.search(name)}
+    found |= {value.partition(":")[2] for name, value in environment.items() if name.endswith("AUTH_STRING")}
+    passwords = {password for value in environment.values() for password in IN_AN_ADDRESS.findall(value)}
+    found |= passwords | {unquote(password) for password in passwords}
+    return sorted((secret for secret in found if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -18,13 +18,19 @@ POLL = 0.2
 SHELL_SIGNALS = {128 + number: number for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGABRT)}
 
 
-def run(command: Sequence[str], environment: Mapping[str, str], timeout: float | None = None) -> None:
+def run(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    timeout: float | None = None,
+    secret: Collection[str] = (),
+) -> None:
     """Runs `command` to its end; whatever ends this call, ends the program's whole process group.
 
+    Args: timeout: seconds; secret: variables whose values its output must not show, besides those that sound like it.
     Raises: TrainingFailed when it cannot be started or exits with an error; TrainingKilled when a signal ended it or
     `timeout` seconds were over.
     """
-    output = Output(environment)
+    output = Output(environment, secret)
     try:
         process = subprocess.Popen(
             command,

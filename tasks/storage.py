@@ -86,7 +86,7 @@ def _told(uri: str, error: OSError) -> Exception | None:
         return _mistake(f"{uri}: {'no such bucket or object' if is_s3(uri) else 'no such file or folder'}")
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return _mistake(_refused(uri, error))
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "requested and" in str(error):  # NumPy says how far it came
         return TransientError(f"{uri}: no space left on the device; free some and run again")
     if is_s3(uri):
         return _mistake(f"{uri}: {_first_line(error)}; look at {_where()} and the bucket's name")

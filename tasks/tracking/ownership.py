@@ -54,9 +54,11 @@ def open_run(experiment: str, flow_run_id: str, run_name: str, recipe_digest: st
 
 def end_run(run_id: str, status: Status, failure: str = "") -> None:
     """Set the terminal state, and the reason where there is one."""
-    if failure:
-        set_tags(run_id, {names.TAG_FAILURE: failure})
-    client().set_terminated(run_id, status)
+    try:
+        if failure:
+            set_tags(run_id, {names.TAG_FAILURE: failure})
+    finally:
+        client().set_terminated(run_id, status)
 
 
 def record_stage(run_id: str, stage: str, reference: str, seconds: float) -> None:

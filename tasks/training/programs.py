@@ -20,6 +20,7 @@ from domain.splits import NAMES, TRAINING, VALIDATION
 from settings.mistakes import Mistake, Mistakes
 from settings.recipe import Recipe
 from tasks import attached, programs, snapshots
+from tasks.sources.addresses import VARIABLE
 from tasks.tracking import attachment, models
 from tasks.training.here import MODEL, Outcome
 
@@ -66,7 +67,7 @@ def train_by_command(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Pa
     }
     environment = attached.environment(run_id, attachment.experiment_of(run_id), given)
     try:
-        programs.run(recipe.train.command, environment, recipe.train.timeout)
+        programs.run(recipe.train.command, environment, recipe.train.timeout, VARIABLE.findall(recipe.data.source))
     finally:
         attachment.keep_running(run_id)
     rows = {name: int((parts == part).sum()) for part, name in enumerate(NAMES)}

@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from flows.endings import exit_code
+
 NOISY = """
 import ctypes, os
 from flows.endings import exit_code
@@ -25,3 +29,20 @@ def test_with_json_nothing_else_is_on_stdout() -> None:
     assert (done.returncode, json.loads(done.stdout)) == (0, {"status": "completed"})
     for words in ("Python prints", "C prints", "a file descriptor"):
         assert words in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("short", "ValueError: short"),
+        ("first\n[SQL: INSERT ...]", "ValueError: first (--traceback shows all of it)"),
+        ("(autoflush)\n(sqlite3) database or disk is full", "no space left on the disk of MLflow's store"),
+    ],
+)
+def test_a_library_s_error_is_told_in_one_line(capsys: pytest.CaptureFixture[str], words: str, said: str) -> None:
+    def fail() -> dict[str, object]:
+        raise ValueError(words)
+
+    assert exit_code(fail, False, "") == 1
+    told = capsys.readouterr().err
+    assert told.startswith(said) and told.count("\n") == 1

@@ -96,6 +96,7 @@ def test_what_a_finished_program_leaves_in_the_background_ends_too(tmp_path):
 PARENT = """
 import os, signal, sys
 from tasks import programs
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has its children ignore it
 if sys.argv[2] == "SIGTERM":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 programs.run([sys.executable, "-c", sys.argv[1], sys.argv[3]], os.environ)
@@ -126,9 +127,18 @@ def test_floods_and_endless_lines_are_bounded(caplog):
     assert max(map(len, caplog.messages)) < 3000
 
 
-def test_secrets_of_the_environment_are_not_repeated(caplog):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_SECRET_ACCESS_KEY", "s3cr3t-s3cr3t"),
+        ("PREFECT_API_AUTH_STRING", "admin:s3cr3t-s3cr3t"),
+        ("MLFLOW_TRACKING_URI", "https://admin:s3cr3t-s3cr3t@example.org"),
+        ("DATABASE", "s3cr3t-s3cr3t"),  # a recipe's data.source says ${DATABASE}
+    ],
+)
+def test_secrets_of_the_environment_are_not_repeated(caplog, name, value):
     caplog.set_level(logging.INFO, "onerun.program")
-    environment = {**os.environ, "AWS_SECRET_ACCESS_KEY": "s3cr3t-s3cr3t"}
+    code = f"import os, sys; print(os.environ['{name}'], os.environ['{name}'].rpartition(':')[2]); sys.exit(1)"
     with pytest.raises(TrainingFailed) as raised:
-        programs.run(python("import os, sys; print(os.environ['AWS_SECRET_ACCESS_KEY']); sys.exit(1)"), environment)
+        programs.run(python(code), {**os.environ, name: value}, secret=["DATABASE"])
     assert "s3cr3t" not in str(raised.value) + caplog.text
