@@ -15,6 +15,7 @@ from domain import splits
 from domain.blocks import canonical
 from domain.columns import kind, require
 from domain.digest import Hashes, row_hashes
+from domain.errors import DataError
 from domain.references import Snapshot
 from settings.recipe import Data, Split
 from tasks import storage
@@ -93,8 +94,16 @@ def _divided(snapshot: Snapshot, data: Data, split: Split) -> splits.Parts:
         return splits.by_group(_codes(snapshot, data.group), split)
     if split.by == "time":
         assert data.time is not None
+        _moments_are_no_text(snapshot, data.time)
         return splits.by_time(_codes(snapshot, data.time), split)
     return splits.by_hash(_hashes(snapshot, split.columns), split)
+
+
+def _moments_are_no_text(snapshot: Snapshot, name: str) -> None:
+    """Text sorts by its letters: 03/04/2021 comes before 12/31/2020, and nobody would notice."""
+    require([name], snapshot.columns, "data.time")
+    if kind(snapshot.columns[name]) == "category":
+        raise DataError(f"data.time: {name!r} is text, sorted by its letters; declare data.types: {{{name}: date}}")
 
 
 def _hashes(snapshot: Snapshot, columns: Sequence[str]) -> Hashes:

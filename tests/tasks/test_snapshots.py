@@ -53,6 +53,12 @@ def test_parts_are_made_once_and_read_back(snapshot: Snapshot, by: str) -> None:
     assert {int(part) for part in np.unique(parts)} == {0, 1, 2}
 
 
+def test_moments_that_are_text_are_refused(snapshot: Snapshot) -> None:
+    data = Data(source="unused", target="a", time="y")
+    with pytest.raises(DataError, match=r"'y' is text, sorted by its letters; declare data.types: \{y: date\}"):
+        snapshots.parts(snapshot, data, Split(by="time"))
+
+
 def test_groups_and_moments_stay_whole(snapshot: Snapshot) -> None:
     for by, name in (("group", "g"), ("time", "t")):
         parts = snapshots.parts(snapshot, DATA, Split(by=by))  # type: ignore[arg-type]
