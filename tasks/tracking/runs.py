@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from domain import names
 from domain.references import Snapshot
 from tasks.storage import explained
+from tasks.tracking.database import make_whole
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,7 +28,10 @@ def client() -> "MlflowClient":
     """Returns: a client of the store that the environment names. Making one is cheap: MLflow keeps its stores."""
     from mlflow import MlflowClient
 
-    return MlflowClient(os.environ["MLFLOW_TRACKING_URI"], os.environ.get("MLFLOW_REGISTRY_URI"))
+    tracking, registry = os.environ["MLFLOW_TRACKING_URI"], os.environ.get("MLFLOW_REGISTRY_URI")
+    make_whole(tracking)
+    make_whole(registry or tracking)
+    return MlflowClient(tracking, registry)
 
 
 def log_params(run_id: str, params: Mapping[str, Any], attempt: int = 1) -> None:
