@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.task_engine import TaskRunTimeoutError
 from prefect.tasks import Task
 
-from domain.errors import OnerunError
+from domain.errors import OnerunError, TrainingKilled
 from domain.references import Reference
 from flows.watch import Everyone
 from settings.mistakes import Mistakes
@@ -39,7 +40,7 @@ class Stages:
         Args:
             function: called with the run's id and `arguments`; what it returns is recorded on the run.
             retries: how often to try again after an error that trying again can help.
-            timeout: seconds.
+            timeout: seconds. Raises: TrainingKilled when they are over.
         """
         recorded = self._run.stages.get(stage)
         if recorded is not None:
@@ -61,7 +62,10 @@ class Stages:
             retry_condition_fn=_can_help,
             timeout_seconds=timeout,
         )(do)
-        return prefect_task()
+        try:
+            return prefect_task()
+        except TaskRunTimeoutError as error:
+            raise TrainingKilled(f"{stage} was stopped after {timeout:g} seconds (train.timeout)") from error
 
     def _timed(self, stage: str, function: Callable[..., AnyReference], *arguments: Any) -> AnyReference:
         self._watchers.started(stage)

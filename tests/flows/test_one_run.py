@@ -1,5 +1,6 @@
 """P1 and P2: one flow run has one MLflow run, over attempts, threads and tasks; finished stages are not repeated."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -9,7 +10,7 @@ import pytest
 from prefect import flow, task
 from prefect.runtime import flow_run
 
-from domain.errors import DataError, StoreUnreachable
+from domain.errors import DataError, StoreUnreachable, TrainingKilled
 from domain.references import Version
 from flows.ownership import owned_run
 from flows.stages import Stages
@@ -169,6 +170,17 @@ def test_a_stage_is_tried_again_only_when_that_can_help(
     with pytest.raises(type(error)):
         training()
     assert len(calls) == tries
+
+
+def test_a_stage_over_its_time_is_told_in_words(experiment: str, prefect_api: str) -> None:
+    never = threading.Event()
+
+    @flow
+    def training() -> None:
+        Stages(opened(experiment))("train", Version, lambda _run_id: never.wait(60), timeout=1)  # type: ignore[arg-type,return-value]
+
+    with pytest.raises(TrainingKilled, match=r"train was stopped after 1 seconds \(train.timeout\)"):
+        training()
 
 
 def test_p1_submitted_tasks_and_concurrent_flows_make_no_phantom(experiment: str, prefect_api: str) -> None:
