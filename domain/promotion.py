@@ -37,6 +37,8 @@ def gates_in_words(evaluation: Evaluation) -> str:
     if failed:
         told = "; ".join(f"{gate.rule}: {gate.reason}" for gate in failed)
         return f"{len(failed)} of {len(evaluation.gates)} gates did not hold: {told}"
+    if len(evaluation.gates) == 1:
+        return "the gate held"
     return f"all {len(evaluation.gates)} gates held" if evaluation.gates else "no gates asked for"
 
 

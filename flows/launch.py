@@ -18,7 +18,7 @@ from settings.profile import Profile
 
 EXAMPLE = """example:
   python -m flows.train --recipe recipes/california-housing.yaml --data housing.csv
-  python -m flows.train --recipe recipes/diabetes.yaml --set model.params.learning_rate=0.1 --set split.seed=7
+  python -m flows.train --recipe recipes/breast-cancer.yaml --set model.params.learning_rate=0.1 --set split.seed=7
   python -m flows.train --recipe recipes/diabetes.yaml --plan
 
 exit codes: 0 done (promoted, or held by a gate), 1 a stage failed, 2 a mistake in what was asked, 130 interrupted"""

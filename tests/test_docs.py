@@ -53,3 +53,10 @@ def test_every_link_and_command_of_a_page_exists(page: Path) -> None:
         module, *arguments = shlex.split(line)
         if module in PARSERS:
             PARSERS[module]().parse_args(arguments)
+
+
+def test_the_examples_of_the_help_are_good_ones() -> None:
+    lines = re.findall(r"python -m flows.train (.+)", launch.EXAMPLE)
+    for asked in (launch.parser().parse_args(shlex.split(line)) for line in lines):
+        load_recipe(asked.recipe, asked.set)
+    assert len(lines) >= 3
