@@ -90,7 +90,7 @@ def _prefect(asked: Asked, terminal: Terminal) -> Iterator[temporary_server.Temp
         yield None
         return
     server = temporary_server.start()
-    os.environ["PREFECT_API_URL"] = server.api_url
+    os.environ["PREFECT_API_URL"] = os.environ[temporary_server.VARIABLE] = server.api_url
     try:
         yield server
     finally:
@@ -103,7 +103,7 @@ def _run_flow(
     terminal: Terminal,
     server: temporary_server.TemporaryServer | None,
 ) -> dict[str, Any]:
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, PREFECT_UI_URL, temporary_settings
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from flows.train import train
     from flows.watch import watched_by
@@ -114,7 +114,6 @@ def _run_flow(
     # flow ends a second sooner.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), watched_by(terminal):
         result: dict[str, Any] = train(arguments.recipe, arguments.set, arguments.data, arguments.profile)
-    flow_run_url = None if server else f"{PREFECT_UI_URL.value()}/runs/flow-run/{result['flow_run_id']}"
-    for line in outcome_lines(result, links(result, profile, flow_run_url)):
+    for line in outcome_lines(result, links(result, profile)):
         terminal.say(line)
     return result

@@ -21,6 +21,7 @@ from typing import IO
 
 from settings.mistakes import Mistake, Mistakes
 
+VARIABLE = "ONERUN_TEMPORARY_SERVER"  # holds the API's address while a command has one of its own
 SAY_AFTER = 3.0  # seconds
 LONGEST_START = 600.0  # seconds; a first start on a busy machine migrates a whole database
 

@@ -14,6 +14,7 @@ from prefect.runtime import flow_run
 
 from domain import names
 from domain.references import Evaluation, Promotion, Snapshot, TrainedModel, Validation, Version
+from flows.links import flow_run_url
 from flows.outcome import outcome
 from flows.ownership import owned_run
 from flows.preparation import check_asked, read_asked
@@ -43,7 +44,7 @@ def train(
     asked.profile.apply()
     check_asked(document, asked)
     wanted = asked.recipe
-    tags = {names.TAG_FLOW_RUN_URL: flow_run.ui_url} if flow_run.ui_url else {}
+    tags = {names.TAG_FLOW_RUN_URL: url} if (url := flow_run_url(flow_run.id)) else {}
 
     with owned_run(wanted.name, flow_run.id, flow_run.name, asked.digest, tags) as run:
         work = asked.work / "runs" / run.run_id

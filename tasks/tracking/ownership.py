@@ -13,6 +13,7 @@ from typing import Literal
 
 from domain import names
 from settings.mistakes import Mistake, Mistakes
+from tasks.tracking.moves import who
 from tasks.tracking.runs import client, run_tags, set_tags
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -47,6 +48,8 @@ def open_run(experiment: str, flow_run_id: str, run_name: str, recipe_digest: st
         names.TAG_ATTEMPT: str(attempt),
         names.TAG_HOST: socket.gethostname(),
         names.TAG_PID: str(os.getpid()),
+        "mlflow.user": who(),  # MLflow's pages show these two as "Created by" and "Source"
+        "mlflow.source.name": "flows/train.py",
     }
     set_tags(run_id, {**ours, **tags})
     return OwnedRun(run_id, experiment_id, experiment, attempt, stages)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mlflow.entities import Run
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """\
@@ -53,11 +54,15 @@ def trained(folder: Path, prefect_server: str | None, *arguments: str, **more: s
     return subprocess.run(command(*arguments), cwd=folder, env=variables, capture_output=True, text=True, timeout=280)
 
 
-def statuses(folder: Path) -> list[str]:
+def runs_of(folder: Path) -> list[Run]:
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    return [run.info.status for run in client.search_runs([e.experiment_id for e in client.search_experiments()])]
+    return list(client.search_runs([experiment.experiment_id for experiment in client.search_experiments()]))
+
+
+def statuses(folder: Path) -> list[str]:
+    return [run.info.status for run in runs_of(folder)]
 
 
 def written(folder: Path) -> set[str]:
@@ -78,6 +83,10 @@ def test_a_training_without_a_server_says_what_it_did_and_leaves_one_finished_ru
     assert [line.split()[0] for line in lines[:6]] == stages
     assert any("champion moved to houses version 1" in line for line in lines)
     assert any("mlflow ui --backend-store-uri" in line for line in lines)
+    assert not any("Prefect" in line for line in lines), "a link to a server that is gone"
+    (tags,) = (run.data.tags for run in runs_of(folder))
+    assert "onerun.flow_run_url" not in tags
+    assert "@" in tags["mlflow.user"]
     assert statuses(folder) == ["FINISHED"]
     assert "Traceback" not in done.stderr
 
@@ -95,6 +104,7 @@ def test_json_is_one_object_on_stdout_and_the_champion_is_compared(folder: Path,
     done = trained(folder, prefect_server, "--recipe", "houses.yaml", *changed, "--json")
     second: dict[str, Any] = json.loads(done.stdout)
     assert "ingest" in done.stderr
+    assert f"{prefect_server.removesuffix('/api')}/runs/flow-run/{second['flow_run_id']}" in done.stderr
     assert set(second) >= {
         "status", "run_id", "experiment", "flow_run_id", "model", "version", "promoted", "alias", "metrics",
         "champion_metrics", "gates", "snapshot", "seconds",
