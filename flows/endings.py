@@ -26,7 +26,7 @@ def exit_code(do: Callable[[], dict[str, Any]], as_json: bool, interrupted: str,
         return _ended(as_json, "mistake", str(mistakes), mistakes.exit_code)
     except KeyboardInterrupt:
         return _ended(as_json, "interrupted", interrupted, 130)
-    except Exception as error:
+    except Exception as error:  # whatever a library raises becomes a sentence; --traceback lets it through
         if traceback:
             raise
         return _ended(as_json, "failed", _in_words(error), 1)
