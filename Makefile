@@ -19,12 +19,12 @@ train: set-up  ## set up what is needed and train $(RECIPE)
 	@exec $(PY) -m flows.train --recipe $(RECIPE) $(ARGS)
 
 .PHONY: test
-test: set-up-dev  ## all tests
-	@exec $(PY) -m pytest -n $(WORKERS) --dist worksteal $(TESTS) $(ARGS)
+test: set-up-dev  ## all tests but the long suites
+	@exec $(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not long" $(TESTS) $(ARGS)
 
 .PHONY: quick
 quick: set-up-dev  ## the tests that take no more than seconds
-	@exec $(PY) -m pytest -n $(WORKERS) -m "not slow" $(TESTS) $(ARGS)
+	@exec $(PY) -m pytest -n $(WORKERS) -m "not slow and not long" $(TESTS) $(ARGS)
 
 .PHONY: lint
 lint: set-up-dev  ## style, types, and the direction of imports

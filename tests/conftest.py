@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import servers
+
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -84,3 +86,24 @@ def prefect_api(prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     with temporary_settings({PREFECT_API_URL: prefect_server}):
         yield prefect_server
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Returns: the endpoint of a real S3 server with the keys servers.S3_KEY and servers.S3_SECRET."""
+    with servers.s3(tmp_path_factory.mktemp("s3") / "d") as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Returns: host:port of a real PostgreSQL server; user and password are in `servers`."""
+    with servers.postgres() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory, environment: object) -> Iterator[servers.MlflowServer]:
+    """Returns: a real MLflow server on SQLite that serves its artifacts itself. Whoever stops it starts it again."""
+    with servers.mlflow_server(tmp_path_factory.mktemp("mlflow-server")) as server:
+        yield server

@@ -1,11 +1,7 @@
 """S3 as source and as store, against a real server; wrong keys and silence are mistakes, told within seconds."""
 
-import socket
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from shutil import which
 
 import numpy as np
 import pytest
@@ -15,34 +11,15 @@ from settings.recipe import Data, Split
 from tasks import snapshots, storage
 from tasks.ingest import stored
 from tasks.tracking import runs
+from tests import servers
 
-SERVER = Path(__file__).parents[2] / ".." / "shared" / "tools" / "s3" / "s3"
-KEY, SECRET = "a-key-for-tests", "a-secret-for-tests"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Returns: the endpoint of a real S3 server with a bucket `tables`."""
-    if not SERVER.exists() or which("radosgw") is None:
-        pytest.skip("no S3 server here (needs the s3 tool beside the repository, and ceph-mon, ceph-osd, radosgw)")
-    folder, port = tmp_path_factory.mktemp("s3") / "d", free_port()
-    started = subprocess.run([SERVER, "up", folder, str(port), KEY, SECRET], capture_output=True, timeout=120)
-    if started.returncode:
-        pytest.skip(f"the S3 server does not start: {started.stderr.decode()[-300:]}")
-    yield f"http://127.0.0.1:{port}"
-    subprocess.run([SERVER, "down", folder], check=False, timeout=60)
+KEY, SECRET = servers.S3_KEY, servers.S3_SECRET
 
 
 @pytest.fixture
-def bucket(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """Returns: s3://tables, reachable by the environment's keys."""
-    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", server)
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3_server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -93,7 +70,7 @@ def test_wrong_keys_are_a_mistake(bucket: str, tmp_path: Path, monkeypatch: pyte
 
 
 def test_an_endpoint_that_does_not_answer_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", f"http://127.0.0.1:{servers.free_port()}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     start = time.monotonic()

@@ -1,12 +1,7 @@
 """Databases as source: SQLite always, PostgreSQL where its server is installed."""
 
-import os
-import pwd
-import socket
 import sqlite3
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,32 +67,6 @@ def test_no_rows(sqlite: str, tmp_path: Path) -> None:
 def test_a_database_that_is_not_there_is_a_mistake(tmp_path: Path, source: str, says: str) -> None:
     with pytest.raises(Mistakes, match=says):
         stored(Data(source=source, query="SELECT 1 AS y", target="y"), str(tmp_path))
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Returns: host:port of a PostgreSQL server whose user `me` has the password `pg-password`."""
-    tools = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not tools or (os.geteuid() == 0 and "postgres" not in {user.pw_name for user in pwd.getpwall()}):
-        pytest.skip("PostgreSQL's server is not installed")
-    folder = Path("/tmp") / f"onerun-pg-{os.getpid()}"
-    folder.mkdir()
-    account = {"user": "postgres"} if os.geteuid() == 0 else {}
-    if account:
-        os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
-    (folder / "password").write_text("pg-password")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    run = {"cwd": folder, "check": True, "capture_output": True, **account}
-    make = [tools[-1] / "initdb", "-D", "d", "-U", "me", "-A", "scram-sha-256", "--pwfile=password", "-E", "UTF8"]
-    subprocess.run(make, **run)  # type: ignore[call-overload]
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    command = [tools[-1] / "pg_ctl", "-D", "d", "-w", "-l", "log", "-o", options, "start"]
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, **account)  # type: ignore[call-overload]
-    yield f"127.0.0.1:{port}"
-    subprocess.run([tools[-1] / "pg_ctl", "-D", "d", "-m", "immediate", "stop"], **run)  # type: ignore[call-overload]
-    subprocess.run(["rm", "-r", folder], check=True)
 
 
 def test_postgresql_streams_with_types(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
