@@ -186,3 +186,38 @@ def _beside(uri: str) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def walk(uri: str) -> Iterator[tuple[str, int]]:
+    """Yields: path below `uri` and bytes of every object; nothing when there is none. For object stores."""
+    with explained(uri):
+        files = filesystem(uri)
+        root = uri.removeprefix("s3://").rstrip("/") + "/"
+        for path, about in files.find(root, detail=True).items():
+            yield path.removeprefix(root), int(about["size"] or 0)
+
+
+def remove_tree(uri: str) -> None:
+    """Removes every object below `uri`; nothing to remove is no mistake. For object stores."""
+    with explained(uri):
+        found = filesystem(uri).find(uri.rstrip("/") + "/")
+        if found:
+            filesystem(uri).rm(found)
+
+
+def listed(uri: str) -> list[str]:
+    """Returns: the addresses of the files directly below a folder or prefix, sorted; none when it does not exist."""
+    if not is_s3(uri):
+        return sorted(str(path) for path in Path(uri).glob("*") if path.is_file())
+    with explained(uri):
+        found = filesystem(uri).find(uri.rstrip("/") + "/", maxdepth=1)
+        return sorted(f"s3://{path}" for path in found)
+
+
+def remove_file(uri: str) -> None:
+    """Removes a file; one that is gone already is no mistake."""
+    with explained(uri), suppress(FileNotFoundError):
+        if is_s3(uri):
+            filesystem(uri).rm_file(uri)
+        else:
+            Path(uri).unlink()
