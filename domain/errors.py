@@ -6,7 +6,9 @@
     │   ├── ExpectationsBroken      a critical expectation does not hold
     │   ├── TrainingFailed          the training program failed by itself
     │   ├── ModelUnusable           what the training left behind is no usable model
-    │   └── AliasMoved              somebody else moved the alias since it was looked at
+    │   ├── AliasMoved              somebody else moved the alias since it was looked at
+    │   ├── ArchiveDamaged          an archive is not what was written
+    │   └── StoreUnknown            MLflow's database has a schema that this version does not know
     └── TransientError              trying again can help
         ├── StoreUnreachable        tracking server or object store does not answer
         ├── AliasBusy               other moves of the alias did not come to an end
@@ -46,6 +48,14 @@ class ModelUnusable(TerminalError):
 
 class AliasMoved(TerminalError):
     """Somebody else moved the alias since it was looked at: what was decided on the old holder is stale."""
+
+
+class ArchiveDamaged(TerminalError):
+    """An archive is not what was written: cut off, changed, of another format, or not an archive at all."""
+
+
+class StoreUnknown(TerminalError):
+    """MLflow's database has a schema that the installed MLflow does not know; nothing is read from it or written."""
 
 
 class TransientError(OnerunError):
