@@ -14,6 +14,7 @@ TAG_SNAPSHOT_DIGEST = "onerun.snapshot_digest"
 TAG_GIT_COMMIT = "mlflow.source.git.commit"
 TAG_FAILURE = "onerun.failure"
 TAG_CONFLICT = "{key}:attempt{attempt}"  # MLflow takes no @ in a key
+TAG_QUARANTINE = "onerun.quarantine"  # a policy with action: quarantine would delete it; who and since when
 
 # tags of a model version
 TAG_VERSION_RUN_ID = "onerun.run_id"

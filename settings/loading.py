@@ -1,4 +1,4 @@
-"""A recipe or a policy, from YAML and the command line to a checked model; every mistake with its file, line and key."""
+"""A recipe or a policy, from YAML and the command line to a checked model; each mistake with its file, line and key."""
 
 import copy
 import json

@@ -94,9 +94,7 @@ def _walk(node: yaml.Node, path: Path, lines: dict[Path, int], source: str, word
             _walk_key(key, value, path, lines, source, word)
 
 
-def _walk_key(
-    key: yaml.Node, value: yaml.Node, path: Path, lines: dict[Path, int], source: str, word: str
-) -> None:
+def _walk_key(key: yaml.Node, value: yaml.Node, path: Path, lines: dict[Path, int], source: str, word: str) -> None:
     line = key.start_mark.line + 1
     if not isinstance(key, yaml.ScalarNode):
         raise Mistakes([Mistake(dotted(path), "a key must be a word", source, line)])

@@ -1,8 +1,9 @@
-"""Folders of runs and logged models: how large they are, and removing them. Never anything but a store's own folders."""
+"""Folders of runs and logged models: how large they are, and removing them. Never any other folder."""
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -73,8 +74,8 @@ def _local_size(folder: str) -> int:
     return total
 
 
-def remove(location: str, folders: Iterable[str]) -> Iterator[str]:
-    """Removes folders of one experiment. Yields: each that is gone, or was gone before.
+def remove(location: str, folders: Iterable[str]) -> None:
+    """Removes folders of one experiment; what is gone already is no mistake.
 
     Raises: OutsideTheStore when one is not the experiment's own or is reached through a link; Mistakes when refused.
     """
@@ -87,7 +88,6 @@ def remove(location: str, folders: Iterable[str]) -> Iterator[str]:
             storage.remove_tree("/".join([root, *parts]))
         else:
             _remove_local(Path(root), parts)
-        yield folder
 
 
 def _remove_local(root: Path, parts: tuple[str, ...]) -> None:
@@ -107,8 +107,6 @@ def _remove_local(root: Path, parts: tuple[str, ...]) -> None:
 
 def _rmtree(path: Path, handler: Any) -> None:
     """Never follows links (shutil works by directory handles); what is missing is gone already."""
-    import sys
-
     if sys.version_info >= (3, 12):
         shutil.rmtree(path, onexc=handler)
     else:

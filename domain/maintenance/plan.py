@@ -1,7 +1,7 @@
 """The plan: what would be done, why, how many bytes; and how much of it is allowed."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -23,6 +23,7 @@ class Item(NamedTuple):
     bytes: int | None  # None: not known
     prefixes: tuple[str, ...] = ()  # the folders that go with it
     lifecycle: str = "active"
+    family: str = ""  # the topmost run of its family: a family goes in one transaction
 
 
 class Kept(NamedTuple):
@@ -96,12 +97,10 @@ class Plan:
 
 def kind_of_protection(words: str) -> str:
     """Returns: the kind of a reason, so that thousands of them can be counted."""
-    for beginning in ("parent or child", "tag ", "reads ", "its flow run", "has a parent", "logged model", "protect."):
-        if words.startswith(beginning):
-            return {"parent or child": "parent or child of a kept run", "tag ": words, "logged model": "logged model"}.get(
-                beginning, words
-            )
-    return "registered version"
+    if words.startswith("parent or child"):
+        return "parent or child of a kept run"
+    as_it_is = ("tag ", "reads ", "its flow run", "has a parent", "protect.")
+    return words if words.startswith(as_it_is) else "logged model" if words.startswith("logged model") else "registered"
 
 
 def too_much(plan: Plan, max_delete: float) -> str | None:
@@ -116,16 +115,33 @@ def too_much(plan: Plan, max_delete: float) -> str | None:
 
 
 def ordered(items: Iterable[Item], parents: Mapping[str, str]) -> list[Item]:
-    """Returns: the items with parents and children side by side, so that they go in the same transaction."""
+    """Returns: the items with parents and children side by side, and their family named."""
     items = list(items)
     place = {item.id: position for position, item in enumerate(items)}
+    related = {run for item in items if item.id in parents for run in (item.id, parents[item.id])}
+    if not related:
+        return items
+    named = [item._replace(family=_topmost(item.id, parents, place)) if item.id in related else item for item in items]
+    return sorted(named, key=lambda item: (place[item.family or item.id], place[item.id]))
 
-    def key(item: Item) -> tuple[int, int]:
-        root = item.id
-        seen = {root}
-        while (parent := parents.get(root)) in place and parent not in seen:
-            root = str(parent)
-            seen.add(root)
-        return (place[root], place[item.id])
 
-    return sorted(items, key=key) if any(item.id in parents for item in items) else items
+def _topmost(run: str, parents: Mapping[str, str], inside: Mapping[str, int]) -> str:
+    """The topmost ancestor that goes too; of runs that claim each other as parent, the smallest id."""
+    path = [run]
+    while (parent := parents.get(path[-1], "")) in inside:
+        if parent in path:
+            return min(path[path.index(parent) :])
+        path.append(parent)
+    return path[-1]
+
+
+def batches(items: Iterable[Item], at_once: int) -> Iterator[list[Item]]:
+    """Yields: the items in their order, about `at_once` at a time; a family is never torn apart."""
+    batch: list[Item] = []
+    for item in items:
+        if len(batch) >= at_once and (not item.family or item.family != batch[-1].family):
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch

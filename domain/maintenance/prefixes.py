@@ -1,4 +1,4 @@
-"""Which folder is a run's or a logged model's own, so that it can go with it: by address alone, nothing is looked at."""
+"""Which folder is a run's or a logged model's own, so that it can go with it: by address, nothing is looked at."""
 
 import re
 

@@ -63,7 +63,9 @@ def _limit(run: Run, keep: Keep) -> float:
 
 def _last(runs: Iterable[Run], keep: Keep) -> set[str]:
     sound = (run for run in runs if not run.is_deleted and run.status not in FAILED_STATES)
-    return {run.id for run in nlargest(keep.last, sound, key=lambda run: (run.last_seen, run.id))} if keep.last else set()
+    return (
+        {run.id for run in nlargest(keep.last, sound, key=lambda run: (run.last_seen, run.id))} if keep.last else set()
+    )
 
 
 def _best(runs: Iterable[Run], keep: Keep) -> set[str]:

@@ -12,7 +12,7 @@ from settings.addresses import redact
 from settings.mistakes import Mistake, Mistakes
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, Select
 
 BUSY_MILLISECONDS = 20_000  # as long as MLflow itself waits for SQLite
 STREAMED = 2_000  # rows fetched at a time
@@ -43,7 +43,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator["Connection"]:
-        """A short transaction that has the right to write from its beginning: what it reads stays true until its end."""
+        """A short transaction that may write from its beginning: what it reads stays true until its end."""
         with self.engine.connect().execution_options(write=True) as connection, connection.begin():
             yield connection
 
@@ -81,7 +81,7 @@ class Database:
 
 
 def open_database(uri: str) -> Database:
-    """Returns: the database of a store's URI. Raises: Mistakes when there is none, or one that MLflow here cannot read."""
+    """Returns: the database of a store's URI. Raises: Mistakes: there is none, or MLflow here cannot read it."""
     from mlflow.store.db.utils import create_sqlalchemy_engine
     from sqlalchemy import make_url
 
@@ -95,6 +95,13 @@ def open_database(uri: str) -> Database:
     _listen(database)
     _check_schema(database)
     return database
+
+
+def choose(*columns: Any) -> "Select[Any]":
+    """Returns: a SELECT of MLflow's columns, whose types its models do not declare."""
+    from sqlalchemy import select
+
+    return select(*columns)
 
 
 def _mistake(message: str) -> Mistakes:

@@ -9,7 +9,7 @@ from domain import names
 from domain.maintenance.inventory import Experiment, Group, LoggedModel, Run, Version
 from domain.maintenance.protection import PIN, Guards, guards, references
 from settings.policy import Policy
-from tasks.tracking.tables.database import STREAMED
+from tasks.tracking.tables.database import STREAMED, choose
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Select
@@ -31,7 +31,10 @@ def groups(connection: "Connection", policy: Policy) -> Iterator[Group]:
         mine: list[Run] = []
         logged: list[LoggedModel] = []
         if next_runs and next_runs[0] == int(experiment.id):
-            mine = [Run(row[0], row[1], experiment.id, *row[3:9], tuple(row[9:])) for row in next_runs[1]]
+            mine = [
+                Run(row[0], row[1], experiment.id, row[3], row[4], row[5], row[6], row[7], row[8], tuple(row[9:]))
+                for row in next_runs[1]
+            ]
             next_runs = next(runs, None)
         if next_models and next_models[0] == int(experiment.id):
             logged = [LoggedModel(row[0], row[1], experiment.id, *row[3:]) for row in next_models[1]]
@@ -43,15 +46,14 @@ def experiments(connection: "Connection") -> list[Experiment]:
     """Returns: all experiments with their tags."""
     from mlflow.store.tracking.dbmodels.models import SqlExperiment as E
     from mlflow.store.tracking.dbmodels.models import SqlExperimentTag as T
-    from sqlalchemy import select
 
     tags: dict[int, dict[str, str]] = defaultdict(dict)
-    for experiment, key, value in connection.execute(select(T.experiment_id, T.key, T.value)):
+    for experiment, key, value in connection.execute(choose(T.experiment_id, T.key, T.value)):
         tags[experiment][key] = value or ""
     columns = (E.experiment_id, E.name, E.lifecycle_stage, E.artifact_location, E.creation_time, E.last_update_time)
     return [
         Experiment(str(row[0]), row[1], row[2], row[3] or "", row[4], row[5], tags.get(row[0], {}))
-        for row in connection.execute(select(*columns))
+        for row in connection.execute(choose(*columns))
     ]
 
 
@@ -64,7 +66,7 @@ def _by_experiment(connection: "Connection", query: "Select[Any]") -> Iterator[t
 def _runs(policy: Policy) -> "Select[Any]":
     from mlflow.store.tracking.dbmodels.models import SqlLatestMetric
     from mlflow.store.tracking.dbmodels.models import SqlRun as R
-    from sqlalchemy import and_, case, select
+    from sqlalchemy import and_, case
     from sqlalchemy.orm import aliased
 
     values: list[ColumnElement[Any]] = []
@@ -77,18 +79,17 @@ def _runs(policy: Policy) -> "Select[Any]":
         R.run_uuid, R.name, R.experiment_id, R.status, R.lifecycle_stage, R.start_time, R.end_time, R.deleted_time,
         R.artifact_uri,
     )  # fmt: skip
-    return select(*columns, *values).select_from(joined).order_by(R.experiment_id)
+    return choose(*columns, *values).select_from(joined).order_by(R.experiment_id)
 
 
 def _models() -> "Select[Any]":
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
-    from sqlalchemy import select
 
     columns = (
         M.model_id, M.name, M.experiment_id, M.source_run_id, M.artifact_location, M.creation_timestamp_ms,
         M.lifecycle_stage,
     )  # fmt: skip
-    return select(*columns).order_by(M.experiment_id)
+    return choose(*columns).order_by(M.experiment_id)
 
 
 def versions(connection: "Connection") -> list[Version]:
@@ -96,12 +97,11 @@ def versions(connection: "Connection") -> list[Version]:
     from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
     from mlflow.store.model_registry.dbmodels.models import SqlModelVersion as V
     from mlflow.store.model_registry.dbmodels.models import SqlRegisteredModelAlias as A
-    from sqlalchemy import select
 
     aliases: dict[tuple[str, int], list[str]] = defaultdict(list)
-    for name, alias, version in connection.execute(select(A.name, A.alias, A.version).order_by(A.alias)):
+    for name, alias, version in connection.execute(choose(A.name, A.alias, A.version).order_by(A.alias)):
         aliases[name, int(version)].append(alias)
-    query = select(V.name, V.version, V.run_id, V.source, V.storage_location).where(
+    query = choose(V.name, V.version, V.run_id, V.source, V.storage_location).where(
         V.current_stage != STAGE_DELETED_INTERNAL
     )
     return [
@@ -133,12 +133,11 @@ def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def _runs_of_models(connection: "Connection", models: Sequence[str]) -> dict[str, str]:
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
-    from sqlalchemy import select
 
     return {
         model: run
         for chunk in _chunks(models)
-        for model, run in connection.execute(select(M.model_id, M.source_run_id).where(M.model_id.in_(chunk)))
+        for model, run in connection.execute(choose(M.model_id, M.source_run_id).where(M.model_id.in_(chunk)))
         if run
     }
 
@@ -165,10 +164,9 @@ def _like(glob: str) -> str:
 
 def _protecting_tags(connection: "Connection", policy: Policy) -> dict[str, dict[str, str]]:
     from mlflow.store.tracking.dbmodels.models import SqlTag as T
-    from sqlalchemy import select
 
     found: dict[str, dict[str, str]] = defaultdict(dict)
-    query = select(T.run_uuid, T.key, T.value).where(tag_condition(policy.protect.tags))
+    query = choose(T.run_uuid, T.key, T.value).where(tag_condition(policy.protect.tags))
     for run, key, value in connection.execute(query):
         found[run][key] = value or ""
     return found
@@ -176,37 +174,37 @@ def _protecting_tags(connection: "Connection", policy: Policy) -> dict[str, dict
 
 def _runs_of_flows(connection: "Connection", flow_runs: Sequence[str]) -> set[str]:
     from mlflow.store.tracking.dbmodels.models import SqlTag as T
-    from sqlalchemy import select
 
     return {
         run
         for chunk in _chunks(flow_runs)
-        for (run,) in connection.execute(
-            select(T.run_uuid).where(T.key == names.TAG_FLOW_RUN_ID, T.value.in_(chunk))
-        )
+        for (run,) in connection.execute(choose(T.run_uuid).where(T.key == names.TAG_FLOW_RUN_ID, T.value.in_(chunk)))
     }
 
 
 def parents(connection: "Connection") -> dict[str, str]:
     """Returns: run id -> its parent's, of all runs that name one."""
     from mlflow.store.tracking.dbmodels.models import SqlTag as T
-    from sqlalchemy import select
 
-    return {run: parent for run, parent in connection.execute(select(T.run_uuid, T.value).where(T.key == PARENT))}
+    return pairs(connection, choose(T.run_uuid, T.value).where(T.key == PARENT))
 
 
 def _families_apart(connection: "Connection") -> set[str]:
     """Returns: runs whose parent or child lies in another experiment; both of them."""
     from mlflow.store.tracking.dbmodels.models import SqlRun
     from mlflow.store.tracking.dbmodels.models import SqlTag as T
-    from sqlalchemy import select
     from sqlalchemy.orm import aliased
 
     child, parent = aliased(SqlRun), aliased(SqlRun)
     query = (
-        select(child.run_uuid, parent.run_uuid)
+        choose(child.run_uuid, parent.run_uuid)
         .join(T, T.run_uuid == child.run_uuid)
         .join(parent, parent.run_uuid == T.value)
         .where(T.key == PARENT, child.experiment_id != parent.experiment_id)
     )
     return {run for pair in connection.execute(query) for run in pair}
+
+
+def pairs(connection: "Connection", query: "Select[Any]") -> dict[str, str]:
+    """Returns: a query's first column -> its second."""
+    return {row[0]: row[1] for row in connection.execute(query)}

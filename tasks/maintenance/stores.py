@@ -1,0 +1,49 @@
+"""What the maintenance asks of a store, whichever kind it is."""
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from domain.maintenance.inventory import Group
+from domain.maintenance.plan import Item
+from domain.maintenance.protection import Guards
+from settings.policy import Policy
+from tasks.tracking.tables.deletion import Outcome as Outcome
+from tasks.tracking.tables.store import TablesStore
+
+
+class Store(Protocol):
+    """A tracking store."""
+
+    identity: str  # tells stores apart
+    limits: tuple[str, ...]  # what this kind of store does not allow, in words
+    can_hard_delete: bool
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Two clean-ups do not meet."""
+
+    def inventory(
+        self, policy: Policy, live: Collection[str]
+    ) -> AbstractContextManager[tuple[Guards, Iterator[Group]]]:
+        """Who protects what, and every experiment in turn. Args: live: ids of flow runs that are not over."""
+
+    def mark(self, items: Sequence[Item], policy: Policy, going: Collection[str], tag: tuple[str, str]) -> Outcome:
+        """Tags runs that are still as planned."""
+
+    def soft_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str], now: int) -> Outcome:
+        """Deletes runs that are still as planned, as MLflow does."""
+
+    def hard_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str]) -> Outcome:
+        """Removes the records of runs that are still as planned; their files are the caller's."""
+
+    def hard_delete_experiments(self, items: Sequence[Item]) -> Outcome:
+        """Removes deleted experiments that hold nothing any more."""
+
+    def existing(self, runs: Sequence[str]) -> set[str]:
+        """Those of the runs that are still there."""
+
+
+def open_store() -> Store:
+    """Returns: the store that the environment names. Raises: Mistakes when it cannot be read."""
+    return TablesStore(os.environ["MLFLOW_TRACKING_URI"], os.environ.get("MLFLOW_REGISTRY_URI"))

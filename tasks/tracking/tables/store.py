@@ -1,0 +1,65 @@
+"""A store whose database can be reached: everything the maintenance asks for, and all of it in sets."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+
+from domain.maintenance.inventory import Group
+from domain.maintenance.plan import Item
+from domain.maintenance.protection import Guards
+from settings.policy import Policy
+from tasks.tracking.tables import deletion, inventory
+from tasks.tracking.tables.database import Database, open_database
+from tasks.tracking.tables.emptied import hard_delete_experiments
+
+__all__ = ["TablesStore"]
+
+
+class TablesStore:
+    """SQLite or PostgreSQL, with the registry in the same database or in another one."""
+
+    limits: tuple[str, ...] = ()
+    can_hard_delete = True
+
+    def __init__(self, tracking: str, registry: str | None = None) -> None:
+        """Raises: Mistakes when one of them cannot be read."""
+        self.database: Database = open_database(tracking)
+        self._registry = open_database(registry) if registry and registry != tracking else self.database
+        self.identity = self.database.identity
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Two clean-ups do not meet. Raises: MaintenanceUnderWay."""
+        return self.database.alone()
+
+    @contextmanager
+    def inventory(self, policy: Policy, live: Collection[str]) -> Iterator[tuple[Guards, Iterator[Group]]]:
+        """Yields: who protects what, and every experiment in turn; all of one moment."""
+        with ExitStack() as stack:
+            connection = stack.enter_context(self.database.reading())
+            same = self._registry is self.database
+            registry = connection if same else stack.enter_context(self._registry.reading())
+            yield (
+                inventory.store_guards(connection, registry, policy, live),
+                inventory.groups(connection, policy),
+            )
+
+    def mark(
+        self, items: Sequence[Item], policy: Policy, going: Collection[str], tag: tuple[str, str]
+    ) -> deletion.Outcome:
+        """Tags runs, in one transaction."""
+        return deletion.mark(self.database, self._registry, items, policy, going, tag)
+
+    def soft_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str], now: int) -> deletion.Outcome:
+        """Deletes runs as MLflow does, in one transaction."""
+        return deletion.soft_delete(self.database, self._registry, items, policy, going, now)
+
+    def hard_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str]) -> deletion.Outcome:
+        """Removes the rows of runs, in one transaction."""
+        return deletion.hard_delete(self.database, self._registry, items, policy, going)
+
+    def hard_delete_experiments(self, items: Sequence[Item]) -> deletion.Outcome:
+        """Removes deleted experiments that hold nothing any more, one transaction each."""
+        return hard_delete_experiments(self.database, items)
+
+    def existing(self, runs: Sequence[str]) -> set[str]:
+        """Returns: those of the runs that are still there."""
+        return deletion.existing(self.database, runs)
