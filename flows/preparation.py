@@ -45,11 +45,11 @@ def read_asked(
     digest = hashlib.sha256(checked.model_dump_json(by_alias=True).encode()).hexdigest()
     where = load_profile(profile)
     if where.prefect_api_url is None:
-        where = where.model_copy(update={"prefect_api_url": _address_of_prefect_profile()})
+        where = where.model_copy(update={"prefect_api_url": address_of_prefect_profile()})
     return document, Asked(checked, where, digest)
 
 
-def _address_of_prefect_profile() -> str | None:
+def address_of_prefect_profile() -> str | None:
     """What `prefect config set PREFECT_API_URL=...` left behind, without importing Prefect for it."""
     home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
     path = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml"))

@@ -3,13 +3,13 @@
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from domain.errors import TerminalError
-from domain.maintenance.prefixes import below, plain
+from domain.maintenance.prefixes import MODELS, below, plain
 from tasks import storage
 
 PROXY = "mlflow-artifacts:"
@@ -47,17 +47,18 @@ def sizes(location: str, folders: Iterable[str]) -> dict[str, int | None]:
         return dict.fromkeys(folders)
     if storage.is_s3(root):
         listed = _listed(root)
-        return {folder: listed.get(below(location, folder) or (), 0) for folder in folders}
+        return {folder: listed.get(below(location, folder) or (), (0, None))[0] for folder in folders}
     return {folder: _local_size(real_address(folder) or "") for folder in folders}
 
 
-def _listed(root: str) -> dict[tuple[str, ...], int]:
-    """Returns: names below the root (one, or two below `models`) -> bytes."""
-    found: dict[tuple[str, ...], int] = {}
-    for path, about in storage.walk(root):
+def _listed(root: str) -> dict[tuple[str, ...], tuple[int, int | None]]:
+    """Returns: names below the root (one, or two below `models`) -> bytes, last change in milliseconds."""
+    found: dict[tuple[str, ...], tuple[int, int | None]] = {}
+    for path, count, changed in storage.walk(root):
         parts = tuple(path.split("/"))
-        own = parts[: 2 if parts[0] == "models" else 1]
-        found[own] = found.get(own, 0) + int(about)
+        own = parts[: 2 if parts[0] == MODELS else 1]
+        total, latest = found.get(own, (0, None))
+        found[own] = (total + count, max(latest or 0, changed or 0) or None)
     return found
 
 
@@ -111,3 +112,32 @@ def _rmtree(path: Path, handler: Any) -> None:
         shutil.rmtree(path, onexc=handler)
     else:
         shutil.rmtree(path, onerror=lambda function, name, info: handler(function, name, info[1]))
+
+
+def size_of(location: str) -> int | None:
+    """Returns: bytes below an address; 0 where there is nothing, None where it cannot be reached."""
+    root = real_address(location)
+    if root is None:
+        return None
+    return sum(count for _, count, _ in storage.walk(root)) if storage.is_s3(root) else _local_size(root)
+
+
+def folders(location: str) -> Iterator[tuple[tuple[str, ...], int, int | None]]:
+    """Yields: names below the location (one, or two below `models`), bytes, last change in milliseconds."""
+    root = real_address(location)
+    if root is None:
+        return
+    if storage.is_s3(root):
+        for parts, (count, changed) in _listed(root).items():
+            yield parts, count, changed
+        return
+    for parts, path in _local_folders(Path(root)):
+        yield parts, _local_size(str(path)), int(path.stat().st_mtime * 1000)
+
+
+def _local_folders(root: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
+    for path in sorted(root.iterdir()) if root.is_dir() else ():
+        if path.name == MODELS and path.is_dir() and not path.is_symlink():
+            yield from (((MODELS, inner.name), inner) for inner in sorted(path.iterdir()) if inner.is_dir())
+        elif path.is_dir() and not path.is_symlink():
+            yield (path.name,), path

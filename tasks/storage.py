@@ -188,13 +188,14 @@ def _beside(uri: str) -> Iterator[Path]:
             temporary.unlink()
 
 
-def walk(uri: str) -> Iterator[tuple[str, int]]:
-    """Yields: path below `uri` and bytes of every object; nothing when there is none. For object stores."""
+def walk(uri: str) -> Iterator[tuple[str, int, int | None]]:
+    """Yields: path below `uri`, bytes and last change (milliseconds since 1970) of every object. For object stores."""
     with explained(uri):
         files = filesystem(uri)
         root = uri.removeprefix("s3://").rstrip("/") + "/"
         for path, about in files.find(root, detail=True).items():
-            yield path.removeprefix(root), int(about["size"] or 0)
+            changed = about.get("LastModified")
+            yield path.removeprefix(root), int(about["size"] or 0), changed and int(changed.timestamp() * 1000)
 
 
 def remove_tree(uri: str) -> None:

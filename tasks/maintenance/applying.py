@@ -13,7 +13,7 @@ from settings.policy import Policy
 from tasks import archives, prefixes, storage
 from tasks.maintenance import journal
 from tasks.maintenance.planning import milliseconds
-from tasks.maintenance.spool import Spool
+from tasks.maintenance.spool import Share, Spool
 from tasks.maintenance.stores import Outcome, Store
 from tasks.tracking.moves import now as timestamp
 
@@ -35,6 +35,7 @@ class Result:
     left: dict[str, str] = field(default_factory=dict)  # the first of them: id -> why
     left_count: int = 0
     finished: int = 0  # runs of an earlier, interrupted clean-up whose files went now
+    set_aside: int = 0  # folders that nobody owns
     archive: str = ""
     archive_digest: str = ""
     notes: list[str] = field(default_factory=list)
@@ -49,7 +50,7 @@ class Result:
         return asdict(self)
 
 
-def apply(store: Store, policy: Policy, plan: Plan, spool: Spool, yes_really: bool = False) -> Result:
+def apply(store: Store, policy: Policy, plan: Plan, spool: Spool[Share], yes_really: bool = False) -> Result:
     """Does what the plan says, as far as it still holds. The caller holds `store.alone()`.
 
     Raises: TooMuch; whatever writing the archive raises: then nothing was deleted.
@@ -60,7 +61,7 @@ def apply(store: Store, policy: Policy, plan: Plan, spool: Spool, yes_really: bo
     result = Result()
     if policy.action == "hard_delete":
         _finish_interrupted(store, policy.backups.to, result)
-    going = frozenset(item.id for share in spool.shares() for item in share.items if item.kind == "run")
+    going = frozenset(item.id for share in spool for item in share.items if item.kind == "run")
     if policy.action == "hard_delete":
         _delete_for_good(store, policy, spool, going, result)
     else:
@@ -68,9 +69,9 @@ def apply(store: Store, policy: Policy, plan: Plan, spool: Spool, yes_really: bo
     return result
 
 
-def _set_aside(store: Store, policy: Policy, spool: Spool, going: Collection[str], result: Result) -> None:
+def _set_aside(store: Store, policy: Policy, spool: Spool[Share], going: Collection[str], result: Result) -> None:
     tag = (names.TAG_QUARANTINE, f"{policy.name} {timestamp()}")
-    for share in spool.shares():
+    for share in spool:
         for batch in batches(share.items, AT_ONCE):
             if policy.action == "quarantine":
                 outcome = store.mark(batch, policy, going, tag)
@@ -79,12 +80,12 @@ def _set_aside(store: Store, policy: Policy, spool: Spool, going: Collection[str
             _count(outcome, batch, result)
 
 
-def _delete_for_good(store: Store, policy: Policy, spool: Spool, going: Collection[str], result: Result) -> None:
-    experiments = [item for share in spool.shares() for item in share.items if item.kind == "experiment"]
+def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: Collection[str], result: Result) -> None:
+    experiments = [item for share in spool for item in share.items if item.kind == "experiment"]
     if not going and not experiments:
         return  # an empty selection would mean everything
     _back_up(policy, going, [item.id for item in experiments], result)
-    for share in spool.shares():
+    for share in spool:
         runs = [item for item in share.items if item.kind == "run"]
         for batch in batches(runs, AT_ONCE):
             _delete_batch(store, policy, share.location, batch, going, result)

@@ -18,25 +18,27 @@ from tasks.maintenance.stores import Store
 DEFAULT_EXPERIMENT = "0"  # MLflow makes it again and again
 
 
-def plan_store(store: Store, policy: Policy, live: Collection[str], now: int | None = None) -> tuple[Plan, Spool]:
+def plan_store(
+    store: Store, policy: Policy, live: Collection[str], now: int | None = None
+) -> tuple[Plan, Spool[Share]]:
     """Args: live: ids of flow runs that are not over. Returns: the totals, and everything that would go.
 
     The store is read and decided on first and measured afterwards: while SQLite is read, nobody can write to it.
     """
     now = milliseconds() if now is None else now
     plan = Plan(policy.name, policy.action, now)
-    measured = Spool()
-    with Spool() as decided:
+    measured = Spool[Share]()
+    with Spool[Share]() as decided:
         with store.inventory(policy, live) as (guard, groups):
             for group in groups:
                 plan.add_group(group.experiment.name, len(group.runs))
                 if items := list(_planned(group, policy, guard, plan, now)):
-                    decided.add(group.experiment.location, items)
-        for share in decided.shares():
+                    decided.add(Share(group.experiment.location, items))
+        for share in decided:
             items = _measured(share)
             for item in items:
                 plan.add(item)
-            measured.add(share.location, items)
+            measured.add(Share(share.location, items))
     return plan, measured
 
 

@@ -1,11 +1,13 @@
-"""Everything that would go, in a file without a name: the memory of a clean-up does not grow with the store."""
+"""What is read from a store, in a file without a name: the memory of a clean-up does not grow with the store."""
 
 import pickle
 import tempfile
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Self
+from collections.abc import Iterator
+from typing import Generic, NamedTuple, Self, TypeVar
 
 from domain.maintenance.plan import Item
+
+Value = TypeVar("Value")
 
 
 class Share(NamedTuple):
@@ -15,8 +17,8 @@ class Share(NamedTuple):
     items: list[Item]
 
 
-class Spool:
-    """Shares, in the order in which they were added. The file is gone with its process, however that ends."""
+class Spool(Generic[Value]):
+    """Values in the order in which they were added. The file is gone with its process, however that ends."""
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as this object
@@ -32,17 +34,16 @@ class Spool:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
-    def add(self, location: str, items: Sequence[Item]) -> None:
-        """Append what would go of one experiment."""
-        pickle.dump((location, [tuple(item) for item in items]), self._file, protocol=pickle.HIGHEST_PROTOCOL)
+    def add(self, value: Value) -> None:
+        """Append one value."""
+        pickle.dump(value, self._file, protocol=pickle.HIGHEST_PROTOCOL)
         self._ends.append(self._file.tell())
 
-    def shares(self) -> Iterator[Share]:
+    def __iter__(self) -> Iterator[Value]:
         """Yields: all of them, one in memory at a time."""
         begin = 0
         for end in self._ends:
             self._file.seek(begin)
-            location, rows = pickle.load(self._file)  # our own file, which nobody else can open
-            yield Share(location, [Item(*row) for row in rows])
+            yield pickle.load(self._file)  # our own file, which nobody else can open
             begin = end
         self._file.seek(0, 2)

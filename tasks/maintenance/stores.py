@@ -1,10 +1,11 @@
 """What the maintenance asks of a store, whichever kind it is."""
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from domain.maintenance.findings import Finding
 from domain.maintenance.inventory import Group
 from domain.maintenance.plan import Item
 from domain.maintenance.protection import Guards
@@ -42,6 +43,12 @@ class Store(Protocol):
 
     def existing(self, runs: Sequence[str]) -> set[str]:
         """Those of the runs that are still there."""
+
+    def troubles(self) -> Iterable[Finding]:
+        """What is wrong in the store itself, artifacts aside."""
+
+    def version_places(self) -> Iterable[tuple[str, str | None]]:
+        """Every registered version, and where its files lie; None: what it was made of is gone."""
 
 
 def open_store() -> Store:

@@ -208,3 +208,21 @@ def _families_apart(connection: "Connection") -> set[str]:
 def pairs(connection: "Connection", query: "Select[Any]") -> dict[str, str]:
     """Returns: a query's first column -> its second."""
     return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def version_places(connection: "Connection", registry: "Connection") -> Iterator[tuple[str, str | None]]:
+    """Yields: every registered version, and where its files lie; None: the model or run it was made of is gone."""
+    from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
+    from mlflow.store.tracking.dbmodels.models import SqlRun as R
+
+    for version in versions(registry):
+        source = version.source.split(" ")[0]
+        if source.startswith("models:/m-"):
+            query = choose(M.artifact_location).where(M.model_id == source.removeprefix("models:/"))
+            yield version.words, connection.execute(query).scalar()
+        elif source.startswith("runs:/"):
+            run, _, path = source.removeprefix("runs:/").partition("/")
+            place = connection.execute(choose(R.artifact_uri).where(R.run_uuid == run)).scalar()
+            yield version.words, f"{place}/{path}".rstrip("/") if place else None
+        elif source and not source.startswith("models:/"):
+            yield version.words, source

@@ -1,8 +1,10 @@
 """A store whose database can be reached: everything the maintenance asks for, and all of it in sets."""
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
+from domain.maintenance.findings import Finding
 from domain.maintenance.inventory import Group
 from domain.maintenance.plan import Item
 from domain.maintenance.protection import Guards
@@ -10,6 +12,10 @@ from settings.policy import Policy
 from tasks.tracking.tables import deletion, inventory
 from tasks.tracking.tables.database import Database, open_database
 from tasks.tracking.tables.emptied import hard_delete_experiments
+from tasks.tracking.tables.troubles import troubles
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 __all__ = ["TablesStore"]
 
@@ -33,10 +39,7 @@ class TablesStore:
     @contextmanager
     def inventory(self, policy: Policy, live: Collection[str]) -> Iterator[tuple[Guards, Iterator[Group]]]:
         """Yields: who protects what, and every experiment in turn; all of one moment."""
-        with ExitStack() as stack:
-            connection = stack.enter_context(self.database.reading())
-            same = self._registry is self.database
-            registry = connection if same else stack.enter_context(self._registry.reading())
+        with self.database.reading() as connection, self._registry_connection(connection) as registry:
             yield (
                 inventory.store_guards(connection, registry, policy, live),
                 inventory.groups(connection, policy),
@@ -59,6 +62,24 @@ class TablesStore:
     def hard_delete_experiments(self, items: Sequence[Item]) -> deletion.Outcome:
         """Removes deleted experiments that hold nothing any more, one transaction each."""
         return hard_delete_experiments(self.database, items)
+
+    def troubles(self) -> list[Finding]:
+        """What is wrong in the tables."""
+        with self.database.reading() as connection, self._registry_connection(connection) as registry:
+            return list(troubles(connection, registry))
+
+    def version_places(self) -> list[tuple[str, str | None]]:
+        """Every registered version, and where its files lie; None: what it was made of is gone."""
+        with self.database.reading() as connection, self._registry_connection(connection) as registry:
+            return list(inventory.version_places(connection, registry))
+
+    @contextmanager
+    def _registry_connection(self, connection: "Connection") -> Iterator["Connection"]:
+        if self._registry is self.database:
+            yield connection
+            return
+        with self._registry.reading() as registry:
+            yield registry
 
     def existing(self, runs: Sequence[str]) -> set[str]:
         """Returns: those of the runs that are still there."""

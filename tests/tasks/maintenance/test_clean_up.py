@@ -25,7 +25,7 @@ def policy(action: str, more: str = "") -> Policy:
 def planned(rules: Policy, live: set[str] | None = None) -> tuple[Plan, list[Item]]:
     plan, spool = plan_store(open_store(), rules, live or set(), NOW)
     with spool:
-        return plan, [item for share in spool.shares() for item in share.items]
+        return plan, [item for share in spool for item in share.items]
 
 
 def clean_up(rules: Policy, live: set[str] | None = None) -> Result:
