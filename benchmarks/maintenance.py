@@ -1,0 +1,225 @@
+"""What maintenance costs beside MLflow's own client and `mlflow gc`, on the same store in the same minutes.
+
+    python -m benchmarks.maintenance --runs 20000 --plan-runs 200000 --postgres postgresql://me:pw@127.0.0.1:5432
+
+Sides are child processes that say what they took: a plan and a listing see the whole store; `delete_run` and `mlflow gc`
+are measured on some of its runs, and everything is stated by the run.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.stores import DAY, fill, is_old, run_id
+
+ROOT = Path(__file__).parents[1]
+POLICY = """
+keep: {younger_than: 30d, deleted_younger_than: 1h, last: 0, best: [{metric: metric_0, count: 1, greater_is_better: true}]}
+max_delete: 100%
+action: ACTION
+"""
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_LOGGING_LEVEL": "ERROR"}
+
+
+def main() -> int:
+    """Returns: the exit code: 0, or 1 when a ratio was not kept and --strict was given."""
+    asked = _arguments()
+    if asked.side:
+        print(json.dumps(SIDES[asked.side](asked)))
+        return 0
+    kept = True
+    for name, uri in _stores(asked):
+        with tempfile.TemporaryDirectory(prefix="onerun-bench-", dir=asked.work) as folder:
+            kept &= _compare(name, uri.format(folder=folder), Path(folder), asked)
+    return int(asked.strict and not kept)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.maintenance", description=__doc__)
+    parser.add_argument("--runs", type=int, default=20_000)
+    parser.add_argument("--plan-runs", type=int, default=200_000, help="a larger store, of which only the plan is made")
+    parser.add_argument("--experiments", type=int, default=50)
+    parser.add_argument("--sample", type=int, default=300, help="runs that delete_run and mlflow gc delete")
+    parser.add_argument("--postgres", metavar="URL", help="a PostgreSQL server in which databases may be made")
+    parser.add_argument("--work", metavar="FOLDER", help="where the stores are made")
+    parser.add_argument("--strict", action="store_true", help="exit code 1 when a ratio was not kept")
+    parser.add_argument("--side", choices=sorted(SIDES), help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _stores(asked: argparse.Namespace) -> list[tuple[str, str]]:
+    stores = [("SQLite", "sqlite:///{folder}/DATABASE.db")]
+    return stores + ([("PostgreSQL", f"{asked.postgres}/DATABASE")] if asked.postgres else [])
+
+
+def _compare(name: str, template: str, folder: Path, asked: argparse.Namespace) -> bool:
+    uri = _filled(template, f"bench{asked.runs}", folder / "artifacts", asked.runs, asked)
+    kept = _plan(f"{name}, {asked.runs:,} runs", uri, asked, folder)
+    kept &= _deletion(f"{name}, {asked.runs:,} runs", uri, asked, folder)
+    if asked.plan_runs:
+        larger = _filled(template, f"bench{asked.plan_runs}", None, asked.plan_runs, asked)
+        kept &= _plan(f"{name}, {asked.plan_runs:,} runs", larger, asked, folder)
+    return kept
+
+
+def _filled(template: str, database: str, artifacts: Path | None, runs: int, asked: argparse.Namespace) -> str:
+    from sqlalchemy import create_engine, text
+
+    uri = template.replace("DATABASE", database)
+    if asked.postgres and uri.startswith("postgresql"):
+        admin = create_engine(f"{asked.postgres}/postgres", isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.execute(text(f"DROP DATABASE IF EXISTS {database}"))
+            connection.execute(text(f"CREATE DATABASE {database}"))
+        admin.dispose()
+    started = time.perf_counter()
+    fill(uri, artifacts, runs, asked.experiments, int(time.time() * 1000))
+    print(f"made {runs:,} runs in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+    return uri
+
+
+def _plan(title: str, uri: str, asked: argparse.Namespace, folder: Path) -> bool:
+    plan, client = _child("plan", uri, asked, folder), _child("client", uri, asked, folder)
+    assert plan["runs"] == client["runs"], (plan, client)
+    ratio = client["seconds"] / plan["seconds"]
+    print(f"{title}: plan {plan['seconds']:.2f} s ({plan['going']:,} would go, {plan['bytes']:,} bytes)")
+    print(
+        f"  without measuring files {plan['decided']:.2f} s; peak {plan['peak'] / 1e6:.0f} MB, grew {plan['grew'] / 1e6:.0f}"
+    )
+    print(f"  listing through MlflowClient {client['seconds']:.2f} s; ratio {ratio:.0f} (aim 100)", flush=True)
+    return ratio >= 100
+
+
+def _deletion(title: str, uri: str, asked: argparse.Namespace, folder: Path) -> bool:
+    theirs = _child("mlflow", uri, asked, folder)
+    ours = _child("delete", uri, asked, folder)
+    mine, other = 1000 * ours["seconds"] / ours["runs"], 1000 * theirs["seconds"] / theirs["runs"]
+    print(f"{title}: soft and hard delete {mine:.2f} ms a run ({ours['runs']:,} runs, {ours['seconds']:.1f} s)")
+    print(f"  peak {ours['peak'] / 1e6:.0f} MB, grew {ours['grew'] / 1e6:.0f} MB")
+    print(
+        f"  delete_run and mlflow gc {other:.2f} ms a run ({theirs['runs']} runs); ratio {other / mine:.0f} (aim 20)",
+        flush=True,
+    )
+    return other / mine >= 20
+
+
+def _child(side: str, uri: str, asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.maintenance", "--side", side, "--runs", str(asked.runs)]
+    command += ["--experiments", str(asked.experiments), "--sample", str(asked.sample), "--work", str(folder)]
+    environment: Mapping[str, str] = {**os.environ, **QUIET, "MLFLOW_TRACKING_URI": uri}
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def _client(asked: argparse.Namespace) -> dict[str, Any]:
+    """What a person would write: all runs of all experiments, a page of 1,000 at a time."""
+    from tasks.tracking.runs import client
+
+    mlflow = client()
+    mlflow.search_experiments(max_results=1)
+    started = time.perf_counter()
+    count, token = 0, None
+    ids = [experiment.experiment_id for experiment in mlflow.search_experiments(max_results=1000)]
+    while True:
+        page = mlflow.search_runs(ids, max_results=1000, page_token=token)
+        count += len(page)
+        token = page.token
+        if not token:
+            return {"seconds": time.perf_counter() - started, "runs": count}
+
+
+def _planned(asked: argparse.Namespace) -> dict[str, Any]:
+    from tasks.maintenance import planning, stores
+    from tasks.prefixes import sizes
+
+    policy = _policy("soft_delete")
+    store = stores.open_store()
+    before = _peak()
+    started = time.perf_counter()
+    plan, spool = planning.plan_store(store, policy, ())
+    seconds = time.perf_counter() - started
+    spool.close()
+    planning.prefixes.sizes = lambda _, folders: dict.fromkeys(folders, 0)
+    started = time.perf_counter()
+    planning.plan_store(store, policy, ())[1].close()
+    decided = time.perf_counter() - started
+    planning.prefixes.sizes = sizes
+    return {
+        "seconds": seconds, "decided": decided, "runs": plan.runs, "going": plan.going, "bytes": plan.bytes,
+        "peak": _peak(), "grew": _peak() - before,
+    }  # fmt: skip
+
+
+def _deleted(asked: argparse.Namespace) -> dict[str, Any]:
+    """Both halves of a clean-up. The archive is a matter of its own: MLflow has none to compare it with."""
+    from domain.archives import Archive
+    from tasks.maintenance import applying, stores
+    from tasks.maintenance.planning import milliseconds, plan_store
+
+    applying.archives.back_up = lambda *_: Archive(str(Path(asked.work) / "archive"), "", 0, {})
+    store = stores.open_store()
+    before, started, done = _peak(), time.perf_counter(), 0
+    for action, now in (("soft_delete", milliseconds()), ("hard_delete", milliseconds() + DAY)):
+        policy = _policy(action).model_copy(
+            update={"backups": _policy(action).backups.model_copy(update={"to": asked.work})}
+        )
+        with store.alone():
+            plan, spool = plan_store(store, policy, (), now)
+            with spool:
+                done = applying.apply(store, policy, plan, spool).done
+    return {"seconds": time.perf_counter() - started, "runs": done, "peak": _peak(), "grew": _peak() - before}
+
+
+def _theirs(asked: argparse.Namespace) -> dict[str, Any]:
+    """`delete_run` for each, then one `mlflow gc`, on the first runs that go."""
+    from tasks.tracking.runs import client
+
+    mlflow = client()
+    mlflow.search_experiments(max_results=1)
+    ids = [run_id(number) for number in range(asked.runs) if is_old(number, asked.experiments)][: asked.sample]
+    started = time.perf_counter()
+    for each in ids:
+        mlflow.delete_run(each)
+    uri = os.environ["MLFLOW_TRACKING_URI"]
+    begun = _gc(uri, "f" * 32, check=False)  # what starting it costs, which is no matter of runs
+    _gc(uri, ",".join(ids), check=True)
+    return {"seconds": time.perf_counter() - started - 2 * begun, "runs": len(ids)}
+
+
+def _gc(uri: str, ids: str, check: bool) -> float:
+    mlflow = shutil.which("mlflow", path=str(Path(sys.executable).parent))
+    started = time.perf_counter()
+    command = [str(mlflow), "gc", "--backend-store-uri", uri, "--run-ids", ids]
+    subprocess.run(command, check=check, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - started
+
+
+def _policy(action: str) -> Any:
+    from settings.loading import load_policy
+
+    return load_policy(POLICY.replace("ACTION", action))
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+SIDES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "client": _client,
+    "plan": _planned,
+    "delete": _deleted,
+    "mlflow": _theirs,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
