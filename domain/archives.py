@@ -1,4 +1,4 @@
-"""What an archive is: which parts of a store it holds, what its members may be called, when two records are the same."""
+"""What an archive is: the parts of a store it holds, what its members are called, when two records are the same."""
 
 import hashlib
 import json
@@ -97,26 +97,73 @@ def split_member(name: str) -> tuple[str, str, str] | None:
 
 
 def inside(path: str) -> bool:
-    """Whether a relative path stays below the folder it is joined to, on every platform."""
-    parts = path.split("/")
-    return all(part not in ("", ".", "..") for part in parts) and not re.search(r"[\x00\\]|^[A-Za-z]:", path)
+    """Whether a relative path stays below the folder it is joined to."""
+    return "\x00" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
 
 
 class Sameness:
-    """The digest of a record's rows, in whatever order they come: stores sort text differently."""
+    """The digest of a record's rows, table by table, in whatever order they come: stores sort text differently."""
 
     def __init__(self) -> None:
-        self._sum, self._rows = 0, 0
+        self._sums: dict[str, int] = {}
 
     def add(self, table: str, row: Mapping[str, Any]) -> None:
         """Counts one row in; identifiers that a store makes up and never shows do not count."""
         left_out = _GENERATED.get(table, set())
         shown = {key: value for key, value in row.items() if value is not None and key not in left_out}
-        text = json.dumps([table, shown], sort_keys=True, default=str)
-        self._sum = (self._sum + int.from_bytes(hashlib.sha256(text.encode()).digest())) % 2**256
-        self._rows += 1
+        text = json.dumps(shown, sort_keys=True, default=str)
+        value = int.from_bytes(hashlib.sha256(text.encode()).digest())
+        self._sums[table] = (self._sums.get(table, 0) + value) % 2**256
 
     @property
     def digest(self) -> str:
-        """Returns: 64 hexadecimal digits and the number of rows."""
-        return f"{self._sum:064x}-{self._rows}"
+        """Returns: a text that is the same for the same rows."""
+        return " ".join(f"{table}={total:064x}" for table, total in sorted(self._sums.items()))
+
+
+def differing_tables(one: str, other: str) -> list[str]:
+    """Returns: the tables in which two records differ, from their digests."""
+    return sorted({part.partition("=")[0] for part in set(one.split()) ^ set(other.split())})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One record of a store, as far as it says what belongs to what. `place`: where its files lie."""
+
+    kind: str
+    id: str
+    experiment: str | None = None
+    run: str | None = None
+    model: str | None = None
+    dataset: str | None = None
+    name: str | None = None
+    place: str | None = None
+
+
+def entry_of(kind: str, identity: str, row: Mapping[str, Any]) -> Entry:
+    """Returns: the entry of a record from the row of its main table."""
+    experiment = None if row.get("experiment_id") is None else str(row["experiment_id"])
+    if kind == "experiment":
+        return Entry(kind, identity, experiment=identity, name=row["name"], place=row["artifact_location"])
+    if kind == "run":
+        return Entry(kind, identity, experiment=experiment, place=row["artifact_uri"])
+    if kind == "model":
+        return Entry(
+            kind, identity, experiment=experiment, run=row["source_run_id"], place=row["artifact_location"] or None
+        )
+    if kind == "link":
+        return _link(identity, row)
+    if kind == "model-metrics":
+        return Entry(kind, identity, run=row["run_id"], model=row["model_id"])
+    if kind == "model-version":
+        source = row["source"] or ""
+        model = source.removeprefix("models:/") if source.startswith("models:/m-") else None
+        return Entry(kind, identity, run=row["run_id"] or None, model=model, name=row["name"])
+    return Entry(kind, identity, experiment=experiment, name=row.get("name"))
+
+
+def _link(identity: str, row: Mapping[str, Any]) -> Entry:
+    """Data set -> run, and run -> logged model it reads or makes."""
+    if row["source_type"] == "DATASET":
+        return Entry("link", identity, run=row["destination_id"], dataset=row["source_id"])
+    return Entry("link", identity, run=row["source_id"], model=row["destination_id"])

@@ -40,3 +40,6 @@ ARTIFACT_REPRODUCE = "reproduce"  # git diff and dependency versions
 PREFIX_BASELINE = "baseline_"
 PREFIX_CHAMPION = "champion_"
 PREFIX_STAGE_SECONDS = "seconds_"
+
+# tag of an experiment whose id the database behind it could not take: the id it had
+TAG_ARCHIVED_EXPERIMENT = "onerun.archived.experiment_id"

@@ -1,4 +1,4 @@
-"""The door to files: local folders and S3, the only place that imports s3fs.
+"""The door to files: local folders and S3, the only place that imports s3fs and minio.
 
 Endpoint and keys of S3 come from the standard variables. Wrong keys and unreachable endpoints are mistakes, told within
 seconds; never a fallback to something local (P7).
@@ -8,7 +8,7 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -19,8 +19,10 @@ from settings.mistakes import Mistake, Mistakes
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
+    from minio import Minio
 
 KEYS_REFUSED = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "Forbidden", "403", "ExpiredToken")
+FAMILIES = ("boto", "aiobotocore", "aiohttp", "minio", "urllib3")
 CONNECT_SECONDS = 5
 READ_SECONDS = 60
 
@@ -76,7 +78,7 @@ def explained(uri: str) -> Iterator[None]:
             raise
         raise told from error
     except Exception as error:  # botocore's family: naming it would import it for local files too
-        if not is_s3(uri) or not type(error).__module__.startswith(("boto", "aiobotocore", "aiohttp")):
+        if not is_s3(uri) or not type(error).__module__.startswith(FAMILIES):
             raise
         raise _mistake(_unusable(uri, error)) from error
 
@@ -134,6 +136,17 @@ def exists(uri: str) -> bool:
         return Path(uri).exists()
     with explained(uri):
         return bool(filesystem(uri).exists(uri))
+
+
+def size(uri: str) -> int | None:
+    """Returns: bytes of the file; None when there is none."""
+    if not is_s3(uri):
+        return Path(uri).stat().st_size if Path(uri).is_file() else None
+    with explained(uri):
+        try:
+            return int(filesystem(uri).size(uri))
+        except FileNotFoundError:
+            return None
 
 
 def open_input(uri: str, cache: str = "readahead") -> IO[bytes]:
@@ -210,15 +223,106 @@ def listed(uri: str) -> list[str]:
     """Returns: the addresses of the files directly below a folder or prefix, sorted; none when it does not exist."""
     if not is_s3(uri):
         return sorted(str(path) for path in Path(uri).glob("*") if path.is_file())
+    below = uri.rstrip("/") + "/"
+    return [found for found, _ in list_objects(uri) if "/" not in found.removeprefix(below)]
+
+
+def _minio() -> "Minio":
+    """Returns: a client for what s3fs does not do: listing page by page, buckets, versions, life cycles."""
+    import urllib3
+    from minio import Minio
+
+    named = endpoint() or "https://s3.amazonaws.com"
+    return Minio(
+        named.partition("://")[2].rstrip("/"),
+        access_key=os.environ.get("AWS_ACCESS_KEY_ID"),
+        secret_key=os.environ.get("AWS_SECRET_ACCESS_KEY"),
+        session_token=os.environ.get("AWS_SESSION_TOKEN"),
+        secure=named.startswith("https"),
+        region=os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION"),
+        http_client=urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), retries=urllib3.Retry(2, redirect=0)
+        ),
+    )
+
+
+def bucket_and_key(uri: str) -> tuple[str, str]:
+    """Returns: the two parts of an s3:// address."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key.rstrip("/")
+
+
+def list_objects(root: str) -> Iterator[tuple[str, int]]:
+    """Yields: address and size of every object below the s3:// address, in order, a page at a time."""
+    bucket, key = bucket_and_key(root)
+    with explained(root):
+        for found in _minio().list_objects(bucket, prefix=f"{key}/" if key else "", recursive=True):
+            if not found.object_name.endswith("/"):  # what consoles write to show an empty folder
+                yield f"s3://{bucket}/{found.object_name}", int(found.size)
+
+
+def make_bucket(uri: str, expire_days: int) -> list[str]:
+    """Makes the bucket of `uri` where there is none, keeping what is overwritten or deleted for `expire_days`.
+
+    A bucket that is there is somebody's: it stays as it is.
+
+    Returns: in words, what could not be had.
+    """
+    bucket = bucket_and_key(uri)[0]
+    client = _minio()
     with explained(uri):
-        found = filesystem(uri).find(uri.rstrip("/") + "/", maxdepth=1)
-        return sorted(f"s3://{path}" for path in found)
+        if not client.bucket_exists(bucket):
+            client.make_bucket(bucket)
+            return _keep_versions(client, bucket, expire_days)
+        if client.get_bucket_versioning(bucket).status != "Enabled":
+            return [f"bucket {bucket} keeps no versions: what is deleted there is gone at once"]
+    return []
 
 
-def remove_file(uri: str) -> None:
-    """Removes a file; one that is gone already is no mistake."""
-    with explained(uri), suppress(FileNotFoundError):
+def _keep_versions(client: "Minio", bucket: str, days: int) -> list[str]:
+    from minio.commonconfig import ENABLED, Filter
+    from minio.error import S3Error
+    from minio.lifecycleconfig import (
+        AbortIncompleteMultipartUpload,
+        Expiration,
+        LifecycleConfig,
+        NoncurrentVersionExpiration,
+        Rule,
+    )
+    from minio.versioningconfig import VersioningConfig
+
+    rule = Rule(
+        ENABLED,
+        rule_filter=Filter(prefix=""),
+        rule_id="onerun",
+        expiration=Expiration(expired_object_delete_marker=True),
+        noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=days),
+        abort_incomplete_multipart_upload=AbortIncompleteMultipartUpload(days_after_initiation=7),
+    )
+    refused = []
+    wishes: dict[str, Callable[[], Any]] = {
+        "versions": lambda: client.set_bucket_versioning(bucket, VersioningConfig(ENABLED)),
+        "a life cycle": lambda: client.set_bucket_lifecycle(bucket, LifecycleConfig([rule])),
+    }
+    for what, do in wishes.items():
+        try:
+            do()
+        except S3Error as error:  # a key may be allowed to write objects and no more
+            refused.append(f"bucket {bucket} was made, but {what} could not be set up ({error.code})")
+    return refused
+
+
+def upload(local: Path, uri: str) -> None:
+    """Copies a local file of any size to an s3:// address, in parts, whole or not at all."""
+    bucket, key = bucket_and_key(uri)
+    with explained(uri):
+        _minio().fput_object(bucket, key, str(local))
+
+
+def remove(uri: str) -> None:
+    """Removes one file; a bucket with versions keeps it for a while."""
+    with explained(uri):
         if is_s3(uri):
-            filesystem(uri).rm_file(uri)
+            _minio().remove_object(*bucket_and_key(uri))
         else:
-            Path(uri).unlink()
+            Path(uri).unlink(missing_ok=True)

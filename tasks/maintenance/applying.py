@@ -11,6 +11,7 @@ from domain.maintenance.plan import Item, Plan, batches, too_much
 from settings.mistakes import Mistakes
 from settings.policy import Policy
 from tasks import archives, prefixes, storage
+from tasks.archives import keeping
 from tasks.maintenance import journal
 from tasks.maintenance.planning import milliseconds
 from tasks.maintenance.spool import Share, Spool
@@ -92,6 +93,8 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: C
     outcome = store.hard_delete_experiments(experiments)
     result.experiments += len(outcome.done)
     result.leave(outcome.left)
+    for removed in keeping.keep(policy.backups.to, policy.name, policy.backups.keep):
+        result.notes.append(f"{removed} was removed: backups.keep is {policy.backups.keep}")
 
 
 def _back_up(policy: Policy, runs: Collection[str], experiments: Sequence[str], result: Result) -> None:

@@ -53,4 +53,4 @@ def left_behind(destination: str, store: str) -> Iterator[Journal]:
 
 def close(journal: Journal) -> None:
     """All of it is done."""
-    storage.remove_file(journal.uri)
+    storage.remove(journal.uri)
