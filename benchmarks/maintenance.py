@@ -1,6 +1,6 @@
 """What maintenance costs beside MLflow's own client and `mlflow gc`, on the same store in the same minutes.
 
-    python -m benchmarks.maintenance --runs 20000 --plan-runs 200000 --postgres postgresql://me:pw@127.0.0.1:5432
+    python -m benchmarks.maintenance --runs 20000 --plan-runs 200000 --postgres postgresql://me@127.0.0.1:5432
 
 Sides are child processes that say what they took: a plan and a listing see the whole store; `delete_run` and `mlflow gc`
 are measured on some of its runs, and everything is stated by the run.
@@ -23,7 +23,11 @@ from benchmarks.stores import DAY, fill, is_old, run_id
 
 ROOT = Path(__file__).parents[1]
 POLICY = """
-keep: {younger_than: 30d, deleted_younger_than: 1h, last: 0, best: [{metric: metric_0, count: 1, greater_is_better: true}]}
+keep:
+  younger_than: 30d
+  deleted_younger_than: 1h
+  last: 0
+  best: [{metric: metric_0, count: 1, greater_is_better: true}]
 max_delete: 100%
 action: ACTION
 """
@@ -96,7 +100,7 @@ def _plan(title: str, uri: str, asked: argparse.Namespace, folder: Path) -> bool
         f"  without measuring files {plan['decided']:.2f} s; peak {plan['peak'] / 1e6:.0f} MB, grew {plan['grew'] / 1e6:.0f}"
     )
     print(f"  listing through MlflowClient {client['seconds']:.2f} s; ratio {ratio:.0f} (aim 100)", flush=True)
-    return ratio >= 100
+    return bool(ratio >= 100)
 
 
 def _deletion(title: str, uri: str, asked: argparse.Namespace, folder: Path) -> bool:
@@ -104,12 +108,12 @@ def _deletion(title: str, uri: str, asked: argparse.Namespace, folder: Path) -> 
     ours = _child("delete", uri, asked, folder)
     mine, other = 1000 * ours["seconds"] / ours["runs"], 1000 * theirs["seconds"] / theirs["runs"]
     print(f"{title}: soft and hard delete {mine:.2f} ms a run ({ours['runs']:,} runs, {ours['seconds']:.1f} s)")
-    print(f"  peak {ours['peak'] / 1e6:.0f} MB, grew {ours['grew'] / 1e6:.0f} MB")
+    print(f"  peak {_mb(ours['peak'])}, grew {_mb(ours['grew'])}")
     print(
         f"  delete_run and mlflow gc {other:.2f} ms a run ({theirs['runs']} runs); ratio {other / mine:.0f} (aim 20)",
         flush=True,
     )
-    return other / mine >= 20
+    return bool(other / mine >= 20)
 
 
 def _child(side: str, uri: str, asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -139,8 +143,8 @@ def _client(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def _planned(asked: argparse.Namespace) -> dict[str, Any]:
+    from tasks import prefixes
     from tasks.maintenance import planning, stores
-    from tasks.prefixes import sizes
 
     policy = _policy("soft_delete")
     store = stores.open_store()
@@ -149,11 +153,10 @@ def _planned(asked: argparse.Namespace) -> dict[str, Any]:
     plan, spool = planning.plan_store(store, policy, ())
     seconds = time.perf_counter() - started
     spool.close()
-    planning.prefixes.sizes = lambda _, folders: dict.fromkeys(folders, 0)
+    prefixes.sizes = lambda location, folders: dict.fromkeys(folders, 0)
     started = time.perf_counter()
     planning.plan_store(store, policy, ())[1].close()
     decided = time.perf_counter() - started
-    planning.prefixes.sizes = sizes
     return {
         "seconds": seconds, "decided": decided, "runs": plan.runs, "going": plan.going, "bytes": plan.bytes,
         "peak": _peak(), "grew": _peak() - before,
@@ -163,16 +166,15 @@ def _planned(asked: argparse.Namespace) -> dict[str, Any]:
 def _deleted(asked: argparse.Namespace) -> dict[str, Any]:
     """Both halves of a clean-up. The archive is a matter of its own: MLflow has none to compare it with."""
     from domain.archives import Archive
+    from tasks import archives
     from tasks.maintenance import applying, stores
     from tasks.maintenance.planning import milliseconds, plan_store
 
-    applying.archives.back_up = lambda *_: Archive(str(Path(asked.work) / "archive"), "", 0, {})
+    archives.back_up = lambda *_: Archive(str(Path(asked.work) / "archive"), "", 0, {})
     store = stores.open_store()
     before, started, done = _peak(), time.perf_counter(), 0
     for action, now in (("soft_delete", milliseconds()), ("hard_delete", milliseconds() + DAY)):
-        policy = _policy(action).model_copy(
-            update={"backups": _policy(action).backups.model_copy(update={"to": asked.work})}
-        )
+        policy = _policy(action, asked.work)
         with store.alone():
             plan, spool = plan_store(store, policy, (), now)
             with spool:
@@ -204,10 +206,14 @@ def _gc(uri: str, ids: str, check: bool) -> float:
     return time.perf_counter() - started
 
 
-def _policy(action: str) -> Any:
+def _policy(action: str, backups: str = "backups") -> Any:
     from settings.loading import load_policy
 
-    return load_policy(POLICY.replace("ACTION", action))
+    return load_policy(POLICY.replace("ACTION", action), [f"backups.to={backups}"])
+
+
+def _mb(count: float) -> str:
+    return f"{count / 1e6:.0f} MB"
 
 
 def _peak() -> int:

@@ -1,7 +1,6 @@
 """Large MLflow stores in seconds: rows written in bulk into MLflow's own tables, one small file for each run."""
 
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,8 @@ def fill(
     from mlflow.store.tracking.dbmodels import models as m
     from sqlalchemy import insert
 
-    engine = create_sqlalchemy_engine(uri)
-    _initialize_tables(engine)
+    engine = create_sqlalchemy_engine(uri)  # type: ignore[no-untyped-call]
+    _initialize_tables(engine)  # type: ignore[no-untyped-call]
     root = artifacts or Path("/nonexistent")
     with engine.begin() as connection:
         rows = [_experiment(number, root, now) for number in range(1, experiments + 1)]
@@ -35,7 +34,7 @@ def fill(
     engine.dispose()
     for number in range(runs if artifacts else 0):
         folder = root / str(_experiment_of(number, experiments)) / run_id(number) / "artifacts"
-        os.makedirs(folder)
+        folder.mkdir(parents=True)
         (folder / "model.bin").write_bytes(b"x" * 1000)
 
 

@@ -1,7 +1,7 @@
 """Maintain: look at the store, plan, and do what was planned. What a person is told comes back as plain values."""
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,16 +50,14 @@ class Planned:
 @contextmanager
 def planned(policy: Policy, live: Collection[str] | None) -> Iterator[Planned]:
     """Args: live: ids of flow runs that are not over; None: nobody could be asked. Raises: Mistakes."""
-    store = open_store()
-    wanted = policy
-    notes = list(store.limits)
-    if live is None:
-        notes.append(NOT_ASKED)
-    if policy.action == "hard_delete" and not store.can_hard_delete:
-        wanted = policy.model_copy(update={"action": "soft_delete"})
-    plan, spool = plan_store(store, wanted, live or ())
-    with spool:
-        yield Planned(store, wanted, plan, examine(store), spool, tuple(notes))
+    with closing(open_store()) as store:
+        notes = [*store.limits, *([NOT_ASKED] if live is None else [])]
+        wanted = policy
+        if policy.action == "hard_delete" and not store.can_hard_delete:
+            wanted = policy.model_copy(update={"action": "soft_delete"})
+        plan, spool = plan_store(store, wanted, live or ())
+        with spool:
+            yield Planned(store, wanted, plan, examine(store), spool, tuple(notes))
 
 
 def carry_out(what: Planned, yes_really: bool) -> Result:

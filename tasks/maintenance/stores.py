@@ -21,6 +21,9 @@ class Store(Protocol):
     limits: tuple[str, ...]  # what this kind of store does not allow, in words
     can_hard_delete: bool
 
+    def close(self) -> None:
+        """Nobody asks any more."""
+
     def alone(self) -> AbstractContextManager[None]:
         """Two clean-ups do not meet."""
 

@@ -34,6 +34,10 @@ class Database:
         """Tells stores apart: 12 hexadecimal digits."""
         return hashlib.sha256(redact(self.uri).encode()).hexdigest()[:12]
 
+    def close(self) -> None:
+        """Gives back all connections."""
+        self.engine.dispose()
+
     @contextmanager
     def reading(self) -> Iterator["Connection"]:
         """Within the block all queries see the same moment; nobody is held up."""
@@ -74,7 +78,10 @@ class Database:
             key = int.from_bytes(hashlib.sha256(b"onerun.maintenance").digest()[:7], "big")
             if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar():
                 raise self._under_way()
-            yield  # the lock is the session's: it ends with the connection, however that ends
+            try:
+                yield
+            finally:  # it also ends with the session, however that ends; but the pool keeps sessions
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
 
     def _under_way(self) -> MaintenanceUnderWay:
         return MaintenanceUnderWay(f"another clean-up of {redact(self.uri)} is under way; run this one after it")

@@ -32,6 +32,11 @@ class TablesStore:
         self._registry = open_database(registry) if registry and registry != tracking else self.database
         self.identity = self.database.identity
 
+    def close(self) -> None:
+        """Gives back all connections."""
+        self.database.close()
+        self._registry.close()
+
     def alone(self) -> AbstractContextManager[None]:
         """Two clean-ups do not meet. Raises: MaintenanceUnderWay."""
         return self.database.alone()

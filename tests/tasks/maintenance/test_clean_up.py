@@ -8,6 +8,7 @@ import pytest
 from domain.maintenance.plan import Item, Plan
 from settings.loading import load_policy
 from settings.policy import Policy
+from tasks.archives import restore
 from tasks.maintenance.applying import Result, TooMuch, apply
 from tasks.maintenance.planning import plan_store
 from tasks.maintenance.stores import open_store
@@ -103,6 +104,29 @@ def test_hard_delete_leaves_no_row_and_no_file(experiment: str, make_run: MakeRu
     assert (houses / "models" / kept_model / "artifacts" / "MLmodel").exists()
     assert Path(result.archive).exists()
     assert list((tmp_path / ".onerun" / "backups" / "journals").iterdir()) == []
+
+
+def test_what_was_deleted_for_good_comes_back_from_the_archive(
+    experiment: str, make_run: MakeRun, tmp_path: Path
+) -> None:
+    old = make_run(40, NOW)
+    model = log_model(old)
+    mlflow = client()
+    before = mlflow.get_run(old).to_dictionary(), mlflow.get_logged_model(model).to_dictionary()
+    history = [metric.to_dictionary() for metric in mlflow.get_metric_history(old, "rmse")]
+    result = clean_up(policy("hard_delete"))
+    assert old not in runs_left(experiment)
+    assert restore(result.archive, apply=True).new > 0
+    assert (mlflow.get_run(old).to_dictionary(), mlflow.get_logged_model(model).to_dictionary()) == before
+    assert [metric.to_dictionary() for metric in mlflow.get_metric_history(old, "rmse")] == history
+    assert (tmp_path / "artifacts" / "houses" / old / "artifacts" / "data.bin").read_bytes() == b"x" * 1000
+
+
+def test_only_so_many_archives_are_kept(experiment: str, make_run: MakeRun, tmp_path: Path) -> None:
+    for _ in range(3):
+        make_run(40, NOW)
+        clean_up(policy("hard_delete", "backups: {keep: 2}\n"))
+    assert len([path for path in (tmp_path / ".onerun" / "backups").iterdir() if path.is_file()]) == 2
 
 
 def test_what_protects_is_seen_in_the_store(experiment: str, make_run: MakeRun) -> None:

@@ -56,8 +56,13 @@ POINTS = {
 }
 
 
+OFTEN = ("after the journal", "half of the files away")  # the others belong to the long suite
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(
+    "point", [point if point in OFTEN else pytest.param(point, marks=pytest.mark.long) for point in POINTS]
+)
 def test_the_next_one_finishes_what_a_killed_one_began(
     point: str, experiment: str, make_run: MakeRun, tmp_path: Path
 ) -> None:
