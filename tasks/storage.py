@@ -223,6 +223,8 @@ def listed(uri: str) -> list[str]:
     """Returns: the addresses of the files directly below a folder or prefix, sorted; none when it does not exist."""
     if not is_s3(uri):
         return sorted(str(path) for path in Path(uri).glob("*") if path.is_file())
+    if not exists(f"s3://{bucket_and_key(uri)[0]}"):
+        return []
     below = uri.rstrip("/") + "/"
     return [found for found, _ in list_objects(uri) if "/" not in found.removeprefix(below)]
 
