@@ -51,19 +51,23 @@ def _write(store: Source, selection: Selection, draft: Path, work: Path, at: dat
         with storage.explained(str(draft)), draft.open("wb") as file:
             parts = _spool(store, index, work)
             header = {"written": at.isoformat(), "store": redact(store.uri), **store.versions()}
-            writer = Writer(file, work, {**header, "selection": selection.__dict__})
-            notes += _add_files(writer, index)
-            for number in range(parts):
-                part = work / f"records-{number:06d}"
-                with part.open("rb") as records:
-                    writer.add(f"records/{number:06d}.jsonl", part.stat().st_size, records)
-                part.unlink()
-            writer.finish({**index.counts(), "files": writer.files, "file bytes": writer.bytes})
+            with Writer(file, work, {**header, "selection": selection.__dict__}) as writer:
+                notes += _add_files(writer, index)
+                _add_records(writer, work, parts)
+                writer.finish({**index.counts(), "files": writer.files, "file bytes": writer.bytes})
             file.flush()
             os.fsync(file.fileno())
         return notes
     finally:
         index.close()
+
+
+def _add_records(writer: Writer, work: Path, parts: int) -> None:
+    for number in range(parts):
+        part = work / f"records-{number:06d}"
+        with part.open("rb") as records:
+            writer.add(f"records/{number:06d}.jsonl", part.stat().st_size, records)
+        part.unlink()
 
 
 def _spool(store: Source, index: Index, work: Path) -> int:

@@ -11,7 +11,7 @@ import json
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -35,6 +35,16 @@ class Writer:
         self._manifest = (folder / "manifest").open("w+", encoding="utf-8")
         self.files = self.bytes = 0
         self.add_bytes(HEADER, json.dumps({"format": FORMAT, "version": FORMAT_VERSION, **header}).encode())
+
+    def __enter__(self) -> "Writer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """After a failure everything is let go of; what was written is no archive."""
+        if kind is not None:
+            for stream in (self._manifest, self._tar, self._zip):
+                with suppress(OSError, ValueError):
+                    stream.close()
 
     def add(self, name: str, size: int, source: IO[bytes]) -> None:
         """Adds one member of exactly `size` bytes. Raises: ArchiveDamaged when the source has fewer or more."""

@@ -54,10 +54,11 @@ class Index:
         if selection is None or selection.everything:
             self._file.execute("UPDATE record SET wanted = 1")
             return
-        self._require("experiment", selection.experiments, where)
+        experiments = [each for asked in selection.experiments for each in self._experiments(asked)]
+        self._require("experiment", tuple(experiments), where)
         self._require("run", selection.runs, where)
         self._require("registered-model", selection.models, where)
-        for each in selection.experiments:
+        for each in experiments:
             self._file.execute("UPDATE record SET wanted = 1 WHERE experiment = ?", [each])
         for each in selection.runs:
             self._file.execute("UPDATE record SET wanted = 1 WHERE kind = 'run' AND id = ?", [each])
@@ -66,10 +67,15 @@ class Index:
             self._file.execute(f"UPDATE record SET wanted = 1 WHERE kind IN {kinds} AND name = ?", [each])
         self._file.executescript(_CLOSURE)
 
+    def _experiments(self, asked: str) -> list[str]:
+        """Returns: ids; an experiment may be asked for by its name too."""
+        return [asked] if self.has("experiment", asked) else self.experiments_named(asked) or [asked]
+
     def _require(self, kind: str, asked: tuple[str, ...], where: str) -> None:
         missing = [each for each in asked if not self.has(kind, each)]
         if missing:
-            known = [each for (each,) in self._file.execute("SELECT id FROM record WHERE kind = ? LIMIT 5000", [kind])]
+            query = "SELECT id, name FROM record WHERE kind = ? LIMIT 5000"
+            known = [text for row in self._file.execute(query, [kind]) for text in row if text]
             raise Mistakes(
                 Mistake("", f"no {kind.replace('-', ' ')} {each} in {where}{did_you_mean(each, known)}")
                 for each in missing

@@ -24,7 +24,7 @@ _FOLDERS = {"runs": ("run_uuid", "{}/artifacts"), "logged_models": ("model_id", 
 
 @dataclass
 class Rewriting:
-    """What is different in the store that is restored to: where files lie, what experiments and data sets have as id."""
+    """What is different in the store restored to: where files lie, which ids experiments and data sets have."""
 
     root: str | None = None  # files go below it, by experiment, instead of where they were
     places: dict[str, str] = field(default_factory=dict)  # an experiment's old place -> its new one

@@ -59,18 +59,22 @@ def opened(make: bool = False) -> Iterator[Databases]:
 @contextmanager
 def engine(uri: str, make: bool = False) -> Iterator["Engine"]:
     """One database, closed at the end. Raises: as `opened`."""
-    from mlflow.store.db.utils import create_sqlalchemy_engine
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
     from sqlalchemy import event
     from sqlalchemy.exc import SQLAlchemyError
 
     if make:
         make_whole(uri)
-    _require_file(uri)
+    if missing_file(uri):
+        file = uri.partition(":///")[2].partition("?")[0]
+        raise Mistakes([Mistake("MLFLOW_TRACKING_URI", f"{file} does not exist: there is no store yet")])
     made: Engine = create_sqlalchemy_engine(uri)  # type: ignore[no-untyped-call]
     if made.dialect.name == "sqlite":
         event.listen(made, "connect", _prepare_sqlite)
     try:
         try:
+            if make and is_empty(made):
+                _initialize_tables(made)  # type: ignore[no-untyped-call]
             _require_known(made, uri)
         except SQLAlchemyError as error:
             raise Mistakes([Mistake("MLFLOW_TRACKING_URI", f"{redact(uri)}: {_reason(error)}")]) from None
@@ -88,11 +92,29 @@ def _reason(error: Exception) -> str:
     return (str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__])[0]
 
 
-def _require_file(uri: str) -> None:
-    if uri.startswith("sqlite"):
-        file = uri.partition(":///")[2].partition("?")[0]
-        if not Path(file).exists():
-            raise Mistakes([Mistake("MLFLOW_TRACKING_URI", f"{file} does not exist: there is no store yet")])
+def missing_file(uri: str) -> bool:
+    """Whether it is an SQLite file that is not there."""
+    return uri.startswith("sqlite") and not Path(uri.partition(":///")[2].partition("?")[0]).exists()
+
+
+def is_missing(uri: str) -> bool:
+    """Whether there is no store yet: no file, or a database without a table."""
+    from mlflow.store.db.utils import create_sqlalchemy_engine
+
+    if missing_file(uri):
+        return True
+    made: Engine = create_sqlalchemy_engine(uri)  # type: ignore[no-untyped-call]
+    try:
+        return is_empty(made)
+    finally:
+        made.dispose()
+
+
+def is_empty(made: "Engine") -> bool:
+    """Whether the database has no table."""
+    import sqlalchemy as sa
+
+    return not sa.inspect(made).get_table_names()
 
 
 def _require_known(made: "Engine", uri: str) -> None:
@@ -120,9 +142,9 @@ def newest_revision() -> str:
 
 def tables() -> dict[str, "Table"]:
     """Returns: MLflow's own tables by name."""
-    from mlflow.store.db.utils import Base  # whose module makes all of them known
+    from mlflow.store.db import utils  # makes all of them known
 
-    return dict(Base.metadata.tables)
+    return dict(utils.Base.metadata.tables)  # type: ignore[attr-defined]
 
 
 @contextmanager

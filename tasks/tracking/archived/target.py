@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from settings.addresses import redact
 from settings.mistakes import Mistake, Mistakes
@@ -11,14 +10,14 @@ from tasks.tracking.archived import database
 
 @contextmanager
 def target(make: bool) -> Iterator[database.Databases | None]:
-    """The environment's databases; None for an SQLite file that is not there and is not to be made.
+    """The environment's databases; None when there is no store yet and none is to be made.
 
     Raises: Mistakes for a server or a file store.
     """
     for uri in database.uris():
         if not database.is_sql(uri):
             raise Mistakes([Mistake("MLFLOW_TRACKING_URI", f"{redact(uri)}: {_why(uri)}")])
-    if not make and any(_missing(uri) for uri in database.uris()):
+    if not make and any(database.is_missing(uri) for uri in database.uris()):
         yield None
         return
     with database.opened(make) as databases:
@@ -32,7 +31,3 @@ def _why(uri: str) -> str:
             "set this to the database behind the server (postgresql://... or sqlite:///...)"
         )
     return "an archive is restored to a database (sqlite:///... or postgresql://...), not to a file store"
-
-
-def _missing(uri: str) -> bool:
-    return uri.startswith("sqlite") and not Path(uri.partition(":///")[2].partition("?")[0]).exists()
