@@ -1,6 +1,6 @@
 """What maintenance costs beside MLflow's own client and `mlflow gc`, on the same store in the same minutes.
 
-    python -m benchmarks.maintenance --runs 20000 --plan-runs 200000 --postgres postgresql://me@127.0.0.1:5432
+    python -m benchmarks.maintenance --runs 20000 --postgres postgresql://me@127.0.0.1:5432
 
 Sides are child processes that say what they took: a plan and a listing see the whole store; `delete_run` and `mlflow gc`
 are measured on some of its runs, and everything is stated by the run.
@@ -96,9 +96,7 @@ def _plan(title: str, uri: str, asked: argparse.Namespace, folder: Path) -> bool
     assert plan["runs"] == client["runs"], (plan, client)
     ratio = client["seconds"] / plan["seconds"]
     print(f"{title}: plan {plan['seconds']:.2f} s ({plan['going']:,} would go, {plan['bytes']:,} bytes)")
-    print(
-        f"  without measuring files {plan['decided']:.2f} s; peak {plan['peak'] / 1e6:.0f} MB, grew {plan['grew'] / 1e6:.0f}"
-    )
+    print(f"  without measuring files {plan['decided']:.2f} s; peak {_mb(plan['peak'])}, grew {_mb(plan['grew'])}")
     print(f"  listing through MlflowClient {client['seconds']:.2f} s; ratio {ratio:.0f} (aim 100)", flush=True)
     return bool(ratio >= 100)
 

@@ -39,6 +39,7 @@ def maintain(
     apply: bool = False,
     yes_really: bool = False,
     overrides: list[str] | None = None,
+    store: str | None = None,
     profile: str | None = None,
 ) -> dict[str, Any]:
     """Plan what the store no longer needs and, when asked to, archive and remove it.
@@ -48,10 +49,11 @@ def maintain(
         apply: Do it; otherwise the plan is shown and nothing is changed.
         yes_really: Delete more than the policy's max_delete allows.
         overrides: `key.path=value` for any key of the policy, such as `keep.younger_than=60d`.
+        store: A store of files such as ./mlruns, in place of the profile's store.
         profile: Name of a profile in `settings/profiles/`.
     """
-    checked = prepared(policy, overrides or (), profile)
-    with planned(checked, living_flow_runs()) as what:
+    checked = prepared(policy, overrides or (), profile, store)
+    with planned(checked, living_flow_runs(), store) as what:
         _show_plan(what)
         if not apply or not _approved(what):
             return what.as_json()

@@ -37,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--yes-really", action="store_true", help="delete more than the policy's max_delete allows")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="set any key of the policy")
     parser.add_argument("--report", metavar="FILE", help="write the report as one HTML page that stands alone")
+    parser.add_argument(
+        "--store", metavar="FOLDER", help="a store of files such as ./mlruns, in place of the profile's"
+    )
     parser.add_argument("--profile", metavar="NAME", help="which store: a profile in settings/profiles/, or a file")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
     return parser
@@ -55,12 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _done(asked: argparse.Namespace) -> dict[str, Any]:
-    policy = prepared(asked.policy, asked.set, asked.profile)
+    policy = prepared(asked.policy, asked.set, asked.profile, asked.store)
     from flows.living import living_flow_runs
     from tasks.maintain import carry_out, planned
 
     out = sys.stderr if asked.json else sys.stdout
-    with planned(policy, living_flow_runs()) as what:
+    with planned(policy, living_flow_runs(), asked.store) as what:
         lines = [*plan_lines(what.plan), *finding_lines(what.findings, what.plan.at), *what.notes]
         print("\n".join(lines), file=out, flush=True)
         result = None
@@ -76,13 +79,19 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
         return what.as_json(result)
 
 
-def prepared(policy: str, overrides: Sequence[str], profile: str | None) -> Policy:
-    """Returns: the checked policy; the profile's store answers and is set. Raises: Mistakes."""
+def prepared(policy: str, overrides: Sequence[str], profile: str | None, folder: str | None = None) -> Policy:
+    """Returns: the checked policy; the profile's store answers and is set, unless a folder takes its place.
+
+    Raises: Mistakes.
+    """
     from tasks.notify import addresses
 
     checked = load_policy(policy, overrides)
     addresses(checked.notify)
-    use_registry(profile)
+    if folder is None:
+        use_registry(profile)
+    elif "://" in folder and not folder.startswith("file:"):
+        raise Mistakes([Mistake("--store", f"expected a folder, got {folder}; databases and servers go by --profile")])
     return checked
 
 

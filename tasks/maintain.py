@@ -48,9 +48,12 @@ class Planned:
 
 
 @contextmanager
-def planned(policy: Policy, live: Collection[str] | None) -> Iterator[Planned]:
-    """Args: live: ids of flow runs that are not over; None: nobody could be asked. Raises: Mistakes."""
-    with closing(open_store()) as store:
+def planned(policy: Policy, live: Collection[str] | None, folder: str | None = None) -> Iterator[Planned]:
+    """Args: live: ids of flow runs that are not over; None: nobody could be asked; folder: a store of files.
+
+    Raises: Mistakes.
+    """
+    with closing(open_store(folder)) as store:
         notes = [*store.limits, *([NOT_ASKED] if live is None else [])]
         wanted = policy
         if policy.action == "hard_delete" and not store.can_hard_delete:

@@ -32,11 +32,16 @@ def decide(group: Group, policy: Policy, guard: Guards, now: int) -> list[Decisi
 
 def selected(experiment: Experiment, select: Select) -> bool:
     """Whether the policy is about this experiment."""
-    name, tags = experiment.name, experiment.tags
-    return (
-        any(fnmatchcase(name, pattern) for pattern in select.experiments)
-        and not any(fnmatchcase(name, pattern) for pattern in select.exclude)
-        and all(key in tags and fnmatchcase(tags[key], wanted) for key, wanted in select.tags.items())
+    tags = experiment.tags
+    return selected_name(experiment.name, select) and all(
+        key in tags and fnmatchcase(tags[key], wanted) for key, wanted in select.tags.items()
+    )
+
+
+def selected_name(name: str, select: Select) -> bool:
+    """Whether the policy is about experiments of this name."""
+    return any(fnmatchcase(name, pattern) for pattern in select.experiments) and not any(
+        fnmatchcase(name, pattern) for pattern in select.exclude
     )
 
 

@@ -21,7 +21,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     if plan.unmeasured:
         yield f"  {plan.unmeasured:,} of them hold artifacts outside their experiment's folder, which are left"
     if plan.going_experiments:
-        yield f"  {plan.going_experiments:,} deleted experiments that hold nothing else would go with them"
+        yield f"  {plan.going_experiments:,} deleted or damaged experiments would go too"
     yield from _experiments(plan)
     yield from _items(plan)
     yield from _kept(plan)

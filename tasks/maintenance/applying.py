@@ -10,7 +10,7 @@ from domain.errors import TerminalError
 from domain.maintenance.plan import Item, Plan, batches, too_much
 from settings.mistakes import Mistakes
 from settings.policy import Policy
-from tasks import archives, prefixes, storage
+from tasks import prefixes, storage
 from tasks.archives import keeping
 from tasks.maintenance import journal
 from tasks.maintenance.planning import milliseconds
@@ -85,7 +85,8 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: C
     experiments = [item for share in spool for item in share.items if item.kind == "experiment"]
     if not going and not experiments:
         return  # an empty selection would mean everything
-    _back_up(policy, going, [item.id for item in experiments], result)
+    result.archive, result.archive_digest, notes = store.back_up(going, [item.id for item in experiments], policy)
+    result.notes += notes
     for share in spool:
         runs = [item for item in share.items if item.kind == "run"]
         for batch in batches(runs, AT_ONCE):
@@ -95,13 +96,6 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: C
     result.leave(outcome.left)
     for removed in keeping.keep(policy.backups.to, policy.name, policy.backups.keep):
         result.notes.append(f"{removed} was removed: backups.keep is {policy.backups.keep}")
-
-
-def _back_up(policy: Policy, runs: Collection[str], experiments: Sequence[str], result: Result) -> None:
-    selection = archives.Selection(experiments=tuple(sorted(experiments)), runs=tuple(sorted(runs)))
-    archive = archives.back_up(selection, policy.backups.to, policy.name)
-    result.archive, result.archive_digest = archive.uri, archive.digest
-    result.notes += archive.notes
 
 
 def _delete_batch(

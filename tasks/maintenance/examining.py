@@ -27,7 +27,7 @@ def examine(store: Store) -> list[Finding]:
                 groups.add(group)
         troubles = list(store.troubles())
         for group in groups:
-            troubles += of_group(group)
+            troubles += of_group(group, store.finds_owners)
     return troubles + list(_versions_without_files(store))
 
 
@@ -39,10 +39,11 @@ def _versions_without_files(store: Store) -> Iterator[Finding]:
             yield Finding("version-without-files", version, None, None, cause)
 
 
-def of_group(group: Group) -> Iterator[Finding]:
+def of_group(group: Group, finds_owners: bool = True) -> Iterator[Finding]:
     """Yields: what is wrong with the artifacts of one experiment."""
     yield from _of_deleted(group)
-    yield from _without_owner(group)
+    if finds_owners:
+        yield from _without_owner(group)
 
 
 def _of_deleted(group: Group) -> Iterator[Finding]:

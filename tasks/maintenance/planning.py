@@ -34,6 +34,9 @@ def plan_store(
                 plan.add_group(group.experiment.name, len(group.runs))
                 if items := list(_planned(group, policy, guard, plan, now)):
                     decided.add(Share(group.experiment.location, items))
+            damaged = list(store.damaged(policy, guard, now)) if policy.action == "hard_delete" else []
+        plan.experiments += len(damaged)
+        decided.add(Share("", damaged))
         for share in decided:
             items = _measured(share)
             for item in items:
@@ -78,7 +81,7 @@ def _measured(share: Share) -> list[Item]:
     for item in share.items:
         sizes = [bytes_of[folder] for folder in item.prefixes]
         unknown = item.bytes is None or None in sizes
-        measured.append(item._replace(bytes=None if unknown else sum(size or 0 for size in sizes)))
+        measured.append(item._replace(bytes=None if unknown else sum(size or 0 for size in sizes) + (item.bytes or 0)))
     return measured
 
 

@@ -10,6 +10,8 @@ from domain.maintenance.inventory import Group
 from domain.maintenance.plan import Item
 from domain.maintenance.protection import Guards
 from settings.policy import Policy
+from tasks.tracking.folders.store import FoldersStore
+from tasks.tracking.server import ServerStore
 from tasks.tracking.tables.deletion import Outcome as Outcome
 from tasks.tracking.tables.store import TablesStore
 
@@ -20,6 +22,7 @@ class Store(Protocol):
     identity: str  # tells stores apart
     limits: tuple[str, ...]  # what this kind of store does not allow, in words
     can_hard_delete: bool
+    finds_owners: bool  # whether artifacts without an owner can be told from damage
 
     def close(self) -> None:
         """Nobody asks any more."""
@@ -31,6 +34,12 @@ class Store(Protocol):
         self, policy: Policy, live: Collection[str]
     ) -> AbstractContextManager[tuple[Guards, Iterator[Group]]]:
         """Who protects what, and every experiment in turn. Args: live: ids of flow runs that are not over."""
+
+    def damaged(self, policy: Policy, guard: Guards, now: int) -> Iterable[Item]:
+        """Experiments that MLflow cannot read, and that nobody changed for long or protects."""
+
+    def back_up(self, runs: Collection[str], experiments: Sequence[str], policy: Policy) -> tuple[str, str, list[str]]:
+        """Address and SHA-256 of a verified archive of these, and notes. Raises: then nothing may be deleted."""
 
     def mark(self, items: Sequence[Item], policy: Policy, going: Collection[str], tag: tuple[str, str]) -> Outcome:
         """Tags runs that are still as planned."""
@@ -54,6 +63,11 @@ class Store(Protocol):
         """Every registered version, and where its files lie; None: what it was made of is gone."""
 
 
-def open_store() -> Store:
-    """Returns: the store that the environment names. Raises: Mistakes when it cannot be read."""
-    return TablesStore(os.environ["MLFLOW_TRACKING_URI"], os.environ.get("MLFLOW_REGISTRY_URI"))
+def open_store(uri: str | None = None) -> Store:
+    """Returns: the store of `uri`, or else the one that the environment names. Raises: Mistakes: it cannot be read."""
+    uri = uri or os.environ["MLFLOW_TRACKING_URI"]
+    if uri.startswith("file:") or "://" not in uri:
+        return FoldersStore(uri)
+    if uri.startswith("http"):
+        return ServerStore(uri)
+    return TablesStore(uri, os.environ.get("MLFLOW_REGISTRY_URI"))

@@ -9,6 +9,7 @@ from domain.maintenance.inventory import Group
 from domain.maintenance.plan import Item
 from domain.maintenance.protection import Guards
 from settings.policy import Policy
+from tasks import archives
 from tasks.tracking.tables import deletion, inventory
 from tasks.tracking.tables.database import Database, open_database
 from tasks.tracking.tables.emptied import hard_delete_experiments
@@ -25,6 +26,7 @@ class TablesStore:
 
     limits: tuple[str, ...] = ()
     can_hard_delete = True
+    finds_owners = True
 
     def __init__(self, tracking: str, registry: str | None = None) -> None:
         """Raises: Mistakes when one of them cannot be read."""
@@ -49,6 +51,16 @@ class TablesStore:
                 inventory.store_guards(connection, registry, policy, live),
                 inventory.groups(connection, policy),
             )
+
+    def damaged(self, policy: Policy, guard: Guards, now: int) -> tuple[Item, ...]:
+        """None: a row is there or not."""
+        return ()
+
+    def back_up(self, runs: Collection[str], experiments: Sequence[str], policy: Policy) -> tuple[str, str, list[str]]:
+        """One verified archive of rows and files."""
+        selection = archives.Selection(experiments=tuple(sorted(experiments)), runs=tuple(sorted(runs)))
+        archive = archives.back_up(selection, policy.backups.to, policy.name)
+        return archive.uri, archive.digest, list(archive.notes)
 
     def mark(
         self, items: Sequence[Item], policy: Policy, going: Collection[str], tag: tuple[str, str]
