@@ -107,7 +107,7 @@ def start() -> TemporaryServer:
                 with _one_start_at_a_time():
                     await super().startup(sockets)
 
-        config = uvicorn.Config(create_app(ephemeral=True, final=True), log_config=None, log_level="error")
+        config = uvicorn.Config(create_app(ephemeral=True), log_config=None, log_level="error")
         return TemporaryServer(Server(config), listening)
 
 
