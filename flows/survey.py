@@ -71,8 +71,10 @@ def verdict_of(prefect: FlowRuns | None, run: RunSeen, answer: Answer, policy: P
 
 
 def _with_process(run: RunSeen, answer: Answer | None) -> RunSeen:
-    """A run that died before its process was written on it has the one that Prefect was told of."""
-    if run.process is not None or not isinstance(answer, FlowRunSeen) or answer.process is None:
+    """Prefect may have been told of a newer process: one that died before it could open the run."""
+    if not isinstance(answer, FlowRunSeen) or answer.process is None or answer.process_run_count < answer.run_count:
+        return run
+    if run.process is not None and answer.process_run_count <= run.run_count:
         return run
     return run.model_copy(update={"process": answer.process, "run_count": answer.process_run_count})
 

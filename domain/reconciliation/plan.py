@@ -43,7 +43,8 @@ class Plan(Seen):
         """Yields: the plan as a person reads it."""
         others = sum(type(verdict).__name__ == "NotOurs" for _, verdict in self.runs)
         ours = len(self.runs) - others
-        yield f"{ours} runs of ours read RUNNING, {len(self.dead)} of all are dead; {others} of others are left alone"
+        ended = sum(run.flow_run_id is None for run, _ in self.dead)
+        yield f"runs that read RUNNING: {ours - ended} of ours and {others + ended} of others; {len(self.dead)} are dead"
         if self.prefect:
             yield f"  Prefect does not answer ({self.prefect}): what hangs on it is left as it is"
         for run, dead in self.dead:
