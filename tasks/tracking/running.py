@@ -100,7 +100,8 @@ def changed_since(seen: RunSeen) -> str | None:
         return "a retry reopened it meanwhile"
     if again.protected:
         return f"tag {names.TAG_RECONCILE} says never"
-    return "it gave a sign of life meanwhile" if again.last_sign != seen.last_sign else None
+    signs = [(run.heartbeat, run.last_metric) for run in (seen, again)]  # each by a clock of its own: any change counts
+    return "it gave a sign of life meanwhile" if signs[0] != signs[1] else None
 
 
 @contextmanager

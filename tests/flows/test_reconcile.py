@@ -175,10 +175,10 @@ def test_killed_before_it_had_a_run_the_flow_run_reads_crashed(
     owner: Callable[[str], Any], prefect: SyncPrefectClient, experiment: str
 ) -> None:
     process, flow_run_id, _ = owner("opens not")
-    assert str(flow_run_id) not in of(planned(prefect, experiment), experiment)
+    assert str(flow_run_id) not in of(plan(FlowRuns(prefect), Policy()), experiment)
     process.kill()
     process.wait()
-    acted(prefect, planned(prefect, experiment))
+    acted(prefect, plan(FlowRuns(prefect), Policy()))
     assert state(prefect, flow_run_id) == "Crashed"
 
 
