@@ -3,7 +3,6 @@
 import os
 
 from domain.errors import StoreUnreachable
-from flows.preparation import address_of_prefect_profile
 
 PAGE = 200  # as many as Prefect's API returns at once
 
@@ -13,7 +12,7 @@ def living_flow_runs() -> frozenset[str] | None:
 
     Raises: StoreUnreachable when the API does not answer: without it nobody knows what lives.
     """
-    if not (os.environ.get("PREFECT_API_URL") or address_of_prefect_profile()):
+    if not os.environ.get("PREFECT_API_URL"):
         return None
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType

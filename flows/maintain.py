@@ -17,6 +17,7 @@ from pydantic import Field
 from domain.maintenance.findings import counted
 from domain.maintenance.telling import finding_lines, plan_lines, result_lines
 from domain.maintenance.words import size
+from flows.dead import dead_runs
 from flows.living import living_flow_runs
 from flows.maintenance import prepared
 from tasks.maintain import Planned, carry_out, planned
@@ -54,6 +55,7 @@ def maintain(
     """
     checked = prepared(policy, overrides or (), profile, store)
     with planned(checked, living_flow_runs(), store) as what:
+        what.findings.extend([] if store else dead_runs())
         _show_plan(what)
         if not apply or not _approved(what):
             return what.as_json()

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from domain.maintenance.telling import finding_lines, plan_lines, result_lines
-from flows.aliases import use_registry
 from flows.endings import exit_code
+from flows.preparation import with_prefect
+from flows.stores import use_store
 from settings.loading import load_policy
 from settings.mistakes import Mistake, Mistakes
 from settings.policy import Policy
@@ -59,11 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _done(asked: argparse.Namespace) -> dict[str, Any]:
     policy = prepared(asked.policy, asked.set, asked.profile, asked.store)
+    from flows.dead import dead_runs
     from flows.living import living_flow_runs
     from tasks.maintain import carry_out, planned
 
     out = sys.stderr if asked.json else sys.stdout
     with planned(policy, living_flow_runs(), asked.store) as what:
+        what.findings.extend([] if asked.store else dead_runs())
         lines = [*plan_lines(what.plan), *finding_lines(what.findings, what.plan.at), *what.notes]
         print("\n".join(lines), file=out, flush=True)
         result = None
@@ -89,7 +92,7 @@ def prepared(policy: str, overrides: Sequence[str], profile: str | None, folder:
     checked = load_policy(policy, overrides)
     addresses(checked.notify)
     if folder is None:
-        use_registry(profile)
+        with_prefect(use_store(profile)).apply()
     elif "://" in folder and not folder.startswith("file:"):
         raise Mistakes([Mistake("--store", f"expected a folder, got {folder}; databases and servers go by --profile")])
     return checked

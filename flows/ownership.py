@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from prefect.exceptions import TerminationSignal
+
 from tasks.tracking.ownership import OwnedRun, Status, end_run, open_run
 
 
@@ -25,4 +27,6 @@ def _status(error: BaseException) -> Status:
 
 
 def _in_words(error: BaseException) -> str:
+    if isinstance(error, TerminationSignal):
+        return "TerminationSignal: cancelled at Prefect, or asked to end by a signal"
     return f"{type(error).__name__}: {error}".rstrip(": ")

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from domain.maintenance.words import size
-from flows.aliases import use_registry
 from flows.endings import exit_code
+from flows.stores import use_store
 
 EXAMPLE = """example:
   python -m flows.summary
@@ -53,7 +53,7 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
 def summary_of(profile: str | None, folder: str | None, files: bool) -> dict[str, Any]:
     """Returns: the summary. Raises: Mistakes when the store cannot be read."""
     if folder is None:
-        use_registry(profile)
+        use_store(profile)
     from tasks.summarise import summarise
 
     return summarise(folder, files)
