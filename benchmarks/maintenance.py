@@ -2,8 +2,8 @@
 
     python -m benchmarks.maintenance --runs 20000 --postgres postgresql://me@127.0.0.1:5432
 
-Sides are child processes that say what they took: a plan and a listing see the whole store; `delete_run` and `mlflow gc`
-are measured on some of its runs, and everything is stated by the run.
+Sides are child processes that say what they took: a plan and a listing see the whole store; `delete_run` and
+`mlflow gc` are measured on some of its runs, and everything is stated by the run.
 """
 
 import argparse

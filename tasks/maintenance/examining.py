@@ -27,8 +27,17 @@ def examine(store: Store) -> list[Finding]:
                 groups.add(group)
         troubles = list(store.troubles())
         for group in groups:
-            troubles += of_group(group, store.finds_owners)
-    return troubles + list(_versions_without_files(store))
+            troubles += _of_deleted(group)
+        ownerless = [found for group in groups for found in _unknown(group)] if store.finds_owners else []
+    return [*troubles, *_nobodys(store, ownerless), *_versions_without_files(store)]
+
+
+def _nobodys(store: Store, candidates: Sequence[Finding]) -> list[Finding]:
+    """Asked once more, and of the whole store: experiments may share a folder, and runs begin while we look."""
+    ids = [finding.id.rpartition("/")[2] for finding in candidates]
+    there = store.existing([each for each in ids if _RUN.fullmatch(each)])
+    there |= store.existing_models([each for each in ids if _MODEL.fullmatch(each)])
+    return [finding for finding, each in zip(candidates, ids, strict=True) if each not in there]
 
 
 def _versions_without_files(store: Store) -> Iterator[Finding]:
@@ -37,13 +46,6 @@ def _versions_without_files(store: Store) -> Iterator[Finding]:
         if place is None or (address is not None and not storage.exists(address)):
             cause = f"there is nothing at {place}" if place else "what it was made of is gone"
             yield Finding("version-without-files", version, None, None, cause)
-
-
-def of_group(group: Group, finds_owners: bool = True) -> Iterator[Finding]:
-    """Yields: what is wrong with the artifacts of one experiment."""
-    yield from _of_deleted(group)
-    if finds_owners:
-        yield from _without_owner(group)
 
 
 def _of_deleted(group: Group) -> Iterator[Finding]:
@@ -58,7 +60,8 @@ def _of_deleted(group: Group) -> Iterator[Finding]:
         yield Finding("deleted-experiment-files", location, count, experiment.updated, f"{experiment.name} is deleted")
 
 
-def _without_owner(group: Group) -> Iterator[Finding]:
+def _unknown(group: Group) -> Iterator[Finding]:
+    """Folders that look like a run's or a model's and belong to none of this experiment."""
     location = group.experiment.location
     owned = {below(location, folder) for run in group.runs if (folder := of_run(location, run))}
     owned |= {below(location, folder) for model in group.models if (folder := of_model(location, model))}

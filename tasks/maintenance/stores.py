@@ -56,6 +56,9 @@ class Store(Protocol):
     def existing(self, runs: Sequence[str]) -> set[str]:
         """Those of the runs that are still there."""
 
+    def existing_models(self, models: Sequence[str]) -> set[str]:
+        """Those of the logged models that are still there."""
+
     def troubles(self) -> Iterable[Finding]:
         """What is wrong in the store itself, artifacts aside."""
 

@@ -164,8 +164,24 @@ class ServerStore:
                 yield version.words, source
 
     def existing(self, runs: Sequence[str]) -> set[str]:
-        """Returns: those of the runs that were listed."""
-        return set(runs) & set(self._tags)
+        """Returns: those of the runs that the server knows now."""
+        return {run for run in runs if _known(client().get_run, run)}
+
+    def existing_models(self, models: Sequence[str]) -> set[str]:
+        """Returns: those of the logged models that the server knows now."""
+        return {model for model in models if _known(client().get_logged_model, model)}
+
+
+def _known(get: Any, identity: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        get(identity)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
+            raise
+        return False
+    return True
 
 
 def _paged(search: Any, size: int = PAGE, **asked: Any) -> Iterator[Any]:

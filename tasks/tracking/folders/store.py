@@ -226,6 +226,10 @@ class FoldersStore:
         """Returns: those of the runs that are still there."""
         return {path.name for path in self._runs()} & set(runs)
 
+    def existing_models(self, models: Sequence[str]) -> set[str]:
+        """Returns: those of the logged models that are still there."""
+        return {model.id for model in self._models()} & set(models)
+
 
 def _readable(folder: Path, metrics: Sequence[str]) -> Run | None:
     try:

@@ -8,7 +8,7 @@ from domain.maintenance.plan import Item
 from domain.maintenance.protection import protecting_tag, references
 from settings.policy import Policy
 from tasks.tracking.tables.database import Database, choose
-from tasks.tracking.tables.inventory import PARENT, pairs, tag_condition, versions
+from tasks.tracking.tables.inventory import PARENT, chunks, pairs, tag_condition, versions
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -72,12 +72,10 @@ def hard_delete(
     return Outcome(done, left)
 
 
-def existing(database: Database, runs: Sequence[str]) -> set[str]:
-    """Returns: those of the runs that the store knows."""
-    from mlflow.store.tracking.dbmodels.models import SqlRun
-
+def existing(database: Database, column: Any, ids: Sequence[str]) -> set[str]:
+    """Returns: those of the ids that the column holds."""
     with database.reading() as connection:
-        return {run for (run,) in connection.execute(choose(SqlRun.run_uuid).where(SqlRun.run_uuid.in_(runs)))}
+        return {row[0] for chunk in chunks(ids) for row in connection.execute(choose(column).where(column.in_(chunk)))}
 
 
 def _remove_rows(connection: "Connection", runs: Sequence[str]) -> None:

@@ -126,7 +126,8 @@ def store_guards(connection: "Connection", registry: "Connection", policy: Polic
     )
 
 
-def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+def chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yields: the values, as many at a time as one IN list takes."""
     for start in range(0, len(values), AT_ONCE):
         yield values[start : start + AT_ONCE]
 
@@ -136,7 +137,7 @@ def _runs_of_models(connection: "Connection", models: Sequence[str]) -> dict[str
 
     return {
         model: run
-        for chunk in _chunks(models)
+        for chunk in chunks(models)
         for model, run in connection.execute(choose(M.model_id, M.source_run_id).where(M.model_id.in_(chunk)))
         if run
     }
@@ -177,7 +178,7 @@ def _runs_of_flows(connection: "Connection", flow_runs: Sequence[str]) -> set[st
 
     return {
         run
-        for chunk in _chunks(flow_runs)
+        for chunk in chunks(flow_runs)
         for (run,) in connection.execute(choose(T.run_uuid).where(T.key == names.TAG_FLOW_RUN_ID, T.value.in_(chunk)))
     }
 

@@ -100,4 +100,12 @@ class TablesStore:
 
     def existing(self, runs: Sequence[str]) -> set[str]:
         """Returns: those of the runs that are still there."""
-        return deletion.existing(self.database, runs)
+        from mlflow.store.tracking.dbmodels.models import SqlRun
+
+        return deletion.existing(self.database, SqlRun.run_uuid, runs)
+
+    def existing_models(self, models: Sequence[str]) -> set[str]:
+        """Returns: those of the logged models that are still there, deleted ones included."""
+        from mlflow.store.tracking.dbmodels.models import SqlLoggedModel
+
+        return deletion.existing(self.database, SqlLoggedModel.model_id, models)
