@@ -1,6 +1,6 @@
 """What maintenance costs beside MLflow's own client and `mlflow gc`, on the same store in the same minutes.
 
-    python -m benchmarks.maintenance --runs 20000 --postgres postgresql://me@127.0.0.1:5432
+    python -m benchmarks.maintenance --runs 20000 --plan-runs 200000
 
 Sides are child processes that say what they took: a plan and a listing see the whole store; `delete_run` and
 `mlflow gc` are measured on some of its runs, and everything is stated by the run.
@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,31 @@ def main() -> int:
         print(json.dumps(SIDES[asked.side](asked)))
         return 0
     kept = True
-    for name, uri in _stores(asked):
-        with tempfile.TemporaryDirectory(prefix="onerun-bench-", dir=asked.work) as folder:
-            kept &= _compare(name, uri.format(folder=folder), Path(folder), asked)
+    with _postgres(asked.postgres) as asked.postgres:
+        for name, uri in _stores(asked):
+            with tempfile.TemporaryDirectory(prefix="onerun-bench-", dir=asked.work) as folder:
+                kept &= _compare(name, uri.format(folder=folder), Path(folder), asked)
     return int(asked.strict and not kept)
+
+
+@contextmanager
+def _postgres(url: str | None) -> Iterator[str | None]:
+    """Yields: the server that was named, or one for the length of this; None where PostgreSQL is not installed."""
+    if url:
+        yield url
+        return
+    import pytest
+
+    from tests import servers
+
+    with ExitStack() as stack:
+        try:
+            address = stack.enter_context(servers.postgres())
+        except pytest.skip.Exception as error:
+            print(error, file=sys.stderr)
+            yield None
+        else:
+            yield f"postgresql://{servers.POSTGRES_USER}:{servers.POSTGRES_PASSWORD}@{address}"
 
 
 def _arguments() -> argparse.Namespace:
@@ -53,7 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--plan-runs", type=int, default=200_000, help="a larger store, of which only the plan is made")
     parser.add_argument("--experiments", type=int, default=50)
     parser.add_argument("--sample", type=int, default=300, help="runs that delete_run and mlflow gc delete")
-    parser.add_argument("--postgres", metavar="URL", help="a PostgreSQL server in which databases may be made")
+    parser.add_argument("--postgres", metavar="URL", help="a PostgreSQL server; without, one is started where it can")
     parser.add_argument("--work", metavar="FOLDER", help="where the stores are made")
     parser.add_argument("--strict", action="store_true", help="exit code 1 when a ratio was not kept")
     parser.add_argument("--side", choices=sorted(SIDES), help=argparse.SUPPRESS)

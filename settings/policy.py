@@ -27,7 +27,7 @@ def _is_reference(addresses: tuple[str, ...]) -> tuple[str, ...]:
     for address in addresses:
         if not re.fullmatch(REFERENCE, address):
             raise PydanticCustomError(
-                "password", "an address holds secrets; write ${{NAME}} and set that in the environment or in .env"
+                "password", "an address holds secrets; write ${NAME} and set that in the environment or in .env"
             )
     return addresses
 

@@ -48,7 +48,8 @@ def sizes(location: str, folders: Iterable[str]) -> dict[str, int | None]:
     if storage.is_s3(root):
         listed = _listed(root)
         return {folder: listed.get(below(location, folder) or (), (0, None))[0] for folder in folders}
-    return {folder: _local_size(real_address(folder) or "") for folder in folders}
+    begins = len(plain(location))
+    return {folder: _local_size(root + folder[begins:]) for folder in folders}
 
 
 def _listed(root: str) -> dict[tuple[str, ...], tuple[int, int | None]]:
@@ -63,14 +64,18 @@ def _listed(root: str) -> dict[tuple[str, ...], tuple[int, int | None]]:
 
 
 def _local_size(folder: str) -> int:
+    """Thousands of small folders are looked at: a look costs as little as it can."""
     total = 0
-    waiting = [folder]
-    while waiting:
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
-                else:
+    try:
+        entries = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    with entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                total += _local_size(entry.path)
+            else:
+                with suppress(FileNotFoundError):
                     total += entry.stat(follow_symlinks=False).st_size
     return total
 

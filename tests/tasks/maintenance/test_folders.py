@@ -48,8 +48,8 @@ def make_run(folder: Path, run_id: str, days: int) -> Path:
     about = {
         "artifact_uri": f"{folder.as_uri()}/{run_id}/artifacts", "end_time": ended, "entry_point_name": "",
         "experiment_id": folder.name, "lifecycle_stage": "active", "run_id": run_id, "run_name": "r",
-        "run_uuid": run_id, "source_name": "", "source_type": 4, "source_version": "", "start_time": ended - 1, "status": 3, "tags": [],
-        "user_id": "me",
+        "run_uuid": run_id, "source_name": "", "source_type": 4, "source_version": "", "start_time": ended - 1,
+        "status": 3, "tags": [], "user_id": "me",
     }  # fmt: skip
     (run / "meta.yaml").write_text(yaml.safe_dump(about))
     return run
