@@ -7,6 +7,7 @@ from typing import Any
 
 from domain.maintenance.findings import Finding, counted
 from domain.maintenance.plan import Plan
+from domain.maintenance.telling import command_back
 from domain.maintenance.words import age, size
 from domain.report.page import page_environment
 from settings.policy import Policy
@@ -20,6 +21,7 @@ def render(policy: Policy, plan: Plan, findings: Sequence[Finding], result: Mapp
 
     environment = page_environment()
     environment.filters |= {"size": size, "age": lambda since: age(max(0, plan.at - since)) if since else "–"}
+    environment.filters["command_back"] = command_back
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         policy=policy,
         policy_text=yaml.safe_dump(policy.model_dump(mode="json", exclude_unset=True), sort_keys=False),

@@ -10,13 +10,14 @@ MODELS = "models"
 
 def plain(address: str) -> str:
     """Returns: an address without `file://` and without slashes at its end; addresses of one place become equal."""
-    text = re.sub(r"^file:(//)?(?=/)", "", address)
-    return text.rstrip("/") or "/"
+    if address.startswith("file:"):
+        address = re.sub(r"^file:(//)?(?=/)", "", address)
+    return address.rstrip("/") or "/"
 
 
 def of_run(location: str, run: Run) -> str | None:
     """Returns: the folder `<location>/<run id>` when the run's artifacts lie there; None: they lie elsewhere."""
-    return _own(location, run.id, run.artifact_uri or "")
+    return _own(plain(location), run.id, run.artifact_uri or "")
 
 
 def of_model(location: str, model: LoggedModel) -> str | None:
@@ -25,9 +26,10 @@ def of_model(location: str, model: LoggedModel) -> str | None:
 
 
 def _own(parent: str, name: str, address: str) -> str | None:
-    folder = f"{plain(parent)}/{name}"
-    own = bool(_ID.fullmatch(name)) and len(plain(parent)) > 1
-    return folder if own and plain(address) in (folder, f"{folder}/artifacts") else None
+    folder = f"{parent}/{name}"
+    if not _ID.fullmatch(name) or len(parent) <= 1:
+        return None
+    return folder if plain(address) in (folder, f"{folder}/artifacts") else None
 
 
 def below(location: str, folder: str) -> tuple[str, ...] | None:

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 from heapq import nlargest, nsmallest
 from typing import NamedTuple
 
-from domain.maintenance.inventory import FAILED_STATES, Experiment, Group, Run
+from domain.maintenance.inventory import DELETED, FAILED_STATES, Experiment, Group, Run
 from domain.maintenance.protection import Guards, families, of_experiment, of_run
 from domain.maintenance.words import age
 from settings.policy import Best, Keep, Policy, Select
@@ -46,24 +46,24 @@ def selected_name(name: str, select: Select) -> bool:
 
 
 def _going(group: Group, policy: Policy, now: int) -> dict[str, str]:
-    """Returns: run id -> why it goes, of all runs that no rule keeps."""
+    """Returns: run id -> why it goes, of all runs that no rule keeps. Every run of a store passes here."""
     keep, purges = policy.keep, policy.action == "hard_delete"
     best = _best(group.runs, keep) | _last(group.runs, keep)
+    whole, deleted = 1000 * keep.younger_than, 1000 * keep.deleted_younger_than
+    limits = dict.fromkeys(
+        FAILED_STATES, whole if keep.failed_younger_than is None else 1000 * keep.failed_younger_than
+    )
     going: dict[str, str] = {}
     for run in group.runs:
-        if run.is_deleted:
+        if run.lifecycle == DELETED:
             since = now - (run.deleted or 0)
-            if purges and since >= 1000 * keep.deleted_younger_than:
+            if purges and since >= deleted:
                 going[run.id] = f"deleted {age(since)} ago"
-        elif run.id not in best and now - run.last_seen >= 1000 * _limit(run, keep):
-            going[run.id] = f"{run.status} {age(now - run.last_seen)} ago"
+        else:
+            since = now - (run.ended or run.started or 0)
+            if since >= limits.get(run.status, whole) and run.id not in best:
+                going[run.id] = f"{run.status} {age(since)} ago"
     return going
-
-
-def _limit(run: Run, keep: Keep) -> float:
-    """Returns: seconds that the run is kept after its end."""
-    failed = run.status in FAILED_STATES and keep.failed_younger_than is not None
-    return keep.failed_younger_than or 0.0 if failed else keep.younger_than
 
 
 def _last(runs: Iterable[Run], keep: Keep) -> set[str]:

@@ -1,5 +1,6 @@
 """The plan, the findings and the result in words: for a terminal, a log, a message."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -79,9 +80,17 @@ def result_lines(action: str, result: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {result['set_aside']:,} folders that nobody owns were set aside"
     if result["archive"]:
         yield f"  archive {result['archive']} (sha256 {result['archive_digest'][:12]})"
+        yield f"  back: {command_back(result['archive'])}"
     if result["left_count"]:
         yield f"  left, because something changed since the plan: {result['left_count']:,}"
     for run, why in list(result["left"].items())[:SHOWN]:
         yield f"    {run}: {why}"
     for note in result["notes"][:SHOWN]:
         yield f"  {note}"
+
+
+def command_back(archive: str) -> str:
+    """Returns: the command that brings an archive back."""
+    if archive.endswith(".folders.tar.gz"):
+        return f"tar xzf {shlex.quote(archive)} -C THE_STORE"
+    return f"python -m flows.restore {shlex.quote(archive)} --apply"

@@ -1,5 +1,7 @@
 """Sizes and ages as a person reads them."""
 
+from functools import lru_cache
+
 UNITS = ("B", "kB", "MB", "GB", "TB")
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
@@ -16,8 +18,13 @@ def size(count: int | None) -> str:
 
 def age(milliseconds: int) -> str:
     """Returns: the largest fitting unit: 40 days, 3 hours, 5 minutes."""
-    for length, word in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")):
-        if milliseconds >= length:
-            count = milliseconds // length
+    return _minutes(milliseconds // MINUTE)
+
+
+@lru_cache(maxsize=10_000)  # thousands of runs are as old as each other
+def _minutes(minutes: int) -> str:
+    for length, word in ((DAY // MINUTE, "day"), (HOUR // MINUTE, "hour"), (1, "minute")):
+        if minutes >= length:
+            count = minutes // length
             return f"{count:,} {word}{'s' if count > 1 else ''}"
     return "moments"

@@ -1,6 +1,6 @@
 """Carrying a plan out: archive first, then rows, then files; whatever is interrupted, the next clean-up finishes it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
@@ -72,13 +72,21 @@ def apply(store: Store, policy: Policy, plan: Plan, spool: Spool[Share], yes_rea
 
 def _set_aside(store: Store, policy: Policy, spool: Spool[Share], going: Collection[str], result: Result) -> None:
     tag = (names.TAG_QUARANTINE, f"{policy.name} {timestamp()}")
+    for batch in batches(_runs(spool, {}), AT_ONCE):
+        if policy.action == "quarantine":
+            outcome = store.mark(batch, policy, going, tag)
+        else:
+            outcome = store.soft_delete(batch, policy, going, milliseconds())
+        _count(outcome, batch, result)
+
+
+def _runs(spool: Spool[Share], locations: dict[str, str]) -> Iterator[Item]:
+    """Yields: the runs of all experiments; `locations` is told where the artifacts of each experiment lie."""
     for share in spool:
-        for batch in batches(share.items, AT_ONCE):
-            if policy.action == "quarantine":
-                outcome = store.mark(batch, policy, going, tag)
-            else:
-                outcome = store.soft_delete(batch, policy, going, milliseconds())
-            _count(outcome, batch, result)
+        for item in share.items:
+            if item.kind == "run":
+                locations[item.experiment_id] = share.location
+                yield item
 
 
 def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: Collection[str], result: Result) -> None:
@@ -87,10 +95,9 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: C
         return  # an empty selection would mean everything
     result.archive, result.archive_digest, notes = store.back_up(going, [item.id for item in experiments], policy)
     result.notes += notes
-    for share in spool:
-        runs = [item for item in share.items if item.kind == "run"]
-        for batch in batches(runs, AT_ONCE):
-            _delete_batch(store, policy, share.location, batch, going, result)
+    locations: dict[str, str] = {}
+    for batch in batches(_runs(spool, locations), AT_ONCE):
+        _delete_batch(store, policy, locations, batch, going, result)
     outcome = store.hard_delete_experiments(experiments)
     result.experiments += len(outcome.done)
     result.leave(outcome.left)
@@ -99,10 +106,15 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: C
 
 
 def _delete_batch(
-    store: Store, policy: Policy, location: str, batch: Sequence[Item], going: Collection[str], result: Result
+    store: Store,
+    policy: Policy,
+    locations: dict[str, str],
+    batch: Sequence[Item],
+    going: Collection[str],
+    result: Result,
 ) -> None:
     """Written down, rows away in one transaction, files away, crossed out."""
-    written = journal.write(policy.backups.to, store.identity, result.archive, location, batch)
+    written = journal.write(policy.backups.to, store.identity, result.archive, locations, batch)
     outcome = store.hard_delete(batch, policy, going)
     _count(outcome, batch, result)
     done = frozenset(outcome.done)

@@ -5,7 +5,7 @@ that the store still knows was not deleted, or came back: its folders stay. One 
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -33,9 +33,9 @@ class Journal:
     entries: tuple[Entry, ...]
 
 
-def write(destination: str, store: str, archive: str, location: str, items: Sequence[Item]) -> Journal:
-    """Args: destination: where the archives go; store: its identity; location: of the experiment's artifacts."""
-    entries = tuple(Entry(item.id, location, item.prefixes) for item in items)
+def write(destination: str, store: str, archive: str, locations: Mapping[str, str], items: Sequence[Item]) -> Journal:
+    """Args: destination: where the archives go; store: its identity; locations: experiment id -> its artifacts."""
+    entries = tuple(Entry(item.id, locations[item.experiment_id], item.prefixes) for item in items)
     uri = storage.join(destination, FOLDER, f"{store}-{uuid4().hex}.json")
     content = {"archive": archive, "entries": [[entry.run, entry.location, *entry.folders] for entry in entries]}
     storage.write_bytes_atomically(uri, json.dumps(content).encode())

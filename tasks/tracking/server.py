@@ -37,8 +37,10 @@ class ServerStore:
     can_hard_delete = False
     finds_owners = True
     limits: tuple[str, ...] = (
-        "an MLflow server's API deletes runs so that they can be restored, and no further: for hard_delete run this "
-        "where the database can be reached (MLFLOW_TRACKING_URI=postgresql://... or sqlite:///...)",
+        (
+            "an MLflow server's API deletes runs so that they can be restored, and no further: for hard_delete run "
+            "this where the database can be reached (MLFLOW_TRACKING_URI=postgresql://... or sqlite:///...)"
+        ),
         "an MLflow server's API tells nothing of artifacts without an owner or of rows without an experiment",
     )
 

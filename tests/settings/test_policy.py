@@ -45,8 +45,10 @@ max_delete: 120%
     ) == [
         "policy:2: keep.best.0: greater_is_better: say true or false, nothing is known of gain",
         "policy:2: keep.yonger_than: unknown key; did you mean younger_than?",
-        "policy:3: action: should be 'quarantine', 'soft_delete' or 'hard_delete'; did you mean soft_delete?, "
-        'got "delete"',
+        (
+            "policy:3: action: should be 'quarantine', 'soft_delete' or 'hard_delete'; did you mean soft_delete?, "
+            'got "delete"'
+        ),
         "policy:4: max_delete: should be less than or equal to 1, got 1.2",
     ]  # fmt: skip
 
