@@ -326,6 +326,16 @@ def test_the_flow_shows_its_plan_as_a_table_and_changes_nothing_unasked(
     assert any(row["which"] == run_id for row in json.loads(str(table.data)))
 
 
+def test_a_deployment_finds_the_flow_and_its_form() -> None:
+    from prefect.flows import load_flow_from_entrypoint
+
+    found = load_flow_from_entrypoint("flows.reconcile.reconcile")
+    form = found.parameters.properties
+    assert set(form) == {"apply", "silence_minutes", "also_older_than_days", "experiments", "profile"}
+    assert all("description" in field for field in form.values())
+    assert (form["apply"]["default"], form["silence_minutes"]["minimum"]) == (False, 5)
+
+
 def test_on_the_command_line(prefect: SyncPrefectClient, experiment: str, capsys: pytest.CaptureFixture[str]) -> None:
     _, run_id = made(prefect, experiment, Running(), {names.TAG_RUN_COUNT: "1"})
     set_tags(run_id, {names.TAG_PROCESS: this_process().model_copy(update={"start": 1}).model_dump_json()})
