@@ -56,7 +56,13 @@ class Training:
         """What a process worker gives it; `planted`: see planted/sitecustomize.py."""
         path = os.pathsep.join([str(ROOT), str(PLANTED)] if planted else [str(ROOT)])
         given = {"MLFLOW_TRACKING_URI": self.tracking_uri, "PREFECT__FLOW_RUN_ID": str(self.flow_run_id)}
-        return {**os.environ, **SECRETS, **given, "PYTHONPATH": path, "PLANTED": planted, **more}
+        faults = {"PLANTED": planted, "PLANTED_STRUCK": str(self.folder / "struck")}
+        return {**os.environ, **SECRETS, **given, **faults, "PYTHONPATH": path, **more}
+
+    def struck(self) -> list[float]:
+        """Returns: when planted faults struck, seconds since the epoch."""
+        path = self.folder / "struck"
+        return [float(line.split()[0]) for line in path.read_text().splitlines()] if path.exists() else []
 
     def start(self, planted: str = "", **more: str) -> "subprocess.Popen[bytes]":
         """Starts what a process worker starts for a flow run; what it says lands in log-N.txt."""
@@ -70,6 +76,10 @@ class Training:
     def run(self, planted: str = "", **more: str) -> int:
         """Runs it to its end. Returns: the exit code, minus the signal's number when one ended it."""
         return self.start(planted, **more).wait(PATIENCE)
+
+    def go_on(self) -> None:
+        """Ends the waiting of a fault that is planted as `wait`."""
+        (self.folder / "struck.go").touch()
 
     def said(self) -> str:
         """Returns: all that its processes said."""

@@ -1,27 +1,36 @@
 """Plants faults in a Python that a test starts: `PLANTED="module:function:when:what"`, several separated by `;`.
 
 `when` is `before` or `after` (the call is begun, or done); `what` is the signal that the process sends itself, `exit`,
-or `MemoryError`. `module` is where `function` (also `Class.method`) is looked up; `function@2` means its second call.
-Only the process in which the function is called is struck. Python imports this module at its start, because its folder
-is on PYTHONPATH.
+or `wait` (until there is a file PLANTED_STRUCK.go). `module` is where `function` (also `Class.method`) is looked up;
+`function@2` means its second call.
+Only the process in which the function is called is struck, and only once per training (the file PLANTED_STRUCK knows).
+Python imports this module at its start, because its folder is on PYTHONPATH.
 """
 
 import functools
 import os
 import signal
 import sys
+import time
 
 WANTED = [tuple(entry.split(":")) for entry in os.environ.get("PLANTED", "").split(";") if entry]
 LEFT = {}
 
 
-def strike(what):
-    """The fault itself. A signal that Python handles must arrive before the next line runs."""
+def strike(what, key):
+    """The fault itself. A signal that Python handles arrives before the next line runs."""
+    struck = os.environ["PLANTED_STRUCK"]
+    known = open(struck).read() if os.path.exists(struck) else ""  # noqa: PTH110, PTH123, SIM115  # pathlib costs
+    if repr(key) in known:
+        return
+    with open(struck, "a") as file:  # noqa: PTH123
+        file.write(f"{time.time()} {key!r}\n")
     if what == "exit":
         os._exit(0)
-    if what == "MemoryError":
-        raise MemoryError("planted")
-    os.kill(os.getpid(), getattr(signal, what))
+    if what != "wait":
+        os.kill(os.getpid(), getattr(signal, what))
+    while what == "wait" and not os.path.exists(f"{struck}.go"):  # noqa: PTH110
+        time.sleep(0.05)
 
 
 def wrapped(function, key, when, what):
@@ -31,10 +40,10 @@ def wrapped(function, key, when, what):
         if LEFT[key]:
             return function(*arguments, **named)
         if when == "before":
-            strike(what)
+            strike(what, key)
         result = function(*arguments, **named)
         if when == "after":
-            strike(what)
+            strike(what, key)
         return result
 
     return call
