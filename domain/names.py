@@ -10,10 +10,19 @@ TAG_RECIPE_DIGEST = "onerun.recipe_digest"
 TAG_STAGE = "onerun.stage.{stage}"  # the stage's reference as JSON, written when the stage is done
 TAG_HOST = "onerun.host"
 TAG_PID = "onerun.pid"
+TAG_PROCESS = "onerun.process"  # JSON: what tells the owner's process from others of its number
+TAG_RUN_COUNT = "onerun.run_count"  # which of Prefect's tries opened the run last
+TAG_HEARTBEAT = "onerun.heartbeat"  # when the owner was last heard of, by its own clock
+TAG_RECONCILE = "onerun.reconcile"  # `never`: the reconciler leaves the run alone
+TAG_RECONCILED = "onerun.reconciled.{what}"  # at, by, why, from: set by the reconciler on a run that it ended
 TAG_SNAPSHOT_DIGEST = "onerun.snapshot_digest"
 TAG_GIT_COMMIT = "mlflow.source.git.commit"
 TAG_FAILURE = "onerun.failure"
 TAG_CONFLICT = "{key}:attempt{attempt}"  # MLflow takes no @ in a key
+
+# labels of a flow run at Prefect
+LABEL_PROCESS = "onerun.process"  # as the run's tag: the process that works on the flow run
+LABEL_RUN_COUNT = "onerun.run_count"
 
 # tags of a model version
 TAG_VERSION_RUN_ID = "onerun.run_id"

@@ -103,6 +103,7 @@ def _run_flow(
     terminal: Terminal,
     server: temporary_server.TemporaryServer | None,
 ) -> dict[str, Any]:
+    from prefect.exceptions import Abort
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from flows.train import train
@@ -110,10 +111,14 @@ def _run_flow(
 
     if server is not None:
         server.wait(terminal.say)
-    # Heartbeats tell others that a flow lives; here host and process id on the run say so, and without its thread a
-    # flow ends a second sooner.
+    # Prefect's heartbeats tell others that a flow lives; so does the run's own (flows/pulse.py), and without Prefect's
+    # thread a flow ends a second sooner.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), watched_by(terminal):
-        result: dict[str, Any] = train(arguments.recipe, arguments.set, arguments.data, arguments.profile)
+        try:
+            result: dict[str, Any] = train(arguments.recipe, arguments.set, arguments.data, arguments.profile)
+        except Abort as cancelled:
+            terminal.say("cancelled at Prefect")
+            raise KeyboardInterrupt from cancelled
     for line in outcome_lines(result, links(result, profile)):
         terminal.say(line)
     return result

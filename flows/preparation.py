@@ -43,10 +43,14 @@ def read_asked(
     document = read_document(recipe, overrides, data)
     checked = check_document(document)
     digest = hashlib.sha256(checked.model_dump_json(by_alias=True).encode()).hexdigest()
-    where = load_profile(profile)
-    if where.prefect_api_url is None:
-        where = where.model_copy(update={"prefect_api_url": _address_of_prefect_profile()})
-    return document, Asked(checked, where, digest)
+    return document, Asked(checked, with_prefect(load_profile(profile)), digest)
+
+
+def with_prefect(profile: Profile) -> Profile:
+    """Returns: the profile, with the address that Prefect's own profile names when it has none itself."""
+    if profile.prefect_api_url is not None:
+        return profile
+    return profile.model_copy(update={"prefect_api_url": _address_of_prefect_profile()})
 
 
 def _address_of_prefect_profile() -> str | None:

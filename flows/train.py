@@ -7,6 +7,7 @@ if __name__ == "__main__":
     raise SystemExit(main())
 
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 from prefect import flow
@@ -18,6 +19,7 @@ from flows.links import flow_run_url
 from flows.outcome import outcome
 from flows.ownership import owned_run
 from flows.preparation import check_asked, read_asked
+from flows.pulse import Pulse, pulse
 from flows.stages import Stages
 from tasks.evaluate import evaluate
 from tasks.ingest import ingest
@@ -40,13 +42,21 @@ def train(
         data: Stands in for data.source.
         profile: Name of a profile in `settings/profiles/`.
     """
-    document, asked = read_asked(recipe, overrides or (), data, profile)
+    with pulse(flow_run.id, flow_run.run_count) as beating:
+        return _train(beating, recipe, overrides or (), data, profile)
+
+
+def _train(
+    beating: Pulse, recipe: str, overrides: Sequence[str], data: str | None, profile: str | None
+) -> dict[str, Any]:
+    document, asked = read_asked(recipe, overrides, data, profile)
     asked.profile.apply()
     check_asked(document, asked)
     wanted = asked.recipe
-    tags = {names.TAG_FLOW_RUN_URL: url} if (url := flow_run_url(flow_run.id)) else {}
+    tags = {names.TAG_RUN_COUNT: str(flow_run.run_count)}
+    tags |= {names.TAG_FLOW_RUN_URL: url} if (url := flow_run_url(flow_run.id)) else {}
 
-    with owned_run(wanted.name, flow_run.id, flow_run.name, asked.digest, tags) as run:
+    with owned_run(wanted.name, flow_run.id, flow_run.name, asked.digest, tags) as run, beating.of(run.run_id):
         work = asked.work / "runs" / run.run_id
         record_provenance(run.run_id, wanted, asked.profile.public(), run.attempt, work)
         stage = Stages(run)

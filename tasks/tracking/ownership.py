@@ -1,8 +1,6 @@
 """Opening and ending a run: for the flow that owns it, and for nobody else (P1)."""
 
 import fcntl
-import os
-import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +11,8 @@ from typing import Literal
 
 from domain import names
 from settings.mistakes import Mistake, Mistakes
+from tasks.processes import this_process
+from tasks.tracking.heart import now
 from tasks.tracking.moves import who
 from tasks.tracking.runs import client, run_tags, set_tags
 
@@ -37,22 +37,28 @@ def open_run(experiment: str, flow_run_id: str, run_name: str, recipe_digest: st
     Raises: Mistakes when the experiment is deleted.
     """
     experiment_id = _experiment_id(experiment)
-    with _alone(flow_run_id):
-        run_id = _find(experiment_id, flow_run_id) or _make(experiment_id, flow_run_id, run_name)
-    client().update_run(run_id, status="RUNNING")
-    known = client().get_run(run_id).data.tags
-    attempt = int(known.get(names.TAG_ATTEMPT, 0)) + 1
-    stages = _recorded_stages(known) if known.get(names.TAG_RECIPE_DIGEST) == recipe_digest else {}
-    ours = {
+    with alone(flow_run_id):
+        ours = {**_ours(recipe_digest), **tags}
+        run_id = _find(experiment_id, flow_run_id) or _make(experiment_id, flow_run_id, run_name, ours)
+        known = client().get_run(run_id).data.tags
+        attempt = int(known.get(names.TAG_ATTEMPT, 0)) + 1
+        stages = _recorded_stages(known) if known.get(names.TAG_RECIPE_DIGEST) == recipe_digest else {}
+        set_tags(run_id, {**ours, names.TAG_ATTEMPT: str(attempt)})  # before the status: the reconciler looks at these
+        client().update_run(run_id, status="RUNNING")
+    return OwnedRun(run_id, experiment_id, experiment, attempt, stages)
+
+
+def _ours(recipe_digest: str) -> dict[str, str]:
+    process = this_process()
+    return {
         names.TAG_RECIPE_DIGEST: recipe_digest,
-        names.TAG_ATTEMPT: str(attempt),
-        names.TAG_HOST: socket.gethostname(),
-        names.TAG_PID: str(os.getpid()),
+        names.TAG_HOST: process.host,
+        names.TAG_PID: str(process.pid),
+        names.TAG_PROCESS: process.model_dump_json(),
+        names.TAG_HEARTBEAT: now(),
         "mlflow.user": who(),  # MLflow's pages show these two as "Created by" and "Source"
         "mlflow.source.name": "flows/train.py",
     }
-    set_tags(run_id, {**ours, **tags})
-    return OwnedRun(run_id, experiment_id, experiment, attempt, stages)
 
 
 def end_run(run_id: str, status: Status, failure: str = "") -> None:
@@ -106,17 +112,17 @@ def _find(experiment_id: str, flow_run_id: str) -> str | None:
 
 
 @contextmanager
-def _alone(flow_run_id: str) -> Iterator[None]:
-    """Threads and processes of one host take turns; between hosts `_make` sorts out who was first."""
+def alone(flow_run_id: str) -> Iterator[None]:
+    """Threads and processes of one host take turns with a run; between hosts `_make` sorts out who was first."""
     path = Path(tempfile.gettempdir()) / f"onerun-{flow_run_id}.lock"
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def _make(experiment_id: str, flow_run_id: str, run_name: str) -> str:
-    """Made with its tag in one call, so that it is never found without; of two made at once the first stays."""
-    run = client().create_run(experiment_id, tags={names.TAG_FLOW_RUN_ID: flow_run_id}, run_name=run_name)
+def _make(experiment_id: str, flow_run_id: str, run_name: str, tags: Mapping[str, str]) -> str:
+    """Made with its tags in one call, so that it is never found without; of two made at once the first stays."""
+    run = client().create_run(experiment_id, tags={names.TAG_FLOW_RUN_ID: flow_run_id, **tags}, run_name=run_name)
     first = _find(experiment_id, flow_run_id) or run.info.run_id
     if first != run.info.run_id:
         client().delete_run(run.info.run_id)

@@ -1,0 +1,146 @@
+"""What Prefect knows of flow runs, and telling it what became of them."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from domain import names
+from domain.errors import TransientError
+from domain.reconciliation.marks import Mark
+from domain.reconciliation.seen import Answer, FlowRunSeen, NotKnown, Process
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.objects import FlowRun
+
+PAGE = 200  # what Prefect's API answers at most
+FLOW = "train"
+HEARTBEAT = "prefect.flow-run.heartbeat"
+
+
+class Silent(TransientError):
+    """Prefect does not answer, or only with errors."""
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Within the block, what its client raises while Prefect is away is told as such. Raises: Silent."""
+    from httpx import HTTPError
+
+    try:
+        yield
+    except HTTPError as error:
+        raise Silent(f"{type(error).__name__}: {error}".splitlines()[0]) from error
+
+
+class FlowRuns:
+    """Prefect's answers, with its own clock beside them. All methods raise Silent."""
+
+    def __init__(self, client: "SyncPrefectClient") -> None:
+        self._client = client
+
+    @heard()
+    def now(self) -> datetime:
+        """Prefect's clock: what its times are compared with."""
+        answer = self._client.request("GET", "/health")
+        return parsedate_to_datetime(answer.raise_for_status().headers["date"])
+
+    @heard()
+    def answers(self, flow_run_ids: Iterable[str]) -> dict[str, Answer]:
+        """Returns: flow run id -> what Prefect says of it."""
+        now, asked = self.now(), sorted(set(flow_run_ids))
+        valid = [flow_run_id for flow_run_id in asked if _is_id(flow_run_id)]
+        found = {seen.flow_run_id: seen for batch in _batches(valid) for seen in self._read(batch, now)}
+        return {flow_run_id: found.get(flow_run_id, NotKnown()) for flow_run_id in asked}
+
+    @heard()
+    def begun_since(self, since: timedelta) -> dict[str, FlowRunSeen]:
+        """Returns: flow run id -> trainings that were begun within `since`, and all that Prefect takes for running."""
+        from prefect.client.schemas import filters, objects
+
+        now = self.now()
+        recent = filters.FlowRunFilter(start_time=filters.FlowRunFilterStartTime(after_=now - since))
+        states = filters.FlowRunFilterStateType(any_=[objects.StateType.RUNNING, objects.StateType.CANCELLING])
+        open_ = filters.FlowRunFilter(state=filters.FlowRunFilterState(type=states))
+        return {
+            str(run.id): _seen(run, now) for wanted in (recent, open_) for run in self._pages(wanted, of_train=True)
+        }
+
+    @heard()
+    def mark(self, seen: FlowRunSeen, mark: Mark) -> str | None:
+        """Tell Prefect what became of a flow run. Returns: why not; None when it was told."""
+        from prefect.client.schemas.objects import State, StateType
+
+        now = self._client.read_flow_run(UUID(seen.flow_run_id))
+        if now.state is None or str(now.state.id) != seen.state_id:
+            return f"it reads {now.state.name if now.state else 'nothing'} meanwhile"
+        message = f"Set by the reconciler: {'; '.join(mark.evidence)}"
+        state: State[None] = State(type=StateType[mark.state.upper()], name=mark.state, message=message)
+        result = self._client.set_flow_run_state(UUID(seen.flow_run_id), state)
+        return None if result.status.value == "ACCEPT" else f"Prefect answers {result.status.value}"
+
+    @heard()
+    def heartbeat(self, flow_run_id: str) -> datetime | None:
+        """Returns: when Prefect last received an event of the flow run's heart, by Prefect's clock."""
+        from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
+
+        resource = EventResourceFilter(id=[f"prefect.flow-run.{flow_run_id}"])
+        wanted = EventFilter(event=EventNameFilter(name=[HEARTBEAT]), resource=resource)
+        page = self._client.read_events(wanted, limit=1)
+        return page.events[0].received if page.events else None  # the newest comes first
+
+    def _read(self, flow_run_ids: list[str], now: datetime) -> Iterator[FlowRunSeen]:
+        from prefect.client.schemas import filters
+
+        wanted = filters.FlowRunFilter(id=filters.FlowRunFilterId(any_=[UUID(each) for each in flow_run_ids]))
+        for run in self._pages(wanted):
+            yield _seen(run, now)
+
+    def _pages(self, wanted: "FlowRunFilter", of_train: bool = False) -> Iterator["FlowRun"]:
+        from prefect.client.schemas import filters
+
+        flow = filters.FlowFilter(name=filters.FlowFilterName(any_=[FLOW])) if of_train else None
+        offset = 0
+        while page := self._client.read_flow_runs(
+            flow_filter=flow,
+            flow_run_filter=wanted,
+            limit=PAGE,
+            offset=offset,
+        ):
+            yield from page
+            if len(page) < PAGE:
+                return
+            offset += PAGE
+
+
+def _batches(flow_run_ids: list[str]) -> Iterator[list[str]]:
+    for start in range(0, len(flow_run_ids), PAGE):
+        yield flow_run_ids[start : start + PAGE]
+
+
+def _seen(run: "FlowRun", now: datetime) -> FlowRunSeen:
+    state, labels = run.state, run.labels
+    return FlowRunSeen(
+        flow_run_id=str(run.id),
+        name=run.name,
+        state_type=state.type.value if state else "PENDING",
+        state_name=state.name or "" if state else "",
+        state_id=str(state.id) if state else "",
+        changed=state.timestamp if state else now,
+        now=now,
+        run_count=run.run_count,
+        process=Process.from_json(str(labels.get(names.LABEL_PROCESS, ""))),
+        process_run_count=int(labels.get(names.LABEL_RUN_COUNT, 0) or 0),
+    )
+
+
+def _is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:  # a tag can hold anything
+        return False
+    return True

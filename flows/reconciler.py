@@ -1,0 +1,98 @@
+"""The command line of the reconciler: what is dead is shown, and with --apply put right."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from flows import temporary_server
+from flows.endings import exit_code
+from flows.flow_runs import FlowRuns
+from flows.preparation import with_prefect
+from flows.reconciliation import policy, reconciled, use
+from flows.remedies import Say
+from flows.terminal import Terminal
+from settings.profile import Profile, load_profile
+
+EXAMPLE = """example:
+  python -m flows.reconcile
+  python -m flows.reconcile --apply
+  python -m flows.reconcile --apply --interval 15m
+  python -m flows.reconcile --also-older-than 7d --experiments "legacy-*"
+
+Without --apply nothing is changed; the plan is the same. Runs of others are left alone unless --also-older-than
+names their age. Tag a run onerun.reconcile=never and it is never ended.
+exit codes: 0 done, 1 something could not be put right, 2 a mistake in what was asked, 130 interrupted"""
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def span(text: str) -> timedelta:
+    """Returns: what `90s`, `15m`, `2h` or `7d` says. Raises: argparse.ArgumentTypeError."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in UNITS or not number.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no span of time; write a number and s, m, h or d, such as 15m")
+    return timedelta(**{UNITS[unit]: int(number)})
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns: the arguments of `python -m flows.reconcile`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.reconcile",
+        description="Find runs that read RUNNING and whose training is dead, and end them with the evidence.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--apply", action="store_true", help="act on the plan; without it nothing is changed")
+    parser.add_argument("--profile", metavar="NAME", help="which MLflow and Prefect: a profile in settings/profiles/")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
+    parser.add_argument("--silence", metavar="SPAN", type=span, help="a heart silent for so long has stopped (30m)")
+    parser.add_argument("--also-older-than", metavar="SPAN", type=span, help="end runs of others, too")
+    parser.add_argument("--experiments", metavar="GLOB", action="append", default=[], help="look only at these")
+    parser.add_argument("--interval", metavar="SPAN", type=span, help="do it again and again, with this pause")
+    parser.add_argument("--traceback", action="store_true", help="show the whole traceback of a failure")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do as asked, once or again and again. Returns: the exit code."""
+    asked = parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+    interrupted = "interrupted; each run is ended whole or not at all"
+    while True:
+        code = exit_code(lambda: _done(asked), asked.json, interrupted, asked.traceback)
+        if asked.interval is None or code not in (0, 1):  # what fails now may do better next time
+            return code
+        try:
+            time.sleep(asked.interval.total_seconds())
+        except KeyboardInterrupt:
+            return 130
+
+
+def _done(asked: argparse.Namespace) -> dict[str, Any]:
+    wanted = policy(asked.silence, asked.also_older_than, asked.experiments)
+    terminal = Terminal(sys.stderr if asked.json else sys.stdout)
+    profile = with_prefect(load_profile(asked.profile))
+    with _prefect(profile, terminal.say) as (prefect, silence):
+        return reconciled(prefect, wanted, asked.apply, terminal.say, silence)
+
+
+@contextmanager
+def _prefect(profile: Profile, say: Say) -> Iterator[tuple[FlowRuns | None, str]]:
+    """Yields: Prefect, or None and why it does not answer; without an address, a temporary server on its database."""
+    server = None if profile.prefect_api_url else temporary_server.start()
+    try:
+        silence = use(profile)
+        if server is not None:
+            os.environ["PREFECT_API_URL"] = server.api_url
+            server.wait(say)
+        from prefect.client.orchestration import get_client
+
+        with get_client(sync_client=True) as client:
+            yield (None if silence else FlowRuns(client)), silence
+    finally:
+        if server is not None:
+            server.stop()

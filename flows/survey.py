@@ -1,0 +1,106 @@
+"""What reads RUNNING and what is dead of it: seen and decided, nothing changed."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+
+from domain.reconciliation.marks import Mark, mark
+from domain.reconciliation.nested import follow
+from domain.reconciliation.plan import Plan
+from domain.reconciliation.seen import SETTLE, Answer, FlowRunSeen, NoAnswer, NotKnown, Policy, RunSeen
+from domain.reconciliation.verdicts import ENDED, Dead, Verdict, decide
+from flows.flow_runs import FlowRuns, Silent
+from tasks.processes import look
+from tasks.tracking import running
+
+SINCE = timedelta(days=1)  # how far back flow runs and runs are compared that nothing works on any more
+Named = Mapping[str, list[tuple[str, str]]]  # flow run id -> (run id, what it reads)
+
+
+def plan(prefect: FlowRuns | None, policy: Policy, silence: str = "") -> Plan:
+    """See and decide; nothing is changed.
+
+    Args: prefect: None when it does not answer; why, is `silence`.
+    """
+    if running.nothing_there():
+        return Plan(prefect=silence)
+    runs = running.running(policy.experiments)
+    try:
+        if prefect is not None:
+            return _plan(prefect, runs, policy)
+    except Silent as error:
+        silence = str(error)
+    verdicts = _verdicts(None, runs, {}, policy)
+    return Plan(runs=tuple((run, verdicts[run_id]) for run_id, run in runs.items()), prefect=silence)
+
+
+def _plan(prefect: FlowRuns, runs: Mapping[str, RunSeen], policy: Policy) -> Plan:
+    answers = prefect.answers(run.flow_run_id for run in runs.values() if run.flow_run_id)
+    runs = {run_id: _with_process(run, answers.get(run.flow_run_id or "")) for run_id, run in runs.items()}
+    verdicts = _verdicts(prefect, runs, answers, policy)
+    begun = prefect.begun_since(SINCE)
+    named = running.named_flow_runs(datetime.now(UTC) - SINCE)
+    return Plan(
+        runs=tuple((run, verdicts[run_id]) for run_id, run in runs.items()),
+        marks=tuple(_marks(begun, named, runs, verdicts)),
+        without_run=tuple(seen for seen in begun.values() if _has_no_run(seen, named)),
+        without_flow_run=tuple(_unknown(prefect, {**named, **_named(runs)}, answers)),
+    )
+
+
+def _verdicts(
+    prefect: FlowRuns | None, runs: Mapping[str, RunSeen], answers: Mapping[str, Answer], policy: Policy
+) -> dict[str, Verdict]:
+    """Returns: run id -> what to do about it, those nested in runs of ours with them."""
+    alone = {
+        run_id: verdict_of(prefect, run, answers.get(run.flow_run_id or "", NoAnswer()), policy)
+        for run_id, run in runs.items()
+    }
+    parents = running.ended_parents(run.parent for run in runs.values() if run.parent and run.parent not in runs)
+    return alone | dict(follow(runs, alone, parents, datetime.now(UTC)))
+
+
+def verdict_of(prefect: FlowRuns | None, run: RunSeen, answer: Answer, policy: Policy) -> Verdict:
+    """Prefect's record of heartbeats is read only where life hangs on it."""
+    process, now = look(run.process, run.last_sign), datetime.now(UTC)
+    verdict = decide(run, answer, process, now, policy)
+    asks = isinstance(verdict, Dead) and verdict.watch and isinstance(answer, FlowRunSeen)
+    if not (asks and prefect and isinstance(answer, FlowRunSeen) and answer.state_type not in ENDED):
+        return verdict
+    heard = answer.model_copy(update={"heartbeat": prefect.heartbeat(answer.flow_run_id)})
+    return decide(run, heard, process, now, policy)
+
+
+def _with_process(run: RunSeen, answer: Answer | None) -> RunSeen:
+    """A run that died before its process was written on it has the one that Prefect was told of."""
+    if run.process is not None or not isinstance(answer, FlowRunSeen) or answer.process is None:
+        return run
+    return run.model_copy(update={"process": answer.process, "run_count": answer.process_run_count})
+
+
+def _marks(
+    begun: Mapping[str, FlowRunSeen], named: Named, runs: Mapping[str, RunSeen], verdicts: Mapping[str, Verdict]
+) -> Iterator[tuple[FlowRunSeen, Mark]]:
+    of_flow_run = {run.flow_run_id: verdicts[run_id] for run_id, run in runs.items() if run.flow_run_id}
+    for key, seen in begun.items():
+        reads = next((status for _, status in named.get(key, []) if status != "RUNNING"), None)
+        marked = mark(seen, look(seen.process), of_flow_run.get(key), reads)
+        if marked is not None:
+            yield seen, marked
+
+
+def _has_no_run(seen: FlowRunSeen, named: Named) -> bool:
+    """One that has only begun may not have opened its run yet."""
+    young = seen.state_type not in ENDED and seen.for_ < SETTLE
+    return seen.flow_run_id not in named and not young and not running.of_flow_run(seen.flow_run_id)
+
+
+def _named(runs: Mapping[str, RunSeen]) -> Named:
+    return {run.flow_run_id: [(run_id, "RUNNING")] for run_id, run in runs.items() if run.flow_run_id}
+
+
+def _unknown(prefect: FlowRuns, named: Named, answers: Mapping[str, Answer]) -> Iterator[tuple[str, str]]:
+    """Yields: run id, flow run id, where Prefect does not know the flow run."""
+    told = {**prefect.answers(key for key in named if key not in answers), **answers}
+    for flow_run_id, found in named.items():
+        if isinstance(told[flow_run_id], NotKnown):
+            yield from ((run_id, flow_run_id) for run_id, _ in found)
