@@ -3,6 +3,10 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from prefect.exceptions import Abort
+
+from domain.errors import Superseded
+from tasks.tracking.fence import require_ownership
 from tasks.tracking.ownership import OwnedRun, Status, end_run, open_run
 
 
@@ -15,9 +19,19 @@ def owned_run(
     try:
         yield run
     except BaseException as error:  # interrupts and cancellation are no Exception, and the run must end for them too
+        _step_back_if_superseded(run)
         end_run(run.run_id, _status(error), _in_words(error))
         raise
+    _step_back_if_superseded(run)
     end_run(run.run_id, "FINISHED")
+
+
+def _step_back_if_superseded(run: OwnedRun) -> None:
+    """Raises: Abort when another process owns the run now; it says how it ends, to MLflow and to Prefect."""
+    try:
+        require_ownership(run.run_id)
+    except Superseded as superseded:
+        raise Abort(str(superseded)) from superseded
 
 
 def _status(error: BaseException) -> Status:

@@ -48,7 +48,11 @@ def _path(name: str) -> Path:
         path, known = Path(name), [str(other) for other in Path(name).parent.glob("*.y*ml")]
     else:
         path, known = PROFILES / f"{name}.yaml", [other.stem for other in PROFILES.glob("*.yaml")]
-    if not path.is_file():
+    try:
+        there_is = path.is_file()
+    except (OSError, ValueError):  # too long, or a character that no file's name holds
+        raise Mistakes([Mistake("", f"{name[:80]!r} cannot be the name of a file", "--profile")]) from None
+    if not there_is:
         there = f"; there are {', '.join(sorted(known))}" if known else ""
         raise Mistakes([Mistake(name, f"no such profile ({path}){did_you_mean(name, known) or there}", "--profile")])
     return path

@@ -17,8 +17,10 @@ RECOVERY = pytest.StashKey[Recovery]()
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if HERE in item.path.parents and not item.get_closest_marker("fast"):
-            item.add_marker("long")
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.timeout(1200))  # a busy machine is no broken promise
+            if not item.get_closest_marker("fast"):
+                item.add_marker("long")
 
 
 def cell_of(item: pytest.Item) -> Cell | None:

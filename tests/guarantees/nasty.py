@@ -52,11 +52,11 @@ def deep(levels: int) -> Any:
 
 NUMBERS = [0, -1, 1, 2**31, 2**63, -(2**63) - 1, 10**400, 1e308, -1e308, 1e-320, float("inf"), float("nan"), 0.1]
 WORDS = [
-    "", " ", "\n", "\t", "\0", "a\0b", "~", "null", "true", "no", "<<", "=", "*", "&a", "!!int 1", "%", "@", "`", "{", "[",
-    "1_000", "0x1F", "0o17", "1e5", "2024-01-01", "12:30:45", "١٢", "²", "½", "é", "ß", "İ", "\u202e", "\u2028", "\ufeff",
-    "𝒳", "🤯" * 50, "a" * 300, "a" * 20_000, "${HOME}", "${NOT_SET}", "../../x", "x/y", "x:y", "x'y", 'x"y', "v1",
+    "", " ", "\n", "\t", "\0", "a\0b", "~", "null", "true", "no", "<<", "=", "*", "&a", "!!int 1", "%", "@", "`", "{",
+    "[", "1_000", "0x1F", "0o17", "1e5", "2024-01-01", "12:30:45", "١٢", "²", "½", "é", "ß", "İ", "\u202e", "\u2028",
+    "\ufeff", "𝒳", "🤯" * 50, "a" * 300, "a" * 20_000, "${HOME}", "${NOT_SET}", "../../x", "x/y", "x:y", "x'y", 'x"y',
     "latest", "90s", "1e3s", "٣s", "101%", "1e999", "9" * 400 + "s", "9" * 400 + "%", "os.system", "sklearn.x.Y",
-    "lightgbm.Booster", "sklearn.linear_model._base.LinearModel", "numpy.float64", "sklearn.pipeline.Pipeline",
+    "v1", "lightgbm.Booster", "sklearn.linear_model._base.LinearModel", "numpy.float64", "sklearn.pipeline.Pipeline",
 ]  # fmt: skip
 THINGS = [None, True, False, [], {}, [None], [[]], {"": ""}, {"a": None}, {1: 2}, {True: 1}, deep(30), deep(60)]
 THINGS += [["x"] * 2000, {f"k{number}": number for number in range(500)}]
@@ -118,7 +118,9 @@ keys = st.sampled_from([".".join(map(str, path)) for document in DOCUMENTS for p
 written = st.sampled_from([*WORDS, "[", "{a: ", "&a [*a]", "[&a [1, 2], *a, *a]", "!!python/name:os.system x", "- - -"])
 overrides = st.builds(
     lambda key, value: f"{key}={value}",
-    keys | st.text(max_size=12) | st.sampled_from(["", ".", "a..b", "gates.²", "gates.-1", "gates.99", "gates.0.0", "²"]),
+    keys
+    | st.text(max_size=12)
+    | st.sampled_from(["", ".", "a..b", "gates.²", "gates.-1", "gates.99", "gates.0.0", "²"]),
     written | values.map(lambda value: yaml.safe_dump(value, default_flow_style=True).strip()) | st.text(max_size=12),
 )
 profiles = st.dictionaries(

@@ -95,8 +95,8 @@ def test_p1_p2_a_worker_that_is_stopped_ends_its_training(
     assert waited(worked.struck), worked.said()
     with recovery:
         worker.send_signal(getattr(signal, name))
-        worker.wait(120)
-        assert waited(lambda: not working_in(worked.folder), 120), worked.said()
+        worker.wait(PATIENCE)
+        assert waited(lambda: not working_in(worked.folder), PATIENCE), worked.said()
     assert violations(worked, Expected(wanted, status="KILLED")) == [], worked.said()
     before = facts(worked)
     worked.ask_to_retry()
