@@ -8,7 +8,7 @@ import pytest
 
 from tests.guarantees.cells import Recovery, cell
 from tests.guarantees.holding import Expected, Facts, facts, violations
-from tests.guarantees.trainings import Training
+from tests.guarantees.trainings import PATIENCE, Training
 
 OWNER = "tasks.tracking.ownership"
 MOMENTS = {

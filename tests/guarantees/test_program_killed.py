@@ -8,7 +8,7 @@ import pytest
 
 from tests.guarantees.cells import Recovery, cell
 from tests.guarantees.holding import Expected, Facts, facts, violations
-from tests.guarantees.trainings import RECIPE, Training, waited, working_in
+from tests.guarantees.trainings import PATIENCE, RECIPE, Training, waited, working_in
 
 PROCESS = RECIPE + "train: {run_in: process}\n"
 RETRIED = RECIPE + "train: {run_in: process, retries: 1}\n"

@@ -11,7 +11,7 @@ import pytest
 
 from tests.guarantees.cells import Recovery, cell
 from tests.guarantees.holding import Expected, Facts, facts, violations
-from tests.guarantees.trainings import ROOT, Training, waited, working_in
+from tests.guarantees.trainings import PATIENCE, Training, waited, working_in
 
 TRAINS = "tasks.training.fitting:fit:before:wait"
 
@@ -36,8 +36,7 @@ class Worked(Training):
         with get_client(sync_client=True) as client:
             client.create_work_pool(WorkPoolCreate(name=self.pool, type="process", base_job_template=template))
             deployment = client.create_deployment(
-                client.create_flow(train), name=self.pool, entrypoint="flows.train.train", path=str(ROOT),
-                pull_steps=[], work_pool_name=self.pool, job_variables={"working_dir": str(self.folder)},
+                client.create_flow(train), name=self.pool, entrypoint="flows.train.train", pull_steps=[], work_pool_name=self.pool, job_variables={"working_dir": str(self.folder)},
             )  # fmt: skip
             return client.create_flow_run_from_deployment(deployment, parameters={"recipe": self.recipe}).id
 
@@ -84,7 +83,8 @@ def test_p1_the_training_outlives_its_killed_worker(worked: Worked, undisturbed:
     "name",
     [
         pytest.param(name, marks=cell(
-            "P1 P2", f"{name} to the worker while it trains", "a run that reads KILLED; no process", "by itself"))
+            "P1 P2", f"{name} to the worker while it trains", "a run that reads RUNNING; no process",
+            "by the reconciler"))
         for name in ("SIGTERM", "SIGINT")
     ],
 )  # fmt: skip
@@ -93,10 +93,11 @@ def test_p1_p2_a_worker_that_is_stopped_ends_its_training(
 ) -> None:
     wanted, worker = undisturbed(), worked.worker(TRAINS)
     assert waited(worked.struck), worked.said()
+    worker.send_signal(getattr(signal, name))
+    worker.wait(PATIENCE)
+    assert waited(lambda: not working_in(worked.folder)), worked.said()
     with recovery:
-        worker.send_signal(getattr(signal, name))
-        worker.wait(PATIENCE)
-        assert waited(lambda: not working_in(worked.folder), PATIENCE), worked.said()
+        worked.reconcile()
     assert violations(worked, Expected(wanted, status="KILLED")) == [], worked.said()
     before = facts(worked)
     worked.ask_to_retry()
