@@ -68,7 +68,7 @@ def moments() -> list[object]:
     for moment, (planted, left) in (MOMENTS | ENDED).items():
         marks = [cell("P1 P2 P7", f"SIGKILL, {moment}", left, "by a retry")]
         marks += [pytest.mark.fast] if moment == FAST else []
-        found.append(pytest.param(planted, id=moment.replace(" ", "-"), marks=marks))
+        found.append(pytest.param(planted, id=moment.replace(", ", " ").replace(" ", "-"), marks=marks))
     return found
 
 

@@ -35,7 +35,7 @@ def moments() -> list[object]:
             fault = f"{name}, {moment}"
             marks = [cell("P1 P2 P7", fault, "a run that reads KILLED and says why; a retry finishes it", "by itself")]
             marks += [pytest.mark.fast] if fault == FAST else []
-            found.append(pytest.param(name, planted, id=fault.replace(" ", "-"), marks=marks))
+            found.append(pytest.param(name, planted, id=fault.replace(", ", " ").replace(" ", "-"), marks=marks))
     return found
 
 

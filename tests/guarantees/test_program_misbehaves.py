@@ -45,7 +45,7 @@ MEDDLES = {
     [
         pytest.param(
             how, said, id=how.replace(" ", "-"),
-            marks=[cell("P1 P2 P7", fault, FAILED, "by a retry"), *([pytest.mark.fast] if how == "exits 0" else [])],
+            marks=cell("P1 P2 P7", fault, FAILED, "by a retry"),
         )
         for how, (fault, said) in ENDS_BADLY.items()
     ],

@@ -20,7 +20,7 @@ MOMENTS = {
 @pytest.mark.parametrize(
     "planted",
     [
-        pytest.param(planted, id=moment.replace(" ", "-"), marks=cell(
+        pytest.param(planted, id=moment.replace(", ", " ").replace(" ", "-"), marks=cell(
             "P1 P2", f"SIGKILL, {moment}; no retry", "a run that reads RUNNING", "by the reconciler"))
         for moment, planted in MOMENTS.items()
     ],

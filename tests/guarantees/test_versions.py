@@ -12,7 +12,7 @@ import pytest
 from tests.guarantees.cells import cell
 from tests.guarantees.holding import Expected, Facts, violations
 from tests.guarantees.test_program_misbehaves import COMMAND
-from tests.guarantees.trainings import RECIPE, ROOT, Training
+from tests.guarantees.trainings import PATIENCE, RECIPE, ROOT, Training
 
 OLDER, NEWER = "cc1f77228345", "ffffffffffff"  # a migration that MLflow knows, and one that it cannot know
 

@@ -36,7 +36,8 @@ class Worked(Training):
         with get_client(sync_client=True) as client:
             client.create_work_pool(WorkPoolCreate(name=self.pool, type="process", base_job_template=template))
             deployment = client.create_deployment(
-                client.create_flow(train), name=self.pool, entrypoint="flows.train.train", pull_steps=[], work_pool_name=self.pool, job_variables={"working_dir": str(self.folder)},
+                client.create_flow(train), name=self.pool, entrypoint="flows.train.train", pull_steps=[],
+                work_pool_name=self.pool, job_variables={"working_dir": str(self.folder)},
             )  # fmt: skip
             return client.create_flow_run_from_deployment(deployment, parameters={"recipe": self.recipe}).id
 
