@@ -1,5 +1,6 @@
 """The one place that opens and ends a run. Everything below it holds a `run_id` (P1)."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -8,6 +9,8 @@ from prefect.exceptions import Abort
 from domain.errors import Superseded
 from tasks.tracking.fence import require_ownership
 from tasks.tracking.ownership import OwnedRun, Status, end_run, open_run
+
+log = logging.getLogger("onerun")
 
 
 @contextmanager
@@ -31,6 +34,7 @@ def _step_back_if_superseded(run: OwnedRun) -> None:
     try:
         require_ownership(run.run_id)
     except Superseded as superseded:
+        log.warning("%s", superseded)
         raise Abort(str(superseded)) from superseded
 
 
