@@ -57,6 +57,7 @@ class Result:
     passed: bool
     seconds: list[float]  # of recovery
     took: float  # seconds of the whole test
+    why: str = ""  # it did not pass
 
     def write(self) -> None:
         """A file per test, so that tests which run side by side do not meet."""

@@ -40,7 +40,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     cell = cell_of(item)
     if cell and (report.when == "call" or report.failed):
         recovery = item.stash.get(RECOVERY, Recovery())
-        Result(item.nodeid, cell, report.passed, recovery.seconds, call.duration).write()
+        why = "\n".join(line for line in report.longreprtext.splitlines() if line.startswith("E "))[-2000:]
+        Result(item.nodeid, cell, report.passed, recovery.seconds, call.duration, why).write()
     return report
 
 

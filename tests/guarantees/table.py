@@ -86,6 +86,9 @@ def main(arguments: Sequence[str]) -> int:
     if asked.write:
         PAGE.write_text(written(PAGE.read_text(), text))
     print(text)
+    for result in came.values():
+        if not result.passed:
+            print(f"BROKEN {result.test}\n{result.why}\n")
     good = [test for _, test, _ in tests if test in came and came[test].passed]
     print(f"{len(good)} of {len(tests)} tests hold, {len({cell for _, _, cell in tests})} cells")
     return 0 if len(good) == len(tests) else 1

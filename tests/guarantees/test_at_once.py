@@ -70,7 +70,6 @@ def test_p1_p2_many_trainings_at_once(
         assert violations(one, Expected(wanted, others=MANY - 1, attempts=1)) == []
 
 
-@pytest.mark.fast
 @cell("P2", "two promotions of one model at once, on two machines", "an alias and a ledger that agree", "by itself")
 def test_p2_two_promotions_at_once(training: Callable[..., Training], tmp_path: Path) -> None:
     store = training()
