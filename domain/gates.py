@@ -34,6 +34,7 @@ class Judged:
     predictions: Predictions | None = None
     version: str | None = None
     trouble: str = ""  # why it could not be judged, and what to do
+    caveat: str = ""  # why it may look better than it is
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,12 @@ def _better_than(gate: BetterThan, contest: Contest) -> GateResult:
     mine, theirs = contest.model.metrics[metric], other.metrics[metric]
     held = bool(is_better(metric, np.array(mine), np.array(theirs), gate.by))
     reason = _difference(metric, mine, theirs, whose) + (f"; needs {percent(gate.by)}" if gate.by else "")
-    if gate.confidence is None:
-        return GateResult(rule=gate.rule, held=held, reason=reason)
-    share, resamples = _confidence(metric, gate.by, contest, other)
-    certain = f"; better{' by that' if gate.by else ''} in {percent(share)} of {resamples:,} resamples"
-    certain += f", needs {percent(gate.confidence)}"
-    return GateResult(rule=gate.rule, held=held and share >= gate.confidence, reason=reason + certain)
+    if gate.confidence is not None:
+        share, resamples = _confidence(metric, gate.by, contest, other)
+        held = held and share >= gate.confidence
+        reason += f"; better{' by that' if gate.by else ''} in {percent(share)} of {resamples:,} resamples"
+        reason += f", needs {percent(gate.confidence)}"
+    return GateResult(rule=gate.rule, held=held, reason=reason + (f"; {other.caveat}" if other.caveat else ""))
 
 
 def is_better(metric: str, mine: np.ndarray, theirs: np.ndarray, by: float) -> np.ndarray:

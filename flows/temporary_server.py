@@ -1,144 +1,130 @@
-"""Prefect's server for one command, when none is configured.
+"""Prefect's server for one command, when none is configured: a thread of the command's own process.
 
-It is started before anything heavy is imported, so that it comes up while the libraries load and the data is read. The
-listening socket is ours: the port is known and free from the first moment, connections wait in its queue instead of
-being refused, and being slow is never being broken. The server ends with its parent, however that ends.
+What server and client both import is in memory once. The listening socket is ours: the port is known and free from the
+first moment, connections wait in its queue instead of being refused, and being slow is never being broken. The server
+ends with its process, however that ends.
 """
 
 import contextlib
 import fcntl
-import http.client
+import gc
+import logging
 import os
 import socket
-import subprocess
 import sys
-import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING
 
 from settings.mistakes import Mistake, Mistakes
+
+if TYPE_CHECKING:
+    import uvicorn
 
 VARIABLE = "ONERUN_TEMPORARY_SERVER"  # holds the API's address while a command has one of its own
 SAY_AFTER = 3.0  # seconds
 LONGEST_START = 600.0  # seconds; a first start on a busy machine migrates a whole database
+LONGEST_STOP = 10.0  # seconds
+LAST_WORDS = 2000  # characters of the server's errors that are shown
 
 
 class ServerDied(Mistakes):
     """The temporary server ended instead of starting; the message carries its last words."""
 
 
-@dataclass(frozen=True)
 class TemporaryServer:
-    """A Prefect server that lives as long as this process."""
+    """A Prefect server that lives as long as this process, or until `stop`."""
 
-    process: subprocess.Popen[bytes]
-    port: int
-    errors: IO[bytes]
-
-    @property
-    def api_url(self) -> str:
-        """Where clients find it."""
-        return f"http://127.0.0.1:{self.port}/api"
+    def __init__(self, server: "uvicorn.Server", listening: socket.socket) -> None:
+        self._server, self._listening, self._words = server, listening, _Words()
+        self.api_url = _api_of(listening)
+        self._thread = threading.Thread(target=self._serve, name="temporary Prefect server", daemon=True)
+        self._thread.start()
 
     def wait(self, say: Callable[[str], None]) -> None:
         """Wait until it answers, saying so when that takes long. Raises: ServerDied."""
-        started = time.monotonic()
-        said = started
-        while not self._answers():
+        started = said = time.monotonic()
+        while not self._server.started:
             now = time.monotonic()
-            if self.process.poll() is not None or now - started > LONGEST_START:
-                raise ServerDied([Mistake("PREFECT_API_URL", self._last_words(now - started))])
+            if not self._thread.is_alive() or now - started > LONGEST_START:
+                raise ServerDied([Mistake("PREFECT_API_URL", self._told(now - started))])
             if now - said > SAY_AFTER:
                 said = now
                 say(f"waiting for Prefect's temporary server ({now - started:.0f} s; a first start takes longest)")
+            self._thread.join(0.02)
 
     def stop(self) -> None:
         """End it; all it was told is in Prefect's database by then."""
-        _send_the_rest()
-        self.process.terminate()  # asked first: it still writes down the last task's state
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(10)
-        self.process.kill()
-        self.process.wait()
-        self.errors.close()
-        if self.process.stdin:
-            self.process.stdin.close()
+        send_the_rest()
+        self._server.should_exit = True
+        self._thread.join(LONGEST_STOP)
 
-    def _answers(self) -> bool:
-        """One request: it waits in the socket's queue until the server takes it, or the second is over."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
-        try:
-            connection.request("GET", "/api/health")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
-            time.sleep(0.02)
-            return False
-        finally:
-            connection.close()
+    def _serve(self) -> None:
+        """A start that fails is logged by the server, which then leaves with SystemExit: that ends a thread quietly."""
+        log = logging.getLogger("uvicorn.error")
+        log.addHandler(self._words)
+        log.propagate = False
+        with self._listening:
+            try:
+                self._server.run(sockets=[self._listening])
+            except OSError as error:  # the folder of its database cannot be made
+                log.error("%s: %s", type(error).__name__, error)
 
-    def _last_words(self, waited: float) -> str:
-        code = self.process.poll()
-        self.process.kill()
-        self.errors.seek(0)
-        words = self.errors.read().decode(errors="replace")[-2000:]
-        ended = f"ended with exit code {code}" if code is not None else "did not answer"
+    def _told(self, waited: float) -> str:
+        ended = "did not answer" if self._thread.is_alive() else "ended"
         advice = "start one yourself (`prefect server start`) and set this variable"
-        return f"Prefect's temporary server {ended} after {waited:.0f} s; {advice}\n{words}"
+        return f"Prefect's temporary server {ended} after {waited:.0f} s; {advice}\n{self._words.text()}"
+
+
+class _Words(logging.Handler):
+    """Keeps the end of what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self._kept = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep it."""
+        self._kept = f"{self._kept}{self.format(record)}\n"[-LAST_WORDS:]
+
+    def text(self) -> str:
+        """Returns: what was kept."""
+        return self._kept
 
 
 def start() -> TemporaryServer:
-    """Start the server's process. Returns: at once; `wait` before using it."""
-    errors = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as the server; a pipe nobody reads would stall it
-    quiet = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listening:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flows.temporary_server", str(listening.fileno())],
-            pass_fds=[listening.fileno()],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            start_new_session=True,  # Ctrl-C is for the training, which then ends this server
-            env={**os.environ, **quiet},
-        )
-        return TemporaryServer(process, listening.getsockname()[1], errors)
+    """Load the server and start it, as the API of this process. Returns: while it comes up; `wait` before using it."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+    os.environ["PREFECT_API_URL"] = os.environ[VARIABLE] = _api_of(listening)  # read when Prefect is first imported
+    with _without_collecting():
+        import uvicorn
+        from prefect.server.api.server import create_app
+
+        class Server(uvicorn.Server):
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                with _one_start_at_a_time():
+                    await super().startup(sockets)
+
+        config = uvicorn.Config(create_app(ephemeral=True), log_config=None, log_level="error")
+        return TemporaryServer(Server(config), listening)
 
 
-def _send_the_rest() -> None:
-    """Prefect sends logs and events from threads; at exit these would try for a minute to reach a server long gone."""
-    if "prefect" in sys.modules:
-        from prefect.events.worker import EventsWorker
-        from prefect.logging.handlers import APILogWorker
-
-        EventsWorker.drain_all(timeout=10)
-        APILogWorker.drain_all(timeout=10)
+def _api_of(listening: socket.socket) -> str:
+    return f"http://127.0.0.1:{listening.getsockname()[1]}/api"
 
 
-def _serve(descriptor: int) -> None:
-    """The server's own process: serve on the inherited socket until the parent's pipe closes."""
-    import gc
-    import threading
-
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    gc.disable()  # imports make only long-lived objects; collecting meanwhile costs a tenth of the start
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            with _one_start_at_a_time():
-                await super().startup(sockets)
+@contextlib.contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Imports make only long-lived objects; looking through them meanwhile costs a tenth of the start."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
             gc.enable()
-            gc.freeze()
-
-    config = uvicorn.Config("prefect.server.api.server:create_app", factory=True, log_level="error", lifespan="on")
-    Server(config).run(sockets=[socket.socket(fileno=descriptor)])
-
-
-def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
-    os._exit(0)
 
 
 @contextlib.contextmanager
@@ -151,5 +137,11 @@ def _one_start_at_a_time() -> Iterator[None]:
         yield
 
 
-if __name__ == "__main__":
-    _serve(int(sys.argv[1]))
+def send_the_rest() -> None:
+    """Prefect sends logs and events from threads; at exit these would try for a minute to reach a server long gone."""
+    if "prefect.events.worker" in sys.modules:
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
+
+        EventsWorker.drain_all(timeout=10)
+        APILogWorker.drain_all(timeout=10)

@@ -1,6 +1,6 @@
 """Model, baseline and champion on the same test rows, and what the gates make of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from domain import columns
@@ -30,7 +30,7 @@ def judged(recipe: Recipe, snapshot: Snapshot, task: Task, model_uri: str, work:
     """Returns: model, baseline and champion on the same rows, and the gates."""
     features = columns.features(recipe.data, snapshot.columns)
     model = scoring.load(model_uri, work / "model", features)
-    champion = scoring.load_champion(recipe, work, features)
+    champion = scoring.load_champion(recipe, snapshot, work, features)
     theirs = champion.scorer.columns if champion and champion.scorer else []
     test = holdout.read(recipe, snapshot, {*model.columns, *theirs})
     known = test.classes(task)
@@ -57,7 +57,7 @@ def _judged_champion(truth: Truth, champion: scoring.Champion | None, rival: Ans
     if champion is None:
         return None
     if isinstance(rival, Answer):
-        return _judged(truth, rival.coded(truth.classes), champion.version)
+        return replace(_judged(truth, rival.coded(truth.classes), champion.version), caveat=champion.caveat)
     return Judged(version=champion.version, trouble=str(rival))
 
 

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from domain import answers
+from domain import answers, champions, names
 from domain.answers import Answer
 from domain.errors import ModelUnusable, OnerunError, TransientError
 from domain.estimators import Task
 from domain.outcomes import Classes
 from domain.predictor import Predictor
+from domain.references import Snapshot
 from settings.recipe import Recipe
 from tasks.tracking import models, registry
-from tasks.tracking.runs import client
+from tasks.tracking.runs import client, params_and_tags
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Champion:
     version: str
     scorer: Scorer | None
     trouble: str = ""
+    caveat: str = ""  # why it may look better than it is
 
 
 def load(model_uri: str, work: Path, features: list[str]) -> Scorer:
@@ -67,18 +69,25 @@ def load(model_uri: str, work: Path, features: list[str]) -> Scorer:
     return Scorer(list(schema.input_names()) if named else features, None, served)
 
 
-def load_champion(recipe: Recipe, work: Path, features: list[str]) -> Champion | None:
+def load_champion(recipe: Recipe, snapshot: Snapshot, work: Path, features: list[str]) -> Champion | None:
     """Returns: the holder of the alias that the recipe promotes to; None when there is none yet."""
     version = registry.version_of_alias(recipe.model_name, recipe.promote.alias)
     if version is None:
         return None
     try:
-        source = str(client().get_model_version(recipe.model_name, version).source)  # local, where it was logged here
-        return Champion(version, load(source, work / f"champion-{version}", features))
+        found = client().get_model_version(recipe.model_name, version)
+        source = str(found.source)  # local, where it was logged here
+        caveat = _caveat(recipe, snapshot, found.run_id)
+        return Champion(version, load(source, work / f"champion-{version}", features), caveat=caveat)
     except TransientError:
         raise
     except Exception as error:  # noqa: BLE001  loading runs foreign code, which may raise anything; the gate tells it
         return Champion(version, None, trouble_of(recipe, version, error))
+
+
+def _caveat(recipe: Recipe, snapshot: Snapshot, run_id: str | None) -> str:
+    params, tags = params_and_tags(run_id) if run_id else ({}, {})
+    return champions.unfair(recipe.data, recipe.split, snapshot.digest, params, tags.get(names.TAG_SNAPSHOT_DIGEST))
 
 
 def trouble_of(recipe: Recipe, version: str, error: Exception) -> str:

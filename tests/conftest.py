@@ -68,14 +68,13 @@ def california() -> Path:
 
 
 @pytest.fixture(scope="session")
-def prefect_server(environment: object) -> Iterator[str]:
+def prefect_server(environment: Path) -> Iterator[str]:
     """Returns: the API's URL of a real Prefect server with an empty database."""
-    from flows import temporary_server
+    from flows.temporary_server import send_the_rest
 
-    server = temporary_server.start()
-    server.wait(print)
-    yield server.api_url
-    server.stop()
+    with servers.prefect_server(environment / ".prefect") as server:
+        yield server.api_url
+        send_the_rest()
 
 
 @pytest.fixture

@@ -132,3 +132,39 @@ def mlflow_server(
         yield server
     finally:
         server.stop()
+
+
+class PrefectServer:
+    """A real Prefect server without its pages; it can be stopped and started again at the same port and database."""
+
+    def __init__(self, home: Path) -> None:
+        port = free_port()
+        self.api_url = f"http://127.0.0.1:{port}/api"
+        self._command = [
+            *(sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"),
+            *("--host", "127.0.0.1", "--port", str(port), "--log-level", "error"),
+        ]
+        self._environment = {**os.environ, "PREFECT_HOME": str(home), "PREFECT_UI_ENABLED": "0"}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._process = subprocess.Popen(self._command, env=self._environment, start_new_session=True)
+        wait_for(f"{self.api_url}/health", self._process)
+
+    def stop(self) -> None:
+        """Kill it: what a power cut does."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+
+@contextmanager
+def prefect_server(home: Path) -> Iterator[PrefectServer]:
+    """Yields: a running Prefect server whose database is in `home`."""
+    server = PrefectServer(home)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,7 +1,8 @@
 """Models: saved as plain MLflow models, logged to the run that an id names, found again, loaded."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,20 +33,37 @@ def save_model(folder: Path, model: Predictor, example: "pd.DataFrame", metadata
     shutil.rmtree(unfinished, ignore_errors=True)
     files = folder.with_name(folder.name + ".files")
     model.save(files)
-    pyfunc.save_model(
-        str(unfinished),
-        python_model=predictor.__file__,
-        artifacts={"columns": str(files / predictor.SPEC_FILE), "estimator": str(files / predictor.ESTIMATOR_FILE)},
-        signature=_signature(model.spec),
-        input_example=example,
-        pip_requirements=_requirements(model),
-        metadata=dict(metadata),
-    )
+    with _unscanned():
+        pyfunc.save_model(
+            str(unfinished),
+            python_model=predictor.__file__,
+            artifacts={"columns": str(files / predictor.SPEC_FILE), "estimator": str(files / predictor.ESTIMATOR_FILE)},
+            signature=_signature(model.spec),
+            input_example=example,
+            pip_requirements=_requirements(model),
+            metadata=dict(metadata),
+        )
     for name in OF_THE_USERS_PROJECT:
         (unfinished / name).unlink(missing_ok=True)
     shutil.rmtree(files)
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)
+
+
+@contextmanager
+def _unscanned() -> Iterator[None]:
+    """Within the block MLflow takes our pins for what is installed, which they are. It would look through the files of
+    every installed distribution first, for a warning that cannot come: 0.4 s.
+    """
+    from mlflow.utils import requirements_utils
+
+    known: Any = requirements_utils  # it says of its cache that it is always None
+    mapped = known._MODULES_TO_PACKAGES
+    known._MODULES_TO_PACKAGES = mapped or {}
+    try:
+        yield
+    finally:
+        known._MODULES_TO_PACKAGES = mapped
 
 
 def _signature(spec: Mapping[str, Any]) -> "ModelSignature":

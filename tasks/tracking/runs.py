@@ -116,6 +116,19 @@ def stored(run_id: str) -> Iterator[None]:
             raise
 
 
+def params_and_tags(run_id: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Returns: the run's parameters and tags; none of either when the run is deleted for good."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        data = client().get_run(run_id).data
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return {}, {}
+    return dict(data.params), dict(data.tags)
+
+
 def metric_names(run_id: str) -> list[str]:
     """Returns: the names of the run's metrics, sorted."""
     return sorted(client().get_run(run_id).data.metrics)

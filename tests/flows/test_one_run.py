@@ -177,7 +177,7 @@ def test_a_stage_over_its_time_is_told_in_words(experiment: str, prefect_api: st
 
     @flow
     def training() -> None:
-        Stages(opened(experiment))("train", Version, lambda _run_id: never.wait(60), timeout=1)  # type: ignore[arg-type,return-value]
+        Stages(opened(experiment))("train", Version, lambda _run_id: never.wait(10), timeout=1)  # type: ignore[arg-type,return-value]
 
     with pytest.raises(TrainingKilled, match=r"train was stopped after 1 seconds \(train.timeout\)"):
         training()

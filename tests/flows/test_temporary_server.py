@@ -1,90 +1,95 @@
 """The temporary server is dependable: slow is not broken, and it never outlives its command."""
 
-import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
+SERVING = """
+import sys, time, urllib.request
 from flows import temporary_server
-
-WAITING_PARENT = """
-import sys, time
+temporary_server.SAY_AFTER = 0.05
+server = temporary_server.start()
+server.wait(lambda words: print(words, file=sys.stderr))
+print(server.api_url, urllib.request.urlopen(server.api_url + "/health").status, flush=True)
+sys.stdin.readline()
+server.stop()
+print(urllib.request.urlopen(server.api_url + "/health").status)
+"""
+FLOW = """
 from flows import temporary_server
 server = temporary_server.start()
-print(server.process.pid, flush=True)
-time.sleep(600)
+from prefect import flow
+from prefect.client.orchestration import get_client
+@flow
+def where():
+    with get_client(sync_client=True) as client:
+        return str(client.api_url)
+server.wait(print)
+print(where(), server.api_url)
+server.stop()
 """
 
 
-def alive(pid: int) -> bool:
-    """A zombie is not alive: in a container nobody may reap it."""
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
+def started(home: Path, program: str = SERVING) -> "subprocess.Popen[str]":
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(home)}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-c", program], env=variables, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
 
 
-def gone_within(pid: int, seconds: float) -> bool:
-    until = time.monotonic() + seconds
-    while alive(pid) and time.monotonic() < until:
-        time.sleep(0.05)
-    return not alive(pid)
+def test_it_says_what_it_waits_for_answers_and_is_gone_after_stop(environment: Path) -> None:
+    process = started(environment / ".prefect")
+    assert process.stdout is not None
+    assert process.stdout.readline().split()[1:] == ["200"]
+    _, errors = process.communicate("stop\n", timeout=120)
+    assert re.match(r"waiting for Prefect's temporary server \(0 s; a first start takes longest\)", errors)
+    assert "ConnectionRefusedError" in errors.splitlines()[-1] or "Connection refused" in errors.splitlines()[-1]
 
 
-def test_it_answers_and_is_gone_after_stop(environment: Path) -> None:
-    server = temporary_server.start()
-    server.wait(print)
-    with urllib.request.urlopen(f"{server.api_url}/health") as answer:
-        assert answer.status == 200
-    server.stop()
-    assert not alive(server.process.pid)
+def test_a_flow_talks_to_it(environment: Path) -> None:
+    process = started(environment / ".prefect", FLOW)
+    output, errors = process.communicate(timeout=120)
+    asked, api_url = output.split()[-2:]
+    assert asked.rstrip("/") == api_url, errors
 
 
-def test_it_says_what_it_waits_for(environment: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(temporary_server, "SAY_AFTER", 0.05)
-    said: list[str] = []
-    server = temporary_server.start()
-    server.wait(said.append)
-    server.stop()
-    assert said and said[0].startswith("waiting for Prefect's temporary server")
-
-
-def test_a_server_that_cannot_start_is_told_with_its_last_words(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_server_that_cannot_start_is_told_with_its_last_words(tmp_path: Path) -> None:
     blocked = tmp_path / "home"
     blocked.write_text("a file where the folder should be")
-    monkeypatch.setenv("PREFECT_HOME", str(blocked))
-    server = temporary_server.start()
-    with pytest.raises(temporary_server.ServerDied, match=r"(?s)PREFECT_API_URL: .*set this variable.*Error"):
-        server.wait(print)
-    server.stop()
+    _, errors = started(blocked).communicate(timeout=120)
+    assert re.search(r"(?s)ServerDied: PREFECT_API_URL: .*ended after .*set this variable.*Error", errors)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_it_ends_with_its_parent_however_that_ends(environment: Path, how: signal.Signals) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", WAITING_PARENT], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    server = int(parent.stdout.readline())
-    assert alive(server)
-    os.kill(parent.pid, how)
-    parent.wait(10)
-    parent.stdout.close()
-    assert gone_within(server, 10)
+def test_it_ends_with_its_process_however_that_ends(environment: Path, how: signal.Signals) -> None:
+    process = started(environment / ".prefect")
+    assert process.stdout is not None
+    port = int(process.stdout.readline().split()[0].split(":")[2].partition("/")[0])
+    process.send_signal(how)
+    process.communicate(timeout=60)
+    assert process.returncode == -how
+    deadline = time.monotonic() + 30
+    while listening(port) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not listening(port)
 
 
-def test_four_at_once_on_a_new_database_all_come_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
-    with contextlib.ExitStack() as stack:
-        servers = [temporary_server.start() for _ in range(4)]
-        for server in servers:
-            stack.callback(server.stop)
-        for server in servers:
-            server.wait(print)
-        assert len({server.port for server in servers}) == 4
+def listening(port: int) -> bool:
+    """Whether somebody takes connections at the port of this machine: the kernel's table, state 0A."""
+    table = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(row.split()[1].endswith(f":{port:04X}") and row.split()[3] == "0A" for row in table)
+
+
+def test_four_at_once_on_a_new_database_all_come_up(tmp_path: Path) -> None:
+    processes = [started(tmp_path / "prefect") for _ in range(4)]
+    results = [process.communicate("stop\n", timeout=280) for process in processes]
+    addresses = {output.split()[0] for output, _ in results if " 200" in output}
+    assert len(addresses) == 4, [errors for _, errors in results]

@@ -24,6 +24,7 @@ from settings.mistakes import Mistakes
 from settings.recipe import Recipe
 from tasks import snapshots
 from tasks.evaluate import evaluate
+from tasks.provenance import record_provenance
 from tasks.tracking import models, registry, runs
 from tasks.train import train
 
@@ -172,6 +173,21 @@ def test_the_champion_is_scored_on_the_same_rows(
     again = evaluate(second_run, strong, snapshot, second_model, tmp_path / "second")
     assert not again.gates[0].held
     assert "equals" in again.gates[0].reason
+
+
+def test_a_champion_that_may_have_seen_the_test_rows_is_told_at_the_gate(
+    trained: Callable[..., Evaluated], run_id: str, tmp_path: Path
+) -> None:
+    name = f"champion {tmp_path.name}"
+    gates = [{"better_than": "champion"}]
+    first = recipe_of("sklearn.linear_model.Ridge", name=name, gates=gates)
+    _, model, snapshot, _ = trained(load_diabetes(as_frame=True).frame, first)
+    record_provenance(run_id, first, {}, 1, tmp_path / "work")
+    crown(model, run_id, name)
+    second_run = another_run(run_id)
+    second = first.model_copy(update={"split": first.split.model_copy(update={"seed": 7})})
+    evaluation = evaluate(second_run, second, snapshot, train(second_run, second, snapshot, tmp_path / "2"), tmp_path)
+    assert "split.seed 42, now 7): it may have learned from these test rows" in evaluation.gates[0].reason
 
 
 def test_a_champion_that_needs_other_columns_holds_the_gate_back(
