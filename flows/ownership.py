@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from prefect.exceptions import Abort
+from prefect.exceptions import Abort, TerminationSignal
 
 from domain.errors import Superseded
 from tasks.tracking.fence import require_ownership
@@ -43,4 +43,6 @@ def _status(error: BaseException) -> Status:
 
 
 def _in_words(error: BaseException) -> str:
+    if isinstance(error, TerminationSignal):
+        return "TerminationSignal: cancelled at Prefect, or asked to end by a signal"
     return f"{type(error).__name__}: {error}".rstrip(": ")

@@ -41,7 +41,7 @@ def _plan(prefect: FlowRuns, runs: Mapping[str, RunSeen], policy: Policy) -> Pla
     named = running.named_flow_runs(datetime.now(UTC) - SINCE)
     return Plan(
         runs=tuple((run, verdicts[run_id]) for run_id, run in runs.items()),
-        marks=tuple(_marks(begun, named, runs, verdicts)),
+        marks=tuple(_marks(begun, named, runs, verdicts, everywhere=not policy.experiments)),
         without_run=tuple(seen for seen in begun.values() if _has_no_run(seen, named)),
         without_flow_run=tuple(_unknown(prefect, {**named, **_named(runs)}, answers)),
     )
@@ -71,17 +71,26 @@ def verdict_of(prefect: FlowRuns | None, run: RunSeen, answer: Answer, policy: P
 
 
 def _with_process(run: RunSeen, answer: Answer | None) -> RunSeen:
-    """A run that died before its process was written on it has the one that Prefect was told of."""
-    if run.process is not None or not isinstance(answer, FlowRunSeen) or answer.process is None:
+    """Prefect may have been told of a newer process: one that died before it could open the run."""
+    if not isinstance(answer, FlowRunSeen) or answer.process is None or answer.process_run_count < answer.run_count:
+        return run
+    if run.process is not None and answer.process_run_count <= run.run_count:
         return run
     return run.model_copy(update={"process": answer.process, "run_count": answer.process_run_count})
 
 
 def _marks(
-    begun: Mapping[str, FlowRunSeen], named: Named, runs: Mapping[str, RunSeen], verdicts: Mapping[str, Verdict]
+    begun: Mapping[str, FlowRunSeen],
+    named: Named,
+    runs: Mapping[str, RunSeen],
+    verdicts: Mapping[str, Verdict],
+    everywhere: bool,
 ) -> Iterator[tuple[FlowRunSeen, Mark]]:
+    """Where only some experiments are looked at, only flow runs that have a run there."""
     of_flow_run = {run.flow_run_id: verdicts[run_id] for run_id, run in runs.items() if run.flow_run_id}
     for key, seen in begun.items():
+        if not everywhere and key not in of_flow_run:
+            continue
         reads = next((status for _, status in named.get(key, []) if status != "RUNNING"), None)
         marked = mark(seen, look(seen.process), of_flow_run.get(key), reads)
         if marked is not None:

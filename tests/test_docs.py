@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from flows import aliases, launch
+from flows import aliases, launch, reconciler
 from settings.evaluation import BetterThan, Evaluate, Explain, Promote, Register, Threshold
 from settings.loading import load_recipe
 from settings.recipe import Categorical, Data, Model, Numeric, Preprocess, Recipe, Split, Train
 from settings.schema import PATH, schema_text
 
-PARSERS = {"flows.train": launch.parser, "flows.promote": aliases.parser}
+PARSERS = {"flows.train": launch.parser, "flows.promote": aliases.parser, "flows.reconcile": reconciler.parser}
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SECTIONS = [

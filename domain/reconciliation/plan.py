@@ -41,9 +41,9 @@ class Plan(Seen):
 
     def lines(self) -> Iterator[str]:
         """Yields: the plan as a person reads it."""
-        others = sum(type(verdict).__name__ == "NotOurs" for _, verdict in self.runs)
-        ours = len(self.runs) - others
-        yield f"{ours} runs of ours read RUNNING, {len(self.dead)} of all are dead; {others} of others are left alone"
+        ours = sum(run.flow_run_id is not None for run, _ in self.runs)
+        others = len(self.runs) - ours
+        yield f"runs that read RUNNING: {ours} of ours, {others} of others; {len(self.dead)} of them dead"
         if self.prefect:
             yield f"  Prefect does not answer ({self.prefect}): what hangs on it is left as it is"
         for run, dead in self.dead:

@@ -45,9 +45,9 @@ class ProcessState(StrEnum):
     """What a look at the machine's processes says of one."""
 
     ALIVE = "alive"
-    GONE = "gone"
-    REUSED = "pid reused"
-    REBOOTED = "rebooted"
+    GONE = "no such process"
+    REUSED = "another process has its number"
+    REBOOTED = "the machine has started anew"
     ELSEWHERE = "elsewhere"  # on a machine or in a container that cannot be looked into from here
     UNKNOWN = "unknown"  # this system does not tell processes apart well enough
 

@@ -88,7 +88,7 @@ def _without_process(run: RunSeen, answer: Answer, process: ProcessState) -> Ver
     gone = f"process {_process(run)} is gone ({process.value})"
     if not isinstance(answer, FlowRunSeen):
         return Dead(status="KILLED", evidence=(gone, "Prefect does not know its flow run"))
-    if answer.state_type not in ENDED and answer.run_count > run.run_count and answer.process != run.process:
+    if answer.state_type not in ENDED and answer.run_count > run.run_count:
         return Live(why=f"attempt {answer.run_count} is under way and has not opened the run yet ({answer.in_words})")
     return Dead(status=_status(run, answer), evidence=(gone, *_said(run, answer)))
 

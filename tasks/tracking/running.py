@@ -96,11 +96,12 @@ def changed_since(seen: RunSeen) -> str | None:
     again = look_again(seen.run_id)
     if again is None:
         return "it was ended meanwhile"
-    if again.attempt != seen.attempt or again.process != seen.process:
+    if again.attempt != seen.attempt:
         return "a retry reopened it meanwhile"
     if again.protected:
         return f"tag {names.TAG_RECONCILE} says never"
-    return "it gave a sign of life meanwhile" if again.last_sign != seen.last_sign else None
+    signs = [(run.heartbeat, run.last_metric) for run in (seen, again)]  # each by a clock of its own: any change counts
+    return "it gave a sign of life meanwhile" if signs[0] != signs[1] else None
 
 
 @contextmanager
@@ -151,7 +152,7 @@ def _get(run_id: str) -> "Run | None":
     try:
         return client().get_run(run_id)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # a tag can name anything
             raise
         return None
 
