@@ -249,25 +249,25 @@ def any_order(examples: int) -> Callable[..., Any]:
     return settings(max_examples=examples, deadline=None, suppress_health_check=checks)
 
 
+def told(way: list[Step], folder: Path, patch: pytest.MonkeyPatch) -> None:
+    world = World(folder)
+    lived(world, way, patch)
+    finished(world)
+
+
+@pytest.mark.usefixtures("tracking_uri")
 @cell("P1 P2", FAULT, "at every moment one run per flow run, and a ledger that explains the alias", "by a retry")
 @any_order(60)
 @given(way=steps)
 @example(way=WAY)
-def test_p1_p2_in_any_order(
-    way: list[Step], tracking_uri: str, model_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = World(model_folder)
-    lived(world, way, monkeypatch)
-    finished(world)
+def test_p1_p2_in_any_order(way: list[Step], model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told(way, model_folder, monkeypatch)
 
 
 @pytest.mark.fast
+@pytest.mark.usefixtures("tracking_uri")
 @any_order(8)
 @given(way=steps)
 @example(way=WAY)
-def test_p1_p2_in_a_few_orders(
-    way: list[Step], tracking_uri: str, model_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = World(model_folder)
-    lived(world, way, monkeypatch)
-    finished(world)
+def test_p1_p2_in_a_few_orders(way: list[Step], model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told(way, model_folder, monkeypatch)
