@@ -29,7 +29,8 @@ def read_profile(
         raise Mistakes([Mistake("", f"cannot be read: {error.strerror}", str(path))]) from None
     except UnicodeDecodeError as error:
         raise Mistakes([Mistake("", f"not UTF-8 text (byte {error.start}); save it as UTF-8", str(path))]) from None
-    if odd := [key for key in values if not isinstance(key, str)]:
+    keys: list[Any] = list(values)  # YAML reads some as numbers
+    if odd := [key for key in keys if not isinstance(key, str)]:
         raise Mistakes(Mistake(str(key), "unknown key; a key is a word, not a number", str(path)) for key in odd)
     mistakes = [
         Mistake(key, problem, str(path), lines[(key,)])

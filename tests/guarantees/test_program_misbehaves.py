@@ -14,8 +14,9 @@ from tests.guarantees.trainings import RECIPE, Training
 
 PROGRAM = Path(__file__).parent / "programs" / "ridge.py"
 COMMAND = RECIPE.replace("model: {estimator: sklearn.linear_model.Ridge}\n", "task: regression\n") + (
-    f"train: {{run_in: command, command: [python, {PROGRAM}], timeout: 60s}}\n"
+    f"train: {{run_in: command, command: [python, {PROGRAM}]}}\n"
 )
+HURRIED = COMMAND.replace("]}", "], timeout: 90s}")
 FAILED = "a FAILED run that says so"
 ENDS_BADLY = {  # how it misbehaves -> what happens, what is said of it
     "SIGKILL": ("it is killed by SIGKILL", "was killed by SIGKILL (out of memory, perhaps)"),
@@ -27,7 +28,6 @@ ENDS_BADLY = {  # how it misbehaves -> what happens, what is said of it
     "exits 3": ("it exits with 3", "exited with 3"),
     "exits 0": ("it exits with 0 and leaves no model", "the program ended well and left no model"),
     "MemoryError": ("it runs out of memory (MemoryError)", "MemoryError"),
-    "hangs": ("it hangs, deaf to SIGTERM, over its time-out", "was stopped after 60 seconds (train.timeout)"),
     "dies in a nested run": ("it is killed within a nested run", "was killed by SIGKILL"),
 }
 MEDDLES = {
@@ -79,6 +79,20 @@ def test_p1_p2_a_program_meddles_and_the_run_is_as_it_should(
     conflicts = {"split.seed", "from_the_program", "name"} if how == "logs in conflict" else set()
     expected = Expected(wanted, attempts=1, children=int("nested" in how), conflicts=frozenset(conflicts))
     assert violations(struck, expected) == []
+
+
+@cell("P1 P2 P7", "it hangs, deaf to SIGTERM, over its time-out", FAILED, "by a retry")
+def test_p1_p2_a_program_hangs(
+    training: Callable[..., Training], undisturbed: Callable[..., Facts], recovery: Recovery
+) -> None:
+    wanted, struck = undisturbed(HURRIED), training(HURRIED)
+    struck.run(MISBEHAVE="hangs")
+    assert "was stopped after 90 seconds (train.timeout)" in struck.said()
+    assert violations(struck, Expected(wanted, status="FAILED", attempts=1)) == []
+    before = facts(struck)
+    with recovery:
+        struck.retry()
+    assert violations(struck, Expected(wanted, before, attempts=2)) == []
 
 
 @pytest.fixture
