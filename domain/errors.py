@@ -6,7 +6,8 @@
     │   ├── ExpectationsBroken      a critical expectation does not hold
     │   ├── TrainingFailed          the training program failed by itself
     │   ├── ModelUnusable           what the training left behind is no usable model
-    │   └── AliasMoved              somebody else moved the alias since it was looked at
+    │   ├── AliasMoved              somebody else moved the alias since it was looked at
+    │   └── Superseded              another process owns the run now
     └── TransientError              trying again can help
         ├── StoreUnreachable        tracking server or object store does not answer
         ├── AliasBusy               other moves of the alias did not come to an end
@@ -46,6 +47,10 @@ class ModelUnusable(TerminalError):
 
 class AliasMoved(TerminalError):
     """Somebody else moved the alias since it was looked at: what was decided on the old holder is stale."""
+
+
+class Superseded(TerminalError):
+    """Another process works on the same flow run and has opened the run since: this one steps back."""
 
 
 class TransientError(OnerunError):

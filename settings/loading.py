@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -15,6 +16,8 @@ from settings.fields import MEANING
 from settings.mistakes import Mistake, Mistakes, did_you_mean
 from settings.recipe import Recipe
 from settings.yaml_lines import dotted
+
+POSITION = re.compile(r"[0-9]{1,9}")  # of a list's item
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,9 @@ def _by_line(mistake: Mistake) -> tuple[int, str]:
 
 def _read_file(recipe: str) -> tuple[str, str]:
     path = Path(recipe)
-    if not path.is_file() and (Path("recipes") / f"{recipe}.yaml").is_file():
-        path = Path("recipes") / f"{recipe}.yaml"
     try:
+        if not path.is_file() and (Path("recipes") / f"{recipe}.yaml").is_file():
+            path = Path("recipes") / f"{recipe}.yaml"
         if path.stat().st_size > yaml_lines.LONGEST_DOCUMENT:
             raise Mistakes(
                 [Mistake("", f"larger than {yaml_lines.LONGEST_DOCUMENT:,} bytes; a recipe holds no data", recipe)]
@@ -101,6 +104,8 @@ def _read_file(recipe: str) -> tuple[str, str]:
         raise Mistakes([Mistake("", f"not UTF-8 text (byte {error.start}); save it as UTF-8", recipe)]) from None
     except OSError as error:
         raise Mistakes([Mistake("", f"cannot be read: {error.strerror}", recipe)]) from None
+    except ValueError:  # a character that no file's name holds
+        raise Mistakes([Mistake("", f"{recipe!r} cannot be the name of a file", "--recipe")]) from None
 
 
 def _near_file(path: Path) -> str:
@@ -116,7 +121,8 @@ def _assignment(override: str) -> tuple[yaml_lines.Path, Any]:
     key, equals, value = override.partition("=")
     if not equals or not all(key.split(".")):
         raise Mistakes([Mistake("", f"expected key.path=value, such as split.seed=7, got {override!r}", "--set")])
-    return tuple(int(part) if part.isdigit() else part for part in key.strip().split(".")), yaml_lines.scalar(value)
+    path = key.strip().split(".")
+    return tuple(int(part) if POSITION.fullmatch(part) else part for part in path), yaml_lines.scalar(value)
 
 
 def _assign(values: dict[str, Any], path: yaml_lines.Path, value: Any) -> None:
