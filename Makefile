@@ -13,6 +13,7 @@ WORKERS ?= 2
 help:  ## what there is
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 	echo "  variables: RECIPE=recipes/x.yaml ARGS='--set split.seed=7' TESTS=tests/domain WORKERS=4 PYTHON=python3.13"
+	echo "             TABLE=--write (make guarantees writes its table into the docs)"
 
 .PHONY: train
 train: set-up  ## set up what is needed and train $(RECIPE)
@@ -25,6 +26,13 @@ test: set-up-dev  ## all tests but the long suites
 .PHONY: quick
 quick: set-up-dev  ## the tests that take no more than seconds
 	@exec $(PY) -m pytest -n $(WORKERS) -m "not slow and not long" $(TESTS) $(ARGS)
+
+.PHONY: guarantees
+guarantees: set-up-dev  ## kill, cut, fill and corrupt, and print the table of docs/guarantees.md (half an hour)
+	@rm -rf build/guarantees
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal tests/guarantees $(ARGS) || failed=1
+	$(PY) -m tests.guarantees.table $(TABLE)
+	exit $${failed:-0}
 
 .PHONY: lint
 lint: set-up-dev  ## style, types, and the direction of imports

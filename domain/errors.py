@@ -8,7 +8,8 @@
     │   ├── ModelUnusable           what the training left behind is no usable model
     │   ├── AliasMoved              somebody else moved the alias since it was looked at
     │   ├── ArchiveDamaged          an archive is not what was written
-    │   └── StoreUnknown            MLflow's database has a schema that this version does not know
+    │   ├── StoreUnknown            MLflow's database has a schema that this version does not know
+    │   └── Superseded              another process owns the run now
     └── TransientError              trying again can help
         ├── StoreUnreachable        tracking server or object store does not answer
         ├── AliasBusy               other moves of the alias did not come to an end
@@ -56,6 +57,10 @@ class ArchiveDamaged(TerminalError):
 
 class StoreUnknown(TerminalError):
     """MLflow's database has a schema that the installed MLflow does not know; nothing is read from it or written."""
+
+
+class Superseded(TerminalError):
+    """Another process works on the same flow run and has opened the run since: this one steps back."""
 
 
 class TransientError(OnerunError):

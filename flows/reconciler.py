@@ -1,11 +1,10 @@
 """The command line of the reconciler: what is dead is shown, and with --apply put right."""
 
 import argparse
-import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +16,7 @@ from flows.reconciliation import policy, reconciled, use
 from flows.remedies import Say
 from flows.terminal import Terminal
 from settings.profile import Profile, load_profile
+from tasks.tracking.running import nothing_there
 
 EXAMPLE = """example:
   python -m flows.reconcile
@@ -62,37 +62,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do as asked, once or again and again. Returns: the exit code."""
     asked = parser().parse_args(sys.argv[1:] if arguments is None else arguments)
     interrupted = "interrupted; each run is ended whole or not at all"
-    while True:
-        code = exit_code(lambda: _done(asked), asked.json, interrupted, asked.traceback)
-        if asked.interval is None or code not in (0, 1):  # what fails now may do better next time
-            return code
-        try:
-            time.sleep(asked.interval.total_seconds())
-        except KeyboardInterrupt:
-            return 130
+    with ExitStack() as stack:
+        prefect = Prefect(stack)
+        while True:
+            code = exit_code(lambda: _done(asked, prefect), asked.json, interrupted, asked.traceback)
+            if asked.interval is None or code not in (0, 1):  # what fails now may do better next time
+                return code
+            try:
+                time.sleep(asked.interval.total_seconds())
+            except KeyboardInterrupt:
+                return 130
 
 
-def _done(asked: argparse.Namespace) -> dict[str, Any]:
+class Prefect:
+    """Opened when it is first needed; a temporary server, on Prefect's own database, where no address is named."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        """`stack`: closes what was opened."""
+        self._stack = stack
+        self._flow_runs: FlowRuns | None = None
+
+    def __call__(self, profile: Profile, say: Say) -> FlowRuns:
+        """Returns: the same one each time: a process has one temporary server, and Prefect reads its address once."""
+        if self._flow_runs is None:
+            if profile.prefect_api_url is None:
+                server = temporary_server.start()
+                self._stack.callback(server.stop)
+                server.wait(say)
+            from prefect.client.orchestration import get_client
+
+            self._flow_runs = FlowRuns(self._stack.enter_context(get_client(sync_client=True)))
+        return self._flow_runs
+
+
+def _done(asked: argparse.Namespace, prefect: Prefect) -> dict[str, Any]:
     wanted = policy(asked.silence, asked.also_older_than, asked.experiments)
-    terminal = Terminal(sys.stderr if asked.json else sys.stdout)
+    say = Terminal(sys.stderr if asked.json else sys.stdout).say
     profile = with_prefect(load_profile(asked.profile))
-    with _prefect(profile, terminal.say) as (prefect, silence):
-        return reconciled(prefect, wanted, asked.apply, terminal.say, silence)
-
-
-@contextmanager
-def _prefect(profile: Profile, say: Say) -> Iterator[tuple[FlowRuns | None, str]]:
-    """Yields: Prefect, or None and why it does not answer; without an address, a temporary server on its database."""
-    server = None if profile.prefect_api_url else temporary_server.start()
-    try:
-        silence = use(profile)
-        if server is not None:
-            os.environ["PREFECT_API_URL"] = server.api_url
-            server.wait(say)
-        from prefect.client.orchestration import get_client
-
-        with get_client(sync_client=True) as client:
-            yield (None if silence else FlowRuns(client)), silence
-    finally:
-        if server is not None:
-            server.stop()
+    silence = use(profile)
+    if silence or nothing_there():
+        return reconciled(None, wanted, asked.apply, say, silence)
+    return reconciled(prefect(profile, say), wanted, asked.apply, say)

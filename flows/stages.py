@@ -14,6 +14,7 @@ from domain.errors import OnerunError, TrainingKilled
 from domain.references import Reference
 from flows.watch import Everyone
 from settings.mistakes import Mistakes
+from tasks.tracking.fence import require_ownership
 from tasks.tracking.ownership import OwnedRun, record_stage
 
 AnyReference = TypeVar("AnyReference", bound=Reference)
@@ -42,6 +43,7 @@ class Stages:
             retries: how often to try again after an error that trying again can help.
             timeout: seconds. Raises: TrainingKilled when they are over.
         """
+        require_ownership(self._run.run_id)
         recorded = self._run.stages.get(stage)
         if recorded is not None:
             reference = returns.from_json(recorded)
@@ -72,6 +74,7 @@ class Stages:
         begun = time.perf_counter()
         reference = function(self._run.run_id, *arguments)
         seconds = time.perf_counter() - begun
+        require_ownership(self._run.run_id)
         record_stage(self._run.run_id, stage, reference.model_dump_json(), seconds)
         self._watchers.finished(stage, seconds, reference.summary)
         return reference

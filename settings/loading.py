@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -31,6 +32,7 @@ class Kind(Generic[AnyModel]):
 
 RECIPE = Kind("recipe", "recipes", Recipe)
 POLICY = Kind("policy", "policies", Policy)
+POSITION = re.compile(r"[0-9]{1,9}")  # of a list's item
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,9 @@ def _by_line(mistake: Mistake) -> tuple[int, str]:
 
 def _read_file(recipe: str, kind: Kind[Any]) -> tuple[str, str]:
     path = Path(recipe)
-    if not path.is_file() and (Path(kind.folder) / f"{recipe}.yaml").is_file():
-        path = Path(kind.folder) / f"{recipe}.yaml"
     try:
+        if not path.is_file() and (Path(kind.folder) / f"{recipe}.yaml").is_file():
+            path = Path(kind.folder) / f"{recipe}.yaml"
         if path.stat().st_size > yaml_lines.LONGEST_DOCUMENT:
             raise Mistakes(
                 [Mistake("", f"larger than {yaml_lines.LONGEST_DOCUMENT:,} bytes; a {kind.word} holds no data", recipe)]
@@ -130,6 +132,8 @@ def _read_file(recipe: str, kind: Kind[Any]) -> tuple[str, str]:
         raise Mistakes([Mistake("", f"not UTF-8 text (byte {error.start}); save it as UTF-8", recipe)]) from None
     except OSError as error:
         raise Mistakes([Mistake("", f"cannot be read: {error.strerror}", recipe)]) from None
+    except ValueError:  # a character that no file's name holds
+        raise Mistakes([Mistake("", f"{recipe!r} cannot be the name of a file", f"--{kind.word}")]) from None
 
 
 def _near_file(path: Path, folder: str) -> str:
@@ -145,7 +149,8 @@ def _assignment(override: str) -> tuple[yaml_lines.Path, Any]:
     key, equals, value = override.partition("=")
     if not equals or not all(key.split(".")):
         raise Mistakes([Mistake("", f"expected key.path=value, such as split.seed=7, got {override!r}", "--set")])
-    return tuple(int(part) if part.isdigit() else part for part in key.strip().split(".")), yaml_lines.scalar(value)
+    path = key.strip().split(".")
+    return tuple(int(part) if POSITION.fullmatch(part) else part for part in path), yaml_lines.scalar(value)
 
 
 def _assign(values: dict[str, Any], path: yaml_lines.Path, value: Any) -> None:

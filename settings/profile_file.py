@@ -29,6 +29,9 @@ def read_profile(
         raise Mistakes([Mistake("", f"cannot be read: {error.strerror}", str(path))]) from None
     except UnicodeDecodeError as error:
         raise Mistakes([Mistake("", f"not UTF-8 text (byte {error.start}); save it as UTF-8", str(path))]) from None
+    keys: list[Any] = list(values)  # YAML reads some as numbers
+    if odd := [key for key in keys if not isinstance(key, str)]:
+        raise Mistakes(Mistake(str(key), "unknown key; a key is a word, not a number", str(path)) for key in odd)
     mistakes = [
         Mistake(key, problem, str(path), lines[(key,)])
         for key, value in values.items()
@@ -48,7 +51,11 @@ def _path(name: str) -> Path:
         path, known = Path(name), [str(other) for other in Path(name).parent.glob("*.y*ml")]
     else:
         path, known = PROFILES / f"{name}.yaml", [other.stem for other in PROFILES.glob("*.yaml")]
-    if not path.is_file():
+    try:
+        there_is = path.is_file()
+    except (OSError, ValueError):  # too long, or a character that no file's name holds
+        raise Mistakes([Mistake("", f"{name[:80]!r} cannot be the name of a file", "--profile")]) from None
+    if not there_is:
         there = f"; there are {', '.join(sorted(known))}" if known else ""
         raise Mistakes([Mistake(name, f"no such profile ({path}){did_you_mean(name, known) or there}", "--profile")])
     return path

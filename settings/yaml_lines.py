@@ -129,8 +129,16 @@ def dotted(path: Path) -> str:
 
 
 def scalar(text: str) -> Any:
-    """Read one value as it would be read in a recipe; what is no YAML stands for itself."""
+    """Read one value as it would be read in a recipe; what is no YAML stands for itself.
+
+    Raises: Mistakes when it refers to itself, or stands for more values than a recipe holds.
+    """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 -- a SafeLoader
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _walk(node, (), {}, "--set", "recipe")
+        return loader.construct_document(node)
     except (yaml.YAMLError, ValueError, RecursionError):
         return text

@@ -4,10 +4,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import servers
 
+hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine is no bug
+hypothesis.settings.load_profile("unhurried")
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",

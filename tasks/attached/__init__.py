@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 
@@ -15,4 +16,5 @@ def environment(run_id: str, experiment_id: str, given: Mapping[str, str]) -> di
     programs = os.pathsep.join(filter(None, [str(Path(sys.executable).parent), os.environ.get("PATH")]))
     inherited = {name: value for name, value in os.environ.items() if name != "MLFLOW_EXPERIMENT_NAME"}
     run = {"MLFLOW_RUN_ID": run_id, "MLFLOW_EXPERIMENT_ID": experiment_id, "ONERUN_RUN_ID": run_id}
+    run["ONERUN_MLFLOW_VERSION"] = version("mlflow")
     return {**inherited, **run, **given, "PATH": programs, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}

@@ -79,6 +79,39 @@ def attach_client(module: Any) -> None:
         return update_run(self, run_id, None if run_id == OWNER else status, name)
 
     client.set_terminated, client.update_run = terminate, update
+    keep_conflicts(client)
+
+
+def keep_conflicts(client: Any) -> None:
+    """A parameter that is there with another value stays; the new value becomes a tag, as the owner's own do (P2)."""
+    log_param, log_batch = client.log_param, client.log_batch
+
+    def free(self: Any, params: Any) -> list[Any]:
+        """`params`: pairs. Returns: those that do not conflict."""
+        known = self.get_run(OWNER).data
+        attempt = known.tags.get("onerun.attempt", "1")
+        conflicts = [(key, str(value)) for key, value in params if known.params.get(key, str(value)) != str(value)]
+        for key, value in conflicts:
+            self.set_tag(OWNER, f"{key}:attempt{attempt}", value)
+            print(f"onerun: parameter {key} has another value already, this one is kept as a tag", file=sys.stderr)
+        return [(key, value) for key, value in params if (key, str(value)) not in conflicts]
+
+    @functools.wraps(log_param)
+    def param(self: Any, run_id: str, key: str, value: Any, synchronous: bool = True) -> Any:
+        if run_id == OWNER and not free(self, [(key, value)]):
+            return value
+        return log_param(self, run_id, key, value, synchronous)
+
+    @functools.wraps(log_batch)
+    def batch(
+        self: Any, run_id: str, metrics: Any = (), params: Any = (), tags: Any = (), synchronous: bool = True
+    ) -> Any:
+        if run_id == OWNER and params:
+            kept = dict(free(self, [(param.key, param.value) for param in params]))
+            params = [param for param in params if param.key in kept]
+        return log_batch(self, run_id, metrics, params, tags, synchronous)
+
+    client.log_param, client.log_batch = param, batch
 
 
 def attach_uri(module: Any) -> None:
@@ -94,6 +127,29 @@ def attach_uri(module: Any) -> None:
     module.set_tracking_uri = uri
 
 
+def attach_version(module: Any) -> None:
+    """`module`: mlflow.version."""
+    owners = os.environ.get("ONERUN_MLFLOW_VERSION", module.VERSION)
+    if owners != module.VERSION:
+        print(f"onerun: MLflow is {module.VERSION} here and {owners} where the run is owned", file=sys.stderr)
+
+
+def attach_schema(module: Any) -> None:
+    """`module`: mlflow.store.db.utils. Its own words advise to migrate the database: that would lock the owner out."""
+    verify = module._verify_schema
+
+    @functools.wraps(verify)
+    def verified(*arguments: Any, **named: Any) -> Any:
+        try:
+            return verify(*arguments, **named)
+        except Exception as error:  # noqa: BLE001  # the class is MLflow's, and this file knows no MLflow
+            owners = os.environ.get("ONERUN_MLFLOW_VERSION", "the owner's version")
+            told = f"this program's MLflow cannot use the run's database: install mlflow=={owners} for it"
+            raise type(error)(f"{told} ({str(error).partition('. ')[0]})") from None
+
+    module._verify_schema = verified
+
+
 def say(what: str, given: Any) -> None:
     """One line for the person who wonders."""
     print(f"onerun: {what}{given or ''} is left aside: this program works in run {OWNER}", file=sys.stderr)
@@ -103,6 +159,8 @@ HOOKS = {
     "mlflow.tracking.fluent": attach_fluent,
     "mlflow.tracking._tracking_service.client": attach_client,
     "mlflow.tracking._tracking_service.utils": attach_uri,
+    "mlflow.version": attach_version,
+    "mlflow.store.db.utils": attach_schema,
 }
 
 

@@ -4,9 +4,15 @@ MLflow makes its tables step by step in the file itself. Of first trainings that
 the others' tables, and one that is killed meanwhile would leave a file that nothing can open any more.
 """
 
+import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+
+from settings.addresses import redact
+from settings.mistakes import Mistake, Mistakes
 
 _ALONE = threading.Lock()  # Alembic keeps the migration under way in a module
 
@@ -44,3 +50,31 @@ def _take_place(draft: Path, file: Path) -> None:
     except OSError:  # a file system without hard links, such as FAT
         if not file.exists():
             draft.rename(file)
+
+
+@contextmanager
+def schema_explained(uri: str) -> Iterator[None]:
+    """Within the block, a database that another version of MLflow made is a mistake with its way out (P5).
+
+    MLflow's own words always advise to upgrade the database, also when the installed MLflow is the one that is too old.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        found = re.search(r"database schema \(found version (\w+), but expected \w+\)", str(error))
+        if found is None:
+            raise
+        raise Mistakes([Mistake("MLFLOW_TRACKING_URI", _way_out(found[1], redact(uri)))]) from error
+
+
+def _way_out(revision: str, uri: str) -> str:
+    import mlflow
+
+    migrations = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
+    if any(migrations.glob(f"{revision}_*.py")):
+        ours = f"this is {mlflow.__version__}: back it up, end all trainings, and run `mlflow db upgrade {uri}`"
+        return f"the database was made by an older MLflow (schema {revision}) and {ours}"
+    ours = f"than {mlflow.__version__}; install the one that made it, or name another database"
+    return f"the database was made by a newer MLflow (schema {revision}) {ours}"

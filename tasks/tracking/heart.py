@@ -3,11 +3,13 @@
 from datetime import UTC, datetime
 
 from domain import names
+from tasks.tracking.fence import require_ownership
 from tasks.tracking.runs import client, set_tags
 
 
 def beat(run_id: str) -> str:
-    """Write that the owner lives. Returns: what the run reads."""
+    """Write that the owner lives. Returns: what the run reads. Raises: Superseded when another process owns it."""
+    require_ownership(run_id)
     set_tags(run_id, {names.TAG_HEARTBEAT: now()})
     return str(client().get_run(run_id).info.status)
 

@@ -108,5 +108,6 @@ def _make(experiment_id: str, flow_run_id: str, run_name: str, tags: Mapping[str
     run = client().create_run(experiment_id, tags={names.TAG_FLOW_RUN_ID: flow_run_id, **tags}, run_name=run_name)
     first = _find(experiment_id, flow_run_id) or run.info.run_id
     if first != run.info.run_id:
+        client().set_terminated(run.info.run_id, "KILLED")  # should somebody restore it, it does not read RUNNING
         client().delete_run(run.info.run_id)
     return first

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from domain import names
 from domain.references import Snapshot
 from tasks.storage import explained
-from tasks.tracking.database import make_whole
+from tasks.tracking.database import make_whole, schema_explained
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,7 +31,8 @@ def client() -> "MlflowClient":
     tracking, registry = os.environ["MLFLOW_TRACKING_URI"], os.environ.get("MLFLOW_REGISTRY_URI")
     make_whole(tracking)
     make_whole(registry or tracking)
-    return MlflowClient(tracking, registry)
+    with schema_explained(tracking):
+        return MlflowClient(tracking, registry)
 
 
 def log_params(run_id: str, params: Mapping[str, Any], attempt: int = 1) -> None:

@@ -160,6 +160,7 @@ def ended(folder: Path, pids: list[int]) -> Iterator[str]:
     yield f"own process {time.monotonic() - begun:.1f} s"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run_in", WAYS)
 def test_p1_cancelled_under_a_worker(run_in: str, worker: Callable[[str], UUID], tmp_path: Path) -> None:
     flow_run_id = worker(recipe(tmp_path, run_in))
@@ -182,6 +183,7 @@ def test_p1_cancelled_on_the_command_line(run_in: str, prefect_api: str, tmp_pat
     )  # fmt: skip
     try:
         until("training", lambda: trains(tmp_path, run_in) or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
         pids = family(process.pid)
         flow_run_id = UUID(runs(tmp_path)[0].data.tags["onerun.flow_run_id"])
         cancel(flow_run_id)

@@ -1,0 +1,124 @@
+"""The Prefect worker that started the training dies."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.guarantees.cells import Recovery, cell
+from tests.guarantees.holding import Expected, Facts, facts, violations
+from tests.guarantees.trainings import PATIENCE, Training, waited, working_in
+
+TRAINS = "tasks.training.fitting:fit:before:wait"
+
+
+class Worked(Training):
+    """A flow run of a deployment with a work pool of its own, and real workers that take it up."""
+
+    def __init__(self, training: Training) -> None:
+        self.pool = f"pool-{uuid4().hex[:8]}"
+        self.workers: list[subprocess.Popen[bytes]] = []
+        super().__init__(training.folder, training.recipe, training.tracking_uri)
+        self.flow_run_id = self._deployed()
+
+    def _deployed(self) -> UUID:
+        from prefect.client.orchestration import get_client
+        from prefect.client.schemas.actions import WorkPoolCreate
+        from prefect.workers.process import ProcessWorker
+
+        from flows.train import train
+
+        template = ProcessWorker.get_default_base_job_template()
+        with get_client(sync_client=True) as client:
+            client.create_work_pool(WorkPoolCreate(name=self.pool, type="process", base_job_template=template))
+            deployment = client.create_deployment(
+                client.create_flow(train), name=self.pool, entrypoint="flows.train.train", pull_steps=[],
+                work_pool_name=self.pool, job_variables={"working_dir": str(self.folder)},
+            )  # fmt: skip
+            return client.create_flow_run_from_deployment(deployment, parameters={"recipe": self.recipe}).id
+
+    def worker(self, planted: str = "") -> "subprocess.Popen[bytes]":
+        """Starts a worker of the pool."""
+        place = self.folder / "workers"
+        place.mkdir(exist_ok=True)
+        given = {name: value for name, value in self.environment(planted).items() if name != "PREFECT__FLOW_RUN_ID"}
+        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", self.pool, "--type", "process"]
+        with (self.folder / f"log-worker-{len(self.workers)}.txt").open("wb") as log:
+            worker = subprocess.Popen(
+                command, cwd=place, env=given | {"PREFECT_WORKER_QUERY_SECONDS": "1"}, stdout=log, stderr=log,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+            )  # fmt: skip
+        self.workers.append(worker)
+        return worker
+
+
+@pytest.fixture
+def worked(training: Callable[..., Training]) -> Iterator[Worked]:
+    """Returns: a training for workers; whatever of them is left ends with the test."""
+    one = Worked(training())
+    yield one
+    one.go_on()
+    for worker in one.workers:
+        worker.kill()
+        worker.wait()
+    for pid in working_in(one.folder):
+        os.kill(pid, signal.SIGKILL)
+
+
+@cell("P1 P2", "SIGTERM to a pod's or container's first process while it trains", "a run that reads KILLED; no process",
+      "by itself")  # fmt: skip
+def test_p1_p2_a_pod_that_is_moved(
+    training: Callable[..., Training], undisturbed: Callable[..., Facts], recovery: Recovery
+) -> None:
+    wanted, moved = undisturbed(), training()
+    pod = moved.start_as_pod(TRAINS)
+    assert waited(moved.struck), moved.said()
+    with recovery:
+        pod.send_signal(signal.SIGTERM)
+        pod.wait(PATIENCE)
+    assert violations(moved, Expected(wanted, status="KILLED")) == [], moved.said()
+    before = facts(moved)
+    moved.retry()
+    assert violations(moved, Expected(wanted, before)) == []
+
+
+@cell("P1 P2", "SIGKILL to the worker while it trains", "a run that goes on to its end", "nothing to do")
+def test_p1_the_training_outlives_its_killed_worker(worked: Worked, undisturbed: Callable[..., Facts]) -> None:
+    wanted, worker = undisturbed(), worked.worker(TRAINS)
+    assert waited(worked.struck), worked.said()
+    worker.kill()
+    worker.wait()
+    worked.go_on()
+    assert waited(lambda: worked.state() == "COMPLETED" and not working_in(worked.folder)), worked.said()
+    assert violations(worked, Expected(wanted, attempts=1)) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=cell(
+            "P1 P2", f"{name} to the worker while it trains", "a run that reads RUNNING; no process",
+            "by the reconciler"))
+        for name in ("SIGTERM", "SIGINT")
+    ],
+)  # fmt: skip
+def test_p1_p2_a_worker_that_is_stopped_ends_its_training(
+    worked: Worked, undisturbed: Callable[..., Facts], recovery: Recovery, name: str
+) -> None:
+    wanted, worker = undisturbed(), worked.worker(TRAINS)
+    assert waited(worked.struck), worked.said()
+    worker.send_signal(getattr(signal, name))
+    worker.wait(PATIENCE)
+    assert waited(lambda: not working_in(worked.folder)), worked.said()
+    with recovery:
+        worked.reconcile()
+    assert violations(worked, Expected(wanted, status="KILLED")) == [], worked.said()
+    before = facts(worked)
+    worked.ask_to_retry()
+    worked.worker()
+    assert waited(lambda: worked.state() == "COMPLETED" and not working_in(worked.folder)), worked.said()
+    assert violations(worked, Expected(wanted, before, attempts=2)) == []
