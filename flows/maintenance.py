@@ -1,6 +1,7 @@
 """The command line of the maintenance. Needs no Prefect of its own; asks a server that is named which runs live."""
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser().parse_args(arguments)
     if not asked.policy:
         parser().error("--policy is missing")
+    gc.set_threshold(
+        100_000, 20, 20
+    )  # libraries make millions of objects that stay: looking through them takes longest
     return exit_code(lambda: _done(asked), asked.json, "interrupted; run it again, it finishes what was begun")
 
 
