@@ -1,4 +1,4 @@
-"""A flow that works says so, and hears when it is cancelled: one thread beside the training.
+"""A flow that works says so, and hears when it is cancelled: two threads beside the training.
 
 Prefect ends a cancelled flow run only where a worker runs it. One that was started from the command line would read
 Cancelling for ever and train on, so its own pulse looks at its state. Where a worker does signal the process, the pulse
@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from datetime import timedelta
@@ -37,7 +36,7 @@ logger = logging.getLogger("onerun")
 
 
 class Pulse:
-    """The thread of one flow run."""
+    """The threads of one flow run."""
 
     def __init__(self, flow_run_id: str, run_count: int, look: float = LOOK, every: timedelta = BEAT) -> None:
         self.cancelled = threading.Event()
@@ -49,16 +48,22 @@ class Pulse:
         self._hears = threading.current_thread() is threading.main_thread() and callable(
             signal.getsignal(signal.SIGTERM)
         )
-        self._thread = threading.Thread(target=copy_context().run, args=(self._go,), name="onerun-pulse", daemon=True)
+        # Two, so that an MLflow server that keeps a beat waiting does not keep a cancellation waiting.
+        self._threads = [
+            threading.Thread(target=copy_context().run, args=(do,), name=f"onerun-{name}", daemon=True)
+            for name, do in (("pulse", self._listen), ("heart", self._beat_on))
+        ]
 
     def start(self) -> None:
         """From here on."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        """No call of the thread's is under way any more, unless a server keeps it waiting."""
+        """No call of the threads' is under way any more, unless a server keeps it waiting."""
         self._over.set()
-        self._thread.join(STOP)
+        for thread in self._threads:
+            thread.join(STOP)
 
     @contextlib.contextmanager
     def of(self, run_id: str) -> Iterator[None]:
@@ -71,17 +76,17 @@ class Pulse:
             if self._alone.acquire(timeout=STOP):  # a beat under way could open the run that is about to be ended
                 self._alone.release()
 
-    def _go(self) -> None:
+    def _listen(self) -> None:
         self._try(self._sign)
-        beaten = time.monotonic()
         while not self._over.wait(self._look):
             self._try(self._notice)
-            if self.cancelled.is_set() and self._hears:
-                return self._see_to_it()
-            if time.monotonic() - beaten >= self._every:
-                beaten = time.monotonic()
-                self._try(self._beat)
+            if self.cancelled.is_set():
+                return self._see_to_it() if self._hears else None
         return None
+
+    def _beat_on(self) -> None:
+        while not self._over.wait(self._every):
+            self._try(self._beat)
 
     def _try(self, do: Callable[[], None]) -> None:
         """A pulse that cannot reach a server goes on; the training's own calls tell what is wrong."""

@@ -7,6 +7,8 @@ from domain.reconciliation.marks import Mark
 from domain.reconciliation.seen import FlowRunSeen, RunSeen, Seen
 from domain.reconciliation.verdicts import Dead, Verdict
 
+MOST_NOTES = 20
+
 
 class Plan(Seen):
     """What was seen and decided, before anything is done."""
@@ -55,10 +57,14 @@ class Plan(Seen):
         for run, verdict in self.runs:
             if not isinstance(verdict, Dead) and type(verdict).__name__ != "NotOurs":
                 yield f"  leave  {_label(run)}: {verdict.why}"
-        for seen in self.without_run:
-            yield f"  note   flow run {seen.name} {seen.flow_run_id} ({seen.state_name}) has no MLflow run here"
-        for run_id, flow_run_id in self.without_flow_run:
-            yield f"  note   run {run_id} names flow run {flow_run_id}, which Prefect does not know"
+        notes = [
+            f"flow run {each.name} {each.flow_run_id} ({each.state_name}) has no MLflow run here"
+            for each in self.without_run
+        ]
+        notes += [f"run {run} names flow run {key}, which Prefect does not know" for run, key in self.without_flow_run]
+        yield from (f"  note   {note}" for note in notes[:MOST_NOTES])
+        if len(notes) > MOST_NOTES:
+            yield f"  note   and {len(notes) - MOST_NOTES} more of these; --json names all"
 
     def rows(self) -> list[dict[str, str]]:
         """Returns: the plan as rows of one table."""

@@ -171,6 +171,7 @@ def test_p1_alive_it_is_left_alone_whatever_is_said_and_killed_it_is_ended(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_killed_before_it_had_a_run_the_flow_run_reads_crashed(
     owner: Callable[[str], Any], prefect: SyncPrefectClient, experiment: str
 ) -> None:
@@ -324,6 +325,16 @@ def test_the_flow_shows_its_plan_as_a_table_and_changes_nothing_unasked(
     assert status(run_id) == "KILLED"
     table = [artifact for artifact in prefect.read_artifacts() if artifact.key == "reconciliation"][-1]
     assert any(row["which"] == run_id for row in json.loads(str(table.data)))
+
+
+def test_a_deployment_finds_the_flow_and_its_form() -> None:
+    from prefect.flows import load_flow_from_entrypoint
+
+    found = load_flow_from_entrypoint("flows.reconcile.reconcile")
+    form = found.parameters.properties
+    assert set(form) == {"apply", "silence_minutes", "also_older_than_days", "experiments", "profile"}
+    assert all("description" in field for field in form.values())
+    assert (form["apply"]["default"], form["silence_minutes"]["minimum"]) == (False, 5)
 
 
 def test_on_the_command_line(prefect: SyncPrefectClient, experiment: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,6 +160,7 @@ def ended(folder: Path, pids: list[int]) -> Iterator[str]:
     yield f"own process {time.monotonic() - begun:.1f} s"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run_in", WAYS)
 def test_p1_cancelled_under_a_worker(run_in: str, worker: Callable[[str], UUID], tmp_path: Path) -> None:
     flow_run_id = worker(recipe(tmp_path, run_in))
