@@ -43,7 +43,6 @@ class Stages:
             retries: how often to try again after an error that trying again can help.
             timeout: seconds. Raises: TrainingKilled when they are over.
         """
-        require_ownership(self._run.run_id)
         recorded = self._run.stages.get(stage)
         if recorded is not None:
             reference = returns.from_json(recorded)
