@@ -62,23 +62,6 @@ def worked(training: Callable[..., Training]) -> Iterator[Worked]:
         os.kill(pid, signal.SIGKILL)
 
 
-@cell("P1 P2", "SIGTERM to a pod's or container's first process while it trains", "a run that reads KILLED; no process",
-      "by itself")  # fmt: skip
-def test_p1_p2_a_pod_that_is_moved(
-    training: Callable[..., Training], undisturbed: Callable[..., Facts], recovery: Recovery
-) -> None:
-    wanted, moved = undisturbed(), training()
-    pod = moved.start_as_pod(TRAINS)
-    assert waited(moved.struck), moved.said()
-    with recovery:
-        pod.send_signal(signal.SIGTERM)
-        pod.wait(PATIENCE)
-    assert violations(moved, Expected(wanted, status="KILLED")) == [], moved.said()
-    before = facts(moved)
-    moved.retry()
-    assert violations(moved, Expected(wanted, before)) == []
-
-
 @cell("P1 P2", "SIGKILL to the worker while it trains", "a run that goes on to its end", "nothing to do")
 def test_p1_the_training_outlives_its_killed_worker(worked: Worked, undisturbed: Callable[..., Facts]) -> None:
     wanted, worker = undisturbed(), worked.worker(TRAINS)

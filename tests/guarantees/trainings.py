@@ -84,19 +84,12 @@ class Training:
         path = self.folder / "struck"
         return [float(line.split()[0]) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def start_as_pod(self, planted: str = "", **more: str) -> "subprocess.Popen[bytes]":
-        """Starts what a pod or container runs: Prefect's own process, which starts the flow's."""
-        return self._start(["-m", "prefect", "flow-run", "execute", str(self.flow_run_id)], planted, **more)
-
     def start(self, planted: str = "", **more: str) -> "subprocess.Popen[bytes]":
         """Starts what a process worker starts for a flow run; what it says lands in log-N.txt."""
-        return self._start(["-m", "prefect.engine"], planted, **more)
-
-    def _start(self, arguments: list[str], planted: str, **more: str) -> "subprocess.Popen[bytes]":
         self._started += 1
         with (self.folder / f"log-{self.flow_run_id}-{self._started}.txt").open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, *arguments], cwd=self.folder, env=self.environment(planted, **more),
+                [sys.executable, "-m", "prefect.engine"], cwd=self.folder, env=self.environment(planted, **more),
                 stdout=log, stderr=log, preexec_fn=hears_signals,
             )  # fmt: skip
 
