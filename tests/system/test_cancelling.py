@@ -183,6 +183,7 @@ def test_p1_cancelled_on_the_command_line(run_in: str, prefect_api: str, tmp_pat
     )  # fmt: skip
     try:
         until("training", lambda: trains(tmp_path, run_in) or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
         pids = family(process.pid)
         flow_run_id = UUID(runs(tmp_path)[0].data.tags["onerun.flow_run_id"])
         cancel(flow_run_id)
