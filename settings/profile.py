@@ -61,6 +61,9 @@ class Profile(BaseSettings):
     store: Folder | None = _of(
         "ONERUN_STORE", says="Folder or s3://bucket/prefix of the snapshots; the work folder when omitted."
     )
+    policy: Folder | None = _of(
+        "ONERUN_POLICY", says="Policy of the maintenance, which says what a training does with a deleted experiment."
+    )
     prefect_api_url: PrefectApi | None = _of(
         "PREFECT_API_URL", says="Prefect's API; without one a temporary server is started."
     )

@@ -1,4 +1,4 @@
-"""The door to files: local folders and S3, the only place that imports s3fs.
+"""The door to files: local folders and S3, the only place that imports s3fs and minio.
 
 Endpoint and keys of S3 come from the standard variables. Wrong keys are a mistake, told within seconds, and never a
 fallback to something local (P7). An S3 that is silent is waited for.
@@ -21,15 +21,16 @@ from tasks.patience import Silence, patiently
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
+    from minio import Minio
 
 KEYS_REFUSED = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "Forbidden", "403", "ExpiredToken")
 THROTTLED = (
     *("SlowDown", "RequestTimeout", "TooManyRequests", "Throttl", "InternalError", "ServiceUnavailable"),
     "reached max retries",  # boto3's words where it keeps nothing else
 )
+FAMILIES = ("boto", "aiobotocore", "aiohttp", "minio", "urllib3")
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
-FAMILIES = ("boto", "aiobotocore", "aiohttp")
 NOT_SILENT = ("Credential", "ParamValidation", "InvalidEndpoint", "NoRegion", "Profile", "SSL", "Certificate")
 
 Answer = TypeVar("Answer")
@@ -177,6 +178,17 @@ def exists(uri: str) -> bool:
     return answered(uri, lambda: bool(filesystem(uri).exists(uri))) if is_s3(uri) else Path(uri).exists()
 
 
+def size(uri: str) -> int | None:
+    """Returns: bytes of the file; None when there is none."""
+    if not is_s3(uri):
+        return Path(uri).stat().st_size if Path(uri).is_file() else None
+    with explained(uri):
+        try:
+            return int(filesystem(uri).size(uri))
+        except FileNotFoundError:
+            return None
+
+
 def open_input(uri: str, cache: str = "readahead") -> IO[bytes]:
     """Returns: the file, open for reading at any position. `cache`: how s3fs reads ahead, `none` for many places.
 
@@ -230,3 +242,132 @@ def _beside(uri: str) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def walk(uri: str) -> Iterator[tuple[str, int, int | None]]:
+    """Yields: path below `uri`, bytes and last change (milliseconds since 1970) of every object. For object stores."""
+    with explained(uri):
+        files = filesystem(uri)
+        root = uri.removeprefix("s3://").rstrip("/") + "/"
+        for path, about in files.find(root, detail=True).items():
+            changed = about.get("LastModified")
+            yield path.removeprefix(root), int(about["size"] or 0), changed and int(changed.timestamp() * 1000)
+
+
+def remove_tree(uri: str) -> None:
+    """Removes every object below `uri`; nothing to remove is no mistake. For object stores."""
+    with explained(uri):
+        found = filesystem(uri).find(uri.rstrip("/") + "/")
+        if found:
+            filesystem(uri).rm(found)
+
+
+def listed(uri: str) -> list[str]:
+    """Returns: the addresses of the files directly below a folder or prefix, sorted; none when it does not exist."""
+    if not is_s3(uri):
+        return sorted(str(path) for path in Path(uri).glob("*") if path.is_file())
+    if not exists(f"s3://{bucket_and_key(uri)[0]}"):
+        return []
+    below = uri.rstrip("/") + "/"
+    return [found for found, _ in list_objects(uri) if "/" not in found.removeprefix(below)]
+
+
+def _minio() -> "Minio":
+    """Returns: a client for what s3fs does not do: listing page by page, buckets, versions, life cycles."""
+    import urllib3
+    from minio import Minio
+
+    named = endpoint() or "https://s3.amazonaws.com"
+    return Minio(
+        named.partition("://")[2].rstrip("/"),
+        access_key=os.environ.get("AWS_ACCESS_KEY_ID"),
+        secret_key=os.environ.get("AWS_SECRET_ACCESS_KEY"),
+        session_token=os.environ.get("AWS_SESSION_TOKEN"),
+        secure=named.startswith("https"),
+        region=os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION"),
+        http_client=urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS), retries=urllib3.Retry(2, redirect=0)
+        ),
+    )
+
+
+def bucket_and_key(uri: str) -> tuple[str, str]:
+    """Returns: the two parts of an s3:// address."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key.rstrip("/")
+
+
+def list_objects(root: str) -> Iterator[tuple[str, int]]:
+    """Yields: address and size of every object below the s3:// address, in order, a page at a time."""
+    bucket, key = bucket_and_key(root)
+    with explained(root):
+        for found in _minio().list_objects(bucket, prefix=f"{key}/" if key else "", recursive=True):
+            if not found.object_name.endswith("/"):  # what consoles write to show an empty folder
+                yield f"s3://{bucket}/{found.object_name}", int(found.size)
+
+
+def make_bucket(uri: str, expire_days: int) -> list[str]:
+    """Makes the bucket of `uri` where there is none, keeping what is overwritten or deleted for `expire_days`.
+
+    A bucket that is there is somebody's: it stays as it is.
+
+    Returns: in words, what could not be had.
+    """
+    bucket = bucket_and_key(uri)[0]
+    client = _minio()
+    with explained(uri):
+        if not client.bucket_exists(bucket):
+            client.make_bucket(bucket)
+            return _keep_versions(client, bucket, expire_days)
+        if client.get_bucket_versioning(bucket).status != "Enabled":
+            return [f"bucket {bucket} keeps no versions: what is deleted there is gone at once"]
+    return []
+
+
+def _keep_versions(client: "Minio", bucket: str, days: int) -> list[str]:
+    from minio.commonconfig import ENABLED, Filter
+    from minio.error import S3Error
+    from minio.lifecycleconfig import (
+        AbortIncompleteMultipartUpload,
+        Expiration,
+        LifecycleConfig,
+        NoncurrentVersionExpiration,
+        Rule,
+    )
+    from minio.versioningconfig import VersioningConfig
+
+    rule = Rule(
+        ENABLED,
+        rule_filter=Filter(prefix=""),
+        rule_id="onerun",
+        expiration=Expiration(expired_object_delete_marker=True),
+        noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=days),
+        abort_incomplete_multipart_upload=AbortIncompleteMultipartUpload(days_after_initiation=7),
+    )
+    refused = []
+    wishes: dict[str, Callable[[], Any]] = {
+        "versions": lambda: client.set_bucket_versioning(bucket, VersioningConfig(ENABLED)),
+        "a life cycle": lambda: client.set_bucket_lifecycle(bucket, LifecycleConfig([rule])),
+    }
+    for what, do in wishes.items():
+        try:
+            do()
+        except S3Error as error:  # a key may be allowed to write objects and no more
+            refused.append(f"bucket {bucket} was made, but {what} could not be set up ({error.code})")
+    return refused
+
+
+def upload(local: Path, uri: str) -> None:
+    """Copies a local file of any size to an s3:// address, in parts, whole or not at all."""
+    bucket, key = bucket_and_key(uri)
+    with explained(uri):
+        _minio().fput_object(bucket, key, str(local))
+
+
+def remove(uri: str) -> None:
+    """Removes one file; a bucket with versions keeps it for a while."""
+    with explained(uri):
+        if is_s3(uri):
+            _minio().remove_object(*bucket_and_key(uri))
+        else:
+            Path(uri).unlink(missing_ok=True)

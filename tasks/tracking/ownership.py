@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from domain import names
-from settings.mistakes import Mistake, Mistakes
 from tasks.processes import this_process
 from tasks.tracking.answering import asked
+from tasks.tracking.experiments import usable_experiment
 from tasks.tracking.heart import now
 from tasks.tracking.moves import who
 from tasks.tracking.runs import client, run_tags, set_tags
@@ -38,9 +38,9 @@ def open_run(experiment: str, flow_run_id: str, run_name: str, recipe_digest: st
     """Make the flow run's MLflow run, or reopen the one an earlier attempt made.
 
     Stages of an earlier attempt count as done only when the recipe is still the same.
-    Raises: Mistakes when the experiment is deleted.
+    Raises: Mistakes when the experiment is deleted or damaged.
     """
-    experiment_id = _experiment_id(experiment)
+    experiment_id = usable_experiment(experiment)
     with alone(flow_run_id):
         ours = {**_ours(recipe_digest), **tags}
         run_id = _find(experiment_id, flow_run_id) or _make(experiment_id, flow_run_id, run_name, ours)
@@ -87,23 +87,6 @@ def record_stage(run_id: str, stage: str, reference: str, seconds: float) -> Non
 def _recorded_stages(tags: Mapping[str, str]) -> dict[str, str]:
     keys = {stage: names.TAG_STAGE.format(stage=stage) for stage in names.STAGES}
     return {stage: tags[key] for stage, key in keys.items() if key in tags}
-
-
-def _experiment_id(name: str) -> str:
-    from mlflow.exceptions import MlflowException
-
-    experiment = client().get_experiment_by_name(name)
-    if experiment is None:
-        try:
-            return str(client().create_experiment(name))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            experiment = client().get_experiment_by_name(name)  # another training was a moment faster
-    if experiment is None or experiment.lifecycle_stage == "deleted":
-        undo = f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`" if experiment else "again"
-        raise Mistakes([Mistake("name", f"experiment {name!r} is deleted; restore it ({undo}) or choose another name")])
-    return str(experiment.experiment_id)
 
 
 def _find(experiment_id: str, flow_run_id: str) -> str | None:
