@@ -25,7 +25,7 @@ MOMENTS = {
     "as promote moves the alias": f"POST {API}/registered-models/alias",
 }
 FAULTS: dict[How, tuple[str, dict[str, float]]] = {
-    "refuse": ("MLflow refuses connections for 4 s", {"seconds": 4}),
+    "refuse": ("MLflow refuses connections for 10 s", {"seconds": 10}),
     "500": ("MLflow answers 500 for 5 s", {"seconds": 5}),
     "lose the answer": ("MLflow does what is asked, three times, and its answer is lost", {"times": 3}),
     "cut the answer": ("MLflow's answer is cut off in the middle, three times", {"times": 3}),
