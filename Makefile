@@ -51,6 +51,10 @@ format: set-up-dev  ## let ruff mend what it can
 bench: set-up-dev  ## product, floor and bare script, interleaved: time and memory
 	@exec $(PY) -m benchmarks.measure $(ARGS)
 
+.PHONY: bench-maintenance
+bench-maintenance: set-up-dev  ## maintenance beside MLflow's own client and gc, on SQLite and PostgreSQL
+	@exec $(PY) -m benchmarks.maintenance $(ARGS)
+
 .PHONY: lock
 lock:  ## renew both lock files (needs uv)
 	@compile="uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \

@@ -7,6 +7,8 @@
     │   ├── TrainingFailed          the training program failed by itself
     │   ├── ModelUnusable           what the training left behind is no usable model
     │   ├── AliasMoved              somebody else moved the alias since it was looked at
+    │   ├── ArchiveDamaged          an archive is not what was written
+    │   ├── StoreUnknown            MLflow's database has a schema that this version does not know
     │   └── Superseded              another process owns the run now
     └── TransientError              trying again can help
         ├── StoreUnreachable        tracking server or object store does not answer
@@ -47,6 +49,14 @@ class ModelUnusable(TerminalError):
 
 class AliasMoved(TerminalError):
     """Somebody else moved the alias since it was looked at: what was decided on the old holder is stale."""
+
+
+class ArchiveDamaged(TerminalError):
+    """An archive is not what was written: cut off, changed, of another format, or not an archive at all."""
+
+
+class StoreUnknown(TerminalError):
+    """MLflow's database has a schema that the installed MLflow does not know; nothing is read from it or written."""
 
 
 class Superseded(TerminalError):

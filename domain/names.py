@@ -19,6 +19,7 @@ TAG_SNAPSHOT_DIGEST = "onerun.snapshot_digest"
 TAG_GIT_COMMIT = "mlflow.source.git.commit"
 TAG_FAILURE = "onerun.failure"
 TAG_CONFLICT = "{key}:attempt{attempt}"  # MLflow takes no @ in a key
+TAG_QUARANTINE = "onerun.quarantine"  # a policy with action: quarantine would delete it; who and since when
 
 # labels of a flow run at Prefect
 LABEL_PROCESS = "onerun.process"  # as the run's tag: the process that works on the flow run
@@ -48,3 +49,6 @@ ARTIFACT_REPRODUCE = "reproduce"  # git diff and dependency versions
 PREFIX_BASELINE = "baseline_"
 PREFIX_CHAMPION = "champion_"
 PREFIX_STAGE_SECONDS = "seconds_"
+
+# tag of an experiment whose id the database behind it could not take: the id it had
+TAG_ARCHIVED_EXPERIMENT = "onerun.archived.experiment_id"

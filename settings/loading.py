@@ -1,4 +1,4 @@
-"""A recipe, from YAML and the command line to a checked model; every mistake with its file, line and key."""
+"""A recipe or a policy, from YAML and the command line to a checked model; each mistake with its file, line and key."""
 
 import copy
 import json
@@ -7,16 +7,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from settings import yaml_lines
 from settings.fields import MEANING
 from settings.mistakes import Mistake, Mistakes, did_you_mean
+from settings.policy import Policy
 from settings.recipe import Recipe
 from settings.yaml_lines import dotted
 
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Kind(Generic[AnyModel]):
+    """A kind of document: what it is called, the folder that its short names stand for, what it becomes."""
+
+    word: str
+    folder: str
+    model: type[AnyModel]
+
+
+RECIPE = Kind("recipe", "recipes", Recipe)
+POLICY = Kind("policy", "policies", Policy)
 POSITION = re.compile(r"[0-9]{1,9}")  # of a list's item
 
 
@@ -49,8 +64,10 @@ class Document:
         return known.get(key, tuple(key.split(".")))
 
 
-def read_document(recipe: str, overrides: Sequence[str] = (), data: str | None = None) -> Document:
-    """Read a recipe and lay overrides over it.
+def read_document(
+    recipe: str, overrides: Sequence[str] = (), data: str | None = None, kind: Kind[Any] = RECIPE
+) -> Document:
+    """Read a recipe, or a document of another kind, and lay overrides over it.
 
     Args:
         recipe: path of a YAML file, the name of one in `recipes/`, or YAML text itself (it holds a line break).
@@ -58,8 +75,8 @@ def read_document(recipe: str, overrides: Sequence[str] = (), data: str | None =
         data: stands in for data.source.
     Raises: Mistakes when the file is missing or unreadable, or an override has no key.
     """
-    source, text = ("recipe", recipe) if "\n" in recipe else _read_file(recipe)
-    values, lines = yaml_lines.parse(text, source)
+    source, text = (kind.word, recipe) if "\n" in recipe else _read_file(recipe, kind)
+    values, lines = yaml_lines.parse(text, source, kind.word)
     assignments = [_assignment(override) for override in overrides]
     assignments += [(("data", "source"), data)] if data is not None else []
     values = copy.deepcopy(values)
@@ -70,13 +87,24 @@ def read_document(recipe: str, overrides: Sequence[str] = (), data: str | None =
 
 def check_document(document: Document) -> Recipe:
     """Returns: the typed recipe. Raises: Mistakes, all of them at once."""
+    return checked(document, RECIPE)
+
+
+def checked(document: Document, kind: Kind[AnyModel]) -> AnyModel:
+    """Returns: the typed document. Raises: Mistakes, all of them at once."""
     values = document.values
     if "name" not in values and document.source.endswith((".yaml", ".yml")):
         values = {"name": Path(document.source).stem, **values}
     try:
-        return Recipe.model_validate(values)
+        return kind.model.model_validate(values)
     except ValidationError as error:
-        raise Mistakes(sorted({_translated(document, entry) for entry in error.errors()}, key=_by_line)) from None
+        found = {_translated(document, entry, kind.model) for entry in error.errors()}
+        raise Mistakes(sorted(found, key=_by_line)) from None
+
+
+def load_policy(policy: str, overrides: Sequence[str] = ()) -> Policy:
+    """Returns: the checked policy: a YAML file, the name of one in `policies/`, or YAML text. Raises: Mistakes."""
+    return checked(read_document(policy, overrides, kind=POLICY), POLICY)
 
 
 def load_recipe(recipe: str, overrides: Sequence[str] = (), data: str | None = None) -> Recipe:
@@ -88,29 +116,29 @@ def _by_line(mistake: Mistake) -> tuple[int, str]:
     return (mistake.line or 0, mistake.key)
 
 
-def _read_file(recipe: str) -> tuple[str, str]:
+def _read_file(recipe: str, kind: Kind[Any]) -> tuple[str, str]:
     path = Path(recipe)
     try:
-        if not path.is_file() and (Path("recipes") / f"{recipe}.yaml").is_file():
-            path = Path("recipes") / f"{recipe}.yaml"
+        if not path.is_file() and (Path(kind.folder) / f"{recipe}.yaml").is_file():
+            path = Path(kind.folder) / f"{recipe}.yaml"
         if path.stat().st_size > yaml_lines.LONGEST_DOCUMENT:
             raise Mistakes(
-                [Mistake("", f"larger than {yaml_lines.LONGEST_DOCUMENT:,} bytes; a recipe holds no data", recipe)]
+                [Mistake("", f"larger than {yaml_lines.LONGEST_DOCUMENT:,} bytes; a {kind.word} holds no data", recipe)]
             )
         return str(path), path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise Mistakes([Mistake("", f"no such recipe{_near_file(path)}", recipe)]) from None
+        raise Mistakes([Mistake("", f"no such {kind.word}{_near_file(path, kind.folder)}", recipe)]) from None
     except UnicodeDecodeError as error:
         raise Mistakes([Mistake("", f"not UTF-8 text (byte {error.start}); save it as UTF-8", recipe)]) from None
     except OSError as error:
         raise Mistakes([Mistake("", f"cannot be read: {error.strerror}", recipe)]) from None
     except ValueError:  # a character that no file's name holds
-        raise Mistakes([Mistake("", f"{recipe!r} cannot be the name of a file", "--recipe")]) from None
+        raise Mistakes([Mistake("", f"{recipe!r} cannot be the name of a file", f"--{kind.word}")]) from None
 
 
-def _near_file(path: Path) -> str:
+def _near_file(path: Path, folder: str) -> str:
     try:
-        known = [str(other) for folder in (path.parent, Path("recipes")) for other in folder.glob("*.y*ml")]
+        known = [str(other) for place in (path.parent, Path(folder)) for other in place.glob("*.y*ml")]
     except OSError:
         known = []
     near = get_close_matches(str(path), known, n=1, cutoff=0.5)
@@ -165,14 +193,14 @@ PLAIN_WORDS = {
 }
 
 
-def _translated(document: Document, entry: Mapping[str, Any]) -> Mistake:
+def _translated(document: Document, entry: Mapping[str, Any], model: type[BaseModel]) -> Mistake:
     """One line for one of pydantic's errors: what was expected, what came, the near miss."""
     path = tuple(
         part for part in entry["loc"] if part not in ("threshold", "better_than") or _is_key(document, entry["loc"])
     )
     kind, came = entry["type"], entry["input"]
     if kind == "extra_forbidden":
-        return document.mistake(path, f"unknown key{did_you_mean(str(path[-1]), _keys_at(path[:-1]))}")
+        return document.mistake(path, f"unknown key{did_you_mean(str(path[-1]), _keys_at(model, path[:-1]))}")
     if kind == "missing":
         return document.mistake(path, "is missing")
     message = PLAIN_WORDS.get(kind) or entry["msg"].removeprefix("Value error, ").replace("Input should", "should")
@@ -199,9 +227,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _keys_at(path: yaml_lines.Path) -> list[str]:
-    """Returns: the keys that a recipe knows at `path`."""
-    schema = Recipe.model_json_schema()
+def _keys_at(model: type[BaseModel], path: yaml_lines.Path) -> list[str]:
+    """Returns: the keys that the model knows at `path`."""
+    schema = model.model_json_schema()
     here: dict[str, Any] = schema
     for part in path:
         here = _resolved(

@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from flows import aliases, launch, reconciler
+from flows import aliases, launch, maintenance, reconciler, summarising
 from settings.evaluation import BetterThan, Evaluate, Explain, Promote, Register, Threshold
-from settings.loading import load_recipe
+from settings.loading import load_policy, load_recipe
+from settings.policy import Backups, Best, Keep, Policy, Protect, Select
 from settings.recipe import Categorical, Data, Model, Numeric, Preprocess, Recipe, Split, Train
 from settings.schema import PATH, schema_text
 
 PARSERS = {"flows.train": launch.parser, "flows.promote": aliases.parser, "flows.reconcile": reconciler.parser}
+PARSERS |= {"flows.maintain": maintenance.parser, "flows.summary": summarising.parser}
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SECTIONS = [
@@ -32,6 +34,13 @@ def test_every_key_of_a_recipe_is_described(section: type[BaseModel]) -> None:
 
 def test_the_editor_schema_is_current() -> None:
     assert PATH.read_text() == schema_text(), "run python -m settings.schema"
+
+
+@pytest.mark.parametrize("section", [Policy, Select, Keep, Best, Protect, Backups])
+def test_every_key_of_a_policy_is_described(section: type[BaseModel]) -> None:
+    text = (ROOT / "docs" / "maintenance.md").read_text()
+    for key in section.model_fields:
+        assert re.search(rf"[`.]{key}[`.]", text), f"docs/maintenance.md does not describe {section.__name__}.{key}"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
@@ -53,6 +62,14 @@ def test_every_link_and_command_of_a_page_exists(page: Path) -> None:
         module, *arguments = shlex.split(line)
         if module in PARSERS:
             PARSERS[module]().parse_args(arguments)
+
+
+def test_the_examples_of_the_maintenances_help_are_good_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    lines = re.findall(r"python -m flows.maintain (.+)", maintenance.EXAMPLE)
+    for asked in (maintenance.parser().parse_args(shlex.split(line)) for line in lines):
+        load_policy(asked.policy, asked.set)
+    assert len(lines) >= 3
 
 
 def test_the_examples_of_the_help_are_good_ones() -> None:

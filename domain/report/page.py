@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -13,7 +14,11 @@ from domain.slices import Slice
 from domain.wording import number, percent
 from settings.evaluation import GREATER_IS_BETTER
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
+STYLE = Path(__file__).with_name("style.css")
 ALT_TEXTS = {
     "predicted_vs_actual": "Predicted values against actual values of the test rows",
     "residuals": "Actual minus predicted against the predicted value",
@@ -61,9 +66,7 @@ class SliceRow:
 
 def render(findings: Findings, plots: Mapping[str, bytes]) -> str:
     """Args: plots: file name -> PNG. Returns: the page, the same for the same findings."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = page_environment()
     environment.filters |= {"number": number, "title": title}
     evaluation = findings.evaluation
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
@@ -78,6 +81,16 @@ def render(findings: Findings, plots: Mapping[str, bytes]) -> str:
         images=[(ALT_TEXTS.get(Path(name).stem, Path(name).stem), _data_uri(png)) for name, png in plots.items()],
         recipe_text=recipe_text(findings),
     )
+
+
+def page_environment() -> "Environment":
+    """Returns: what fills a page of the house: everything is escaped, `style` is the house's own."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.globals["style"] = Markup(STYLE.read_text(encoding="utf-8"))
+    return environment
 
 
 def title(metric: str) -> str:

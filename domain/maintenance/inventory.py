@@ -1,0 +1,83 @@
+"""What a store holds, as far as the maintenance needs to know. Times are milliseconds since 1970, as MLflow keeps them.
+
+Named tuples, not models: a store has hundreds of thousands of them, and these cost a third of a microsecond each.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+ACTIVE, DELETED = "active", "deleted"
+FAILED_STATES = ("FAILED", "KILLED")
+
+
+class Experiment(NamedTuple):
+    """An experiment; `tags` only those that the maintenance asks for."""
+
+    id: str
+    name: str
+    lifecycle: str
+    location: str  # where its artifacts lie
+    created: int | None
+    updated: int | None
+    tags: Mapping[str, str]
+
+
+class Run(NamedTuple):
+    """A run; `metrics` are the values of the policy's `keep.best`, in its order."""
+
+    id: str
+    name: str | None
+    experiment_id: str
+    status: str
+    lifecycle: str
+    started: int | None
+    ended: int | None
+    deleted: int | None
+    artifact_uri: str | None
+    metrics: tuple[float | None, ...] = ()
+
+    @property
+    def last_seen(self) -> int:
+        """When it ended, or else began."""
+        return self.ended or self.started or 0
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether it was deleted as MLflow deletes: it can be restored."""
+        return self.lifecycle == DELETED
+
+
+class LoggedModel(NamedTuple):
+    """A logged model (`m-...`) of MLflow 3; it lies beside the runs, not below one."""
+
+    id: str
+    name: str
+    experiment_id: str
+    run_id: str | None
+    location: str
+    created: int
+    lifecycle: str
+
+
+class Version(NamedTuple):
+    """A registered version."""
+
+    model: str
+    version: str
+    run_id: str | None
+    source: str  # source and storage location, as registered
+    aliases: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        """How it is called."""
+        aliases = f" ({', '.join(self.aliases)})" if self.aliases else ""
+        return f"{self.model} version {self.version}{aliases}"
+
+
+class Group(NamedTuple):
+    """One experiment with all that it holds."""
+
+    experiment: Experiment
+    runs: Sequence[Run]
+    models: Sequence[LoggedModel]

@@ -1,0 +1,147 @@
+"""The plan: what would be done, why, how many bytes; and how much of it is allowed."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from domain.maintenance.words import size
+
+ItemKind = Literal["run", "experiment"]
+SHOWN = 200  # items of each kind that a plan keeps to show; all of them stand in its file
+
+
+class Item(NamedTuple):
+    """One thing that would go."""
+
+    kind: ItemKind
+    id: str
+    name: str
+    experiment_id: str
+    experiment: str
+    why: str
+    bytes: int | None  # None: not known
+    prefixes: tuple[str, ...] = ()  # the folders that go with it
+    lifecycle: str = "active"
+    family: str = ""  # the topmost run of its family: a family goes in one transaction
+
+
+class Kept(NamedTuple):
+    """One run that a rule let go and somebody protects."""
+
+    id: str
+    experiment: str
+    why: str
+    protected_by: str
+
+
+@dataclass
+class Plan:
+    """Totals and examples; grows with the number of experiments and reasons, not with the number of runs."""
+
+    policy: str
+    action: str
+    at: int
+    runs: int = 0  # in the store
+    experiments: int = 0
+    going: int = 0
+    going_experiments: int = 0
+    bytes: int = 0
+    unmeasured: int = 0
+    by_experiment: dict[str, list[int]] = field(default_factory=dict)  # name -> runs, going, protected, bytes
+    protected: Counter[str] = field(default_factory=Counter)  # kind of protection -> runs
+    items: list[Item] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
+
+    def add_group(self, experiment: str, runs: int) -> None:
+        """Count an experiment."""
+        self.experiments += 1
+        self.runs += runs
+        self.by_experiment.setdefault(experiment, [0, 0, 0, 0])[0] += runs
+
+    def add(self, item: Item) -> None:
+        """Count what goes."""
+        if item.kind == "run":
+            self.going += 1
+            row = self.by_experiment[item.experiment]
+            row[1] += 1
+            row[3] += item.bytes or 0
+        else:
+            self.going_experiments += 1
+        self.bytes += item.bytes or 0
+        self.unmeasured += item.bytes is None
+        if len(self.items) < SHOWN:
+            self.items.append(item)
+
+    def add_kept(self, kept: Kept) -> None:
+        """Count what is protected."""
+        self.by_experiment[kept.experiment][2] += 1
+        self.protected[kind_of_protection(kept.protected_by)] += 1
+        if len(self.kept) < SHOWN:
+            self.kept.append(kept)
+
+    def as_json(self) -> dict[str, object]:
+        """Returns: plain values."""
+        return {
+            "policy": self.policy, "action": self.action, "at": self.at, "runs": self.runs,
+            "experiments": self.experiments, "going": self.going, "going_experiments": self.going_experiments,
+            "bytes": self.bytes, "unmeasured": self.unmeasured, "protected": dict(self.protected),
+            "by_experiment": {
+                name: dict(zip(("runs", "going", "protected", "bytes"), row, strict=True))
+                for name, row in self.by_experiment.items()
+            },
+            "items": [item._asdict() for item in self.items],
+            "kept": [kept._asdict() for kept in self.kept],
+        }  # fmt: skip
+
+
+def kind_of_protection(words: str) -> str:
+    """Returns: the kind of a reason, so that thousands of them can be counted."""
+    if words.startswith("parent or child"):
+        return "parent or child of a kept run"
+    as_it_is = ("tag ", "reads ", "its flow run", "has a parent", "protect.")
+    return words if words.startswith(as_it_is) else "logged model" if words.startswith("logged model") else "registered"
+
+
+def too_much(plan: Plan, max_delete: float) -> str | None:
+    """Returns: why the plan is refused without --yes-really; None: it is within the limit."""
+    if plan.action == "quarantine" or plan.going <= max_delete * plan.runs:
+        return None
+    share = plan.going / plan.runs
+    return (
+        f"the plan deletes {plan.going:,} of {plan.runs:,} runs ({share:.0%}, {size(plan.bytes)}), and max_delete is "
+        f"{max_delete:.0%}; look at the plan, change the policy, or say --yes-really"
+    )
+
+
+def ordered(items: Iterable[Item], parents: Mapping[str, str]) -> list[Item]:
+    """Returns: the items with parents and children side by side, and their family named."""
+    items = list(items)
+    place = {item.id: position for position, item in enumerate(items)}
+    related = {run for item in items if item.id in parents for run in (item.id, parents[item.id])}
+    if not related:
+        return items
+    named = [item._replace(family=_topmost(item.id, parents, place)) if item.id in related else item for item in items]
+    return sorted(named, key=lambda item: (place[item.family or item.id], place[item.id]))
+
+
+def _topmost(run: str, parents: Mapping[str, str], inside: Mapping[str, int]) -> str:
+    """The topmost ancestor that goes too; of runs that claim each other as parent, the smallest id."""
+    path = [run]
+    while (parent := parents.get(path[-1], "")) in inside:
+        if parent in path:
+            return min(path[path.index(parent) :])
+        path.append(parent)
+    return path[-1]
+
+
+def batches(items: Iterable[Item], at_once: int) -> Iterator[list[Item]]:
+    """Yields: the items in their order, about `at_once` at a time; a family is never torn apart."""
+    batch: list[Item] = []
+    for item in items:
+        if len(batch) >= at_once and (not item.family or item.family != batch[-1].family):
+            yield batch
+            batch = []
+        batch.append(item)
+    if batch:
+        yield batch

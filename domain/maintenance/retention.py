@@ -1,0 +1,110 @@
+"""What goes and what stays: pure, for one experiment at a time; lists and the clock are passed in."""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from heapq import nlargest, nsmallest
+from typing import NamedTuple
+
+from domain.maintenance.inventory import DELETED, FAILED_STATES, Experiment, Group, Run
+from domain.maintenance.protection import Guards, families, of_experiment, of_run
+from domain.maintenance.words import age
+from settings.policy import Best, Keep, Policy, Select
+
+
+class Decision(NamedTuple):
+    """A run that the rules let go: it goes, unless somebody protects it."""
+
+    run: Run
+    why: str
+    protected_by: str | None
+
+
+def decide(group: Group, policy: Policy, guard: Guards, now: int) -> list[Decision]:
+    """Returns: one decision for every run that no rule keeps; all others stay. `now` in milliseconds."""
+    if not selected(group.experiment, policy.select):
+        return []
+    going = _going(group, policy, now)
+    if not going:
+        return []
+    protected = _protected(group, policy.select, guard, going)
+    return [Decision(run, going[run.id], protected.get(run.id)) for run in group.runs if run.id in going]
+
+
+def selected(experiment: Experiment, select: Select) -> bool:
+    """Whether the policy is about this experiment."""
+    tags = experiment.tags
+    return selected_name(experiment.name, select) and all(
+        key in tags and fnmatchcase(tags[key], wanted) for key, wanted in select.tags.items()
+    )
+
+
+def selected_name(name: str, select: Select) -> bool:
+    """Whether the policy is about experiments of this name."""
+    return any(fnmatchcase(name, pattern) for pattern in select.experiments) and not any(
+        fnmatchcase(name, pattern) for pattern in select.exclude
+    )
+
+
+def _going(group: Group, policy: Policy, now: int) -> dict[str, str]:
+    """Returns: run id -> why it goes, of all runs that no rule keeps. Every run of a store passes here."""
+    keep, purges = policy.keep, policy.action == "hard_delete"
+    best = _best(group.runs, keep) | _last(group.runs, keep)
+    whole, deleted = 1000 * keep.younger_than, 1000 * keep.deleted_younger_than
+    limits = dict.fromkeys(
+        FAILED_STATES, whole if keep.failed_younger_than is None else 1000 * keep.failed_younger_than
+    )
+    going: dict[str, str] = {}
+    for run in group.runs:
+        if run.lifecycle == DELETED:
+            since = now - (run.deleted or 0)
+            if purges and since >= deleted:
+                going[run.id] = f"deleted {age(since)} ago"
+        else:
+            since = now - (run.ended or run.started or 0)
+            if since >= limits.get(run.status, whole) and run.id not in best:
+                going[run.id] = f"{run.status} {age(since)} ago"
+    return going
+
+
+def _last(runs: Iterable[Run], keep: Keep) -> set[str]:
+    sound = (run for run in runs if not run.is_deleted and run.status not in FAILED_STATES)
+    return (
+        {run.id for run in nlargest(keep.last, sound, key=lambda run: (run.last_seen, run.id))} if keep.last else set()
+    )
+
+
+def _best(runs: Iterable[Run], keep: Keep) -> set[str]:
+    return {run for position, best in enumerate(keep.best) for run in _best_by(runs, position, best)}
+
+
+def _best_by(runs: Iterable[Run], position: int, best: Best) -> Iterable[str]:
+    measured = [
+        (value, run.id)
+        for run in runs
+        if not run.is_deleted and (value := run.metrics[position]) is not None and run.status not in FAILED_STATES
+    ]
+    chosen = nlargest(best.count, measured) if best.descending else nsmallest(best.count, measured)
+    return [run for _, run in chosen]
+
+
+def _protected(group: Group, select: Select, guard: Guards, going: Mapping[str, str]) -> dict[str, str]:
+    """Returns: run id -> who protects it, of those that would go."""
+    if word := of_experiment(group.experiment, guard):
+        return dict.fromkeys(going, word)
+    direct = {run.id: word for run in group.runs if (word := of_run(run, guard))}
+    for model in group.models:
+        if model.run_id and (word := _of_model(model.id, model.name, select, guard)):
+            direct.setdefault(model.run_id, word)
+    found = {run: direct[run] for run in going if run in direct}
+    for members in families(group.runs, guard.parents):
+        kept = sorted(run for run in members if run not in going or run in direct)
+        if kept:
+            word = f"parent or child of {kept[0]}, which is kept"
+            found |= {run: word for run in members if run in going and run not in found}
+    return found
+
+
+def _of_model(model: str, name: str, select: Select, guard: Guards) -> str | None:
+    if not any(fnmatchcase(name, pattern) for pattern in select.models):
+        return f"logged model {name}, which the policy does not select"
+    return guard.models.get(model)

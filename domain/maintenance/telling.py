@@ -1,0 +1,96 @@
+"""The plan, the findings and the result in words: for a terminal, a log, a message."""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from domain.maintenance.findings import Finding, counted
+from domain.maintenance.plan import Plan
+from domain.maintenance.words import size
+
+SHOWN = 10
+VERBS = {"quarantine": "be marked", "soft_delete": "be deleted (can be restored)", "hard_delete": "be deleted for good"}
+DONE = {"quarantine": "marked", "soft_delete": "deleted, can be restored", "hard_delete": "deleted for good"}
+
+
+def plan_lines(plan: Plan) -> Iterator[str]:
+    """Yields: the plan, line by line."""
+    yield (
+        f"plan of {plan.policy}: {plan.going:,} of {plan.runs:,} runs in {plan.experiments:,} experiments would "
+        f"{VERBS[plan.action]}, {size(plan.bytes)}"
+    )
+    if plan.unmeasured:
+        yield f"  {plan.unmeasured:,} of them hold artifacts outside their experiment's folder, which are left"
+    if plan.going_experiments:
+        yield f"  {plan.going_experiments:,} deleted or damaged experiments would go too"
+    yield from _experiments(plan)
+    yield from _items(plan)
+    yield from _kept(plan)
+
+
+def _experiments(plan: Plan) -> Iterator[str]:
+    rows: list[tuple[str, int, int, int, int]] = [
+        (name, row[0], row[1], row[2], row[3]) for name, row in plan.by_experiment.items() if row[1] or row[2]
+    ]
+    rows.sort(key=lambda row: row[2], reverse=True)
+    if rows:
+        yield f"  {'experiment':<40}{'runs':>9}{'would go':>10}{'protected':>11}{'bytes':>10}"
+    for name, runs, going, protected, held in rows[:SHOWN]:
+        yield f"  {name[:39]:<40}{runs:>9,}{going:>10,}{protected:>11,}{size(held):>10}"
+    if len(rows) > SHOWN:
+        yield f"  ... and {len(rows) - SHOWN} more experiments"
+
+
+def _items(plan: Plan) -> Iterator[str]:
+    for item in plan.items[:SHOWN]:
+        yield f"  {item.kind} {item.id} of {item.experiment}: {item.why}; {size(item.bytes)}"
+    total = plan.going + plan.going_experiments
+    if total > SHOWN:
+        yield f"  ... and {total - SHOWN:,} more"
+
+
+def _kept(plan: Plan) -> Iterator[str]:
+    if plan.protected:
+        total = sum(plan.protected.values())
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in plan.protected.most_common())
+        yield f"  kept against the rule: {total:,} ({reasons})"
+    for kept in plan.kept[:SHOWN]:
+        yield f"  kept run {kept.id} of {kept.experiment} ({kept.why}): {kept.protected_by}"
+
+
+def finding_lines(findings: Sequence[Finding], now: int) -> Iterator[str]:
+    """Yields: what was found, counted first."""
+    yield f"found: {len(findings):,} trouble{'s' * (len(findings) != 1)}" if findings else "found: no troubles"
+    for title, count, held, remedy in counted(findings):
+        yield f"  {count:>7,}  {title}{f', {size(held)}' if held else ''}; {remedy}"
+    for finding in findings[:SHOWN]:
+        yield f"  {finding.line(now)}"
+    if len(findings) > SHOWN:
+        yield f"  ... and {len(findings) - SHOWN:,} more"
+
+
+def result_lines(action: str, result: Mapping[str, Any]) -> Iterator[str]:
+    """Yields: what was done, line by line."""
+    yield f"done: {result['done']:,} runs {DONE[action]}, {size(result['bytes'])}"
+    if result["experiments"]:
+        yield f"  {result['experiments']:,} experiments deleted for good"
+    if result["finished"]:
+        yield f"  files of {result['finished']:,} runs of an interrupted clean-up are gone now"
+    if result["set_aside"]:
+        yield f"  {result['set_aside']:,} folders that nobody owns were set aside"
+    if result["archive"]:
+        yield f"  archive {result['archive']} (sha256 {result['archive_digest'][:12]})"
+        yield f"  back: {command_back(result['archive'])}"
+    if result["left_count"]:
+        yield f"  left, because something changed since the plan: {result['left_count']:,}"
+    for run, why in list(result["left"].items())[:SHOWN]:
+        yield f"    {run}: {why}"
+    for note in result["notes"][:SHOWN]:
+        yield f"  {note}"
+
+
+def command_back(archive: str) -> str:
+    """Returns: the command that brings an archive back."""
+    if archive.endswith(".folders.tar.gz"):
+        return f"tar xzf {shlex.quote(archive)} -C THE_STORE"
+    return f"python -m flows.restore {shlex.quote(archive)} --apply"

@@ -1,0 +1,27 @@
+"""The store that a command works on: the profile's, when it answers."""
+
+import os
+from pathlib import Path
+
+from settings.mistakes import Mistake, Mistakes
+from settings.profile import Profile, check_profile, load_profile
+
+ABOUT_STORES = ("MLFLOW_", "AWS_")
+
+
+def use_store(name: str | None, must_exist: bool = True) -> Profile:
+    """Applies the profile; Prefect need not answer. Returns: the profile. Raises: Mistakes.
+
+    Args: must_exist: an SQLite file that is not there is a mistake.
+    """
+    chosen = load_profile(name)
+    mistakes = [mistake for mistake in check_profile(chosen) if mistake.key.startswith(ABOUT_STORES)]
+    uri = chosen.variables()["MLFLOW_TRACKING_URI"]
+    file = uri.partition(":///")[2] if uri.startswith("sqlite") else ""
+    if must_exist and file and not Path(file).exists():
+        mistakes.append(Mistake("MLFLOW_TRACKING_URI", f"{file} does not exist: there is no store yet"))
+    if mistakes:
+        raise Mistakes(mistakes)
+    chosen.apply()
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # what it says of making its tables is for nobody here
+    return chosen

@@ -1,0 +1,123 @@
+"""Backing up: a selection of the store that the environment names, in one archive, verified, or none at all."""
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from domain.archives import KINDS, WITH_FILES, Archive, Selection, file_member, inside
+from domain.errors import ArchiveDamaged
+from settings.addresses import redact
+from tasks import storage
+from tasks.archives import keeping, places
+from tasks.archives.container import Writer
+from tasks.archives.index import Index
+from tasks.archives.verify import verify
+from tasks.tracking.archived.source import Source, source
+
+RECORDS_BYTES = 32 * 2**20  # of one member with records
+SMALL = 2**20  # up to here a file is read at once: nobody changes it meanwhile
+
+
+def back_up(selection: Selection, destination: str, label: str) -> Archive:
+    """Writes the selection into one file in `destination` (a folder or s3://bucket/prefix) and reads it back.
+
+    Raises: OnerunError or Mistakes when the archive cannot be written whole; then there is none.
+    """
+    keeping.require_label(label)
+    destination = destination if storage.is_s3(destination) else str(Path(destination).expanduser().absolute())
+    with source() as store:  # a store that cannot be read is told before a folder is made
+        notes = keeping.prepare(destination)
+        with keeping.workplace(destination) as work:
+            at, draft = datetime.now(UTC), work / "draft"
+            notes += _write(store, selection, draft, work, at)
+            written = verify(str(draft), work)
+            uri = storage.join(destination, keeping.name_of(label, at, written.digest))
+            keeping.put(draft, uri)
+            if storage.is_s3(uri) and (arrived := verify(uri, work).digest) != written.digest:
+                raise ArchiveDamaged(f"{uri} is not what was sent: {arrived[:12]}, not {written.digest[:12]}")
+    return Archive(uri, written.digest, written.bytes, written.counts, tuple(notes))
+
+
+def _write(store: Source, selection: Selection, draft: Path, work: Path, at: datetime) -> list[str]:
+    """Records are read first, so that files come before them in the archive: restored ones never point to nothing."""
+    index = Index(work)
+    try:
+        index.fill(store.entries())
+        index.want(selection, redact(store.uri))
+        notes = store.left_out()
+        with storage.explained(str(draft)), draft.open("wb") as file:
+            parts = _spool(store, index, work)
+            header = {"written": at.isoformat(), "store": redact(store.uri), **store.versions()}
+            with Writer(file, work, {**header, "selection": selection.__dict__}) as writer:
+                notes += _add_files(writer, index)
+                _add_records(writer, work, parts)
+                writer.finish({**index.counts(), "files": writer.files, "file bytes": writer.bytes})
+            file.flush()
+            os.fsync(file.fileno())
+        return notes
+    finally:
+        index.close()
+
+
+def _add_records(writer: Writer, work: Path, parts: int) -> None:
+    for number in range(parts):
+        part = work / f"records-{number:06d}"
+        with part.open("rb") as records:
+            writer.add(f"records/{number:06d}.jsonl", part.stat().st_size, records)
+        part.unlink()
+
+
+def _spool(store: Source, index: Index, work: Path) -> int:
+    """Writes all records into files of `work`. Returns: how many files."""
+    count, file = 0, None
+    for line in _lines(store, index):
+        if file is None or file.tell() > RECORDS_BYTES:
+            if file:
+                file.close()
+            file = (work / f"records-{count:06d}").open("wb")
+            count += 1
+        file.write(line)
+    if file:
+        file.close()
+    return count
+
+
+def _lines(store: Source, index: Index) -> Iterator[bytes]:
+    for kind in KINDS:
+        batch: list[str] = []
+        for identity in index.wanted(kind):
+            batch.append(identity)
+            if len(batch) == 1000:
+                yield from _read(store, kind, batch)
+                batch = []
+        yield from _read(store, kind, batch)
+
+
+def _read(store: Source, kind: str, ids: list[str]) -> Iterator[bytes]:
+    for identity, table, rows in store.rows(kind, ids):
+        yield json.dumps({"kind": kind, "id": identity, "table": table, "rows": rows}, default=str).encode() + b"\n"
+
+
+def _add_files(writer: Writer, index: Index) -> list[str]:
+    """Adds the files of all records that have a place. Returns: what was left out, in words."""
+    notes = []
+    for kind in WITH_FILES:
+        for identity, place in index.places(kind):
+            for artifact in places.files(place):
+                name = file_member(kind, identity, artifact.path)
+                if artifact.note or not inside(artifact.path):
+                    notes.append(artifact.note or f"{place}/{artifact.path}: no path that can be restored: left out")
+                    continue
+                with artifact.open() as opened:
+                    _add(writer, name, artifact.size, opened)
+    return notes
+
+
+def _add(writer: Writer, name: str, size: int, opened: IO[bytes]) -> None:
+    if size > SMALL:
+        writer.add(name, size, opened)
+    else:
+        writer.add_bytes(name, opened.read())

@@ -1,0 +1,74 @@
+"""Maintain: look at the store, plan, and do what was planned. What a person is told comes back as plain values."""
+
+from collections.abc import Collection, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from domain.maintenance.findings import Finding
+from domain.maintenance.page import render
+from domain.maintenance.plan import Plan
+from settings.policy import Policy
+from tasks.maintenance.applying import Result, apply
+from tasks.maintenance.examining import examine, set_aside
+from tasks.maintenance.planning import plan_store
+from tasks.maintenance.spool import Share, Spool
+from tasks.maintenance.stores import Store, open_store
+
+NOT_ASKED = (
+    "Prefect was not asked which flow runs live (no API is named): only runs that read RUNNING count as live. "
+    "Set PREFECT_API_URL where trainings run under a server"
+)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan with all that carrying it out needs."""
+
+    store: Store
+    policy: Policy  # as far as the store allows
+    plan: Plan
+    findings: list[Finding]
+    spool: Spool[Share]
+    notes: tuple[str, ...]
+
+    def as_json(self, result: Result | None = None) -> dict[str, Any]:
+        """Returns: plain values."""
+        return {
+            "status": "planned" if result is None else "done",
+            "plan": self.plan.as_json(),
+            "findings": [finding.as_json(self.plan.at) for finding in self.findings],
+            "notes": list(self.notes),
+            "result": None if result is None else result.as_json(),
+        }
+
+    def page(self, result: Result | None = None) -> str:
+        """Returns: report.html."""
+        return render(self.policy, self.plan, self.findings, None if result is None else result.as_json())
+
+
+@contextmanager
+def planned(policy: Policy, live: Collection[str] | None, folder: str | None = None) -> Iterator[Planned]:
+    """Args: live: ids of flow runs that are not over; None: nobody could be asked; folder: a store of files.
+
+    Raises: Mistakes.
+    """
+    with closing(open_store(folder)) as store:
+        notes = [*store.limits, *([NOT_ASKED] if live is None else [])]
+        wanted = policy
+        if policy.action == "hard_delete" and not store.can_hard_delete:
+            wanted = policy.model_copy(update={"action": "soft_delete"})
+        plan, spool = plan_store(store, wanted, live or ())
+        with spool:
+            yield Planned(store, wanted, plan, examine(store), spool, tuple(notes))
+
+
+def carry_out(what: Planned, yes_really: bool) -> Result:
+    """Does what was planned, alone. Raises: MaintenanceUnderWay, TooMuch, what writing the archive raises."""
+    with what.store.alone():
+        result = apply(what.store, what.policy, what.plan, what.spool, yes_really)
+        if what.policy.action == "hard_delete":
+            before = what.plan.at - int(1000 * what.policy.keep.younger_than)
+            result.set_aside, notes = set_aside(what.findings, before)
+            result.notes += notes
+    return result

@@ -1,0 +1,155 @@
+"""Carrying a plan out: archive first, then rows, then files; whatever is interrupted, the next clean-up finishes it."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any
+
+from domain import names
+from domain.errors import TerminalError
+from domain.maintenance.plan import Item, Plan, batches, too_much
+from settings.mistakes import Mistakes
+from settings.policy import Policy
+from tasks import prefixes, storage
+from tasks.archives import keeping
+from tasks.maintenance import journal
+from tasks.maintenance.planning import milliseconds
+from tasks.maintenance.spool import Share, Spool
+from tasks.maintenance.stores import Outcome, Store
+from tasks.tracking.moves import now as timestamp
+
+AT_ONCE = 500  # runs of one transaction
+SHOWN = 200
+
+
+class TooMuch(TerminalError):
+    """The plan deletes more than the policy's max_delete."""
+
+
+@dataclass
+class Result:
+    """What was done. Grows with what was left, up to a limit, not with what went."""
+
+    done: int = 0
+    experiments: int = 0
+    bytes: int = 0
+    left: dict[str, str] = field(default_factory=dict)  # the first of them: id -> why
+    left_count: int = 0
+    finished: int = 0  # runs of an earlier, interrupted clean-up whose files went now
+    set_aside: int = 0  # folders that nobody owns
+    archive: str = ""
+    archive_digest: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def leave(self, left: dict[str, str]) -> None:
+        """Count what was left after all."""
+        self.left_count += len(left)
+        self.left.update(islice(left.items(), max(0, SHOWN - len(self.left))))
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns: plain values."""
+        return asdict(self)
+
+
+def apply(store: Store, policy: Policy, plan: Plan, spool: Spool[Share], yes_really: bool = False) -> Result:
+    """Does what the plan says, as far as it still holds. The caller holds `store.alone()`.
+
+    Raises: TooMuch; whatever writing the archive raises: then nothing was deleted.
+    """
+    refused = None if yes_really else too_much(plan, policy.max_delete)
+    if refused:
+        raise TooMuch(refused)
+    result = Result()
+    if policy.action == "hard_delete":
+        _finish_interrupted(store, policy.backups.to, result)
+    going = frozenset(item.id for share in spool for item in share.items if item.kind == "run")
+    if policy.action == "hard_delete":
+        _delete_for_good(store, policy, spool, going, result)
+    else:
+        _set_aside(store, policy, spool, going, result)
+    return result
+
+
+def _set_aside(store: Store, policy: Policy, spool: Spool[Share], going: Collection[str], result: Result) -> None:
+    tag = (names.TAG_QUARANTINE, f"{policy.name} {timestamp()}")
+    for batch in batches(_runs(spool, {}), AT_ONCE):
+        if policy.action == "quarantine":
+            outcome = store.mark(batch, policy, going, tag)
+        else:
+            outcome = store.soft_delete(batch, policy, going, milliseconds())
+        _count(outcome, batch, result)
+
+
+def _runs(spool: Spool[Share], locations: dict[str, str]) -> Iterator[Item]:
+    """Yields: the runs of all experiments; `locations` is told where the artifacts of each experiment lie."""
+    for share in spool:
+        for item in share.items:
+            if item.kind == "run":
+                locations[item.experiment_id] = share.location
+                yield item
+
+
+def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: Collection[str], result: Result) -> None:
+    experiments = [item for share in spool for item in share.items if item.kind == "experiment"]
+    if not going and not experiments:
+        return  # an empty selection would mean everything
+    result.archive, result.archive_digest, notes = store.back_up(going, [item.id for item in experiments], policy)
+    result.notes += notes
+    locations: dict[str, str] = {}
+    for batch in batches(_runs(spool, locations), AT_ONCE):
+        _delete_batch(store, policy, locations, batch, going, result)
+    outcome = store.hard_delete_experiments(experiments)
+    result.experiments += len(outcome.done)
+    result.leave(outcome.left)
+    for removed in keeping.keep(policy.backups.to, policy.name, policy.backups.keep):
+        result.notes.append(f"{removed} was removed: backups.keep is {policy.backups.keep}")
+
+
+def _delete_batch(
+    store: Store,
+    policy: Policy,
+    locations: dict[str, str],
+    batch: Sequence[Item],
+    going: Collection[str],
+    result: Result,
+) -> None:
+    """Written down, rows away in one transaction, files away, crossed out."""
+    written = journal.write(policy.backups.to, store.identity, result.archive, locations, batch)
+    outcome = store.hard_delete(batch, policy, going)
+    _count(outcome, batch, result)
+    done = frozenset(outcome.done)
+    if _remove_files([entry for entry in written.entries if entry.run in done], result):
+        journal.close(written)
+
+
+def _count(outcome: Outcome, batch: Sequence[Item], result: Result) -> None:
+    done = frozenset(outcome.done)
+    result.done += len(done)
+    result.bytes += sum(item.bytes or 0 for item in batch if item.id in done)
+    result.leave(outcome.left)
+
+
+def _remove_files(entries: Sequence[journal.Entry], result: Result) -> bool:
+    """Returns: whether nothing is left to do; what is not the store's own is left for good, and said."""
+    complete = True
+    for entry in entries:
+        try:
+            prefixes.remove(entry.location, entry.folders)
+        except prefixes.OutsideTheStore as error:
+            result.notes.append(str(error))
+        except Mistakes as mistakes:  # no permission, or an object store that does not answer: the next one tries again
+            complete = False
+            result.notes.append(f"files of run {entry.run} are still there: {mistakes}")
+    return complete
+
+
+def _finish_interrupted(store: Store, destination: str, result: Result) -> None:
+    for written in journal.left_behind(destination, store.identity):
+        if not storage.exists(written.archive):
+            result.notes.append(f"{written.uri} names {written.archive}, which is gone; its files were left")
+            continue
+        there = store.existing([entry.run for entry in written.entries])
+        gone = [entry for entry in written.entries if entry.run not in there]
+        if _remove_files(gone, result):
+            journal.close(written)
+        result.finished += len(gone)

@@ -1,0 +1,56 @@
+"""What a clean-up was about to do, written down before: the next one finishes what a killed one began.
+
+A journal lies beside the archives. It lists runs whose rows are about to go and the folders that go with them. A run
+that the store still knows was not deleted, or came back: its folders stay. One it does not know left folders behind.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+from domain.maintenance.plan import Item
+from tasks import storage
+
+FOLDER = "journals"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run and its folders."""
+
+    run: str
+    location: str  # of its experiment's artifacts
+    folders: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Journal:
+    """One part of a clean-up."""
+
+    uri: str
+    archive: str
+    entries: tuple[Entry, ...]
+
+
+def write(destination: str, store: str, archive: str, locations: Mapping[str, str], items: Sequence[Item]) -> Journal:
+    """Args: destination: where the archives go; store: its identity; locations: experiment id -> its artifacts."""
+    entries = tuple(Entry(item.id, locations[item.experiment_id], item.prefixes) for item in items)
+    uri = storage.join(destination, FOLDER, f"{store}-{uuid4().hex}.json")
+    content = {"archive": archive, "entries": [[entry.run, entry.location, *entry.folders] for entry in entries]}
+    storage.write_bytes_atomically(uri, json.dumps(content).encode())
+    return Journal(uri, archive, entries)
+
+
+def left_behind(destination: str, store: str) -> Iterator[Journal]:
+    """Yields: the journals that clean-ups of this store did not finish."""
+    for uri in storage.listed(storage.join(destination, FOLDER)):
+        if uri.rpartition("/")[2].startswith(f"{store}-") and uri.endswith(".json"):
+            content = json.loads(storage.read_bytes(uri))
+            entries = tuple(Entry(run, location, tuple(folders)) for run, location, *folders in content["entries"])
+            yield Journal(uri, content["archive"], entries)
+
+
+def close(journal: Journal) -> None:
+    """All of it is done."""
+    storage.remove(journal.uri)

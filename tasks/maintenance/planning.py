@@ -1,0 +1,107 @@
+"""The plan of a store: read, decided and measured experiment by experiment; changes nothing."""
+
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+
+from domain.maintenance.inventory import DELETED, Group, LoggedModel
+from domain.maintenance.plan import Item, Kept, Plan, ordered
+from domain.maintenance.prefixes import of_model, of_run
+from domain.maintenance.protection import Guards, of_experiment
+from domain.maintenance.retention import Decision, decide, selected
+from domain.maintenance.words import age
+from settings.policy import Policy
+from tasks import prefixes
+from tasks.maintenance.spool import Share, Spool
+from tasks.maintenance.stores import Store
+
+DEFAULT_EXPERIMENT = "0"  # MLflow makes it again and again
+
+
+def plan_store(
+    store: Store, policy: Policy, live: Collection[str], now: int | None = None
+) -> tuple[Plan, Spool[Share]]:
+    """Args: live: ids of flow runs that are not over. Returns: the totals, and everything that would go.
+
+    The store is read and decided on first and measured afterwards: while SQLite is read, nobody can write to it.
+    """
+    now = milliseconds() if now is None else now
+    plan = Plan(policy.name, policy.action, now)
+    measured = Spool[Share]()
+    with Spool[Share]() as decided:
+        with store.inventory(policy, live) as (guard, groups):
+            for group in groups:
+                plan.add_group(group.experiment.name, len(group.runs))
+                if items := list(_planned(group, policy, guard, plan, now)):
+                    decided.add(Share(group.experiment.location, items))
+            damaged = list(store.damaged(policy, guard, now)) if policy.action == "hard_delete" else []
+        plan.experiments += len(damaged)
+        decided.add(Share("", damaged))
+        for share in decided:
+            items = _measured(share)
+            for item in items:
+                plan.add(item)
+            measured.add(Share(share.location, items))
+    return plan, measured
+
+
+def milliseconds() -> int:
+    """Returns: the present time, as MLflow writes it."""
+    return int(time.time() * 1000)
+
+
+def _planned(group: Group, policy: Policy, guard: Guards, plan: Plan, now: int) -> Iterator[Item]:
+    decisions = decide(group, policy, guard, now)
+    for run, why, protector in decisions:
+        if protector:
+            plan.add_kept(Kept(run.id, group.experiment.name, why, protector))
+    going = [decision for decision in decisions if not decision.protected_by]
+    yield from ordered(_items(group, going), guard.parents)
+    if _goes_itself(group, len(going), policy, guard, now):
+        yield _experiment_item(group, now)
+
+
+def _items(group: Group, going: Sequence[Decision]) -> Iterator[Item]:
+    location, name = group.experiment.location, group.experiment.name
+    models: dict[str, list[LoggedModel]] = defaultdict(list)
+    for model in group.models:
+        if model.run_id:
+            models[model.run_id].append(model)
+    for run, why, _ in going:
+        folders = [of_run(location, run), *(of_model(location, model) for model in models.get(run.id, ()))]
+        known = None if None in folders else 0  # files elsewhere are not the store's own: not measured, not removed
+        own = tuple(folder for folder in folders if folder)
+        yield Item("run", run.id, run.name or "", run.experiment_id, name, why, known, own, run.lifecycle)
+
+
+def _measured(share: Share) -> list[Item]:
+    """Returns: the items with their bytes; an object store lists an experiment once."""
+    bytes_of = prefixes.sizes(share.location, (folder for item in share.items for folder in item.prefixes))
+    measured = []
+    for item in share.items:
+        sizes = [bytes_of[folder] for folder in item.prefixes]
+        unknown = item.bytes is None or None in sizes
+        known = None if unknown else sum(size or 0 for size in sizes) + (item.bytes or 0)
+        measured.append(Item(*item[:6], known, *item[7:]))  # a third of what _replace takes
+    return measured
+
+
+def _goes_itself(group: Group, going: int, policy: Policy, guard: Guards, now: int) -> bool:
+    """Whether the experiment goes with its last runs: deleted long enough ago, and nothing in it stays."""
+    experiment, ids = group.experiment, {run.id for run in group.runs}
+    return (
+        policy.action == "hard_delete"
+        and experiment.lifecycle == DELETED
+        and experiment.id != DEFAULT_EXPERIMENT
+        and going == len(ids)
+        and all(model.run_id in ids for model in group.models)
+        and now - (experiment.updated or now) >= 1000 * policy.keep.deleted_younger_than
+        and selected(experiment, policy.select)
+        and of_experiment(experiment, guard) is None
+    )
+
+
+def _experiment_item(group: Group, now: int) -> Item:
+    experiment = group.experiment
+    why = f"deleted {age(now - (experiment.updated or now))} ago, and nothing in it stays"
+    return Item("experiment", experiment.id, experiment.name, experiment.id, experiment.name, why, 0, (), DELETED)

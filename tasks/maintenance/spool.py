@@ -1,0 +1,49 @@
+"""What is read from a store, in a file without a name: the memory of a clean-up does not grow with the store."""
+
+import pickle
+import tempfile
+from collections.abc import Iterator
+from typing import Generic, NamedTuple, Self, TypeVar
+
+from domain.maintenance.plan import Item
+
+Value = TypeVar("Value")
+
+
+class Share(NamedTuple):
+    """What would go of one experiment."""
+
+    location: str  # of its artifacts
+    items: list[Item]
+
+
+class Spool(Generic[Value]):
+    """Values in the order in which they were added. The file is gone with its process, however that ends."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as this object
+        self._ends: list[int] = []
+
+    def close(self) -> None:
+        """Nobody asks any more."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def add(self, value: Value) -> None:
+        """Append one value."""
+        pickle.dump(value, self._file, protocol=pickle.HIGHEST_PROTOCOL)
+        self._ends.append(self._file.tell())
+
+    def __iter__(self) -> Iterator[Value]:
+        """Yields: all of them, one in memory at a time."""
+        begin = 0
+        for end in self._ends:
+            self._file.seek(begin)
+            yield pickle.load(self._file)  # our own file, which nobody else can open
+            begin = end
+        self._file.seek(0, 2)

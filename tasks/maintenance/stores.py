@@ -1,0 +1,76 @@
+"""What the maintenance asks of a store, whichever kind it is."""
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from domain.maintenance.findings import Finding
+from domain.maintenance.inventory import Group
+from domain.maintenance.plan import Item
+from domain.maintenance.protection import Guards
+from settings.policy import Policy
+from tasks.tracking.folders.store import FoldersStore
+from tasks.tracking.server import ServerStore
+from tasks.tracking.tables.deletion import Outcome as Outcome
+from tasks.tracking.tables.store import TablesStore
+
+
+class Store(Protocol):
+    """A tracking store."""
+
+    identity: str  # tells stores apart
+    limits: tuple[str, ...]  # what this kind of store does not allow, in words
+    can_hard_delete: bool
+    finds_owners: bool  # whether artifacts without an owner can be told from damage
+
+    def close(self) -> None:
+        """Nobody asks any more."""
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Two clean-ups do not meet."""
+
+    def inventory(
+        self, policy: Policy, live: Collection[str]
+    ) -> AbstractContextManager[tuple[Guards, Iterator[Group]]]:
+        """Who protects what, and every experiment in turn. Args: live: ids of flow runs that are not over."""
+
+    def damaged(self, policy: Policy, guard: Guards, now: int) -> Iterable[Item]:
+        """Experiments that MLflow cannot read, and that nobody changed for long or protects."""
+
+    def back_up(self, runs: Collection[str], experiments: Sequence[str], policy: Policy) -> tuple[str, str, list[str]]:
+        """Address and SHA-256 of a verified archive of these, and notes. Raises: then nothing may be deleted."""
+
+    def mark(self, items: Sequence[Item], policy: Policy, going: Collection[str], tag: tuple[str, str]) -> Outcome:
+        """Tags runs that are still as planned."""
+
+    def soft_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str], now: int) -> Outcome:
+        """Deletes runs that are still as planned, as MLflow does."""
+
+    def hard_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str]) -> Outcome:
+        """Removes the records of runs that are still as planned; their files are the caller's."""
+
+    def hard_delete_experiments(self, items: Sequence[Item]) -> Outcome:
+        """Removes deleted experiments that hold nothing any more."""
+
+    def existing(self, runs: Sequence[str]) -> set[str]:
+        """Those of the runs that are still there."""
+
+    def existing_models(self, models: Sequence[str]) -> set[str]:
+        """Those of the logged models that are still there."""
+
+    def troubles(self) -> Iterable[Finding]:
+        """What is wrong in the store itself, artifacts aside."""
+
+    def version_places(self) -> Iterable[tuple[str, str | None]]:
+        """Every registered version, and where its files lie; None: what it was made of is gone."""
+
+
+def open_store(uri: str | None = None) -> Store:
+    """Returns: the store of `uri`, or else the one that the environment names. Raises: Mistakes: it cannot be read."""
+    uri = uri or os.environ["MLFLOW_TRACKING_URI"]
+    if uri.startswith("file:") or "://" not in uri:
+        return FoldersStore(uri)
+    if uri.startswith("http"):
+        return ServerStore(uri)
+    return TablesStore(uri, os.environ.get("MLFLOW_REGISTRY_URI"))

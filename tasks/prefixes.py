@@ -1,0 +1,148 @@
+"""Folders of runs and logged models: how large they are, and removing them. Never any other folder."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from domain.errors import TerminalError
+from domain.maintenance.prefixes import MODELS, below, plain
+from tasks import storage
+
+PROXY = "mlflow-artifacts:"
+DESTINATION = "MLFLOW_ARTIFACTS_DESTINATION"  # the variable of `mlflow server --artifacts-destination`
+
+
+class OutsideTheStore(TerminalError):
+    """A folder that was to be removed is not one of the store's own; it was left as it is."""
+
+
+def real_address(address: str) -> str | None:
+    """Returns: where an address really lies: an absolute folder or s3://...; None: behind a server's proxy, or unknown.
+
+    What lies behind a proxy is found when MLFLOW_ARTIFACTS_DESTINATION says where the server keeps it.
+    """
+    if address.startswith(PROXY):
+        destination = os.environ.get(DESTINATION)
+        path = address[len(PROXY) :]
+        path = "/" + path[2:].partition("/")[2] if path.startswith("//") else path
+        return f"{plain(destination)}/{path.strip('/')}" if destination else None
+    address = plain(address)
+    if storage.is_s3(address):
+        return address
+    return None if "://" in address else os.path.abspath(address)  # noqa: PTH100 -- keeps links as they are
+
+
+def sizes(location: str, folders: Iterable[str]) -> dict[str, int | None]:
+    """Returns: folder -> bytes in it; 0 where it does not exist; None where it cannot be reached.
+
+    Args: location: of the experiment; in an object store it is listed once for all its folders.
+    """
+    folders = list(folders)
+    root = real_address(location)
+    if root is None or not folders:
+        return dict.fromkeys(folders)
+    if storage.is_s3(root):
+        listed = _listed(root)
+        return {folder: listed.get(below(location, folder) or (), (0, None))[0] for folder in folders}
+    begins = len(plain(location))
+    return {folder: _local_size(root + folder[begins:]) for folder in folders}
+
+
+def _listed(root: str) -> dict[tuple[str, ...], tuple[int, int | None]]:
+    """Returns: names below the root (one, or two below `models`) -> bytes, last change in milliseconds."""
+    found: dict[tuple[str, ...], tuple[int, int | None]] = {}
+    for path, count, changed in storage.walk(root):
+        parts = tuple(path.split("/"))
+        own = parts[: 2 if parts[0] == MODELS else 1]
+        total, latest = found.get(own, (0, None))
+        found[own] = (total + count, max(latest or 0, changed or 0) or None)
+    return found
+
+
+def _local_size(folder: str) -> int:
+    """Thousands of small folders are looked at: a look costs as little as it can."""
+    total = 0
+    try:
+        entries = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    with entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                total += _local_size(entry.path)
+            else:
+                with suppress(FileNotFoundError):
+                    total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+def remove(location: str, folders: Iterable[str]) -> None:
+    """Removes folders of one experiment; what is gone already is no mistake.
+
+    Raises: OutsideTheStore when one is not the experiment's own or is reached through a link; Mistakes when refused.
+    """
+    root = real_address(location)
+    for folder in folders:
+        parts = below(location, folder)
+        if root is None or parts is None:
+            raise OutsideTheStore(f"{folder} is not one of the own folders of {location}; it was left as it is")
+        if storage.is_s3(root):
+            storage.remove_tree("/".join([root, *parts]))
+        else:
+            _remove_local(Path(root), parts)
+
+
+def _remove_local(root: Path, parts: tuple[str, ...]) -> None:
+    path = root
+    for part in parts:
+        path = path / part
+        if path.is_symlink():
+            raise OutsideTheStore(f"{path} is a link; neither it nor what it points at was removed")
+
+    def gone_already(_function: Any, _path: str, error: BaseException) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    with storage.explained(str(path)):
+        _rmtree(path, gone_already)
+
+
+def _rmtree(path: Path, handler: Any) -> None:
+    """Never follows links (shutil works by directory handles); what is missing is gone already."""
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(path, onexc=handler)
+    else:
+        shutil.rmtree(path, onerror=lambda function, name, info: handler(function, name, info[1]))
+
+
+def size_of(location: str) -> int | None:
+    """Returns: bytes below an address; 0 where there is nothing, None where it cannot be reached."""
+    root = real_address(location)
+    if root is None:
+        return None
+    return sum(count for _, count, _ in storage.walk(root)) if storage.is_s3(root) else _local_size(root)
+
+
+def folders(location: str) -> Iterator[tuple[tuple[str, ...], int, int | None]]:
+    """Yields: names below the location (one, or two below `models`), bytes, last change in milliseconds."""
+    root = real_address(location)
+    if root is None:
+        return
+    if storage.is_s3(root):
+        for parts, (count, changed) in _listed(root).items():
+            yield parts, count, changed
+        return
+    for parts, path in _local_folders(Path(root)):
+        yield parts, _local_size(str(path)), int(path.stat().st_mtime * 1000)
+
+
+def _local_folders(root: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
+    for path in sorted(root.iterdir()) if root.is_dir() else ():
+        if path.name == MODELS and path.is_dir() and not path.is_symlink():
+            yield from (((MODELS, inner.name), inner) for inner in sorted(path.iterdir()) if inner.is_dir())
+        elif path.is_dir() and not path.is_symlink():
+            yield (path.name,), path

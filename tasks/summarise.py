@@ -1,0 +1,42 @@
+"""Summarise: what a store holds, in numbers."""
+
+from collections import Counter
+from contextlib import closing
+from typing import Any
+
+from tasks import prefixes
+from tasks.maintenance.examining import NOTHING_ASKED, examine
+from tasks.maintenance.planning import milliseconds
+from tasks.maintenance.stores import open_store
+
+
+def summarise(folder: str | None = None, files: bool = True) -> dict[str, Any]:
+    """Args: folder: a store of files, in place of the environment's; files: also look at artifacts, which takes long.
+
+    Returns: plain values; nothing is changed. Raises: Mistakes.
+    """
+    experiments: Counter[str] = Counter()
+    runs: Counter[str] = Counter()
+    logged, locations = 0, []
+    with closing(open_store(folder)) as store:
+        with store.inventory(NOTHING_ASKED, ()) as (_, groups):
+            for group in groups:
+                experiments[group.experiment.lifecycle] += 1
+                runs.update("deleted" if run.is_deleted else run.status for run in group.runs)
+                logged += len(group.models)
+                locations.append(group.experiment.location)
+        versions = [words for words, _ in store.version_places()]
+        findings = examine(store) if files else list(store.troubles())
+    measured = [prefixes.size_of(location) for location in locations] if files else []
+    now = milliseconds()
+    return {
+        "status": "done",
+        "experiments": dict(experiments),
+        "runs": dict(runs),
+        "logged_models": logged,
+        "registered_models": len({words.partition(" version ")[0] for words in versions}),
+        "versions": len(versions),
+        "bytes": sum(size or 0 for size in measured) if files else None,
+        "unmeasured": sum(size is None for size in measured),
+        "troubles": [finding.as_json(now) for finding in findings],
+    }

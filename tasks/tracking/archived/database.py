@@ -1,0 +1,160 @@
+"""MLflow's databases, opened for their rows: tracking store and registry, by MLflow's own tables in a known schema."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from domain.errors import StoreUnknown
+from settings.addresses import redact
+from settings.mistakes import Mistake, Mistakes
+from tasks.tracking.archived.layout import REGISTRY
+from tasks.tracking.database import make_whole
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine, Table
+
+SQL = ("sqlite", "postgresql", "mysql", "mssql")
+BUSY_SECONDS = 60  # how long a writer waits for another one of an SQLite file
+
+
+@dataclass(frozen=True)
+class Databases:
+    """Tracking store and registry; most often the same one."""
+
+    tracking: "Engine"
+    registry: "Engine"
+
+    def of(self, kind: str) -> "Engine":
+        """Returns: the database that holds records of that kind."""
+        return self.registry if kind in REGISTRY else self.tracking
+
+
+def uris() -> tuple[str, str]:
+    """Returns: tracking and registry URI of the environment."""
+    tracking = os.environ["MLFLOW_TRACKING_URI"]
+    return tracking, os.environ.get("MLFLOW_REGISTRY_URI") or tracking
+
+
+def is_sql(uri: str) -> bool:
+    """Whether the store is a database that can be opened here."""
+    return uri.partition(":")[0].partition("+")[0] in SQL
+
+
+@contextmanager
+def opened(make: bool = False) -> Iterator[Databases]:
+    """The environment's databases. `make`: an SQLite file that is not there is made.
+
+    Raises: Mistakes when there is none; StoreUnknown when its schema is not the installed MLflow's.
+    """
+    tracking, registry = uris()
+    with ExitStack() as stack:
+        first = stack.enter_context(engine(tracking, make))
+        other = first if registry == tracking else stack.enter_context(engine(registry, make))
+        yield Databases(first, other)
+
+
+@contextmanager
+def engine(uri: str, make: bool = False) -> Iterator["Engine"]:
+    """One database, closed at the end. Raises: as `opened`."""
+    from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
+    from sqlalchemy import event
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if make:
+        make_whole(uri)
+    if missing_file(uri):
+        file = uri.partition(":///")[2].partition("?")[0]
+        raise Mistakes([Mistake("MLFLOW_TRACKING_URI", f"{file} does not exist: there is no store yet")])
+    made: Engine = create_sqlalchemy_engine(uri)  # type: ignore[no-untyped-call]
+    if made.dialect.name == "sqlite":
+        event.listen(made, "connect", _prepare_sqlite)
+    try:
+        try:
+            if make and is_empty(made):
+                _initialize_tables(made)  # type: ignore[no-untyped-call]
+            _require_known(made, uri)
+        except SQLAlchemyError as error:
+            raise Mistakes([Mistake("MLFLOW_TRACKING_URI", f"{redact(uri)}: {_reason(error)}")]) from None
+        yield made
+    finally:
+        made.dispose()
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+
+
+def _reason(error: Exception) -> str:
+    return (str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__])[0]
+
+
+def missing_file(uri: str) -> bool:
+    """Whether it is an SQLite file that is not there."""
+    return uri.startswith("sqlite") and not Path(uri.partition(":///")[2].partition("?")[0]).exists()
+
+
+def is_missing(uri: str) -> bool:
+    """Whether there is no store yet: no file, or a database without a table."""
+    from mlflow.store.db.utils import create_sqlalchemy_engine
+
+    if missing_file(uri):
+        return True
+    made: Engine = create_sqlalchemy_engine(uri)  # type: ignore[no-untyped-call]
+    try:
+        return is_empty(made)
+    finally:
+        made.dispose()
+
+
+def is_empty(made: "Engine") -> bool:
+    """Whether the database has no table."""
+    import sqlalchemy as sa
+
+    return not sa.inspect(made).get_table_names()
+
+
+def _require_known(made: "Engine", uri: str) -> None:
+    found, known = revision(made), newest_revision()
+    if found != known:
+        raise StoreUnknown(
+            f"{redact(uri)}: its schema is {found or 'none of MLflow'}, and the installed MLflow knows {known}; "
+            f"`mlflow db upgrade` of the right MLflow version brings it there (back it up first with its own tools)"
+        )
+
+
+def revision(made: "Engine") -> str | None:
+    """Returns: the database's schema version, None where MLflow made no tables."""
+    from mlflow.store.db.utils import _get_schema_version
+
+    return _get_schema_version(made)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def newest_revision() -> str:
+    """Returns: the schema version of the installed MLflow."""
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    return str(_get_latest_schema_revision())  # type: ignore[no-untyped-call]
+
+
+def tables() -> dict[str, "Table"]:
+    """Returns: MLflow's own tables by name."""
+    from mlflow.store.db import utils  # makes all of them known
+
+    return dict(utils.Base.metadata.tables)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def one_moment(made: "Engine") -> Iterator["Connection"]:
+    """A connection whose reads all see the same state of the database."""
+    postgres = made.dialect.name == "postgresql"
+    with made.connect().execution_options(**({"isolation_level": "REPEATABLE READ"} if postgres else {})) as connection:
+        if not postgres:
+            connection.exec_driver_sql("BEGIN")  # the driver begins by itself only before it writes
+        try:
+            yield connection
+        finally:
+            connection.rollback()

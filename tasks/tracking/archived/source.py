@@ -1,0 +1,61 @@
+"""The store that the environment names, as records: its database where it can be opened, its API where not."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Protocol
+
+from domain.archives import Entry
+from tasks.tracking.archived import database, reading
+from tasks.tracking.archived.reading import Rows
+
+
+class Source(Protocol):
+    """A store that can be read record by record."""
+
+    @property
+    def uri(self) -> str:
+        """Where it is."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Yields: every record, without its rows."""
+
+    def rows(self, kind: str, ids: Sequence[str]) -> Iterator[Rows]:
+        """Yields: the rows of these records, those of one record together, the one of its main table first."""
+
+    def left_out(self) -> list[str]:
+        """Returns: in words, what the store holds and an archive does not."""
+
+    def versions(self) -> dict[str, str]:
+        """Returns: what the rows' form depends on."""
+
+
+class Database:
+    """A store whose tables are read."""
+
+    def __init__(self, databases: database.Databases) -> None:
+        self._databases = databases
+        self.uri = database.uris()[0]
+
+    def entries(self) -> Iterator[Entry]:
+        """See Source."""
+        return reading.entries(self._databases)
+
+    def rows(self, kind: str, ids: Sequence[str]) -> Iterator[Rows]:
+        """See Source."""
+        return reading.rows(self._databases, kind, ids)
+
+    def left_out(self) -> list[str]:
+        """See Source."""
+        return reading.left_out(self._databases)
+
+    def versions(self) -> dict[str, str]:
+        """See Source."""
+        return {"mlflow": version("mlflow"), "schema": database.newest_revision()}
+
+
+@contextmanager
+def source() -> Iterator[Source]:
+    """The environment's store. Raises: Mistakes when there is none."""
+    with database.opened() as databases:
+        yield Database(databases)

@@ -1,0 +1,154 @@
+"""The database behind an MLflow store: opened only when its schema is the one that MLflow here knows."""
+
+import fcntl
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from domain.errors import StoreUnreachable
+from settings.addresses import redact
+from settings.mistakes import Mistake, Mistakes
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine, Select
+
+BUSY_MILLISECONDS = 20_000  # as long as MLflow itself waits for SQLite
+STREAMED = 2_000  # rows fetched at a time
+
+
+class MaintenanceUnderWay(StoreUnreachable):
+    """Another clean-up holds the lock."""
+
+
+class Database:
+    """One MLflow database: SQLite or PostgreSQL."""
+
+    def __init__(self, uri: str, engine: "Engine") -> None:
+        self.uri, self.engine = uri, engine
+        self.is_sqlite = engine.dialect.name == "sqlite"
+
+    @property
+    def identity(self) -> str:
+        """Tells stores apart: 12 hexadecimal digits."""
+        return hashlib.sha256(redact(self.uri).encode()).hexdigest()[:12]
+
+    def close(self) -> None:
+        """Gives back all connections."""
+        self.engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator["Connection"]:
+        """Within the block all queries see the same moment; nobody is held up."""
+        level = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        with self.engine.connect().execution_options(**level) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator["Connection"]:
+        """A short transaction that may write from its beginning: what it reads stays true until its end."""
+        with self.engine.connect().execution_options(write=True) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Two clean-ups of one store do not meet. Whoever is killed gives the lock back.
+
+        Raises: MaintenanceUnderWay.
+        """
+        with self._file_lock() if self.is_sqlite else self._advisory_lock():
+            yield
+
+    @contextmanager
+    def _file_lock(self) -> Iterator[None]:
+        file = Path(f"{self.engine.url.database}.maintenance.lock")
+        with file.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise self._under_way() from None
+            yield
+
+    @contextmanager
+    def _advisory_lock(self) -> Iterator[None]:
+        from sqlalchemy import text
+
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            key = int.from_bytes(hashlib.sha256(b"onerun.maintenance").digest()[:7], "big")
+            if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar():
+                raise self._under_way()
+            try:
+                yield
+            finally:  # it also ends with the session, however that ends; but the pool keeps sessions
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+
+    def _under_way(self) -> MaintenanceUnderWay:
+        return MaintenanceUnderWay(f"another clean-up of {redact(self.uri)} is under way; run this one after it")
+
+
+def open_database(uri: str) -> Database:
+    """Returns: the database of a store's URI. Raises: Mistakes: there is none, or MLflow here cannot read it."""
+    from mlflow.store.db.utils import create_sqlalchemy_engine
+    from sqlalchemy import make_url
+
+    url = make_url(uri)
+    backend = url.get_backend_name()
+    if backend not in ("sqlite", "postgresql"):
+        raise _mistake(f"the maintenance knows SQLite and PostgreSQL, not {backend}; clean up through an MLflow server")
+    if backend == "sqlite" and not Path(url.database or "").is_file():
+        raise _mistake(f"{url.database} does not exist: nothing was tracked there yet")
+    database = Database(uri, create_sqlalchemy_engine(uri))  # type: ignore[no-untyped-call]
+    _listen(database)
+    _check_schema(database)
+    return database
+
+
+def choose(*columns: Any) -> "Select[Any]":
+    """Returns: a SELECT of MLflow's columns, whose types its models do not declare."""
+    from sqlalchemy import select
+
+    return select(*columns)
+
+
+def _mistake(message: str) -> Mistakes:
+    return Mistakes([Mistake("MLFLOW_TRACKING_URI", message)])
+
+
+def _listen(database: Database) -> None:
+    """Transactions begin when we say so: Python's SQLite driver begins them late, and never for reading."""
+    from sqlalchemy import event
+
+    if not database.is_sqlite:
+        return
+
+    @event.listens_for(database.engine, "connect")
+    def _connected(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(database.engine, "begin")
+    def _begin(connection: "Connection") -> None:
+        write = connection.get_execution_options().get("write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _check_schema(database: Database) -> None:
+    from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version
+    from mlflow.version import VERSION
+    from sqlalchemy.exc import DatabaseError
+
+    known = _get_latest_schema_revision()  # type: ignore[no-untyped-call]
+    try:
+        found = _get_schema_version(database.engine)  # type: ignore[no-untyped-call]
+    except DatabaseError as error:
+        first = str(error.orig).partition("\n")[0]
+        raise _mistake(f"{redact(database.uri)} cannot be read: {first}") from None
+    if found is None:
+        raise _mistake(f"{redact(database.uri)} is no MLflow store: it has no schema version")
+    if found != known:
+        raise _mistake(
+            f"{redact(database.uri)} has schema version {found}, and MLflow {VERSION} here knows {known}; nothing was "
+            f"read or changed. Use the MLflow version that made it, or back it up and run `mlflow db upgrade`"
+        )

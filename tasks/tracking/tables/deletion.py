@@ -1,0 +1,208 @@
+"""Deleting runs in batches: each in one short transaction that first looks again at who protects what."""
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from domain.maintenance.inventory import Version
+from domain.maintenance.plan import Item
+from domain.maintenance.protection import protecting_tag, references
+from settings.policy import Policy
+from tasks.tracking.tables.database import Database, choose
+from tasks.tracking.tables.inventory import PARENT, chunks, pairs, tag_condition, versions
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+BATCH = 500  # runs of one transaction: SQLite lets nobody else write meanwhile
+
+
+class Outcome(NamedTuple):
+    """What became of a batch."""
+
+    done: tuple[str, ...]
+    left: dict[str, str]  # run id -> what changed since the plan
+
+
+def soft_delete(
+    database: Database, registry: Database, items: Sequence[Item], policy: Policy, going: Collection[str], now: int
+) -> Outcome:
+    """Marks runs as deleted, as MLflow's own delete does. Args: going: ids of everything in the plan."""
+    from mlflow.store.tracking.dbmodels.models import SqlRun
+    from sqlalchemy import update
+
+    with database.writing() as connection:
+        left = _left(connection, database, registry, items, policy, going)
+        done = tuple(item.id for item in items if item.id not in left)
+        values = {"lifecycle_stage": "deleted", "deleted_time": now}
+        connection.execute(update(SqlRun).where(SqlRun.run_uuid.in_(done)).values(**values))
+    return Outcome(done, left)
+
+
+def mark(
+    database: Database,
+    registry: Database,
+    items: Sequence[Item],
+    policy: Policy,
+    going: Collection[str],
+    tag: tuple[str, str],
+) -> Outcome:
+    """Tags runs and changes nothing else."""
+    from mlflow.store.tracking.dbmodels.models import SqlTag
+    from sqlalchemy import delete, insert
+
+    with database.writing() as connection:
+        left = _left(connection, database, registry, items, policy, going)
+        done = tuple(item.id for item in items if item.id not in left)
+        connection.execute(delete(SqlTag).where(SqlTag.key == tag[0], SqlTag.run_uuid.in_(done)))
+        rows = [{"key": tag[0], "value": tag[1], "run_uuid": run} for run in done]
+        if rows:
+            connection.execute(insert(SqlTag), rows)
+    return Outcome(done, left)
+
+
+def hard_delete(
+    database: Database, registry: Database, items: Sequence[Item], policy: Policy, going: Collection[str]
+) -> Outcome:
+    """Removes the rows of runs and of the models that they logged, from every table. Traces stay."""
+    with database.writing() as connection:
+        left = _left(connection, database, registry, items, policy, going)
+        done = tuple(item.id for item in items if item.id not in left)
+        if done:
+            _remove_rows(connection, done)
+    return Outcome(done, left)
+
+
+def existing(database: Database, column: Any, ids: Sequence[str]) -> set[str]:
+    """Returns: those of the ids that the column holds."""
+    with database.reading() as connection:
+        return {row[0] for chunk in chunks(ids) for row in connection.execute(choose(column).where(column.in_(chunk)))}
+
+
+def _remove_rows(connection: "Connection", runs: Sequence[str]) -> None:
+    from mlflow.store.tracking.dbmodels import models as m
+    from sqlalchemy import and_, delete, or_
+
+    logged = [row[0] for row in connection.execute(choose(m.SqlLoggedModel.model_id).where(_logged_by(runs)))]
+    links = choose(m.SqlInput.input_uuid).where(
+        or_(
+            and_(m.SqlInput.source_type.in_(("RUN_INPUT", "RUN_OUTPUT")), m.SqlInput.source_id.in_(runs)),
+            and_(m.SqlInput.destination_type == "RUN", m.SqlInput.destination_id.in_(runs)),
+        )
+    )
+    inputs = [row[0] for row in connection.execute(links)]
+    if inputs:
+        connection.execute(delete(m.SqlInputTag).where(m.SqlInputTag.input_uuid.in_(inputs)))
+        connection.execute(delete(m.SqlInput).where(m.SqlInput.input_uuid.in_(inputs)))
+    connection.execute(delete(m.SqlLoggedModelMetric).where(m.SqlLoggedModelMetric.run_id.in_(runs)))
+    if logged:
+        for table in (m.SqlLoggedModelMetric, m.SqlLoggedModelParam, m.SqlLoggedModelTag, m.SqlLoggedModel):
+            connection.execute(delete(table).where(table.model_id.in_(logged)))
+    for rows in (m.SqlMetric, m.SqlLatestMetric, m.SqlParam, m.SqlTag, m.SqlRun):
+        connection.execute(delete(rows).where(rows.run_uuid.in_(runs)))
+
+
+def _logged_by(runs: Sequence[str]) -> Any:
+    from mlflow.store.tracking.dbmodels.models import SqlLoggedModel
+
+    return SqlLoggedModel.source_run_id.in_(runs)
+
+
+def _left(
+    connection: "Connection",
+    database: Database,
+    registry: Database,
+    items: Sequence[Item],
+    policy: Policy,
+    going: Collection[str],
+) -> dict[str, str]:
+    """Returns: run id -> why it is left after all; their families are left with them."""
+    ids = [item.id for item in items]
+    found = _changed(connection, database, items)
+    words = [*_tagged(connection, ids, policy), *_children(connection, ids, going)]
+    if registry is database:
+        _hold_still(connection, database)
+        words += _registered(connection, versions(connection), ids)
+    else:
+        with registry.reading() as other:
+            words += _registered(connection, versions(other), ids)
+    for run, word in words:
+        found.setdefault(run, word)
+    if found:
+        _with_families(connection, ids, found)
+    return found
+
+
+def _hold_still(connection: "Connection", database: Database) -> None:
+    """On PostgreSQL nobody registers a version between our look and our end; SQLite has one writer anyway."""
+    from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+    from sqlalchemy import text
+
+    if not database.is_sqlite:
+        connection.execute(text(f"LOCK TABLE {SqlModelVersion.__tablename__} IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def _changed(connection: "Connection", database: Database, items: Sequence[Item]) -> dict[str, str]:
+    """Runs that are gone, live again, or were restored or deleted since. Their rows stay locked until the end."""
+    from mlflow.store.tracking.dbmodels.models import SqlRun
+
+    query = choose(SqlRun.run_uuid, SqlRun.status, SqlRun.lifecycle_stage)
+    query = query.where(SqlRun.run_uuid.in_([item.id for item in items])).order_by(SqlRun.run_uuid)
+    if not database.is_sqlite:
+        query = query.with_for_update()
+    now = {run: (status, lifecycle) for run, status, lifecycle in connection.execute(query)}
+    found = {}
+    for item in items:
+        status, lifecycle = now.get(item.id, ("", "gone"))
+        if lifecycle != item.lifecycle:
+            found[item.id] = "gone meanwhile" if lifecycle == "gone" else f"{lifecycle} meanwhile"
+        elif status in ("RUNNING", "SCHEDULED"):
+            found[item.id] = f"reads {status} meanwhile"
+    return found
+
+
+def _tagged(connection: "Connection", ids: Sequence[str], policy: Policy) -> list[tuple[str, str]]:
+    from mlflow.store.tracking.dbmodels.models import SqlTag
+
+    query = choose(SqlTag.run_uuid, SqlTag.key, SqlTag.value)
+    rows = connection.execute(query.where(SqlTag.run_uuid.in_(ids), tag_condition(policy.protect.tags)))
+    words = ((run, protecting_tag({key: value or ""}, policy.protect.tags)) for run, key, value in rows)
+    return [(run, word) for run, word in words if word]
+
+
+def _registered(connection: "Connection", registered: Sequence[Version], ids: Sequence[str]) -> list[tuple[str, str]]:
+    from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
+
+    inside = set(ids)
+    logged = pairs(connection, choose(M.model_id, M.source_run_id).where(_logged_by(ids)))
+    found = []
+    for version in registered:
+        for named in references(version):
+            run = named if named in inside else logged.get(named)
+            if run is not None:
+                found.append((run, version.words))
+    return found
+
+
+def _children(connection: "Connection", ids: Sequence[str], going: Collection[str]) -> list[tuple[str, str]]:
+    """Parents that got a child which is not in the plan, and children whose parent is kept."""
+    from mlflow.store.tracking.dbmodels.models import SqlTag
+
+    query = choose(SqlTag.run_uuid, SqlTag.value).where(SqlTag.key == PARENT, SqlTag.value.in_(ids))
+    return [(parent, f"has child {child}") for child, parent in connection.execute(query) if child not in going]
+
+
+def _with_families(connection: "Connection", ids: Sequence[str], found: dict[str, str]) -> None:
+    from mlflow.store.tracking.dbmodels.models import SqlTag
+    from sqlalchemy import or_
+
+    query = choose(SqlTag.run_uuid, SqlTag.value).where(
+        SqlTag.key == PARENT, or_(SqlTag.value.in_(ids), SqlTag.run_uuid.in_(ids))
+    )
+    links = list(pairs(connection, query).items())
+    inside, grown = set(ids), True
+    while grown:
+        grown = False
+        for one, other in [*links, *((parent, child) for child, parent in links)]:
+            if found.get(one, "gone") not in ("gone", "gone meanwhile") and other in inside and other not in found:
+                found[other] = f"parent or child of {one}, which is kept"
+                grown = True

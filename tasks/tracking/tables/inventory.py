@@ -1,0 +1,228 @@
+"""Reading what a store holds in a few queries over sets, streamed experiment by experiment."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+from domain import names
+from domain.maintenance.inventory import Experiment, Group, LoggedModel, Run, Version
+from domain.maintenance.protection import PIN, Guards, guards, references
+from settings.policy import Policy
+from tasks.tracking.tables.database import STREAMED, choose
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Connection, Select
+
+PARENT = "mlflow.parentRunId"
+AT_ONCE = 500  # values of one IN list
+
+
+def groups(connection: "Connection", policy: Policy) -> Iterator[Group]:
+    """Yields: every experiment with its runs and logged models; one experiment at a time is in memory."""
+    runs = _by_experiment(connection, _runs(policy))
+    models = _by_experiment(connection, _models())
+    next_runs, next_models = next(runs, None), next(models, None)
+    for experiment in sorted(experiments(connection), key=lambda each: int(each.id)):
+        while next_runs and next_runs[0] < int(experiment.id):
+            next_runs = next(runs, None)  # of an experiment that is gone: findings tell of them
+        while next_models and next_models[0] < int(experiment.id):
+            next_models = next(models, None)
+        mine: list[Run] = []
+        logged: list[LoggedModel] = []
+        if next_runs and next_runs[0] == int(experiment.id):
+            mine = [Run._make((*row[:2], experiment.id, *row[3:9], row[9:])) for row in next_runs[1]]
+            next_runs = next(runs, None)
+        if next_models and next_models[0] == int(experiment.id):
+            logged = [LoggedModel(row[0], row[1], experiment.id, *row[3:]) for row in next_models[1]]
+            next_models = next(models, None)
+        yield Group(experiment, mine, logged)
+
+
+def experiments(connection: "Connection") -> list[Experiment]:
+    """Returns: all experiments with their tags."""
+    from mlflow.store.tracking.dbmodels.models import SqlExperiment as E
+    from mlflow.store.tracking.dbmodels.models import SqlExperimentTag as T
+
+    tags: dict[int, dict[str, str]] = defaultdict(dict)
+    for experiment, key, value in connection.execute(choose(T.experiment_id, T.key, T.value)):
+        tags[experiment][key] = value or ""
+    columns = (E.experiment_id, E.name, E.lifecycle_stage, E.artifact_location, E.creation_time, E.last_update_time)
+    return [
+        Experiment(str(row[0]), row[1], row[2], row[3] or "", row[4], row[5], tags.get(row[0], {}))
+        for row in connection.execute(choose(*columns))
+    ]
+
+
+def _by_experiment(connection: "Connection", query: "Select[Any]") -> Iterator[tuple[int, Sequence[Any]]]:
+    rows = connection.execute(query.execution_options(yield_per=STREAMED))
+    plain = map(tuple, chain.from_iterable(rows.partitions()))
+    for experiment, group in groupby(plain, key=itemgetter(2)):
+        yield int(experiment), list(group)
+
+
+def _runs(policy: Policy) -> "Select[Any]":
+    """Columns of the tables, not attributes of the mapped classes: a row costs half as much."""
+    from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlRun
+    from sqlalchemy import and_, case
+
+    r: Any = SqlRun.__table__.c
+    values: list[ColumnElement[Any]] = []
+    joined: Any = SqlRun.__table__
+    for best in policy.keep.best:
+        latest: Any = SqlLatestMetric.__table__.alias()
+        joined = joined.outerjoin(latest, and_(latest.c.run_uuid == r.run_uuid, latest.c.key == best.metric))
+        values.append(case((latest.c.is_nan, None), else_=latest.c.value))
+    columns = (
+        r.run_uuid, r.name, r.experiment_id, r.status, r.lifecycle_stage, r.start_time, r.end_time, r.deleted_time,
+        r.artifact_uri,
+    )  # fmt: skip
+    return choose(*columns, *values).select_from(joined).order_by(r.experiment_id)
+
+
+def _models() -> "Select[Any]":
+    from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
+
+    columns = (
+        M.model_id, M.name, M.experiment_id, M.source_run_id, M.artifact_location, M.creation_timestamp_ms,
+        M.lifecycle_stage,
+    )  # fmt: skip
+    return choose(*columns).order_by(M.experiment_id)
+
+
+def versions(connection: "Connection") -> list[Version]:
+    """Returns: all registered versions that are not deleted, with their aliases."""
+    from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
+    from mlflow.store.model_registry.dbmodels.models import SqlModelVersion as V
+    from mlflow.store.model_registry.dbmodels.models import SqlRegisteredModelAlias as A
+
+    aliases: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for name, alias, version in connection.execute(choose(A.name, A.alias, A.version).order_by(A.alias)):
+        aliases[name, int(version)].append(alias)
+    query = choose(V.name, V.version, V.run_id, V.source, V.storage_location).where(
+        V.current_stage != STAGE_DELETED_INTERNAL
+    )
+    return [
+        Version(name, str(version), run, f"{source or ''} {location or ''}", tuple(aliases[name, int(version)]))
+        for name, version, run, source, location in connection.execute(query)
+    ]
+
+
+def store_guards(connection: "Connection", registry: "Connection", policy: Policy, live: Collection[str]) -> Guards:
+    """Returns: everything that protects. `live`: ids of flow runs that are not over."""
+    registered = versions(registry)
+    named = sorted({each for version in registered for each in references(version) if each.startswith("m-")})
+    return guards(
+        registered,
+        _runs_of_models(connection, named),
+        _protecting_tags(connection, policy),
+        _runs_of_flows(connection, sorted(live)),
+        _families_apart(connection),
+        parents(connection),
+        policy.protect.tags,
+        policy.protect.experiments,
+    )
+
+
+def chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yields: the values, as many at a time as one IN list takes."""
+    for start in range(0, len(values), AT_ONCE):
+        yield values[start : start + AT_ONCE]
+
+
+def _runs_of_models(connection: "Connection", models: Sequence[str]) -> dict[str, str]:
+    from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
+
+    return {
+        model: run
+        for chunk in chunks(models)
+        for model, run in connection.execute(choose(M.model_id, M.source_run_id).where(M.model_id.in_(chunk)))
+        if run
+    }
+
+
+def tag_condition(patterns: Sequence[str]) -> "ColumnElement[bool]":
+    """Returns: the condition that a tag's key may protect: a superset, the domain decides."""
+    from mlflow.store.tracking.dbmodels.models import SqlTag as T
+    from sqlalchemy import or_
+
+    keys = [pattern.partition("=")[0] for pattern in patterns]
+    plain = [PIN, *(key for key in keys if not set(key) & set("*?["))]
+    globs = [key for key in keys if set(key) & set("*?[")]
+    if any("[" in key for key in globs):
+        return T.key.is_not(None)
+    likes = [T.key.like(_like(key), escape="\\") for key in globs]
+    return or_(T.key.in_(plain), *likes)
+
+
+def _like(glob: str) -> str:
+    for special in "\\%_":
+        glob = glob.replace(special, f"\\{special}")
+    return glob.replace("*", "%").replace("?", "_")
+
+
+def _protecting_tags(connection: "Connection", policy: Policy) -> dict[str, dict[str, str]]:
+    from mlflow.store.tracking.dbmodels.models import SqlTag as T
+
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    query = choose(T.run_uuid, T.key, T.value).where(tag_condition(policy.protect.tags))
+    for run, key, value in connection.execute(query):
+        found[run][key] = value or ""
+    return found
+
+
+def _runs_of_flows(connection: "Connection", flow_runs: Sequence[str]) -> set[str]:
+    from mlflow.store.tracking.dbmodels.models import SqlTag as T
+
+    return {
+        run
+        for chunk in chunks(flow_runs)
+        for (run,) in connection.execute(choose(T.run_uuid).where(T.key == names.TAG_FLOW_RUN_ID, T.value.in_(chunk)))
+    }
+
+
+def parents(connection: "Connection") -> dict[str, str]:
+    """Returns: run id -> its parent's, of all runs that name one."""
+    from mlflow.store.tracking.dbmodels.models import SqlTag as T
+
+    return pairs(connection, choose(T.run_uuid, T.value).where(T.key == PARENT))
+
+
+def _families_apart(connection: "Connection") -> set[str]:
+    """Returns: runs whose parent or child lies in another experiment; both of them."""
+    from mlflow.store.tracking.dbmodels.models import SqlRun
+    from mlflow.store.tracking.dbmodels.models import SqlTag as T
+    from sqlalchemy.orm import aliased
+
+    child, parent = aliased(SqlRun), aliased(SqlRun)
+    query = (
+        choose(child.run_uuid, parent.run_uuid)
+        .join(T, T.run_uuid == child.run_uuid)
+        .join(parent, parent.run_uuid == T.value)
+        .where(T.key == PARENT, child.experiment_id != parent.experiment_id)
+    )
+    return {run for pair in connection.execute(query) for run in pair}
+
+
+def pairs(connection: "Connection", query: "Select[Any]") -> dict[str, str]:
+    """Returns: a query's first column -> its second."""
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def version_places(connection: "Connection", registry: "Connection") -> Iterator[tuple[str, str | None]]:
+    """Yields: every registered version, and where its files lie; None: the model or run it was made of is gone."""
+    from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
+    from mlflow.store.tracking.dbmodels.models import SqlRun as R
+
+    for version in versions(registry):
+        source = version.source.split(" ")[0]
+        if source.startswith("models:/m-"):
+            query = choose(M.artifact_location).where(M.model_id == source.removeprefix("models:/"))
+            yield version.words, connection.execute(query).scalar()
+        elif source.startswith("runs:/"):
+            run, _, path = source.removeprefix("runs:/").partition("/")
+            place = connection.execute(choose(R.artifact_uri).where(R.run_uuid == run)).scalar()
+            yield version.words, f"{place}/{path}".rstrip("/") if place else None
+        elif source and not source.startswith("models:/"):
+            yield version.words, source

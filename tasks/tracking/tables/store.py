@@ -1,0 +1,111 @@
+"""A store whose database can be reached: everything the maintenance asks for, and all of it in sets."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+from domain.maintenance.findings import Finding
+from domain.maintenance.inventory import Group
+from domain.maintenance.plan import Item
+from domain.maintenance.protection import Guards
+from settings.policy import Policy
+from tasks import archives
+from tasks.tracking.tables import deletion, inventory
+from tasks.tracking.tables.database import Database, open_database
+from tasks.tracking.tables.emptied import hard_delete_experiments
+from tasks.tracking.tables.troubles import troubles
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["TablesStore"]
+
+
+class TablesStore:
+    """SQLite or PostgreSQL, with the registry in the same database or in another one."""
+
+    limits: tuple[str, ...] = ()
+    can_hard_delete = True
+    finds_owners = True
+
+    def __init__(self, tracking: str, registry: str | None = None) -> None:
+        """Raises: Mistakes when one of them cannot be read."""
+        self.database: Database = open_database(tracking)
+        self._registry = open_database(registry) if registry and registry != tracking else self.database
+        self.identity = self.database.identity
+
+    def close(self) -> None:
+        """Gives back all connections."""
+        self.database.close()
+        self._registry.close()
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Two clean-ups do not meet. Raises: MaintenanceUnderWay."""
+        return self.database.alone()
+
+    @contextmanager
+    def inventory(self, policy: Policy, live: Collection[str]) -> Iterator[tuple[Guards, Iterator[Group]]]:
+        """Yields: who protects what, and every experiment in turn; all of one moment."""
+        with self.database.reading() as connection, self._registry_connection(connection) as registry:
+            yield (
+                inventory.store_guards(connection, registry, policy, live),
+                inventory.groups(connection, policy),
+            )
+
+    def damaged(self, policy: Policy, guard: Guards, now: int) -> tuple[Item, ...]:
+        """None: a row is there or not."""
+        return ()
+
+    def back_up(self, runs: Collection[str], experiments: Sequence[str], policy: Policy) -> tuple[str, str, list[str]]:
+        """One verified archive of rows and files."""
+        selection = archives.Selection(experiments=tuple(sorted(experiments)), runs=tuple(sorted(runs)))
+        archive = archives.back_up(selection, policy.backups.to, policy.name)
+        return archive.uri, archive.digest, list(archive.notes)
+
+    def mark(
+        self, items: Sequence[Item], policy: Policy, going: Collection[str], tag: tuple[str, str]
+    ) -> deletion.Outcome:
+        """Tags runs, in one transaction."""
+        return deletion.mark(self.database, self._registry, items, policy, going, tag)
+
+    def soft_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str], now: int) -> deletion.Outcome:
+        """Deletes runs as MLflow does, in one transaction."""
+        return deletion.soft_delete(self.database, self._registry, items, policy, going, now)
+
+    def hard_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str]) -> deletion.Outcome:
+        """Removes the rows of runs, in one transaction."""
+        return deletion.hard_delete(self.database, self._registry, items, policy, going)
+
+    def hard_delete_experiments(self, items: Sequence[Item]) -> deletion.Outcome:
+        """Removes deleted experiments that hold nothing any more, one transaction each."""
+        return hard_delete_experiments(self.database, items)
+
+    def troubles(self) -> list[Finding]:
+        """What is wrong in the tables."""
+        with self.database.reading() as connection, self._registry_connection(connection) as registry:
+            return list(troubles(connection, registry))
+
+    def version_places(self) -> list[tuple[str, str | None]]:
+        """Every registered version, and where its files lie; None: what it was made of is gone."""
+        with self.database.reading() as connection, self._registry_connection(connection) as registry:
+            return list(inventory.version_places(connection, registry))
+
+    @contextmanager
+    def _registry_connection(self, connection: "Connection") -> Iterator["Connection"]:
+        if self._registry is self.database:
+            yield connection
+            return
+        with self._registry.reading() as registry:
+            yield registry
+
+    def existing(self, runs: Sequence[str]) -> set[str]:
+        """Returns: those of the runs that are still there."""
+        from mlflow.store.tracking.dbmodels.models import SqlRun
+
+        return deletion.existing(self.database, SqlRun.run_uuid, runs)
+
+    def existing_models(self, models: Sequence[str]) -> set[str]:
+        """Returns: those of the logged models that are still there, deleted ones included."""
+        from mlflow.store.tracking.dbmodels.models import SqlLoggedModel
+
+        return deletion.existing(self.database, SqlLoggedModel.model_id, models)

@@ -1,0 +1,181 @@
+"""`python -m flows.maintain`: the command and the flow, what they say, whom they ask and whom they tell."""
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import summarising
+from flows.maintenance import main
+from tasks.tracking.database import make_whole
+from tasks.tracking.runs import client
+
+DAY = 86_400_000
+POLICY = "name: ours\nkeep: {last: 0}\nmax_delete: 100%\naction: hard_delete\n"
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Path:
+    file = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    make_whole(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def old_run(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Returns: a run that the policy lets go, in a store of this test's own."""
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = client().create_experiment("houses", artifact_location=(tmp_path / "artifacts").as_uri())
+    ended = int(time.time() * 1000) - 40 * DAY
+    run = client().create_run(experiment, start_time=ended).info
+    Path(run.artifact_uri.removeprefix("file://")).mkdir(parents=True)
+    Path(run.artifact_uri.removeprefix("file://"), "x").write_text("x")
+    client().set_terminated(run.run_id, "FINISHED", ended)
+    return str(run.run_id)
+
+
+def is_there(run_id: str) -> bool:
+    return any(run.info.run_id == run_id for run in client().search_runs(["1"], run_view_type=3))
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Returns: Apprise's address of a real HTTP server, and what it was told."""
+    told: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"json://127.0.0.1:{server.server_port}/channel", told
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_without_arguments_it_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert "--yes-really" in capsys.readouterr().out
+
+
+def test_the_plan_changes_nothing_and_says_how_to_go_on(old_run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--policy", POLICY, "--report", "report.html"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("plan of ours: 1 of 1 runs in 2 experiments would be deleted for good, 1 B")
+    assert f"run {old_run} of houses: FINISHED 40 days ago; 1 B" in told
+    assert "Set PREFECT_API_URL" in told
+    assert "nothing was changed; --apply does it" in told
+    assert is_there(old_run)
+    page = Path("report.html").read_text()
+    assert "nothing was changed" in page
+    assert old_run in page
+    assert not [word for word in ("http://", "https://", "src=", "@import") if word in page]
+
+
+def test_it_deletes_tells_and_can_be_undone(
+    old_run: str, listener: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from tasks.archives import restore
+
+    monkeypatch.setenv("CHANNEL", listener[0])
+    monkeypatch.setenv("WRONG", "nonsense")
+    assert main(["--policy", POLICY + "notify: ['${CHANNEL}', '${WRONG}']\n", "--apply", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert not is_there(old_run)
+    (message,) = listener[1]
+    assert message["title"] == "maintenance: ours"
+    assert "done: 1 runs deleted for good, 1 B" in message["message"]
+    assert told["result"]["notes"] == ["${WRONG} is no address that Apprise knows: nobody was told there"]
+    restore(told["result"]["archive"], apply=True)
+    assert is_there(old_run)
+
+
+def test_mistakes_come_before_work(old_run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, said in (
+        (["--policy", "nothing"], "no such policy"),
+        (["--policy", POLICY, "--set", "keep.lost=1"], "--set: keep.lost: unknown key; did you mean last?"),
+        (["--policy", POLICY + "notify: ['${NOT_SET}']\n"], "${NOT_SET} is not set"),
+        (["--policy", POLICY, "--store", "nowhere"], "nowhere: no such folder"),
+        (["--policy", POLICY, "--store", "sqlite:///x.db"], "expected a folder"),
+        (["--policy", POLICY + "approval: manual\n", "--apply"], "approval: is manual"),
+    ):
+        assert main(arguments) == 2, arguments
+        assert said in capsys.readouterr().err
+    assert is_there(old_run)
+
+
+def test_more_than_max_delete_is_exit_code_1(old_run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--policy", POLICY, "--set", "max_delete=20%", "--apply"]) == 1
+    assert "say --yes-really" in capsys.readouterr().err
+    assert is_there(old_run)
+
+
+def test_a_summary_is_told(old_run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert summarising.main([]) == 0
+    told = capsys.readouterr().out
+    assert "runs               1 (1 FINISHED)" in told
+    assert "troubles           0" in told
+
+
+@pytest.mark.slow
+def test_the_flow_asks_a_person_and_shows_plan_and_result(old_run: str, prefect_api: str) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+
+    from flows import maintain as module
+
+    assert module.maintain(POLICY)["status"] == "planned"
+    flow_run = answered(False, module)
+    assert is_there(old_run)
+    flow_run = answered(True, module)
+    assert not is_there(old_run)
+    with get_client(sync_client=True) as prefect:
+        wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run]))
+        artifacts = {str(each.key): str(each.data) for each in prefect.read_artifacts(artifact_filter=wanted)}
+    assert {"maintenance-ours-plan", "maintenance-ours-troubles", "maintenance-ours-result"} <= artifacts.keys()
+    assert "houses" in artifacts["maintenance-ours-plan"]
+    assert "done: 1 runs deleted for good" in artifacts["maintenance-ours-result"]
+
+
+def answered(yes: bool, module: Any) -> Any:
+    """Runs the flow and, when it waits for a person, answers through Prefect's API. Returns: the flow run's id."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
+
+    module.LOOKS_EVERY = 1
+    settings, asked = get_current_settings(), []
+    paused = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=["PAUSED"])))
+
+    def answer() -> None:
+        with temporary_settings({PREFECT_API_URL: settings.api.url}), get_client(sync_client=True) as prefect:
+            for _ in range(200):
+                if found := prefect.read_flow_runs(flow_run_filter=paused):
+                    prefect.resume_flow_run(found[0].id, run_input={"delete_for_good": yes})
+                    asked.append(found[0].id)
+                    return
+                time.sleep(0.5)
+
+    person = threading.Thread(target=answer)
+    person.start()
+    result = module.maintain(POLICY + "approval: manual\n", apply=True)
+    person.join()
+    assert result["status"] == ("done" if yes else "planned")
+    return asked[0]

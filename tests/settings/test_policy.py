@@ -1,0 +1,81 @@
+"""A policy is strict, says each mistake with its line, and holds no secret."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from settings.loading import load_policy
+from settings.mistakes import Mistakes
+from settings.schema import POLICY_PATH, policy_schema_text
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted((ROOT / "policies").glob("*.yaml"))
+
+
+def mistakes(text: str) -> list[str]:
+    with pytest.raises(Mistakes) as caught:
+        load_policy(text)
+    return [str(mistake) for mistake in caught.value.mistakes]
+
+
+def test_the_editor_schema_is_current() -> None:
+    assert POLICY_PATH.read_text() == policy_schema_text(), "run python -m settings.schema"
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_every_shipped_policy_is_a_good_one(path: Path) -> None:
+    policy = load_policy(str(path))
+    assert policy.name == path.stem
+    assert policy.description
+    text = path.read_text()
+    assert text.startswith("# yaml-language-server: $schema=policy.schema.json\n")
+    jsonschema.validate(yaml.safe_load(text), json.loads(POLICY_PATH.read_text()))
+
+
+def test_mistakes_have_line_key_and_near_miss() -> None:
+    assert mistakes(
+        """
+keep: {yonger_than: 3d, best: [{metric: gain}]}
+action: delete
+max_delete: 120%
+"""
+    ) == [
+        "policy:2: keep.best.0: greater_is_better: say true or false, nothing is known of gain",
+        "policy:2: keep.yonger_than: unknown key; did you mean younger_than?",
+        (
+            "policy:3: action: should be 'quarantine', 'soft_delete' or 'hard_delete'; did you mean soft_delete?, "
+            'got "delete"'
+        ),
+        "policy:4: max_delete: should be less than or equal to 1, got 1.2",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("keep: {younger_than: 30}\n", "between 1h and 3650d"),
+        ("keep: {younger_than: 7d, failed_younger_than: 30d}\n", "failed runs would outlive the others"),
+        ("name: a/b\n", "name:"),
+        ("protect: {aliases: false}\n", "unknown key"),
+        ("a: 1\n---\nb: 2\n", "a policy is one document"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(text: str, said: str) -> None:
+    assert said in "\n".join(mistakes(text))
+
+
+def test_an_address_in_plain_text_is_refused_and_not_repeated() -> None:
+    (said,) = mistakes("description: x\nnotify: ['slack://token-of-mine/secret']\n")
+    assert said.startswith("policy:2: notify: an address holds secrets; write ${NAME}")
+    assert "token-of-mine" not in said
+
+
+def test_a_policy_is_called_by_its_name_in_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert load_policy("weekly").name == "weekly"
+    assert load_policy("weekly", ["keep.last=3"]).keep.last == 3
+    with pytest.raises(Mistakes, match=r"no such policy; did you mean policies/weekly.yaml\?"):
+        load_policy("policies/weekli.yaml")

@@ -1,0 +1,222 @@
+"""P4 on a real store: what goes, goes whole and is archived; what anybody needs, stays whole."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from domain.maintenance.plan import Item, Plan
+from settings.loading import load_policy
+from settings.policy import Policy
+from tasks.archives import restore
+from tasks.maintenance.applying import Result, TooMuch, apply
+from tasks.maintenance.planning import plan_store
+from tasks.maintenance.stores import open_store
+from tasks.tracking.runs import client
+from tests.tasks.maintenance.conftest import MakeRun, log_model
+
+NOW = int(time.time() * 1000)
+RULES = "keep: {younger_than: 30d, last: 0}\nmax_delete: 100%\n"
+
+
+def policy(action: str, more: str = "") -> Policy:
+    return load_policy(f"action: {action}\n{RULES}{more}")
+
+
+def planned(rules: Policy, live: set[str] | None = None) -> tuple[Plan, list[Item]]:
+    plan, spool = plan_store(open_store(), rules, live or set(), NOW)
+    with spool:
+        return plan, [item for share in spool for item in share.items]
+
+
+def clean_up(rules: Policy, live: set[str] | None = None) -> Result:
+    store = open_store()
+    with store.alone():
+        plan, spool = plan_store(store, rules, live or set(), NOW)
+        with spool:
+            return apply(store, rules, plan, spool)
+
+
+def runs_left(experiment: str, lifecycle: int = 3) -> set[str]:
+    return {run.info.run_id for run in client().search_runs([experiment], run_view_type=lifecycle)}
+
+
+def rows(table: str) -> int:
+    from sqlalchemy import text
+
+    store = open_store()
+    with store.database.reading() as connection:  # type: ignore[attr-defined]
+        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar())
+
+
+OF_RUNS = (
+    "runs", "metrics", "latest_metrics", "params", "tags", "inputs", "input_tags", "logged_models",
+    "logged_model_tags", "logged_model_metrics", "logged_model_params",
+)  # fmt: skip
+
+
+def test_the_plan_says_what_why_and_how_many_bytes_and_changes_nothing(
+    experiment: str, make_run: MakeRun, tmp_path: Path
+) -> None:
+    old, young = make_run(40, NOW), make_run(3, NOW)
+    log_model(old)
+    before = (tmp_path / "mlflow.db").read_bytes(), sorted(tmp_path.rglob("*"))
+    plan, items = planned(policy("hard_delete"))
+    assert (tmp_path / "mlflow.db").read_bytes() == before[0]
+    assert sorted(tmp_path.rglob("*")) == before[1]
+    (item,) = items
+    assert (item.id, item.why, item.bytes) == (old, "FINISHED 40 days ago", 1500)
+    assert (plan.runs, plan.going, plan.bytes, plan.experiments) == (2, 1, 1500, 2)
+    assert young in runs_left(experiment)
+
+
+def test_soft_delete_is_mlflows_own_and_can_be_restored(experiment: str, make_run: MakeRun) -> None:
+    old, young = make_run(40, NOW), make_run(3, NOW)
+    result = clean_up(policy("soft_delete"))
+    assert (result.done, result.left) == (1, {})
+    assert runs_left(experiment, 1) == {young}
+    client().restore_run(old)
+    assert runs_left(experiment, 1) == {old, young}
+
+
+def test_quarantine_only_marks(experiment: str, make_run: MakeRun) -> None:
+    old, young = make_run(40, NOW), make_run(3, NOW)
+    for _ in range(2):
+        assert clean_up(policy("quarantine")).done == 1
+    assert client().get_run(old).data.tags["onerun.quarantine"].startswith("maintenance 20")
+    assert "onerun.quarantine" not in client().get_run(young).data.tags
+    assert runs_left(experiment, 1) == {old, young}
+
+
+def test_hard_delete_leaves_no_row_and_no_file(experiment: str, make_run: MakeRun, tmp_path: Path) -> None:
+    young = make_run(3, NOW)
+    kept_model = log_model(young)
+    before = {table: rows(table) for table in OF_RUNS}
+    old = make_run(40, NOW)
+    gone = log_model(old)
+    result = clean_up(policy("hard_delete"))
+    assert (result.done, result.bytes, result.left) == (1, 1500, {})
+    assert {table: rows(table) for table in OF_RUNS} == before
+    houses = tmp_path / "artifacts" / "houses"
+    assert not (houses / old).exists()
+    assert not (houses / "models" / gone).exists()
+    assert (houses / young / "artifacts" / "data.bin").exists()
+    assert (houses / "models" / kept_model / "artifacts" / "MLmodel").exists()
+    assert Path(result.archive).exists()
+    assert list((tmp_path / ".onerun" / "backups" / "journals").iterdir()) == []
+
+
+def test_what_was_deleted_for_good_comes_back_from_the_archive(
+    experiment: str, make_run: MakeRun, tmp_path: Path
+) -> None:
+    old = make_run(40, NOW)
+    model = log_model(old)
+    mlflow = client()
+    before = mlflow.get_run(old).to_dictionary(), mlflow.get_logged_model(model).to_dictionary()
+    history = [metric.to_dictionary() for metric in mlflow.get_metric_history(old, "rmse")]
+    result = clean_up(policy("hard_delete"))
+    assert old not in runs_left(experiment)
+    assert restore(result.archive, apply=True).new > 0
+    assert (mlflow.get_run(old).to_dictionary(), mlflow.get_logged_model(model).to_dictionary()) == before
+    assert [metric.to_dictionary() for metric in mlflow.get_metric_history(old, "rmse")] == history
+    assert (tmp_path / "artifacts" / "houses" / old / "artifacts" / "data.bin").read_bytes() == b"x" * 1000
+
+
+def test_only_so_many_archives_are_kept(experiment: str, make_run: MakeRun, tmp_path: Path) -> None:
+    for _ in range(3):
+        make_run(40, NOW)
+        clean_up(policy("hard_delete", "backups: {keep: 2}\n"))
+    assert len([path for path in (tmp_path / ".onerun" / "backups").iterdir() if path.is_file()]) == 2
+
+
+def test_what_protects_is_seen_in_the_store(experiment: str, make_run: MakeRun) -> None:
+    names = ("registered", "pinned", "tagged", "running", "live", "parent")
+    registered = make_run(40, NOW)
+    log_model(registered, register="prices")
+    client().set_registered_model_alias("prices", "champion", "1")
+    pinned, tagged = make_run(40, NOW, pin="1"), make_run(40, NOW, **{"release.2": "x"})
+    running = make_run(40, NOW, status="RUNNING")
+    live = make_run(40, NOW, status="FAILED", **{"onerun.flow_run_id": "f-1"})
+    parent = make_run(40, NOW)
+    make_run(3, NOW, **{"mlflow.parentRunId": parent})
+    gone = make_run(40, NOW)
+    rules = policy("hard_delete", "protect: {tags: ['release.*']}\n")
+    plan, items = planned(rules, {"f-1"})
+    assert [item.id for item in items] == [gone]
+    words = {kept.id: kept.protected_by for kept in plan.kept}
+    assert [words[each].partition(" of ")[0] for each in (registered, pinned, tagged, running, live, parent)] == [
+        "prices version 1 (champion)", "tag pin", "tag release.2=x"[:13], "reads RUNNING", "its flow run lives",
+        "parent or child",
+    ]  # fmt: skip
+    assert len(words) == len(names)
+
+
+def test_what_changes_after_the_plan_is_left(experiment: str, make_run: MakeRun) -> None:
+    changed = {word: make_run(40, NOW) for word in ("pinned", "running", "registered", "deleted", "parent")}
+    quiet, sibling = make_run(40, NOW), make_run(40, NOW, **{"mlflow.parentRunId": changed["pinned"]})
+    store, rules = open_store(), policy("hard_delete")
+    plan, spool = plan_store(store, rules, set(), NOW)
+    assert plan.going == 7
+    mlflow = client()
+    mlflow.set_tag(changed["pinned"], "pin", "true")
+    mlflow.update_run(changed["running"], status="RUNNING")
+    log_model(changed["registered"], register="late")
+    mlflow.delete_run(changed["deleted"])
+    child = make_run(0, NOW, status="RUNNING", **{"mlflow.parentRunId": changed["parent"]})
+    with spool:
+        result = apply(store, rules, plan, spool)
+    assert result.done == 1
+    assert {run: why for run, why in result.left.items() if run != sibling} == {
+        changed["pinned"]: "tag pin",
+        changed["running"]: "reads RUNNING meanwhile",
+        changed["registered"]: "late version 1",
+        changed["deleted"]: "deleted meanwhile",
+        changed["parent"]: f"has child {child}",
+    }
+    assert result.left[sibling] == f"parent or child of {changed['pinned']}, which is kept"
+    assert quiet not in runs_left(experiment)
+
+
+def test_a_deleted_experiment_goes_with_its_last_run(experiment: str, make_run: MakeRun) -> None:
+    make_run(40, NOW)
+    client().delete_experiment(experiment)
+    from sqlalchemy import text
+
+    store = open_store()
+    with store.database.writing() as connection:  # type: ignore[attr-defined]
+        connection.execute(text(f"UPDATE runs SET deleted_time = {NOW - 10 * 86_400_000}"))
+        connection.execute(text(f"UPDATE experiments SET last_update_time = {NOW - 10 * 86_400_000}"))
+    result = clean_up(policy("hard_delete"))
+    assert (result.done, result.experiments) == (1, 1)
+    assert [each.name for each in client().search_experiments(view_type=3)] == ["Default"]
+
+
+def test_more_than_max_delete_is_refused(experiment: str, make_run: MakeRun) -> None:
+    for _ in range(3):
+        make_run(40, NOW)
+    rules = load_policy("action: hard_delete\nkeep: {last: 0}\n")
+    store = open_store()
+    plan, spool = plan_store(store, rules, set(), NOW)
+    with spool:
+        with pytest.raises(TooMuch, match="3 of 3 runs"):
+            apply(store, rules, plan, spool)
+        assert len(runs_left(experiment)) == 3
+        assert apply(store, rules, plan, spool, yes_really=True).done == 3
+
+
+def test_files_outside_the_experiments_own_folder_stay(experiment: str, make_run: MakeRun, tmp_path: Path) -> None:
+    linked, outside = make_run(40, NOW), make_run(40, NOW)
+    folder = tmp_path / "artifacts" / "houses" / linked
+    elsewhere = tmp_path / "elsewhere"
+    folder.rename(elsewhere)
+    folder.symlink_to(elsewhere)
+    from sqlalchemy import text
+
+    store = open_store()
+    with store.database.writing() as connection:  # type: ignore[attr-defined]
+        connection.execute(text(f"UPDATE runs SET artifact_uri = '{tmp_path}' WHERE run_uuid = '{outside}'"))
+    result = clean_up(policy("hard_delete"))
+    assert result.done == 2
+    assert (elsewhere / "artifacts" / "data.bin").exists()
+    assert (tmp_path / "artifacts" / "houses" / outside / "artifacts" / "data.bin").exists()
+    assert any(f"{folder} is a link" in note for note in result.notes)

@@ -1,0 +1,179 @@
+"""Stores of files: the case from the field, and what is damaged in them."""
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.maintenance import main
+from tasks.tracking.folders import archive, reading
+from tests.tasks.maintenance.conftest import DAY
+
+NOW = int(time.time() * 1000)
+POLICY = """
+name: weekly
+keep: {younger_than: 30d, last: 0}
+action: hard_delete
+backups: {to: BACKUPS}
+"""
+
+
+def make_experiment(root: Path, number: int, runs: dict[int, int]) -> None:
+    """Args: runs: number of a run -> how many days ago it ended."""
+    folder = root / str(number)
+    folder.mkdir(parents=True)
+    about = {
+        "artifact_location": folder.as_uri(),
+        "creation_time": 0,
+        "last_update_time": 0,
+        "lifecycle_stage": "active",
+    }
+    (folder / "meta.yaml").write_text(yaml.safe_dump({"experiment_id": str(number), "name": f"e{number}", **about}))
+    for run, days in runs.items():
+        make_run(folder, f"{run:032x}", days)
+
+
+def make_run(folder: Path, run_id: str, days: int) -> Path:
+    run, ended = folder / run_id, NOW - days * DAY
+    for name, content in (
+        ("metrics/rmse", f"{ended} {run_id.count('1')}.5 0\n"), ("params/depth", "3"), ("tags/note", "x"),
+        ("artifacts/data.bin", "x" * 100),
+    ):  # fmt: skip
+        (run / name).parent.mkdir(parents=True)
+        (run / name).write_text(content)
+    about = {
+        "artifact_uri": f"{folder.as_uri()}/{run_id}/artifacts", "end_time": ended, "entry_point_name": "",
+        "experiment_id": folder.name, "lifecycle_stage": "active", "run_id": run_id, "run_name": "r",
+        "run_uuid": run_id, "source_name": "", "source_type": 4, "source_version": "", "start_time": ended - 1,
+        "status": 3, "tags": [], "user_id": "me",
+    }  # fmt: skip
+    (run / "meta.yaml").write_text(yaml.safe_dump(about))
+    return run
+
+
+def age(folder: Path, days: int) -> None:
+    for path in (folder, *folder.rglob("*")):
+        os.utime(path, (time.time() - days * 86400,) * 2)
+
+
+def counts(root: Path) -> tuple[int, int]:
+    folders = reading.experiment_folders(root)
+    return len(folders), sum(len(reading.run_folders(folder)) for folder in folders)
+
+
+def digests(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.mark.slow
+def test_the_case_from_the_field(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """17 experiments, 1,293 runs, two without meta.yaml, 143 runs older than 30 days: 15 and 1,150 are left."""
+    root = tmp_path / "mlruns"
+    for number in range(15):
+        own = range(number, 1293, 15)
+        make_experiment(root, number, {run: 40 + run % 50 if run < 143 else run % 29 for run in own})
+    for number in (15, 16):
+        (root / str(number) / "tags").mkdir(parents=True)
+        (root / str(number) / "leftover.txt").write_text("somebody's notes")
+        age(root / str(number), 60)
+    assert counts(root) == (17, 1293)
+    before = digests(root)
+
+    asked = ["--policy", POLICY.replace("BACKUPS", str(tmp_path / "backups")), "--store", str(root), "--json"]
+    assert main(asked) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["plan"]["going"], told["plan"]["going_experiments"], told["plan"]["experiments"]) == (143, 2, 17)
+    assert [finding["kind"] for finding in told["findings"]] == ["experiment-without-meta"] * 2
+    assert digests(root) == before
+
+    assert main([*asked, "--apply"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["result"]["done"], told["result"]["experiments"]) == (143, 2)
+    assert counts(root) == (15, 1150)
+    after = {name: content for name, content in digests(root).items() if not name.startswith(".onerun")}
+    assert after.items() <= before.items()
+
+    assert archive.restore(Path(told["result"]["archive"]), root) == len(before) - len(after)
+    assert counts(root) == (17, 1293)
+    assert {name: content for name, content in digests(root).items() if not name.startswith(".onerun")} == before
+    assert archive.restore(Path(told["result"]["archive"]), root) == 0
+
+
+def test_an_archive_of_folders_is_a_plain_tar(tmp_path: Path) -> None:
+    make_experiment(tmp_path / "mlruns", 1, {1: 3})
+    uri, _ = archive.back_up(tmp_path / "mlruns", [tmp_path / "mlruns" / "1"], str(tmp_path / "b"), "x")
+    (tmp_path / "out").mkdir()
+    subprocess.run(["tar", "xzf", uri], cwd=tmp_path / "out", check=True)
+    subprocess.run(["sha256sum", "-c", "--quiet", archive.LIST], cwd=tmp_path / "out", check=True)
+    damaged = bytearray(Path(uri).read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    Path(uri).write_bytes(damaged)
+    with pytest.raises(archive.ArchiveDamaged):
+        archive.restore(Path(uri), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_damage_is_told_by_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "mlruns"
+    make_experiment(root, 1, {1: 3, 2: 3, 3: 3, 4: 3})
+    make_experiment(root, 2, {})
+    (root / "2" / "meta.yaml").write_text("")
+    make_experiment(root, 3, {})
+    (root / "3" / "meta.yaml").write_text("{broken")
+    runs = {number: root / "1" / f"{number:032x}" for number in (1, 2, 3, 4)}
+    (runs[1] / "meta.yaml").unlink()
+    (runs[2] / "meta.yaml").write_text("a: [")
+    (runs[3] / "params" / "Depth").write_text("4")
+    (runs[4] / "params" / "depth").write_text("3\n4")
+    subprocess.run(["cp", "-r", root / "1", root / "1.bak"], check=True)
+    (root / "models" / "prices" / "aliases").mkdir(parents=True)
+    (root / "models" / "prices" / "aliases" / "champion").write_text("7")
+    asked = ["--policy", POLICY.replace("BACKUPS", str(tmp_path / "b")), "--store", str(root), "--json"]
+    assert main(asked) == 0
+    found = {(each["kind"], Path(each["id"]).name) for each in json.loads(capsys.readouterr().out)["findings"]}
+    assert found == {
+        ("run-without-meta", runs[1].name), ("run-with-broken-meta", runs[2].name),
+        ("duplicate-parameter", runs[3].name), ("conflicting-parameter", runs[4].name),
+        ("experiment-with-broken-meta", "2"), ("experiment-with-broken-meta", "3"), ("backup-folder", "1.bak"),
+        ("alias-to-nothing", "prices@champion"),
+    }  # fmt: skip
+
+
+def test_what_protects_in_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "mlruns"
+    make_experiment(root, 1, dict.fromkeys(range(1, 6), 60))
+    folders = {number: root / "1" / f"{number:032x}" for number in range(1, 6)}
+    (folders[1] / "tags" / "pin").write_text("true")
+    (folders[2] / "meta.yaml").write_text((folders[2] / "meta.yaml").read_text().replace("status: 3", "status: 1"))
+    (folders[3] / "tags" / "mlflow.parentRunId").write_text(folders[1].name)
+    version = root / "models" / "prices" / "version-1"
+    version.mkdir(parents=True)
+    (version / "meta.yaml").write_text(yaml.safe_dump({"name": "prices", "version": 1, "run_id": folders[4].name}))
+    policy = POLICY.replace("BACKUPS", str(tmp_path / "b"))
+    asked = ["--policy", policy, "--store", str(root), "--json", "--apply", "--yes-really"]
+    assert main(asked) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["result"]["done"] == 1
+    assert not folders[5].exists()
+    assert {kept["id"]: kept["protected_by"] for kept in told["plan"]["kept"]} == {
+        folders[1].name: "tag pin", folders[2].name: "reads RUNNING", folders[4].name: "prices version 1",
+        folders[3].name: f"parent or child of {folders[1].name}, which is kept",
+    }  # fmt: skip
+
+
+def test_soft_delete_is_what_mlflow_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    root = tmp_path / "mlruns"
+    make_experiment(root, 1, {1: 60, 2: 3})
+    asked = ["--policy", POLICY.replace("hard_delete", "soft_delete"), "--store", str(root), "--apply", "--yes-really"]
+    assert main(asked) == 0
+    mlflow = MlflowClient(root.as_uri())
+    assert [run.info.run_id for run in mlflow.search_runs(["1"])] == [f"{2:032x}"]
+    mlflow.restore_run(f"{1:032x}")
+    assert len(mlflow.search_runs(["1"])) == 2
