@@ -21,18 +21,24 @@ RECORDS_BYTES = 32 * 2**20  # of one member with records
 SMALL = 2**20  # up to here a file is read at once: nobody changes it meanwhile
 
 
-def back_up(selection: Selection, destination: str, label: str) -> Archive:
+def back_up(
+    selection: Selection, destination: str, label: str, files: bool = True, store: str | None = None
+) -> Archive:
     """Writes the selection into one file in `destination` (a folder or s3://bucket/prefix) and reads it back.
+
+    Args:
+        files: with the artifacts; without them a restore finds them where they were, or not.
+        store: a tracking URI, instead of the environment's.
 
     Raises: OnerunError or Mistakes when the archive cannot be written whole; then there is none.
     """
     keeping.require_label(label)
     destination = destination if storage.is_s3(destination) else str(Path(destination).expanduser().absolute())
-    with source() as store:  # a store that cannot be read is told before a folder is made
+    with source(store) as opened:  # a store that cannot be read is told before a folder is made
         notes = keeping.prepare(destination)
         with keeping.workplace(destination) as work:
             at, draft = datetime.now(UTC), work / "draft"
-            notes += _write(store, selection, draft, work, at)
+            notes += _write(opened, selection, draft, work, at, files)
             written = verify(str(draft), work)
             uri = storage.join(destination, keeping.name_of(label, at, written.digest))
             keeping.put(draft, uri)
@@ -41,7 +47,7 @@ def back_up(selection: Selection, destination: str, label: str) -> Archive:
     return Archive(uri, written.digest, written.bytes, written.counts, tuple(notes))
 
 
-def _write(store: Source, selection: Selection, draft: Path, work: Path, at: datetime) -> list[str]:
+def _write(store: Source, selection: Selection, draft: Path, work: Path, at: datetime, files: bool) -> list[str]:
     """Records are read first, so that files come before them in the archive: restored ones never point to nothing."""
     index = Index(work)
     try:
@@ -52,7 +58,7 @@ def _write(store: Source, selection: Selection, draft: Path, work: Path, at: dat
             parts = _spool(store, index, work)
             header = {"written": at.isoformat(), "store": redact(store.uri), **store.versions()}
             with Writer(file, work, {**header, "selection": selection.__dict__}) as writer:
-                notes += _add_files(writer, index)
+                notes += _add_files(writer, index) if files else []
                 _add_records(writer, work, parts)
                 writer.finish({**index.counts(), "files": writer.files, "file bytes": writer.bytes})
             file.flush()

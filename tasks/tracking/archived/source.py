@@ -33,9 +33,8 @@ class Source(Protocol):
 class Database:
     """A store whose tables are read."""
 
-    def __init__(self, databases: database.Databases) -> None:
-        self._databases = databases
-        self.uri = database.uris()[0]
+    def __init__(self, databases: database.Databases, uri: str) -> None:
+        self._databases, self.uri = databases, uri
 
     def entries(self) -> Iterator[Entry]:
         """See Source."""
@@ -55,7 +54,7 @@ class Database:
 
 
 @contextmanager
-def source() -> Iterator[Source]:
-    """The environment's store. Raises: Mistakes when there is none."""
-    with database.opened() as databases:
-        yield Database(databases)
+def source(store: str | None = None) -> Iterator[Source]:
+    """The store of that URI, or the environment's. Raises: Mistakes when there is none."""
+    with database.opened(store) as databases:
+        yield Database(databases, database.uris(store)[0])
