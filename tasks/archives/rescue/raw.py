@@ -59,5 +59,5 @@ def _verify(draft: Path, count: int) -> str:
             tar.members.clear()  # type: ignore[attr-defined] # it would remember every one
     if seen != count:
         raise ArchiveDamaged(f"{draft}: {seen} of {count} members were read back")
-    with draft.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with draft.open("rb") as raw:
+        return hashlib.file_digest(raw, "sha256").hexdigest()

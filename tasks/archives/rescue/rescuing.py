@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from domain.archives import Selection
+from settings.addresses import redact
 from settings.mistakes import Mistake, Mistakes
 from tasks import storage
 from tasks.archives.backup import back_up
@@ -81,7 +82,7 @@ def rescue(source: str, to: str, keep_in: str | None = None) -> Rescue:
         if not differences and not dangling:
             differences, dangling = _bring(work, to, facts)
         done = Rescue(
-            str(root), case.findings, dict(case.totals), facts.counts("before"), to, facts.counts("after"),
+            str(root), case.findings, dict(case.totals), facts.counts("before"), redact(to), facts.counts("after"),
             tuple(differences), tuple(dangling), str(backup), str(quarantine) if quarantine.exists() else "",
             str(home / "report.json"), tuple(notes),
         )  # fmt: skip
