@@ -58,7 +58,7 @@ def _write(store: Source, selection: Selection, draft: Path, work: Path, at: dat
             parts = _spool(store, index, work)
             header = {"written": at.isoformat(), "store": redact(store.uri), **store.versions()}
             with Writer(file, work, {**header, "selection": selection.__dict__}) as writer:
-                notes += _add_files(writer, index) if files else []
+                notes += _add_files(writer, index, store.uri) if files else []
                 _add_records(writer, work, parts)
                 writer.finish({**index.counts(), "files": writer.files, "file bytes": writer.bytes})
             file.flush()
@@ -107,12 +107,12 @@ def _read(store: Source, kind: str, ids: list[str]) -> Iterator[bytes]:
         yield json.dumps({"kind": kind, "id": identity, "table": table, "rows": rows}, default=str).encode() + b"\n"
 
 
-def _add_files(writer: Writer, index: Index) -> list[str]:
+def _add_files(writer: Writer, index: Index, server: str) -> list[str]:
     """Adds the files of all records that have a place. Returns: what was left out, in words."""
     notes = []
     for kind in WITH_FILES:
         for identity, place in index.places(kind):
-            for artifact in places.files(place):
+            for artifact in places.files(place, server):
                 name = file_member(kind, identity, artifact.path)
                 if artifact.note or not inside(artifact.path):
                     notes.append(artifact.note or f"{place}/{artifact.path}: no path that can be restored: left out")

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from domain.archives import Entry
 from tasks.tracking.archived import database, reading
+from tasks.tracking.archived.api import Api
 from tasks.tracking.archived.reading import Rows
 
 
@@ -56,5 +57,9 @@ class Database:
 @contextmanager
 def source(store: str | None = None) -> Iterator[Source]:
     """The store of that URI, or the environment's. Raises: Mistakes when there is none."""
-    with database.opened(store) as databases:
-        yield Database(databases, database.uris(store)[0])
+    tracking, registry = database.uris(store)
+    if database.is_sql(tracking) and database.is_sql(registry):
+        with database.opened(store) as databases:
+            yield Database(databases, tracking)
+    else:
+        yield Api(tracking, registry)

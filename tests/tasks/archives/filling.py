@@ -55,5 +55,6 @@ def _register(client: MlflowClient, run_id: str, number: int) -> None:
     model = client.get_run(run_id).outputs.model_outputs[0].model_id
     if number == 0:
         client.create_registered_model("houses", tags={"onerun.move.1": '{"to": "1"}'}, description="Prices")
-    version = client.create_model_version("houses", f"models:/{model}", run_id, tags={"onerun.run_id": run_id})
+    tags = {"onerun.run_id": run_id}
+    version = client.create_model_version("houses", f"models:/{model}", run_id, tags=tags, model_id=model)
     client.set_registered_model_alias("houses", "champion", version.version)
