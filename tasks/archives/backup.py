@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -55,12 +56,14 @@ def _write(store: Source, selection: Selection, draft: Path, work: Path, at: dat
         index.want(selection, redact(store.uri))
         notes = store.left_out()
         with storage.explained(str(draft)), draft.open("wb") as file:
-            parts = _spool(store, index, work)
+            parts, written = _spool(store, index, work)
+            notes += _gone(index.counts(), written)
             header = {"written": at.isoformat(), "store": redact(store.uri), **store.versions()}
             with Writer(file, work, {**header, "selection": selection.__dict__}) as writer:
                 notes += _add_files(writer, index, store.uri) if files else []
                 _add_records(writer, work, parts)
-                writer.finish({**index.counts(), "files": writer.files, "file bytes": writer.bytes})
+                counts = {kind: count for kind, count in written.items() if count}
+                writer.finish({**counts, "files": writer.files, "file bytes": writer.bytes})
             file.flush()
             os.fsync(file.fileno())
         return notes
@@ -76,10 +79,16 @@ def _add_records(writer: Writer, work: Path, parts: int) -> None:
         part.unlink()
 
 
-def _spool(store: Source, index: Index, work: Path) -> int:
-    """Writes all records into files of `work`. Returns: how many files."""
-    count, file = 0, None
-    for line in _lines(store, index):
+def _gone(wanted: Mapping[str, int], written: Mapping[str, int]) -> list[str]:
+    """Returns: in words, what others deleted between the first look and the reading."""
+    missing = {kind: count - written.get(kind, 0) for kind, count in wanted.items()}
+    return [f"{count} {kind} records were deleted meanwhile by others" for kind, count in missing.items() if count > 0]
+
+
+def _spool(store: Source, index: Index, work: Path) -> tuple[int, Counter[str]]:
+    """Writes all records into files of `work`. Returns: how many files, and how many records of each kind."""
+    count, file, written = 0, None, Counter[str]()
+    for line in _lines(store, index, written):
         if file is None or file.tell() > RECORDS_BYTES:
             if file:
                 file.close()
@@ -88,22 +97,25 @@ def _spool(store: Source, index: Index, work: Path) -> int:
         file.write(line)
     if file:
         file.close()
-    return count
+    return count, written
 
 
-def _lines(store: Source, index: Index) -> Iterator[bytes]:
+def _lines(store: Source, index: Index, written: Counter[str]) -> Iterator[bytes]:
     for kind in KINDS:
         batch: list[str] = []
         for identity in index.wanted(kind):
             batch.append(identity)
             if len(batch) == 1000:
-                yield from _read(store, kind, batch)
+                yield from _read(store, kind, batch, written)
                 batch = []
-        yield from _read(store, kind, batch)
+        yield from _read(store, kind, batch, written)
 
 
-def _read(store: Source, kind: str, ids: list[str]) -> Iterator[bytes]:
+def _read(store: Source, kind: str, ids: list[str], written: Counter[str]) -> Iterator[bytes]:
+    last = None
     for identity, table, rows in store.rows(kind, ids):
+        written[kind] += identity != last
+        last = identity
         yield json.dumps({"kind": kind, "id": identity, "table": table, "rows": rows}, default=str).encode() + b"\n"
 
 

@@ -77,6 +77,11 @@ class Case:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(text.encode())
 
+    def make_folder(self, relative: str) -> None:
+        """Makes a folder of the clean copy."""
+        if self.copy:
+            (self.copy / relative).mkdir(parents=True, exist_ok=True)
+
     def write_meta(self, relative: str, meta: dict[str, Any]) -> None:
         """Writes a YAML file of the clean copy."""
         self.write(relative, yaml.safe_dump(meta, allow_unicode=True))

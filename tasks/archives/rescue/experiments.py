@@ -162,6 +162,7 @@ def _take(case: Case, folder: Path, meta: dict[str, Any], tags: dict[str, str]) 
     home = case.relative(folder)
     identity = meta["experiment_id"]
     case.write_meta(f"{home}/meta.yaml", meta)
+    case.make_folder(f"{home}/datasets")  # where there is none, MLflow's tool leaves out the models that runs read
     keys = ("name", "lifecycle_stage", "creation_time", "last_update_time")
     case.facts.add("experiment", identity, "", *(meta[key] for key in keys))
     for key, value in tags.items():

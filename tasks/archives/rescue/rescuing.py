@@ -66,6 +66,8 @@ def rescue(source: str, to: str, keep_in: str | None = None) -> Rescue:
     root = _root(source)
     _require_free(to)
     home = Path(keep_in or f"{root}-rescue").expanduser().absolute()
+    if home.resolve().is_relative_to(root.resolve()):
+        raise Mistakes([Mistake("--keep-in", f"{home} lies in the old store, which is only read")])
     with storage.explained(str(home)):
         home.mkdir(parents=True, exist_ok=True)
     backup, notes = back_up_raw(root, home)

@@ -261,12 +261,12 @@ def tag_with_an_odd_name(store: Store) -> None:
     (store.run / "tags" / "caf\udce9").write_text("latin-1")
 
 
-@damage("input", "its data set", "quarantined", input=6, data_set=1)
+@damage("input", "its data set", "quarantined", input=3, data_set=1)
 def data_set_that_is_gone(store: Store) -> None:
     shutil.rmtree(store.home / "datasets")
 
 
-@damage("data set", "empty", "quarantined", input=6, data_set=1)
+@damage("data set", "empty", "quarantined", input=3, data_set=1)
 def data_set_with_empty_meta(store: Store) -> None:
     next((store.home / "datasets").glob("*/meta.yaml")).write_text("")
 
@@ -281,12 +281,16 @@ def model_without_meta(store: Store) -> None:
     (store.model / "meta.yaml").unlink()
 
 
-@damage("version", "its logged model m-", "told", model=1, artifact=1)
+@damage(
+    "version", "its logged model m-", "told", model=1, artifact=1, model_s_metric=1, model_s_parameter=1, model_s_tag=1
+)
 def model_that_is_gone(store: Store) -> None:
     shutil.rmtree(store.model)
 
 
-@damage("model", "is gone", "told", run=1)
+@damage(
+    "model", "is gone", "told", run=1, artifact=2, input=2, metric=21, model_s_metric=1, output=1, parameter=2, tag=2
+)
 def run_that_is_gone(store: Store) -> None:
     shutil.rmtree(store.run)
 
