@@ -137,8 +137,8 @@ def _mended(case: Case, folder: Path, meta: dict[str, Any], trashed: bool) -> di
     else:
         case.found(folder / "meta.yaml", "experiment", f"its name is {str(meta.get('name'))[:40]!r}", MENDED)
     for key in ("creation_time", "last_update_time"):
-        # Stores of old versions have no times: that is no damage.
-        whole[key] = meta[key] if isinstance(meta.get(key), int) else None if key not in meta else whole[key]
+        # Stores of old versions have no times: that is no damage, but MLflow's tool would write down this moment.
+        whole[key] = meta[key] if isinstance(meta.get(key), int) else whole[key]
     stage = meta.get("lifecycle_stage")
     if stage != whole["lifecycle_stage"]:
         where = "the trash" if trashed else "use"

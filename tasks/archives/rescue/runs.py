@@ -120,7 +120,9 @@ def _times(meta: Mapping[str, Any], whole: dict[str, Any]) -> list[str]:
     wrong = []
     for key in ("start_time", "end_time", "deleted_time"):
         value = meta.get(key)
-        if value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63):
+        if value is None and key == "start_time":
+            wrong.append("has no start_time")  # MLflow's tool would write down this moment
+        elif value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63):
             whole[key] = value
         else:
             wrong.append(f"has {key} {str(value)[:40]!r}")
