@@ -142,7 +142,7 @@ def _told_rescue(result: dict[str, Any]) -> list[str]:
     head = f"{'can be saved':>14}" if after is None else f"{'before':>14}{'after':>13}"
     lines += ["", f"  {'':<24}{head}"]
     for kind, count in result["before"].items():
-        lines.append(f"  {kind + 's':<24}{count:>14,}" + ("" if after is None else f"{after.get(kind, 0):>13,}"))
+        lines.append(f"  {_several(kind):<24}{count:>14,}" + ("" if after is None else f"{after.get(kind, 0):>13,}"))
     lines.append(f"  {size(result['totals'].get('artifact bytes', 0))} of artifacts stay where they are")
     for name in ("backup", "quarantine", "report"):
         lines += [f"  {name:<10} {result[name]}"] if result[name] else []
@@ -158,3 +158,7 @@ def _told_rescue(result: dict[str, Any]) -> list[str]:
 
 def _told_finding(finding: dict[str, Any]) -> str:
     return f"  {finding['done']:<12} {finding['what']} {finding['path']}: {finding['cause']} ({size(finding['bytes'])})"
+
+
+def _several(kind: str) -> str:
+    return f"{kind}es" if kind.endswith("s") else f"{kind}s"
