@@ -52,3 +52,6 @@ PREFIX_STAGE_SECONDS = "seconds_"
 
 # tag of an experiment whose id the database behind it could not take: the id it had
 TAG_ARCHIVED_EXPERIMENT = "onerun.archived.experiment_id"
+
+# tag of an experiment, a run or a logged model that was rebuilt from what was left of it: what was wrong
+TAG_RESCUED = "onerun.rescued"

@@ -24,12 +24,12 @@ def exit_code(do: Callable[[], dict[str, Any]], as_json: bool, interrupted: str,
             result = do()
     except Mistakes as mistakes:
         return _ended(as_json, "mistake", str(mistakes), mistakes.exit_code)
-    except KeyboardInterrupt:
-        return _ended(as_json, "interrupted", interrupted, 130)
+    except KeyboardInterrupt as stop:
+        return _ended(as_json, "interrupted", "\n".join(_notes(stop)) or interrupted, 130)
     except Exception as error:  # whatever a library raises becomes a sentence; --traceback lets it through
         if traceback:
             raise
-        return _ended(as_json, "failed", _in_words(error), 1)
+        return _ended(as_json, "failed", "\n".join([_in_words(error), *_notes(error)]), 1)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
     return 0
@@ -43,6 +43,11 @@ def _in_words(error: Exception) -> str:
         return "no space left on the disk of MLflow's store; free some and run again"
     first, *more = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {first}" + (" (--traceback shows all of it)" if more else "")
+
+
+def _notes(error: BaseException) -> list[str]:
+    """Returns: what was found out about the error on its way here."""
+    return list(getattr(error, "__notes__", ()))
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ EXAMPLE = """example:
   python -m flows.train --recipe recipes/california-housing.yaml --data housing.csv
   python -m flows.train --recipe recipes/breast-cancer.yaml --set model.params.learning_rate=0.1 --set split.seed=7
   python -m flows.train --recipe recipes/diabetes.yaml --plan
+  python -m flows.train --recipe recipes/diabetes.yaml --retry 0195d6b4-5d2c-7bc3-8f0e-2b1d3c4e5f60
 
 exit codes: 0 done (promoted, or held by a gate), 1 a stage failed, 2 a mistake in what was asked, 130 interrupted"""
 
@@ -46,6 +47,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", metavar="SOURCE", help="stands in for the recipe's data.source")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="set any key of the recipe")
     parser.add_argument("--profile", metavar="NAME", help="where it runs: a profile in settings/profiles/, or a file")
+    parser.add_argument(
+        "--retry", metavar="FLOW_RUN", help="go on with a flow run that failed, after its last finished stage"
+    )
     parser.add_argument("--plan", action="store_true", help="show what would run and be written; touch nothing")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
     parser.add_argument("--traceback", action="store_true", help="show the whole traceback of a failure")
@@ -113,16 +117,19 @@ def _run_flow(
     from prefect.exceptions import Abort
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+    from flows.retry import retried
     from flows.train import train
     from flows.watch import watched_by
 
+    given = {"recipe": arguments.recipe, "overrides": arguments.set}
+    given |= {"data": arguments.data, "profile": arguments.profile}
     if server is not None:
         server.wait(terminal.say)
     # Prefect's heartbeats tell others that a flow lives; so does the run's own (flows/pulse.py), and without Prefect's
     # thread a flow ends a second sooner.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), watched_by(terminal):
         try:
-            result: dict[str, Any] = train(arguments.recipe, arguments.set, arguments.data, arguments.profile)
+            result: dict[str, Any] = retried(train, arguments.retry, given) if arguments.retry else train(**given)
         except Abort as cancelled:
             terminal.say("cancelled at Prefect")
             raise KeyboardInterrupt from cancelled

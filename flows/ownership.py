@@ -6,10 +6,16 @@ from contextlib import contextmanager
 
 from prefect.exceptions import Abort, TerminationSignal
 
-from domain.errors import Superseded
+from domain.errors import Superseded, TransientError
+from tasks import patience
 from tasks.tracking.fence import require_ownership
 from tasks.tracking.ownership import OwnedRun, Status, end_run, open_run
 
+INTERRUPTED_SECONDS = 5  # whoever interrupts does not wait for a silent store
+RETRY = (
+    "the same command with `--retry {}` goes on after the last finished stage, with what was computed meanwhile; "
+    "so does a retry of the flow run in Prefect's pages"
+)
 log = logging.getLogger("onerun")
 
 
@@ -18,15 +24,31 @@ def owned_run(
     experiment: str, flow_run_id: str, run_name: str, recipe_digest: str, tags: Mapping[str, str]
 ) -> Iterator[OwnedRun]:
     """The flow run's MLflow run: RUNNING within the block; then FINISHED, FAILED, or KILLED when it was interrupted."""
+    patience.anew()
     run = open_run(experiment, flow_run_id, run_name, recipe_digest, tags)
     try:
         yield run
-    except BaseException as error:  # interrupts and cancellation are no Exception, and the run must end for them too
         _step_back_if_superseded(run)
-        end_run(run.run_id, _status(error), _in_words(error))
+        end_run(run.run_id, "FINISHED")
+    except BaseException as error:  # interrupts and cancellation are no Exception, and the run must end for them too
+        _end_after(error, run, flow_run_id)
         raise
-    _step_back_if_superseded(run)
-    end_run(run.run_id, "FINISHED")
+
+
+def _end_after(error: BaseException, run: OwnedRun, flow_run_id: str) -> None:
+    """Ends the run with the error; notes on the error what a person has to know besides."""
+    if isinstance(error, TransientError):
+        error.add_note(RETRY.format(flow_run_id))
+    status = _status(error)
+    patience.anew()
+    try:
+        with patience.limited_to(INTERRUPTED_SECONDS if status == "KILLED" else float("inf")):
+            _step_back_if_superseded(run)
+            end_run(run.run_id, status, _in_words(error))
+    except TransientError as silent:
+        note = f"run {run.run_id} still reads RUNNING: its end could not be written; a retry ends it, or the reconciler"
+        log.error("%s (%s)", note, silent)
+        error.add_note(note)
 
 
 def _step_back_if_superseded(run: OwnedRun) -> None:

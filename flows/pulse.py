@@ -23,6 +23,7 @@ from prefect.states import Cancelled
 
 from domain import names
 from domain.reconciliation.seen import BEAT
+from tasks.patience import limited_to
 from tasks.processes import this_process
 from tasks.tracking import heart
 from tasks.tracking.ownership import end_run
@@ -91,7 +92,8 @@ class Pulse:
     def _try(self, do: Callable[[], None]) -> None:
         """A pulse that cannot reach a server goes on; the training's own calls tell what is wrong."""
         try:
-            do()
+            with limited_to(0):  # it beats again soon
+                do()
         except Exception as error:  # noqa: BLE001  # of two libraries' clients, and none of them is the training's business
             logger.debug("pulse: %r", error)
 

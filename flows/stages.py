@@ -19,6 +19,7 @@ from tasks.tracking.ownership import OwnedRun, record_stage
 
 AnyReference = TypeVar("AnyReference", bound=Reference)
 RETRY_DELAY = 10  # seconds; a whole number, Prefect's API refuses others
+RETRIES = 1  # after an error that says of itself that this can help; a silent store was waited for before it
 
 
 class Stages:
@@ -33,17 +34,17 @@ class Stages:
         returns: type[AnyReference],
         function: Callable[..., AnyReference],
         *arguments: Any,
-        retries: int = 0,
+        retries: int | None = None,
         timeout: float | None = None,
     ) -> AnyReference:
         """Run one stage, or read back what it returned when an earlier attempt has finished it.
 
         Args:
             function: called with the run's id and `arguments`; what it returns is recorded on the run.
-            retries: how often to try again after an error that trying again can help.
+            retries: how often to try again after an error that trying again can help; None: once, and only after an
+                error that says so of itself.
             timeout: seconds. Raises: TrainingKilled when they are over.
         """
-        require_ownership(self._run.run_id)
         recorded = self._run.stages.get(stage)
         if recorded is not None:
             reference = returns.from_json(recorded)
@@ -59,9 +60,9 @@ class Stages:
             task_run_name=stage,
             cache_policy=NO_CACHE,
             persist_result=False,
-            retries=retries,
+            retries=RETRIES if retries is None else retries,
             retry_delay_seconds=RETRY_DELAY,
-            retry_condition_fn=_can_help,
+            retry_condition_fn=_says_so if retries is None else _can_help,
             timeout_seconds=timeout,
         )(do)
         try:
@@ -78,6 +79,12 @@ class Stages:
         record_stage(self._run.run_id, stage, reference.model_dump_json(), seconds)
         self._watchers.finished(stage, seconds, reference.summary)
         return reference
+
+
+def _says_so(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether the error says that trying again can help."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, OnerunError) and error.retryable
 
 
 def _can_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

@@ -60,7 +60,7 @@ def _train(
         work = asked.work / "runs" / run.run_id
         record_provenance(run.run_id, wanted, asked.profile.public(), run.attempt, work)
         stage = Stages(run)
-        snapshot = stage("ingest", Snapshot, ingest, wanted.data, asked.store)
+        snapshot = stage("ingest", Snapshot, ingest, wanted.data, asked.store, work)
         stage("validate", Validation, validate, wanted.data.expectations, snapshot)
         trained = stage(
             "train", TrainedModel, train_model, wanted, snapshot, work,

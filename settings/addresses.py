@@ -30,6 +30,11 @@ def redact(address: str) -> str:
     return _SECRET_KEY.sub(rf"\g<1>{HIDDEN}", f"{scheme}://{user}{at}{host}{slash}{path}")
 
 
+def redacted(text: str) -> str:
+    """Returns: the text, each address in it as `redact` shows it: libraries repeat whole addresses in their errors."""
+    return re.sub(r"\w[\w+.-]*://[^\s'\"<>]+", lambda match: redact(match[0]), text)
+
+
 def holds_secret(address: str) -> bool:
     """Whether `redact` would hide something."""
     return redact(address) != address

@@ -15,7 +15,7 @@ class Section(BaseModel):
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def _seconds(value: Any) -> Any:
+def seconds(value: Any) -> Any:
     """`90`, `"90s"`, `"30m"`, `"2h"`, `"1d"` → seconds."""
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", value)
@@ -50,7 +50,7 @@ _duration_schema = {"anyOf": [{"type": "number", "minimum": 1}, {"type": "string
 _fraction_schema = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": r"^\d+(\.\d+)?%$"}]}
 _names_schema = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
 
-Duration = Annotated[float, BeforeValidator(_seconds), WithJsonSchema(_duration_schema)]
+Duration = Annotated[float, BeforeValidator(seconds), WithJsonSchema(_duration_schema)]
 Fraction = Annotated[float, BeforeValidator(_fraction), WithJsonSchema(_fraction_schema)]
 Column = Annotated[str, Field(min_length=1, max_length=1000)]
 Columns = Annotated[tuple[Column, ...], Strict(False), BeforeValidator(_one_or_many), WithJsonSchema(_names_schema)]

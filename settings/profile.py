@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from settings import patience
 from settings.addresses import PrefectApi, StoreUri, WebAddress, redact
 from settings.mistakes import Mistake, Mistakes, did_you_mean
 from settings.profile_file import read_profile
@@ -70,6 +71,11 @@ class Profile(BaseSettings):
     prefect_api_auth_string: SecretStr | None = _of(
         "PREFECT_API_AUTH_STRING", says="user:password of a Prefect server."
     )
+    retry_budget: patience.RetryBudget = _of(
+        patience.VARIABLE,
+        default=patience.DEFAULT,
+        says="How long a training waits for a server or store that went silent, such as 90s or 10m.",
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -95,8 +101,10 @@ class Profile(BaseSettings):
         } | TELEMETRY_OFF
 
     def apply(self) -> None:
-        """Set them in this process, for what runs in it and below it."""
+        """Set them in this process, for what runs in it and below it; how libraries wait, only where nobody said."""
         os.environ.update(self.variables())
+        for variable, value in patience.of_our_processes(self.retry_budget).items():
+            os.environ.setdefault(variable, value)
 
     def public(self) -> dict[str, str]:
         """Returns: what may be written down: no secrets, none inside addresses either."""
@@ -109,6 +117,8 @@ class Profile(BaseSettings):
 
 
 def _plain(value: Any) -> str | None:
+    if isinstance(value, float):
+        return f"{value:g}s"  # the one number is a duration
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 

@@ -10,37 +10,51 @@ from domain.references import Evaluation, Snapshot, TrainedModel
 from domain.report import page
 from settings.mistakes import Mistakes
 from settings.recipe import Recipe
-from tasks import explaining, judging
-from tasks.tracking import runs
+from tasks import explaining, judging, kept
+from tasks.tracking import registry, runs
 
 
 def evaluate(run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedModel, work: Path) -> Evaluation:
     """Scores what was logged, judges the gates and records metrics, plots and report; safe to repeat (P2).
 
+    What could not be uploaded stays in the work folder and is uploaded when called again, unless the champion changed.
     Raises: Mistakes for a metric the task does not have; DataError; ModelUnusable.
     """
-    task = task_of(recipe)
-    mistakes = check_evaluation(recipe, task)
+    mistakes = check_evaluation(recipe, task_of(recipe))
     if mistakes:
         raise Mistakes(mistakes)
-    judgement = judging.judged(recipe, snapshot, task, trained.model_uri, work)
+    champion = registry.version_of_alias(recipe.model_name, recipe.promote.alias) or ""
+    key = kept.key_of(recipe.model_dump_json(by_alias=True), snapshot.digest, trained.model_id, champion)
+    folder, note = work / "evaluation", work / "evaluation.json"
+    evaluation = kept.kept(note, key, Evaluation)
+    if evaluation is None:
+        note.unlink(missing_ok=True)
+        evaluation = _evaluated(run_id, recipe, snapshot, trained, work, folder)
+        kept.keep(note, key, evaluation)
+    runs.log_folder(run_id, folder)
+    runs.log_metrics(run_id, run_metrics(evaluation))
+    return evaluation
+
+
+def _evaluated(
+    run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedModel, work: Path, folder: Path
+) -> Evaluation:
+    """Scores, judges and draws; leaves in `folder` what is to be uploaded."""
+    judgement = judging.judged(recipe, snapshot, task_of(recipe), trained.model_uri, work)
     findings = explaining.findings(run_id, recipe, snapshot, trained, judgement)
     plots = explaining.plots(findings, judgement)
-    folder = _written(work / "evaluation", findings.as_json(), page.render(findings, plots), plots)
-    runs.log_folder(run_id, folder)
-    runs.log_metrics(run_id, run_metrics(judgement.evaluation))
+    _written(folder, findings.as_json(), page.render(findings, plots), plots)
     return judgement.evaluation
 
 
-def _written(folder: Path, evaluation: str, report: str, plots: dict[str, bytes]) -> Path:
-    """Returns: the folder, laid out as in the run; it goes up in one call."""
+def _written(folder: Path, evaluation: str, report: str, plots: dict[str, bytes]) -> None:
+    """Lays the folder out as in the run; it goes up in one call."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / names.ARTIFACT_PLOTS).mkdir(parents=True)
     (folder / names.ARTIFACT_EVALUATION).write_text(evaluation, encoding="utf-8")
     (folder / names.ARTIFACT_REPORT).write_text(report, encoding="utf-8")
     for name, png in plots.items():
         (folder / names.ARTIFACT_PLOTS / name).write_bytes(png)
-    return folder
 
 
 def run_metrics(evaluation: Evaluation) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The door to files: local folders and S3, the only place that imports s3fs and minio.
 
-Endpoint and keys of S3 come from the standard variables. Wrong keys and unreachable endpoints are mistakes, told within
-seconds; never a fallback to something local (P7).
+Endpoint and keys of S3 come from the standard variables. Wrong keys are a mistake, told within seconds, and never a
+fallback to something local (P7). An S3 that is silent is waited for.
 """
 
 import errno
@@ -12,19 +12,28 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from domain.errors import TransientError
+from settings.addresses import redact
 from settings.mistakes import Mistake, Mistakes
+from tasks.patience import Silence, patiently
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
     from minio import Minio
 
 KEYS_REFUSED = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "Forbidden", "403", "ExpiredToken")
+THROTTLED = (
+    *("SlowDown", "RequestTimeout", "TooManyRequests", "Throttl", "InternalError", "ServiceUnavailable"),
+    "reached max retries",  # boto3's words where it keeps nothing else
+)
 FAMILIES = ("boto", "aiobotocore", "aiohttp", "minio", "urllib3")
 CONNECT_SECONDS = 5
-READ_SECONDS = 60
+READ_SECONDS = 30
+NOT_SILENT = ("Credential", "ParamValidation", "InvalidEndpoint", "NoRegion", "Profile", "SSL", "Certificate")
+
+Answer = TypeVar("Answer")
 
 
 def is_s3(uri: str) -> bool:
@@ -51,7 +60,7 @@ def filesystem(uri: str) -> "AbstractFileSystem":
 def _s3(endpoint_url: str | None, key: str | None, secret: str | None) -> "AbstractFileSystem":
     from s3fs import S3FileSystem
 
-    S3FileSystem.retries = 2  # its own loop; a refused connection is answered in seconds
+    S3FileSystem.retries = 1  # its own loop counts tries; ours counts seconds
     return S3FileSystem(
         key=key,
         secret=secret,
@@ -62,7 +71,7 @@ def _s3(endpoint_url: str | None, key: str | None, secret: str | None) -> "Abstr
         config_kwargs={
             "connect_timeout": CONNECT_SECONDS,
             "read_timeout": READ_SECONDS,
-            "retries": {"max_attempts": 2, "mode": "standard"},
+            "retries": {"total_max_attempts": 2, "mode": "standard"},
         },
     )
 
@@ -81,6 +90,40 @@ def explained(uri: str) -> Iterator[None]:
         if not is_s3(uri) or not type(error).__module__.startswith(FAMILIES):
             raise
         raise _mistake(_unusable(uri, error)) from error
+
+
+def answered(uri: str, call: Callable[[], Answer]) -> Answer:
+    """Returns: what the repeatable `call` returns, waiting for S3 while it is silent; explained as within `explained`.
+
+    Raises: StoreUnreachable when the retry budget is spent.
+    """
+    with explained(uri):
+        return patiently(call, silence, _store()) if is_s3(uri) else call()
+
+
+def silence(error: Exception) -> Silence | None:
+    """Returns: that S3 is silent; None for an error that waiting cannot help."""
+    told = error.__cause__ or error.__context__ if type(error).__module__.startswith("boto3") else error.__cause__
+    for each in (error, told):
+        if isinstance(each, TimeoutError) or (each is not None and _is_silence(each)):
+            return Silence(_store(), _first_line(error))
+    return None
+
+
+def _is_silence(error: BaseException) -> bool:
+    if not type(error).__module__.startswith(FAMILIES):
+        return False
+    answer = getattr(error, "response", None)
+    if isinstance(answer, dict):  # botocore's ClientError: S3 answered, with an error
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= 500 or status == 429 or str(answer.get("Error", {}).get("Code")).startswith(THROTTLED)
+    if type(error).__name__ == "S3UploadFailedError":
+        return any(word in str(error) for word in THROTTLED)
+    return not any(word in type(error).__name__ for word in NOT_SILENT)
+
+
+def _store() -> str:
+    return f"S3 at {redact(endpoint() or 'Amazon')}"
 
 
 def _told(uri: str, error: OSError) -> Exception | None:
@@ -132,10 +175,7 @@ def join(root: str, *parts: str) -> str:
 
 def exists(uri: str) -> bool:
     """Whether there is a file or folder."""
-    if not is_s3(uri):
-        return Path(uri).exists()
-    with explained(uri):
-        return bool(filesystem(uri).exists(uri))
+    return answered(uri, lambda: bool(filesystem(uri).exists(uri))) if is_s3(uri) else Path(uri).exists()
 
 
 def size(uri: str) -> int | None:
@@ -154,11 +194,14 @@ def open_input(uri: str, cache: str = "readahead") -> IO[bytes]:
 
     Raises: Mistakes when it cannot be opened.
     """
-    with explained(uri):
-        if is_s3(uri):
-            opened: Any = filesystem(uri).open(uri, "rb", block_size=8 * 2**20, cache_type=cache)
-            return opened  # type: ignore[no-any-return]
-        return Path(uri).open("rb")
+    return answered(uri, lambda: _opened_s3(uri, cache) if is_s3(uri) else Path(uri).open("rb"))
+
+
+def _opened_s3(uri: str, cache: str) -> IO[bytes]:
+    opened: Any = filesystem(uri).open(uri, "rb", block_size=8 * 2**20, cache_type=cache)
+    fetch = opened.cache.fetcher
+    opened.cache.fetcher = lambda start, end: answered(uri, lambda: fetch(start, end))  # whoever reads it, waits
+    return opened  # type: ignore[no-any-return]
 
 
 def read_bytes(uri: str) -> bytes:
@@ -169,10 +212,10 @@ def read_bytes(uri: str) -> bytes:
 
 def write_bytes_atomically(uri: str, content: bytes) -> None:
     """The file is there whole or not at all; an earlier one is replaced."""
+    if is_s3(uri):
+        answered(uri, lambda: filesystem(uri).pipe_file(uri, content))
+        return
     with explained(uri):
-        if is_s3(uri):
-            filesystem(uri).pipe_file(uri, content)
-            return
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
         with _beside(uri) as temporary:
             temporary.write_bytes(content)
@@ -180,10 +223,10 @@ def write_bytes_atomically(uri: str, content: bytes) -> None:
 
 def put_file(local: Path, uri: str) -> None:
     """Copies a local file to `uri`, whole or not at all."""
+    if is_s3(uri):
+        answered(uri, lambda: filesystem(uri).put_file(str(local), uri))
+        return
     with explained(uri):
-        if is_s3(uri):
-            filesystem(uri).put_file(str(local), uri)
-            return
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
         with _beside(uri) as temporary:
             shutil.copyfile(local, temporary)

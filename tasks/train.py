@@ -5,34 +5,65 @@ import shutil
 from pathlib import Path
 
 from domain.columns import require_asked
+from domain.errors import ModelUnusable
 from domain.references import Snapshot, TrainedModel
 from settings.recipe import Recipe
-from tasks.tracking import models
+from tasks import kept
+from tasks.tracking import attachment, models, runs
 from tasks.training.here import MODEL, Outcome, train_here
 
+OUTCOME = "outcome.json"  # beside the model, written when it is whole
 TAG_ROWS = "onerun.rows"  # of the logged model, written last: with it the training is done
 TAG_BEST_ITERATION = "onerun.best_iteration"
+TAG_KEY = "onerun.trained_from"  # digest of recipe and snapshot
 
 
 def train(run_id: str, recipe: Recipe, snapshot: Snapshot, work: Path) -> TrainedModel:
     """Trains where the recipe says and logs the model; called again after a kill, it ends with one model (P2).
 
-    Raises: DataError, TrainingFailed, TrainingKilled, ModelUnusable.
+    A model that could not be handed over stays in the work folder: called again, it is logged and not trained again.
+    Raises: DataError, TrainingFailed, TrainingKilled, ModelUnusable, StoreUnreachable.
     """
+    key = kept.key_of(recipe.model_dump_json(by_alias=True), snapshot.digest)
     done = models.tagged_model(run_id, TAG_ROWS)
-    if done is not None:
+    if done is not None and done[1].get(TAG_KEY, key) == key:
         return _reference(*done)
+    if done is not None:
+        models.give_up(run_id)  # of an attempt with another recipe
     require_asked(recipe, snapshot.columns)
     folder = work.absolute() / "training"
     folder.mkdir(parents=True, exist_ok=True)
-    outcome = _train(run_id, recipe, snapshot, folder)
-    tags = {TAG_ROWS: json.dumps(outcome.rows), TAG_BEST_ITERATION: str(outcome.best_iteration or "")}
-    if outcome.model_id is None:
-        model_id = models.log_model(run_id, folder / MODEL, tags)
-    else:
-        model_id = outcome.model_id
-        models.tag_model(model_id, tags)
+    outcome = kept.kept(folder / OUTCOME, key, Outcome)
+    if outcome is None:
+        (folder / OUTCOME).unlink(missing_ok=True)
+        outcome = _train(run_id, recipe, snapshot, folder)
+        kept.keep(folder / OUTCOME, key, outcome)
+    try:
+        trained = _handed_over(run_id, outcome, key, folder)
+    except ModelUnusable:
+        (folder / OUTCOME).unlink()  # there is nothing to hand over: called again, it trains again
+        raise
     shutil.rmtree(folder, ignore_errors=True)  # the model is in the store; the copies of the data are large
+    return trained
+
+
+def _handed_over(run_id: str, outcome: Outcome, key: str, folder: Path) -> TrainedModel:
+    """Logs what the training could not or need not log itself; safe to repeat."""
+    attachment.keep_running(run_id)
+    runs.log_params(run_id, outcome.params)
+    if outcome.curve:
+        runs.log_history(run_id, outcome.curve, outcome.curve_from)
+    tags = {
+        TAG_ROWS: json.dumps(outcome.rows),
+        TAG_BEST_ITERATION: str(outcome.best_iteration or ""),
+        TAG_KEY: key,
+    }
+    if not outcome.logged_itself:
+        return _reference(models.log_model(run_id, folder / MODEL, tags), tags)
+    from tasks.training.programs import logged_by_program
+
+    model_id = logged_by_program(run_id, folder / MODEL)
+    models.tag_model(model_id, tags)
     return _reference(model_id, tags)
 
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -15,33 +16,72 @@ import pyarrow.parquet as pq
 
 from domain.blocks import Cells, as_written, block_rows, canonical, refilled
 from domain.digest import ContentDigest, Hashes, row_hashes
+from domain.errors import StoreUnreachable
 from domain.references import Snapshot
-from tasks import progress, storage
+from tasks import kept, progress, storage
 from tasks.snapshots import HASHES_FILE
 from tasks.wanted import Wanted
 
 COMPRESSION = "lz4"  # measured: as fast as none to write and to read; zstd takes half as long again
 TABLE_FILE = "table.parquet"
 PARTIAL = ".partial-"
+NOTE = "snapshot.json"  # beside a table that waits
 STALE_SECONDS = 6 * 3600
 
 
-def written(wanted: Wanted, store: str, source: str) -> Snapshot:
-    """Returns: the snapshot of the wanted rows. Whatever fails, nothing half-written has the snapshot's name."""
+@dataclass(frozen=True)
+class Waiting:
+    """Where a finished table waits for its store, and what it was made from."""
+
+    folder: Path
+    key: str
+
+
+def written(wanted: Wanted, store: str, source: str, later: Waiting | None = None) -> Snapshot:
+    """Returns: the snapshot of the wanted rows. Whatever fails, nothing half-written has the snapshot's name.
+
+    Raises: StoreUnreachable; with `later` the table is kept there by then.
+    """
     store = store if storage.is_s3(store) else str(Path(store).absolute())
     with storage.explained(store), _partial_folder(store) as folder:
         digest = _table_written(wanted, folder)
-        root = storage.join(store, "snapshots", digest.hexdigest())
-        if not storage.exists(storage.join(root, TABLE_FILE)):
-            _moved(folder, root)
-        return Snapshot(
-            uri=storage.join(root, TABLE_FILE),
+        snapshot = Snapshot(
+            uri=storage.join(store, "snapshots", digest.hexdigest(), TABLE_FILE),
             digest=digest.hexdigest(),
             rows=digest.rows,
             columns={field.name: str(field.type) for field in wanted.schema},
             source=source,
             dropped_rows=wanted.dropped,
         )
+        try:
+            _handed_over(folder, snapshot)
+        except StoreUnreachable:
+            if later:
+                _kept(folder, snapshot, later)
+            raise
+        return snapshot
+
+
+def handed_over_later(later: Waiting) -> Snapshot | None:
+    """Returns: the snapshot whose table waited, now in its place; None when none of the same making waits."""
+    snapshot = kept.kept(later.folder / NOTE, later.key, Snapshot)
+    if snapshot is not None:
+        _handed_over(later.folder, snapshot)
+        shutil.rmtree(later.folder, ignore_errors=True)
+    return snapshot
+
+
+def _kept(folder: Path, snapshot: Snapshot, later: Waiting) -> None:
+    shutil.rmtree(later.folder, ignore_errors=True)
+    later.folder.mkdir(parents=True)
+    for name in (HASHES_FILE, TABLE_FILE):
+        shutil.move(folder / name, later.folder / name)
+    kept.keep(later.folder / NOTE, later.key, snapshot)
+
+
+def _handed_over(folder: Path, snapshot: Snapshot) -> None:
+    if not storage.exists(snapshot.uri):
+        _moved(folder, snapshot.uri.rpartition("/")[0])
 
 
 def _table_written(wanted: Wanted, folder: Path) -> ContentDigest:

@@ -31,7 +31,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(url: str, process: "subprocess.Popen[bytes]", seconds: float = 120) -> None:
+def wait_for(url: str, process: "subprocess.Popen[bytes]", seconds: float = 600) -> None:
     """Waits until `url` answers. Raises: RuntimeError when the server ended or does not come up."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:

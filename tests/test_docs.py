@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from flows import aliases, launch, maintenance, reconciler, summarising
+from flows import (
+    aliases,
+    backing_up,
+    launch,
+    maintenance,
+    reconciler,
+    rescuing,
+    restoring,
+    summarising,
+)
 from settings.evaluation import BetterThan, Evaluate, Explain, Promote, Register, Threshold
 from settings.loading import load_policy, load_recipe
 from settings.policy import Backups, Best, Keep, Policy, Protect, Select
@@ -16,6 +25,7 @@ from settings.schema import PATH, schema_text
 
 PARSERS = {"flows.train": launch.parser, "flows.promote": aliases.parser, "flows.reconcile": reconciler.parser}
 PARSERS |= {"flows.maintain": maintenance.parser, "flows.summary": summarising.parser}
+PARSERS |= {"flows.backup": backing_up.parser, "flows.restore": restoring.parser, "flows.rescue": rescuing.parser}
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SECTIONS = [

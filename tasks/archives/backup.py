@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
@@ -21,18 +22,24 @@ RECORDS_BYTES = 32 * 2**20  # of one member with records
 SMALL = 2**20  # up to here a file is read at once: nobody changes it meanwhile
 
 
-def back_up(selection: Selection, destination: str, label: str) -> Archive:
+def back_up(
+    selection: Selection, destination: str, label: str, files: bool = True, store: str | None = None
+) -> Archive:
     """Writes the selection into one file in `destination` (a folder or s3://bucket/prefix) and reads it back.
+
+    Args:
+        files: with the artifacts; without them a restore finds them where they were, or not.
+        store: a tracking URI, instead of the environment's.
 
     Raises: OnerunError or Mistakes when the archive cannot be written whole; then there is none.
     """
     keeping.require_label(label)
     destination = destination if storage.is_s3(destination) else str(Path(destination).expanduser().absolute())
-    with source() as store:  # a store that cannot be read is told before a folder is made
+    with source(store) as opened:  # a store that cannot be read is told before a folder is made
         notes = keeping.prepare(destination)
         with keeping.workplace(destination) as work:
             at, draft = datetime.now(UTC), work / "draft"
-            notes += _write(store, selection, draft, work, at)
+            notes += _write(opened, selection, draft, work, at, files)
             written = verify(str(draft), work)
             uri = storage.join(destination, keeping.name_of(label, at, written.digest))
             keeping.put(draft, uri)
@@ -41,7 +48,7 @@ def back_up(selection: Selection, destination: str, label: str) -> Archive:
     return Archive(uri, written.digest, written.bytes, written.counts, tuple(notes))
 
 
-def _write(store: Source, selection: Selection, draft: Path, work: Path, at: datetime) -> list[str]:
+def _write(store: Source, selection: Selection, draft: Path, work: Path, at: datetime, files: bool) -> list[str]:
     """Records are read first, so that files come before them in the archive: restored ones never point to nothing."""
     index = Index(work)
     try:
@@ -49,12 +56,14 @@ def _write(store: Source, selection: Selection, draft: Path, work: Path, at: dat
         index.want(selection, redact(store.uri))
         notes = store.left_out()
         with storage.explained(str(draft)), draft.open("wb") as file:
-            parts = _spool(store, index, work)
+            parts, written = _spool(store, index, work)
+            notes += _gone(index.counts(), written)
             header = {"written": at.isoformat(), "store": redact(store.uri), **store.versions()}
             with Writer(file, work, {**header, "selection": selection.__dict__}) as writer:
-                notes += _add_files(writer, index)
+                notes += _add_files(writer, index, store.uri) if files else []
                 _add_records(writer, work, parts)
-                writer.finish({**index.counts(), "files": writer.files, "file bytes": writer.bytes})
+                counts = {kind: count for kind, count in written.items() if count}
+                writer.finish({**counts, "files": writer.files, "file bytes": writer.bytes})
             file.flush()
             os.fsync(file.fileno())
         return notes
@@ -70,10 +79,16 @@ def _add_records(writer: Writer, work: Path, parts: int) -> None:
         part.unlink()
 
 
-def _spool(store: Source, index: Index, work: Path) -> int:
-    """Writes all records into files of `work`. Returns: how many files."""
-    count, file = 0, None
-    for line in _lines(store, index):
+def _gone(wanted: Mapping[str, int], written: Mapping[str, int]) -> list[str]:
+    """Returns: in words, what others deleted between the first look and the reading."""
+    missing = {kind: count - written.get(kind, 0) for kind, count in wanted.items()}
+    return [f"{count} {kind} records were deleted meanwhile by others" for kind, count in missing.items() if count > 0]
+
+
+def _spool(store: Source, index: Index, work: Path) -> tuple[int, Counter[str]]:
+    """Writes all records into files of `work`. Returns: how many files, and how many records of each kind."""
+    count, file, written = 0, None, Counter[str]()
+    for line in _lines(store, index, written):
         if file is None or file.tell() > RECORDS_BYTES:
             if file:
                 file.close()
@@ -82,31 +97,34 @@ def _spool(store: Source, index: Index, work: Path) -> int:
         file.write(line)
     if file:
         file.close()
-    return count
+    return count, written
 
 
-def _lines(store: Source, index: Index) -> Iterator[bytes]:
+def _lines(store: Source, index: Index, written: Counter[str]) -> Iterator[bytes]:
     for kind in KINDS:
         batch: list[str] = []
         for identity in index.wanted(kind):
             batch.append(identity)
             if len(batch) == 1000:
-                yield from _read(store, kind, batch)
+                yield from _read(store, kind, batch, written)
                 batch = []
-        yield from _read(store, kind, batch)
+        yield from _read(store, kind, batch, written)
 
 
-def _read(store: Source, kind: str, ids: list[str]) -> Iterator[bytes]:
+def _read(store: Source, kind: str, ids: list[str], written: Counter[str]) -> Iterator[bytes]:
+    last = None
     for identity, table, rows in store.rows(kind, ids):
+        written[kind] += identity != last
+        last = identity
         yield json.dumps({"kind": kind, "id": identity, "table": table, "rows": rows}, default=str).encode() + b"\n"
 
 
-def _add_files(writer: Writer, index: Index) -> list[str]:
+def _add_files(writer: Writer, index: Index, server: str) -> list[str]:
     """Adds the files of all records that have a place. Returns: what was left out, in words."""
     notes = []
     for kind in WITH_FILES:
         for identity, place in index.places(kind):
-            for artifact in places.files(place):
+            for artifact in places.files(place, server):
                 name = file_member(kind, identity, artifact.path)
                 if artifact.note or not inside(artifact.path):
                     notes.append(artifact.note or f"{place}/{artifact.path}: no path that can be restored: left out")

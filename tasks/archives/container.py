@@ -63,6 +63,7 @@ class Writer:
         except OSError as error:
             if "unexpected end of data" not in str(error):
                 raise
+        self._tar.members.clear()  # type: ignore[attr-defined] # it would remember every one
         if left or source.read(1):
             raise ArchiveDamaged(f"{name} changed while it was read: run the backup again when nobody writes to it")
         line = {"name": name, "size": size, "sha256": digest.hexdigest()}

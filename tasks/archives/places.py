@@ -12,6 +12,7 @@ from domain.archives import inside
 from domain.errors import ArchiveDamaged
 from settings.mistakes import Mistake, Mistakes
 from tasks import storage
+from tasks.tracking.archived import proxy
 
 PROXIED = "mlflow-artifacts:"
 DESTINATION = "MLFLOW_ARTIFACTS_DESTINATION"  # as `mlflow server` calls it: where its proxy keeps what it is given
@@ -44,8 +45,15 @@ def resolve(place: str) -> str:
     return str(Path(place).absolute())
 
 
-def files(place: str) -> Iterator[Artifact]:
-    """Yields: every file of the place, in order; nothing where there is no such place (any more)."""
+def files(place: str, server: str = "") -> Iterator[Artifact]:
+    """Yields: every file of the place, in order; nothing where there is no such place (any more).
+
+    Args: server: the MLflow server to ask for what lies behind its proxy.
+    """
+    if place.startswith(PROXIED) and not os.environ.get(DESTINATION) and server.startswith("http"):
+        for path, size in proxy.listed(place, server):
+            yield Artifact(path, size, lambda path=path: proxy.opened(place, path, server))  # type: ignore[misc]
+        return
     resolved = resolve(place)
     yield from _far(resolved) if storage.is_s3(resolved) else _near(Path(resolved))
 

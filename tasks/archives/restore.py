@@ -25,19 +25,21 @@ def restore(
     apply: bool = False,
     artifacts: str | None = None,
     overwrite: bool = False,
+    store: str | None = None,
 ) -> Restored:
     """Brings back what the store lacks; says, and leaves, what differs. Without `apply` only says.
 
     Args:
         artifacts: root below which the files go, when not to their original places.
         overwrite: make what differs as it is in the archive.
+        store: a tracking URI, instead of the environment's.
 
     Raises: ArchiveDamaged before anything is written.
     """
     with tempfile.TemporaryDirectory(prefix="onerun-restore-") as name:
         work = Path(name)
         verified = verify(uri, work)
-        with target(make=apply) as databases, _indexed(verified, databases, artifacts) as (index, rewriting):
+        with target(apply, store) as databases, _indexed(verified, databases, artifacts) as (index, rewriting):
             index.want(selection, uri)
             deciding = _decided(verified, index, databases, rewriting, overwrite)
             if apply and databases:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from settings.patience import of_our_processes, of_programs
+from tasks.patience import budget
+
 
 def environment(run_id: str, experiment_id: str, given: Mapping[str, str]) -> dict[str, str]:
     """Returns: this process's environment (addresses and credentials included), the run, and what is `given`.
@@ -17,4 +20,11 @@ def environment(run_id: str, experiment_id: str, given: Mapping[str, str]) -> di
     inherited = {name: value for name, value in os.environ.items() if name != "MLFLOW_EXPERIMENT_NAME"}
     run = {"MLFLOW_RUN_ID": run_id, "MLFLOW_EXPERIMENT_ID": experiment_id, "ONERUN_RUN_ID": run_id}
     run["ONERUN_MLFLOW_VERSION"] = version("mlflow")
-    return {**inherited, **run, **given, "PATH": programs, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    waits = _patience()
+    return {**inherited, **waits, **run, **given, "PATH": programs, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _patience() -> dict[str, str]:
+    """How the program's own MLflow and boto wait, where the user has not said it."""
+    ours, theirs = of_our_processes(budget()), of_programs(budget())
+    return {name: value for name, value in theirs.items() if os.environ.get(name) in (None, ours.get(name))}

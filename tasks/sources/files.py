@@ -54,13 +54,15 @@ def _located_locally(path: Path) -> list[str]:
 
 
 def _located_s3(uri: str) -> list[str]:
-    with storage.explained(uri):
+    def asked() -> list[str]:
         system = storage.filesystem(uri)
         if glob.has_magic(uri):
             return sorted(f"s3://{name}" for name in system.glob(uri))
         if system.isfile(uri):
             return [uri]
         return sorted(f"s3://{name}" for name in system.find(uri)) or _absent_in_s3(uri)
+
+    return storage.answered(uri, asked)
 
 
 def _absent_in_s3(uri: str) -> list[str]:

@@ -1,7 +1,9 @@
 """A recipe's source, opened by its kind."""
 
+from domain.errors import StoreUnreachable
 from settings.mistakes import Mistake, Mistakes
 from settings.recipe import Data
+from tasks.patience import limited_to
 from tasks.sources.addresses import filled_in, is_database
 from tasks.sources.files import format_of, located
 from tasks.sources.opened import Opened
@@ -35,9 +37,12 @@ def check_source(data: Data) -> list[Mistake]:
         elif data.query is not None or is_database(source) or source.startswith(("http://", "https://")):
             filled_in(source)
         else:
-            format_of(located(source.removeprefix("file://")), data)
+            with limited_to(0):
+                format_of(located(source.removeprefix("file://")), data)
     except Mistakes as mistakes:
         return list(mistakes.mistakes)
+    except StoreUnreachable as silent:
+        return [Mistake("data.source", f"{source}: {silent}; look at MLFLOW_S3_ENDPOINT_URL")]
     return []
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from domain import predictor
 from domain.errors import ModelUnusable
 from domain.predictor import Predictor
+from tasks.tracking.answering import asked
 from tasks.tracking.runs import client, stored
 
 if TYPE_CHECKING:
@@ -101,18 +102,28 @@ def log_model(run_id: str, folder: Path, tags: Mapping[str, str] | None = None) 
 
     Returns: the id of the run's one logged model (`m-...`).
     """
-    ours = [model for status in ("READY", "PENDING") for model in _logged(run_id, status) if TAG_OURS in model.tags]
-    if ours and ours[0].status == "READY":
-        return str(ours[0].model_id)
-    experiment_id = client().get_run(run_id).info.experiment_id
-    model = ours[0] if ours else client().create_logged_model(experiment_id, NAME, run_id, tags={TAG_OURS: "true"})
-    _sign(folder, model, run_id)
-    _point_to(run_id, model.model_id)
-    with stored(run_id):
-        client().log_model_artifacts(model.model_id, str(folder))
-    tag_model(model.model_id, tags or {})
-    client().finalize_logged_model(model.model_id, "READY")
+    model = asked(lambda: next(iter(_ours(run_id)), None) or _make(run_id))
+    if model.status != "READY":
+        _sign(folder, model, run_id)
+        _point_to(run_id, model.model_id)
+        with stored(run_id):
+            client().log_model_artifacts(model.model_id, str(folder))
+        tag_model(model.model_id, tags or {})
+        client().finalize_logged_model(model.model_id, "READY")
+    for other in _ours(run_id):  # made by a request that was thought lost
+        if other.model_id != model.model_id:
+            client().delete_logged_model(other.model_id)
     return str(model.model_id)
+
+
+def _ours(run_id: str) -> list["LoggedModel"]:
+    """Returns: what the owner logged, finished or begun, the finished ones first."""
+    return [model for status in ("READY", "PENDING") for model in _logged(run_id, status) if TAG_OURS in model.tags]
+
+
+def _make(run_id: str) -> "LoggedModel":
+    experiment_id = client().get_run(run_id).info.experiment_id
+    return client().create_logged_model(experiment_id, NAME, run_id, tags={TAG_OURS: "true"})
 
 
 def newest_model(run_id: str) -> str | None:
@@ -169,7 +180,7 @@ def fetch_model(model_uri: str, work: Path) -> Path:
         if local.is_dir():
             return local
     work.mkdir(parents=True, exist_ok=True)
-    return Path(download_artifacts(artifact_uri=model_uri, dst_path=str(work)))
+    return Path(asked(lambda: download_artifacts(artifact_uri=model_uri, dst_path=str(work))))
 
 
 def load_model(model: str) -> Any:
@@ -207,6 +218,9 @@ def _sign(folder: Path, logged: "LoggedModel", run_id: str) -> None:
 def _point_to(run_id: str, model_id: str) -> None:
     from mlflow.entities import LoggedModelOutput
 
-    outputs = client().get_run(run_id).outputs
-    if outputs is None or model_id not in {output.model_id for output in outputs.model_outputs}:
-        client().log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+    def point_unless_pointed() -> None:
+        outputs = client().get_run(run_id).outputs
+        if outputs is None or model_id not in {output.model_id for output in outputs.model_outputs}:
+            client().log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+
+    asked(point_unless_pointed)

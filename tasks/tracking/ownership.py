@@ -3,18 +3,22 @@
 import fcntl
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from domain import names
 from tasks.processes import this_process
+from tasks.tracking.answering import asked
 from tasks.tracking.experiments import usable_experiment
 from tasks.tracking.heart import now
 from tasks.tracking.moves import who
 from tasks.tracking.runs import client, run_tags, set_tags
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -68,6 +72,7 @@ def end_run(run_id: str, status: Status, failure: str = "") -> None:
             set_tags(run_id, {names.TAG_FAILURE: failure})
     finally:
         client().set_terminated(run_id, status)
+    _sweep(run_id)
 
 
 def record_stage(run_id: str, stage: str, reference: str, seconds: float) -> None:
@@ -85,13 +90,33 @@ def _recorded_stages(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _find(experiment_id: str, flow_run_id: str) -> str | None:
-    found = client().search_runs(
+    """The one that was worked in already, else the first."""
+    found = _all(experiment_id, flow_run_id)
+    worked_in = [run for run in found if names.TAG_ATTEMPT in run.data.tags]
+    return next((str(run.info.run_id) for run in worked_in or found), None)
+
+
+def _all(experiment_id: str, flow_run_id: str) -> Sequence["Run"]:
+    return client().search_runs(
         [experiment_id],
         f"tags.`{names.TAG_FLOW_RUN_ID}` = '{flow_run_id}'",
         order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
-        max_results=1,
+        max_results=100,
     )
-    return str(found[0].info.run_id) if found else None
+
+
+def _sweep(run_id: str) -> None:
+    """Deletes empty runs of the same flow run: made by a request that was thought lost, or by another host."""
+    run = client().get_run(run_id)
+    flow_run_id = run.data.tags.get(names.TAG_FLOW_RUN_ID)
+    for other in _all(run.info.experiment_id, flow_run_id) if flow_run_id else ():
+        if other.info.run_id != run_id and names.TAG_ATTEMPT not in other.data.tags:
+            _delete(other.info.run_id)
+
+
+def _delete(run_id: str) -> None:
+    client().set_terminated(run_id, "KILLED")  # should somebody restore it, it does not read RUNNING
+    client().delete_run(run_id)
 
 
 @contextmanager
@@ -105,9 +130,14 @@ def alone(flow_run_id: str) -> Iterator[None]:
 
 def _make(experiment_id: str, flow_run_id: str, run_name: str, tags: Mapping[str, str]) -> str:
     """Made with its tags in one call, so that it is never found without; of two made at once the first stays."""
-    run = client().create_run(experiment_id, tags={names.TAG_FLOW_RUN_ID: flow_run_id, **tags}, run_name=run_name)
-    first = _find(experiment_id, flow_run_id) or run.info.run_id
-    if first != run.info.run_id:
-        client().set_terminated(run.info.run_id, "KILLED")  # should somebody restore it, it does not read RUNNING
-        client().delete_run(run.info.run_id)
+    given = {names.TAG_FLOW_RUN_ID: flow_run_id, **tags}
+
+    def find_or_make() -> str:  # an earlier try may have made it, and only its answer was lost
+        found = _find(experiment_id, flow_run_id)
+        return found or str(client().create_run(experiment_id, tags=given, run_name=run_name).info.run_id)
+
+    made = asked(find_or_make)
+    first = _find(experiment_id, flow_run_id) or made
+    if first != made:
+        _delete(made)
     return first

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from domain.errors import AliasBusy, AliasMoved
 from domain.ledger import Kind, Move
+from tasks.tracking.answering import asked
 from tasks.tracking.moves import LONGEST_WHY, alone, announce, entries, ledger, now, record, who, withdraw
 from tasks.tracking.runs import client
 
@@ -67,9 +68,15 @@ def make_version(
     """
     with alone(model):
         _make_registered_model(model)
-        if not versions(model, run_id):
-            source, words = f"models:/{model_id}", description or None
-            client().create_model_version(model, source, run_id, dict(tags or {}), description=words, model_id=model_id)
+        source, words = f"models:/{model_id}", description or None
+
+        def make_unless_made() -> None:  # an earlier try may have made it, and only its answer was lost
+            if not versions(model, run_id):
+                client().create_model_version(
+                    model, source, run_id, dict(tags or {}), description=words, model_id=model_id
+                )
+
+        asked(make_unless_made)
         first, *later = versions(model, run_id)
         for version in later:  # another machine registered the same run at the same moment: the oldest stays
             client().delete_model_version(model, version)

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domain import names
+from domain.errors import OnerunError
 from domain.references import Snapshot
+from settings.mistakes import Mistakes
 from tasks.storage import explained
+from tasks.tracking.answering import patient
 from tasks.tracking.database import make_whole, schema_explained
 
 if TYPE_CHECKING:
@@ -25,7 +28,12 @@ LONGEST_TAG = 8000
 
 
 def client() -> "MlflowClient":
-    """Returns: a client of the store that the environment names. Making one is cheap: MLflow keeps its stores."""
+    """Returns: a client of the store that the environment names; its calls wait for a store that went silent."""
+    return patient(_client)
+
+
+def _client() -> "MlflowClient":
+    """Making one is cheap: MLflow keeps its stores."""
     from mlflow import MlflowClient
 
     tracking, registry = os.environ["MLFLOW_TRACKING_URI"], os.environ.get("MLFLOW_REGISTRY_URI")
@@ -111,6 +119,8 @@ def stored(run_id: str) -> Iterator[None]:
     """Within the block, what an artifact store says about credentials, permission and space becomes a sentence."""
     try:
         yield
+    except (OnerunError, Mistakes):
+        raise
     except Exception:  # each kind of store has its own family of errors; those not known there pass as they are
         with explained(str(client().get_run(run_id).info.artifact_uri)):
             raise

@@ -2,6 +2,10 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+
+from domain.errors import StoreUnreachable
+from tasks.patience import limited_to
 
 SHORTEST_PAUSE = 1.0  # seconds
 SHARE = 0.01  # of the training's time that logging may take
@@ -13,23 +17,25 @@ class Curve:
     """Collects one value per metric and round; hands them on about once a second, seldom enough not to be felt."""
 
     def __init__(self, log: Log) -> None:
-        self._log, self._waiting, self._first = log, dict[str, list[float]](), 0
+        self._log = log
+        self.waiting, self.first = dict[str, list[float]](), 0  # not handed on yet; the round of their first values
         self._next = time.monotonic() + SHORTEST_PAUSE
 
     def add(self, values: Mapping[str, float]) -> None:
         """Takes the values of the next round."""
         for name, value in values.items():
-            self._waiting.setdefault(name, []).append(float(value))
+            self.waiting.setdefault(name, []).append(float(value))
         if time.monotonic() >= self._next:
             self.flush()
 
     def flush(self) -> None:
-        """Hands on what is waiting."""
-        if not self._waiting:
+        """Hands on what is waiting, or leaves it waiting: a training that works does not stop for a silent store."""
+        if not self.waiting:
             return
         started = time.monotonic()
-        self._log(self._waiting, self._first)
-        self._first += max(map(len, self._waiting.values()))
-        self._waiting = {}
+        with suppress(StoreUnreachable), limited_to(0):
+            self._log(self.waiting, self.first)
+            self.first += max(map(len, self.waiting.values()))
+            self.waiting = {}
         ended = time.monotonic()
         self._next = ended + max(SHORTEST_PAUSE, (ended - started) / SHARE)

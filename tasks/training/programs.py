@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from domain import errors
-from domain.errors import ModelUnusable, OnerunError, TrainingFailed
+from domain.errors import ModelUnusable, OnerunError, StoreUnreachable, TrainingFailed
 from domain.references import Snapshot
 from domain.splits import NAMES, TRAINING, VALIDATION
 from settings.mistakes import Mistake, Mistakes
@@ -48,7 +49,7 @@ def train_in_process(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Pa
 def train_by_command(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path) -> Outcome:
     """Runs the recipe's command, attached to the run, and takes the model it leaves; the run reads RUNNING throughout.
 
-    Returns: with `model_id` set when the program logged its model itself. Raises: ModelUnusable when there is none.
+    Raises: ModelUnusable when the model is none that Python can ask.
     """
     assert recipe.train.command is not None
     models.give_up(run_id)  # what an attempt before this one logged is not this one's model
@@ -69,16 +70,17 @@ def train_by_command(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Pa
     try:
         programs.run(recipe.train.command, environment, recipe.train.timeout, VARIABLE.findall(recipe.data.source))
     finally:
-        attachment.keep_running(run_id)
+        with suppress(StoreUnreachable):  # whoever hands the model over sees to it again
+            attachment.keep_running(run_id)
     rows = {name: int((parts == part).sum()) for part, name in enumerate(NAMES)}
-    return Outcome(rows=rows, model_id=_left_behind(run_id, folder / MODEL))
+    saved = (folder / MODEL / "MLmodel").exists()
+    if saved:
+        models.require_python_function(folder / MODEL)
+    return Outcome(rows=rows, logged_itself=not saved)
 
 
-def _left_behind(run_id: str, folder: Path) -> str | None:
-    """Returns: the id of the model that the program logged itself; None when it saved one in `folder`."""
-    if (folder / "MLmodel").exists():
-        models.require_python_function(folder)
-        return None
+def logged_by_program(run_id: str, folder: Path) -> str:
+    """Returns: the id of the model that the program logged itself. Raises: ModelUnusable when there is none."""
     logged = models.newest_model(run_id)
     if logged is None:
         raise ModelUnusable(

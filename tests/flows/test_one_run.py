@@ -136,7 +136,7 @@ def test_p2_a_flow_tried_again_by_prefect_keeps_run_and_finished_stages(experime
         with owned_run(experiment, flow_run.id, flow_run.name, "d1", {}) as run:
             stage = Stages(run)
             stage("ingest", Version, version, first)
-            stage("train", Version, version, second, fail_once)
+            stage("train", Version, version, second, fail_once, retries=0)
             return run.run_id, flow_run.id
 
     run_id, flow_run_id = training()

@@ -1,7 +1,5 @@
 """The table in the documentation has every cell of the code, and no other."""
 
-import re
-
 import pytest
 
 from tests.guarantees.cells import Cell, Result
@@ -19,7 +17,7 @@ def test_the_page_has_every_cell() -> None:
     page = PAGE.read_text()
     inside = page.partition(BEGIN)[2].partition(END)[0]
     assert rows(inside) == rows(table(collected(), {})), "run make guarantees TABLE=--write"
-    assert not re.search(r"BROKEN|not run", inside)
+    assert "BROKEN" not in inside
 
 
 CELL = Cell("P1", "something dies", "a run", "by a retry")

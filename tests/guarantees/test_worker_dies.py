@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
@@ -22,31 +22,24 @@ class Worked(Training):
     def __init__(self, training: Training) -> None:
         self.pool = f"pool-{uuid4().hex[:8]}"
         self.workers: list[subprocess.Popen[bytes]] = []
+        self._make_pool()
         super().__init__(training.folder, training.recipe, training.tracking_uri)
-        self.flow_run_id = self._deployed()
 
-    def _deployed(self) -> UUID:
+    def _make_pool(self) -> None:
         from prefect.client.orchestration import get_client
         from prefect.client.schemas.actions import WorkPoolCreate
         from prefect.workers.process import ProcessWorker
 
-        from flows.train import train
-
         template = ProcessWorker.get_default_base_job_template()
         with get_client(sync_client=True) as client:
-            client.create_work_pool(WorkPoolCreate(name=self.pool, type="process", base_job_template=template))
-            deployment = client.create_deployment(
-                client.create_flow(train), name=self.pool, entrypoint="flows.train.train", pull_steps=[],
-                work_pool_name=self.pool, job_variables={"working_dir": str(self.folder)},
-            )  # fmt: skip
-            return client.create_flow_run_from_deployment(deployment, parameters={"recipe": self.recipe}).id
+            client.create_work_pool(WorkPoolCreate(name=str(self.pool), type="process", base_job_template=template))
 
     def worker(self, planted: str = "") -> "subprocess.Popen[bytes]":
         """Starts a worker of the pool."""
         place = self.folder / "workers"
         place.mkdir(exist_ok=True)
         given = {name: value for name, value in self.environment(planted).items() if name != "PREFECT__FLOW_RUN_ID"}
-        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", self.pool, "--type", "process"]
+        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", str(self.pool), "--type", "process"]
         with (self.folder / f"log-worker-{len(self.workers)}.txt").open("wb") as log:
             worker = subprocess.Popen(
                 command, cwd=place, env=given | {"PREFECT_WORKER_QUERY_SECONDS": "1"}, stdout=log, stderr=log,
@@ -67,23 +60,6 @@ def worked(training: Callable[..., Training]) -> Iterator[Worked]:
         worker.wait()
     for pid in working_in(one.folder):
         os.kill(pid, signal.SIGKILL)
-
-
-@cell("P1 P2", "SIGTERM to a pod's or container's first process while it trains", "a run that reads KILLED; no process",
-      "by itself")  # fmt: skip
-def test_p1_p2_a_pod_that_is_moved(
-    training: Callable[..., Training], undisturbed: Callable[..., Facts], recovery: Recovery
-) -> None:
-    wanted, moved = undisturbed(), training()
-    pod = moved.start_as_pod(TRAINS)
-    assert waited(moved.struck), moved.said()
-    with recovery:
-        pod.send_signal(signal.SIGTERM)
-        pod.wait(PATIENCE)
-    assert violations(moved, Expected(wanted, status="KILLED")) == [], moved.said()
-    before = facts(moved)
-    moved.retry()
-    assert violations(moved, Expected(wanted, before)) == []
 
 
 @cell("P1 P2", "SIGKILL to the worker while it trains", "a run that goes on to its end", "nothing to do")

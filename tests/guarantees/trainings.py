@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 ROOT = Path(__file__).parents[2]
@@ -41,16 +42,35 @@ def hears_signals() -> None:
 class Training:
     """One flow run of the deployed training, and the folder and store that it works with."""
 
+    pool: str | None = None  # of workers
+
     def __init__(self, folder: Path, recipe: str = RECIPE, tracking_uri: str | None = None) -> None:
         """`tracking_uri`: of a server; by default the folder's own SQLite store."""
         self.folder, self.recipe = folder, recipe
         self.tracking_uri = tracking_uri or f"sqlite:///{folder}/mlflow.db"
-        self.flow_run_id = flow_run_of(recipe)
+        self.flow_run_id = self._deployed()
         self._started = 0
 
     def again(self) -> "Training":
         """Returns: another flow run with the same recipe, folder and store."""
         return Training(self.folder, self.recipe, self.tracking_uri)
+
+    def _deployed(self) -> UUID:
+        """Returns: a flow run of a deployment by module entrypoint, as `prefect deploy` makes one."""
+        from prefect.client.orchestration import get_client
+
+        from flows.train import train
+
+        with get_client(sync_client=True) as client:
+            deployment = client.create_deployment(
+                client.create_flow(train), name=self.folder.name, entrypoint="flows.train.train",
+                pull_steps=self._pull_steps(), work_pool_name=self.pool,
+            )  # fmt: skip
+            return client.create_flow_run_from_deployment(deployment, parameters={"recipe": self.recipe}).id
+
+    def _pull_steps(self) -> list[dict[str, Any]]:
+        """Without them a worker and a pod copy the folder and train in the copy."""
+        return [{"prefect.deployments.steps.set_working_directory": {"directory": str(self.folder)}}]
 
     def environment(self, planted: str = "", **more: str) -> dict[str, str]:
         """What a process worker gives it; `planted`: see planted/sitecustomize.py."""
@@ -64,19 +84,12 @@ class Training:
         path = self.folder / "struck"
         return [float(line.split()[0]) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def start_as_pod(self, planted: str = "", **more: str) -> "subprocess.Popen[bytes]":
-        """Starts what a pod or container runs: Prefect's own process, which starts the flow's."""
-        return self._start(["-m", "prefect", "flow-run", "execute", str(self.flow_run_id)], planted, **more)
-
     def start(self, planted: str = "", **more: str) -> "subprocess.Popen[bytes]":
         """Starts what a process worker starts for a flow run; what it says lands in log-N.txt."""
-        return self._start(["-m", "prefect.engine"], planted, **more)
-
-    def _start(self, arguments: list[str], planted: str, **more: str) -> "subprocess.Popen[bytes]":
         self._started += 1
         with (self.folder / f"log-{self.flow_run_id}-{self._started}.txt").open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, *arguments], cwd=self.folder, env=self.environment(planted, **more),
+                [sys.executable, "-m", "prefect.engine"], cwd=self.folder, env=self.environment(planted, **more),
                 stdout=log, stderr=log, preexec_fn=hears_signals,
             )  # fmt: skip
 
@@ -122,20 +135,6 @@ class Training:
         with (self.folder / "log-reconciler.txt").open("ab") as log:
             done = subprocess.run(command, cwd=self.folder, env=given, stdout=log, stderr=log, check=False)
         assert done.returncode == 0, self.said()[-4000:]
-
-
-def flow_run_of(recipe: str) -> UUID:
-    """Returns: a flow run of a deployment by module entrypoint, as `prefect deploy` makes one."""
-    from prefect.client.orchestration import get_client
-
-    from flows.train import train
-
-    with get_client(sync_client=True) as client:
-        flow_id = client.create_flow(train)
-        deployment = client.create_deployment(
-            flow_id, name="guarantees", entrypoint="flows.train.train", path=str(ROOT), pull_steps=[]
-        )
-        return client.create_flow_run_from_deployment(deployment, parameters={"recipe": recipe}).id
 
 
 def new_store(template: Path, folder: Path) -> None:

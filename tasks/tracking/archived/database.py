@@ -32,8 +32,10 @@ class Databases:
         return self.registry if kind in REGISTRY else self.tracking
 
 
-def uris() -> tuple[str, str]:
-    """Returns: tracking and registry URI of the environment."""
+def uris(store: str | None = None) -> tuple[str, str]:
+    """Returns: tracking and registry URI: `store` as both, or the environment's."""
+    if store:
+        return store, store
     tracking = os.environ["MLFLOW_TRACKING_URI"]
     return tracking, os.environ.get("MLFLOW_REGISTRY_URI") or tracking
 
@@ -44,12 +46,12 @@ def is_sql(uri: str) -> bool:
 
 
 @contextmanager
-def opened(make: bool = False) -> Iterator[Databases]:
-    """The environment's databases. `make`: an SQLite file that is not there is made.
+def opened(store: str | None = None, make: bool = False) -> Iterator[Databases]:
+    """The databases of that URI, or the environment's. `make`: an SQLite file that is not there is made.
 
     Raises: Mistakes when there is none; StoreUnknown when its schema is not the installed MLflow's.
     """
-    tracking, registry = uris()
+    tracking, registry = uris(store)
     with ExitStack() as stack:
         first = stack.enter_context(engine(tracking, make))
         other = first if registry == tracking else stack.enter_context(engine(registry, make))
@@ -158,3 +160,11 @@ def one_moment(made: "Engine") -> Iterator["Connection"]:
             yield connection
         finally:
             connection.rollback()
+
+
+def row_count(made: "Engine", table: str) -> int:
+    """Returns: how many rows one of MLflow's tables has."""
+    import sqlalchemy as sa
+
+    with made.connect() as connection:
+        return connection.execute(sa.select(sa.func.count()).select_from(tables()[table])).scalar() or 0

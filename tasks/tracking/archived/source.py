@@ -7,6 +7,7 @@ from typing import Protocol
 
 from domain.archives import Entry
 from tasks.tracking.archived import database, reading
+from tasks.tracking.archived.api import Api
 from tasks.tracking.archived.reading import Rows
 
 
@@ -33,9 +34,8 @@ class Source(Protocol):
 class Database:
     """A store whose tables are read."""
 
-    def __init__(self, databases: database.Databases) -> None:
-        self._databases = databases
-        self.uri = database.uris()[0]
+    def __init__(self, databases: database.Databases, uri: str) -> None:
+        self._databases, self.uri = databases, uri
 
     def entries(self) -> Iterator[Entry]:
         """See Source."""
@@ -55,7 +55,11 @@ class Database:
 
 
 @contextmanager
-def source() -> Iterator[Source]:
-    """The environment's store. Raises: Mistakes when there is none."""
-    with database.opened() as databases:
-        yield Database(databases)
+def source(store: str | None = None) -> Iterator[Source]:
+    """The store of that URI, or the environment's. Raises: Mistakes when there is none."""
+    tracking, registry = database.uris(store)
+    if database.is_sql(tracking) and database.is_sql(registry):
+        with database.opened(store) as databases:
+            yield Database(databases, tracking)
+    else:
+        yield Api(tracking, registry)

@@ -9,18 +9,18 @@ from tasks.tracking.archived import database
 
 
 @contextmanager
-def target(make: bool) -> Iterator[database.Databases | None]:
-    """The environment's databases; None when there is no store yet and none is to be made.
+def target(make: bool, store: str | None = None) -> Iterator[database.Databases | None]:
+    """The databases of that URI, or the environment's; None when there is no store yet and none is to be made.
 
     Raises: Mistakes for a server or a file store.
     """
-    for uri in database.uris():
+    for uri in database.uris(store):
         if not database.is_sql(uri):
             raise Mistakes([Mistake("MLFLOW_TRACKING_URI", f"{redact(uri)}: {_why(uri)}")])
-    if not make and any(database.is_missing(uri) for uri in database.uris()):
+    if not make and any(database.is_missing(uri) for uri in database.uris(store)):
         yield None
         return
-    with database.opened(make) as databases:
+    with database.opened(store, make) as databases:
         yield databases
 
 

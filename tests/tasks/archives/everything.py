@@ -90,3 +90,11 @@ def _files(place: str) -> dict[str, str]:
         for path in sorted(root.rglob("*"))
         if path.is_file()
     }
+
+
+def comparable(said: Any) -> Any:
+    """What a database, a server and a file store say of the same thing, without what they cannot help saying
+    differently: nothing as None or as an empty text, a number as text, the logged model of a version twice."""
+    if isinstance(said, dict):
+        return {key: comparable(value) for key, value in said.items() if key != "model_id"}
+    return "" if said in (None, "None", "''") else str(said) if isinstance(said, int | str) else said

@@ -1,0 +1,138 @@
+"""Logged models of a file store (`models/m-...`)."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from domain import names
+from tasks.archives.rescue import reading
+from tasks.archives.rescue.case import DROPPED, MENDED, QUARANTINED, REBUILT, TOLD, Case
+from tasks.archives.rescue.places import add_facts, place
+
+READY, FAILED = 2, 3
+STATUSES = (0, 1, 2, 3)
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,35}")
+
+
+def rescue_model(case: Case, folder: Path, experiment: str) -> None:
+    """Takes up one logged model; a folder that is none becomes a finding."""
+    if not _ID.fullmatch(folder.name) or folder.name in case.models:
+        where = f"a model of that id is in experiment {case.models.get(folder.name)}"
+        case.found(folder, "model", where if folder.name in case.models else "its name is no model's id", QUARANTINED)
+        return
+    tags = case.values(folder / "tags", "model's tag")
+    try:
+        meta = _mended(case, folder, reading.meta(folder / "meta.yaml"), experiment)
+    except reading.Unreadable as error:
+        if not reading.size_below(folder / "artifacts"):
+            case.found(folder, "model", f"meta.yaml: {error}; and it has no files", QUARANTINED)
+            return
+        case.found(folder / "meta.yaml", "model", str(error), REBUILT)
+        meta = _rebuilt(folder, experiment)
+        tags[names.TAG_RESCUED] = f"meta.yaml: {error}"
+    case.models[folder.name] = experiment
+    case.model_runs[folder.name] = meta["source_run_id"]
+    case.model_homes[folder.name] = folder
+    _take(case, folder, meta, tags)
+    _metrics(case, folder)
+    case.totals["artifact bytes"] += add_facts(case.facts, f"model {folder.name}", meta["artifact_location"])
+
+
+def _rebuilt(folder: Path, experiment: str) -> dict[str, Any]:
+    """From the folder and from MLflow's own description beside the model's files."""
+    first, last = reading.times_below(folder)
+    try:
+        said = reading.meta(folder / "artifacts" / "MLmodel")
+    except reading.Unreadable:
+        said = {}
+    run_id = said.get("run_id")
+    return {
+        "model_id": folder.name,
+        "experiment_id": experiment,
+        "name": "model",
+        "artifact_location": (folder / "artifacts").absolute().as_uri(),
+        "creation_timestamp": first,
+        "last_updated_timestamp": last,
+        "status": READY if said else FAILED,
+        "status_message": None,
+        "model_type": None,
+        "source_run_id": run_id if isinstance(run_id, str) and len(run_id) <= 32 else None,
+        "lifecycle_stage": "active",
+    }
+
+
+def _mended(case: Case, folder: Path, meta: dict[str, Any], experiment: str) -> dict[str, Any]:
+    whole = _rebuilt(folder, experiment)
+    wrong = [] if meta.get("model_id") == folder.name else [f"says it is {str(meta.get('model_id'))[:40]}"]
+    for key, kind in (("name", str), ("creation_timestamp", int), ("last_updated_timestamp", int)):
+        if isinstance(meta.get(key), kind):
+            whole[key] = meta[key]
+        else:
+            wrong.append(f"has {key} {str(meta.get(key))[:40]!r}")
+    if meta.get("status") in STATUSES:
+        whole["status"] = meta["status"]
+    else:
+        wrong.append(f"has status {str(meta.get('status'))[:40]!r}")
+    for key in ("status_message", "model_type", "source_run_id"):
+        whole[key] = meta[key] if isinstance(meta.get(key), str) else None
+    whole["lifecycle_stage"] = "deleted" if meta.get("lifecycle_stage") == "deleted" else "active"
+    whole["artifact_location"] = place(meta.get("artifact_location"), folder / "artifacts")
+    if wrong:
+        case.found(folder / "meta.yaml", "model", ", ".join(wrong), MENDED)
+    return whole
+
+
+def _take(case: Case, folder: Path, meta: dict[str, Any], tags: dict[str, str]) -> None:
+    home, owner = case.relative(folder), f"model {folder.name}"
+    case.write_meta(f"{home}/meta.yaml", meta)
+    keys = ("experiment_id", "name", "status", "source_run_id", "creation_timestamp", "lifecycle_stage")
+    case.facts.add("model", folder.name, "", *(meta[key] for key in keys))
+    for part, what, values in (
+        ("params", "model's parameter", case.values(folder / "params", "model's parameter")),
+        ("tags", "model's tag", tags),
+    ):
+        for key, value in values.items():
+            case.write(f"{home}/{part}/{key}", value)
+            case.facts.add(what, owner, key, value)
+
+
+def _metrics(case: Case, folder: Path) -> None:
+    try:
+        for key, file in reading.files_below(folder / "metrics"):
+            _metric(case, folder, key, file)
+    except reading.Unreadable as error:
+        case.found(folder / "metrics", "model's metrics", str(error), QUARANTINED)
+
+
+def _metric(case: Case, folder: Path, key: str, file: Path) -> None:
+    """Lines of time, value, step, run and, where it was measured on a data set, its name and digest."""
+    bad: list[str] = []
+    good: dict[tuple[int, int, str], str] = {}
+    for words in reading.metric_lines(file, bad):
+        try:
+            timestamp, value, step, run_id, *rest = words
+            if len(rest) == 1 or len(run_id) > 32:
+                raise ValueError(words)
+            name, digest = (" ".join(rest[:-1]) or None, rest[-1]) if rest else (None, None)
+            # MLflow's tool reads six words and no more, and its database no metric of a run that is gone.
+            if (name and " " in name) or run_id not in case.runs:
+                raise ValueError(words)
+            good[int(timestamp), int(step), run_id] = " ".join(words) + "\n"
+            fact = (int(timestamp), float(value), int(step), run_id, name, digest)
+        except (ValueError, OverflowError):
+            bad.append(" ".join(words)[:60])
+            continue
+        case.facts.add("model's metric", f"model {folder.name}", key, *fact)
+    if bad:
+        case.found(file, "model's metric", f"{len(bad)} lines are none of a metric: {bad[0]}", QUARANTINED)
+    if good:
+        case.write(f"{case.relative(folder)}/metrics/{key}", "".join(good.values()))
+    elif not bad:
+        case.found(file, "model's metric", "no point in it", DROPPED)
+
+
+def tell_orphans(case: Case) -> None:
+    """Logged models whose run is gone are kept, and told."""
+    for model, run in case.model_runs.items():
+        if run and run not in case.runs:
+            case.found(case.model_homes[model], "model", f"its run {run} is gone", TOLD)

@@ -1,0 +1,170 @@
+"""Reading what nobody vouches for: no link is followed, nothing but files is opened, all with a limit."""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LARGEST_META = 2**20  # bytes of a meta.yaml
+LARGEST_VALUE = 2**20  # bytes of a parameter or tag
+LONGEST_LINE = 500  # bytes of a metric's line
+LONGEST_KEY = 250  # characters; MLflow's columns hold no more
+DEEPEST = 30  # folders below a run
+
+
+class Unreadable(Exception):
+    """Why a file or folder cannot be used, in words."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One line of a metric."""
+
+    timestamp: int  # milliseconds
+    value: float
+    step: int
+
+
+def folders(path: Path) -> list[str]:
+    """Returns: names of the folders in it, sorted; links are none. Raises: Unreadable."""
+    return sorted(entry.name for entry in _entries(path) if entry.is_dir(follow_symlinks=False))
+
+
+def others(path: Path) -> list[str]:
+    """Returns: names of everything else in it, sorted. Raises: Unreadable."""
+    return sorted(entry.name for entry in _entries(path) if not entry.is_dir(follow_symlinks=False))
+
+
+def _entries(path: Path) -> list[os.DirEntry[str]]:
+    try:
+        if path.is_symlink():
+            raise Unreadable("a link")
+        with os.scandir(path) as found:
+            return list(found)
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        raise Unreadable("a file where a folder belongs") from None
+    except OSError as error:
+        raise Unreadable(error.strerror or str(error)) from None
+
+
+def files_below(path: Path, depth: int = 0) -> Iterator[tuple[str, Path]]:
+    """Yields: relative path and path of everything below that is no folder; keys of MLflow may have slashes.
+
+    Raises: Unreadable for a folder that cannot be listed.
+    """
+    if depth > DEEPEST:
+        raise Unreadable(f"folders more than {DEEPEST} deep")
+    for name in others(path):
+        yield name, path / name
+    for name in folders(path):
+        yield from ((f"{name}/{each}", file) for each, file in files_below(path / name, depth + 1))
+
+
+def content(path: Path, largest: int) -> bytes:
+    """Returns: the whole file. Raises: Unreadable, also for a larger one."""
+    try:
+        about = path.lstat()
+        if stat.S_ISLNK(about.st_mode):
+            raise Unreadable("a link")
+        if not stat.S_ISREG(about.st_mode):
+            raise Unreadable("no file")
+        if about.st_size > largest:
+            raise Unreadable(f"{about.st_size:,} bytes, where at most {largest:,} belong")
+        with path.open("rb") as file:
+            return file.read(largest)
+    except FileNotFoundError:
+        raise Unreadable("missing") from None
+    except OSError as error:
+        raise Unreadable(error.strerror or str(error)) from None
+
+
+def text(path: Path) -> str:
+    """Returns: a parameter's or tag's value. Raises: Unreadable for what is no text."""
+    try:
+        value = content(path, LARGEST_VALUE).decode()
+    except UnicodeDecodeError:
+        raise Unreadable("no text (not UTF-8)") from None
+    if "\x00" in value:
+        raise Unreadable("no text (binary)")
+    return value
+
+
+def meta(path: Path) -> dict[str, Any]:
+    """Returns: a YAML mapping, unsafe tags refused. Raises: Unreadable."""
+    raw = content(path, LARGEST_META)
+    if not raw.strip():
+        raise Unreadable("empty")
+    try:
+        found = yaml.load(raw, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - a safe loader
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise Unreadable(f"no YAML ({str(error).partition(chr(10))[0][:80]})") from None
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise Unreadable(f"no mapping but {type(found).__name__}")
+    return found
+
+
+def points(path: Path, bad: list[str]) -> Iterator[Point]:
+    """Yields: a metric's points, line by line; lines that are none go to `bad`. Raises: Unreadable."""
+    yield from (point for fields in metric_lines(path, bad) if (point := _point(fields, bad)))
+
+
+def metric_lines(path: Path, bad: list[str]) -> Iterator[list[str]]:
+    """Yields: the words of each line. Raises: Unreadable."""
+    if path.is_symlink() or not path.is_file():
+        raise Unreadable("a link" if path.is_symlink() else "no file")
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(LONGEST_LINE):
+                try:
+                    words = line.decode("ascii" if len(line) < LONGEST_LINE else "utf-8").split()
+                except UnicodeDecodeError:
+                    bad.append(repr(line[:60]))
+                    continue
+                if words:
+                    yield words
+    except OSError as error:
+        raise Unreadable(error.strerror or str(error)) from None
+
+
+def _point(words: list[str], bad: list[str]) -> Point | None:
+    try:
+        timestamp, value, *rest = words
+        point = Point(_integer(timestamp), float(value), _integer(rest[0]) if rest else 0)
+    except (ValueError, OverflowError):
+        bad.append(" ".join(words)[:60])
+        return None
+    return point
+
+
+def _integer(word: str) -> int:
+    number = int(word) if re.fullmatch(r"[+-]?\d{1,19}", word) else int(float(word))
+    if abs(number) >= 2**63:
+        raise OverflowError
+    return number
+
+
+def size_below(path: Path) -> int:
+    """Returns: bytes of all files, links not followed; what cannot be read counts nothing."""
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_size if path.exists() or path.is_symlink() else 0
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 - half the time of a Path
+    return total
+
+
+def times_below(path: Path) -> tuple[int, int]:
+    """Returns: first and last change of what is in it, in milliseconds; of itself when it is empty."""
+    times = [path.lstat().st_mtime]
+    for folder, _, names in os.walk(path):
+        times += [os.lstat(os.path.join(folder, name)).st_mtime for name in names]  # noqa: PTH118
+    inside = times[1:] or times
+    return int(min(inside) * 1000), int(max(inside) * 1000)

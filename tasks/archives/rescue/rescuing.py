@@ -1,0 +1,165 @@
+"""The order of a rescue. The old store is only read; the database appears whole and proven, or not at all."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from domain.archives import Selection
+from settings.addresses import redact
+from settings.mistakes import Mistake, Mistakes
+from tasks import storage
+from tasks.archives.backup import back_up
+from tasks.archives.rescue.case import Case, Finding
+from tasks.archives.rescue.experiments import claim, experiment_folders, rescue_experiment, rescue_models
+from tasks.archives.rescue.facts import Facts
+from tasks.archives.rescue.models import tell_orphans
+from tasks.archives.rescue.proof import prove
+from tasks.archives.rescue.raw import back_up_raw
+from tasks.archives.rescue.registry import rescue_registry
+from tasks.archives.restore import restore
+from tasks.tracking.archived import database, migration
+
+
+@dataclass(frozen=True)
+class Rescue:
+    """What was found and, when `to` is not empty, what came of it."""
+
+    source: str
+    findings: list[Finding]
+    totals: dict[str, int]
+    before: dict[str, int]
+    to: str = ""
+    after: dict[str, int] | None = None
+    differences: tuple[str, ...] = ()
+    orphans: tuple[str, ...] = ()
+    backup: str = ""
+    quarantine: str = ""
+    report: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def proven(self) -> bool:
+        """Whether the database says what the old store said, and refers to nothing that is not there."""
+        return not self.differences and not self.orphans
+
+
+def examine(source: str) -> Rescue:
+    """Reads the old store; nothing is written to it, nor beside it. Raises: Mistakes when there is none."""
+    root = _root(source)
+    with _facts() as facts:
+        case = Case(root, facts)
+        _read(case)
+        return Rescue(str(root), case.findings, dict(case.totals), facts.counts("before"))
+
+
+def rescue(source: str, to: str, keep_in: str | None = None) -> Rescue:
+    """Backs up, mends, migrates to the database `to` and proves it.
+
+    Args: keep_in: the folder of the backup, the quarantine and the report; `<source>-rescue` when None.
+
+    Raises: Mistakes when there is no store, or the database holds something; OnerunError when the backup fails.
+    """
+    root = _root(source)
+    _require_free(to)
+    home = Path(keep_in or f"{root}-rescue").expanduser().absolute()
+    if home.resolve().is_relative_to(root.resolve()):
+        raise Mistakes([Mistake("--keep-in", f"{home} lies in the old store, which is only read")])
+    with storage.explained(str(home)):
+        home.mkdir(parents=True, exist_ok=True)
+    backup, notes = back_up_raw(root, home)
+    quarantine = home / f"quarantine-{backup.name.removesuffix('.tar.gz').rpartition('-')[0][-16:]}"
+    with _facts() as facts, tempfile.TemporaryDirectory(prefix=".rescue-", dir=home) as name:
+        work = Path(name)
+        case = Case(root, facts, work / "mlruns", quarantine)
+        (work / "mlruns" / "0").mkdir(parents=True)  # MLflow's tool looks for one numbered folder
+        _read(case)
+        _drop_empty_default(work / "mlruns" / "0")
+        migration.migrate(work, work / "mlflow.db")
+        dangling: list[str] = []
+        differences = prove(facts, f"sqlite:///{work}/mlflow.db", dangling)
+        if not differences and not dangling:
+            differences, dangling = _bring(work, to, facts)
+        done = Rescue(
+            str(root), case.findings, dict(case.totals), facts.counts("before"), redact(to), facts.counts("after"),
+            tuple(differences), tuple(dangling), str(backup), str(quarantine) if quarantine.exists() else "",
+            str(home / "report.json"), tuple(notes),
+        )  # fmt: skip
+        if not done.proven:
+            kept = home / "not-proven.db"
+            shutil.move(work / "mlflow.db", kept)
+            done = Rescue(**{**done.__dict__, "to": "", "notes": (*notes, f"what was migrated is in {kept}")})
+    (home / "report.json").write_text(json.dumps(asdict(done), indent=2, ensure_ascii=True))
+    return done
+
+
+def _root(source: str) -> Path:
+    """Returns: the folder with the experiments. Raises: Mistakes."""
+    path = Path(source.removeprefix("file://")).expanduser().absolute()
+    path = path / "mlruns" if (path / "mlruns").is_dir() else path
+    if not path.is_dir():
+        raise Mistakes([Mistake("--from", f"{path} is no folder")])
+    names = [each.name for each in path.iterdir()]
+    if not any(name.isdecimal() or name in (".trash", "models") for name in names):
+        raise Mistakes([Mistake("--from", f"{path} is no file store of MLflow: it has no numbered folder")])
+    return path
+
+
+@contextmanager
+def _facts() -> Iterator[Facts]:
+    with tempfile.TemporaryDirectory(prefix="onerun-facts-") as name:
+        facts = Facts(Path(name))
+        try:
+            yield facts
+        finally:
+            facts.close()
+
+
+def _read(case: Case) -> None:
+    folders = experiment_folders(case)
+    claim(case, [folder for folder, _ in folders])
+    for folder, trashed in folders:
+        rescue_experiment(case, folder, trashed)
+    for folder, _ in folders:
+        rescue_models(case, folder)
+    tell_orphans(case)
+    rescue_registry(case)
+
+
+def _drop_empty_default(folder: Path) -> None:
+    if not any(folder.iterdir()):
+        folder.rmdir()
+        (folder.parent / "models").mkdir(exist_ok=True)
+
+
+def _require_free(to: str) -> None:
+    """Raises: Mistakes when the database is none, or is not empty."""
+    if not database.is_sql(to):
+        raise Mistakes([Mistake("--to", f"{to} is no database: sqlite:///mlflow.db or postgresql://user@host/name")])
+    if database.is_missing(to):
+        return
+    with database.engine(to) as engine:
+        if database.row_count(engine, "runs") or database.row_count(engine, "experiments") > 1:
+            raise Mistakes([Mistake("--to", "the database holds experiments already; name an empty one")])
+        if to.startswith("sqlite"):
+            raise Mistakes([Mistake("--to", "the file is there already (and empty): remove it or name another one")])
+
+
+def _bring(work: Path, to: str, facts: Facts) -> tuple[list[str], list[str]]:
+    """An SQLite file takes its place; another database is filled by an archive, and looked at again."""
+    migrated = f"sqlite:///{work}/mlflow.db"
+    if to.startswith("sqlite"):
+        target = Path(to.partition(":///")[2].partition("?")[0]).absolute()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{target.name}.rescued")
+        shutil.copyfile(work / "mlflow.db", draft)
+        draft.rename(target)
+        return [], []
+    archive = back_up(Selection(), str(work / "archive"), "rescue", files=False, store=migrated)
+    restore(archive.uri, apply=True, store=to)
+    facts.forget_after()
+    dangling: list[str] = []
+    return prove(facts, to, dangling), dangling

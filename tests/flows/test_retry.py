@@ -1,0 +1,42 @@
+"""`--retry`: the same flow run once more, and what cannot be gone on with."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect import flow
+from prefect.runtime import flow_run
+
+from domain.errors import StoreUnreachable
+from flows.retry import retried
+from settings.mistakes import Mistakes
+
+
+def test_a_flow_run_that_failed_is_gone_on_with(prefect_api: str) -> None:
+    tries: list[str] = []
+
+    @flow(name="a training")
+    def training(word: str) -> dict[str, Any]:
+        tries.append(str(flow_run.id))
+        if len(tries) == 1:
+            raise StoreUnreachable("cut off")
+        return {"word": word}
+
+    with pytest.raises(StoreUnreachable):
+        training("x")
+    assert retried(training, tries[0], {"word": "x"}) == {"word": "x"}
+    assert tries[0] == tries[1]
+    with pytest.raises(Mistakes, match="reads Completed; only one that failed or died"):
+        retried(training, tries[0], {"word": "x"})
+    with pytest.raises(Mistakes, match="is no flow run of another"):
+        retried(training.with_options(name="another"), tries[0], {"word": "x"})
+
+
+@pytest.mark.parametrize("flow_run_id", ["nonsense", str(uuid4())])
+def test_no_such_flow_run(prefect_api: str, flow_run_id: str) -> None:
+    @flow
+    def training() -> dict[str, Any]:
+        return {}
+
+    with pytest.raises(Mistakes, match=f"--retry: no flow run '{flow_run_id}'"):
+        retried(training, flow_run_id, {})

@@ -1,0 +1,65 @@
+"""A healthy file store, generated once by MLflow itself; MLflow's empty database, made once."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from tasks.tracking.database import make_whole
+from tests.tasks.archives.filling import fill
+from tests.tasks.rescue.damage import Store
+
+
+@pytest.fixture(autouse=True)
+def file_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow opens the old kind of store only when told to."""
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+
+
+@pytest.fixture(scope="session")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A file store that no test changes: two experiments with three runs each, one in the trash."""
+    root = tmp_path_factory.mktemp("healthy") / "mlruns"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+        patch.setenv("MLFLOW_TRACKING_URI", root.as_uri())
+        original = MlflowClient.create_experiment
+
+        def inside(self: MlflowClient, name: str, artifact_location: str, tags: Any = None) -> str:
+            return original(self, name, tags=tags)  # files lie where a file store keeps them
+
+        patch.setattr(MlflowClient, "create_experiment", inside)
+        made = fill(root.as_uri(), root.parent / "model", odd=False)
+    first = next(iter(made))
+    return Store(root, first, made[first])
+
+
+@pytest.fixture
+def old(healthy: Store, tmp_path: Path) -> Store:
+    """A copy of it, moved: what stands in its files about its place is true no more, as with real old stores."""
+    shutil.copytree(healthy.root, tmp_path / "mlruns")
+    return Store(tmp_path / "mlruns", healthy.experiment, healthy.runs)
+
+
+@pytest.fixture
+def quick_schema(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, schema: Path
+) -> Iterator[None]:
+    """MLflow's own tables, copied: making them anew takes seconds each time."""
+
+    def copy(engine: Any) -> None:
+        shutil.copyfile(schema, engine.url.database)
+
+    monkeypatch.setattr("mlflow.store.db.utils._initialize_tables", copy)
+    yield
+
+
+@pytest.fixture(scope="session")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns: MLflow's database without a row."""
+    file = tmp_path_factory.mktemp("schema") / "mlflow.db"
+    make_whole(f"sqlite:///{file}")
+    return file

@@ -1,0 +1,321 @@
+"""What happens to file stores: each a small function on a healthy one, what is found of it, and what a rescue saves.
+
+`lost` names what is not in the database afterwards (kind of fact -> how many fewer), `rebuilt` how many things carry
+the tag that says so. Everything else is there, unchanged.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+
+@dataclass(frozen=True)
+class Store:
+    """A generated file store: its folder and what is in it."""
+
+    root: Path
+    experiment: str
+    runs: list[str]
+
+    @property
+    def home(self) -> Path:
+        """The folder of the first experiment."""
+        return self.root / self.experiment
+
+    @property
+    def run(self) -> Path:
+        """The folder of its first run."""
+        return self.home / self.runs[0]
+
+    @property
+    def model(self) -> Path:
+        """The folder of the logged model that version 1 stands on."""
+        source = yaml.safe_load((self.root / "models/houses/version-1/meta.yaml").read_text())["source"]
+        return self.home / "models" / str(source).removeprefix("models:/")
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One kind of damage and what becomes of it."""
+
+    do: Callable[[Store], object]
+    what: str  # of which kind of thing the finding is
+    cause: str  # a part of its words
+    done: str  # rebuilt, mended, quarantined, dropped or told
+    lost: Mapping[str, int] = field(default_factory=dict)
+    rebuilt: int = 0
+
+
+CORPUS: dict[str, Damage] = {}
+
+
+def damage(
+    what: str, cause: str, done: str, rebuilt: int = 0, **lost: int
+) -> Callable[[Callable[[Store], object]], None]:
+    """Takes a function into the corpus."""
+    named = {key.replace("_s_", "'s ").replace("_", " "): count for key, count in lost.items()}
+
+    def take(do: Callable[[Store], object]) -> None:
+        CORPUS[do.__name__] = Damage(do, what, cause, done, named, rebuilt)
+
+    return take
+
+
+def edit(path: Path, **changes: object) -> None:
+    meta = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**meta, **changes}))
+
+
+# Of one run: 2 parameters, 4 tags with mlflow.user and source, 22 points; see `filled` for all.
+
+
+@damage("experiment", "missing", "rebuilt", rebuilt=1)
+def experiment_without_meta(store: Store) -> None:
+    (store.home / "meta.yaml").unlink()
+
+
+@damage("experiment", "empty", "rebuilt", rebuilt=1)
+def experiment_with_empty_meta(store: Store) -> None:
+    (store.home / "meta.yaml").write_text(" \n")
+
+
+@damage("experiment", "no YAML", "rebuilt", rebuilt=1)
+def experiment_with_broken_meta(store: Store) -> None:
+    (store.home / "meta.yaml").write_text("name: [unclosed\n  - x: {")
+
+
+@damage("experiment", "no YAML", "rebuilt", rebuilt=1)
+def experiment_with_binary_meta(store: Store) -> None:
+    (store.home / "meta.yaml").write_bytes(bytes(range(256)) * 8)
+
+
+@damage("experiment", "no mapping", "rebuilt", rebuilt=1)
+def experiment_whose_meta_is_a_list(store: Store) -> None:
+    (store.home / "meta.yaml").write_text("- a\n- b\n")
+
+
+@damage("experiment", "no YAML", "rebuilt", rebuilt=1)
+def experiment_whose_meta_is_code(store: Store) -> None:
+    harm = store.root.parent / "harm"
+    (store.home / "meta.yaml").write_text(f"!!python/object/apply:os.system ['touch {harm}']\n")
+
+
+@damage("experiment", "where at most", "rebuilt", rebuilt=1)
+def experiment_with_huge_meta(store: Store) -> None:
+    with (store.home / "meta.yaml").open("wb") as file:
+        file.truncate(2**22)
+
+
+@damage("experiment", "a link", "rebuilt", rebuilt=1)
+def experiment_whose_meta_is_a_link(store: Store) -> None:
+    (store.home / "meta.yaml").unlink()
+    (store.home / "meta.yaml").symlink_to("/etc/hostname")
+
+
+@damage("experiment", "says it is 77", "mended")
+def experiment_with_another_id(store: Store) -> None:
+    edit(store.home / "meta.yaml", experiment_id="77")
+
+
+@damage("experiment", "its name is 'None'", "mended")
+def experiment_without_a_name(store: Store) -> None:
+    edit(store.home / "meta.yaml", name=None)
+
+
+@damage("experiment", "has the name of experiment", "mended", rebuilt=1)
+def two_experiments_with_one_name(store: Store) -> None:
+    other = store.root / "999"
+    other.mkdir()
+    edited = yaml.safe_load((store.home / "meta.yaml").read_text()) | {"experiment_id": "999"}
+    (other / "meta.yaml").write_text(yaml.safe_dump(edited))
+
+
+@damage("experiment", "the same id as an experiment that is not deleted", "quarantined")
+def experiment_in_use_and_in_the_trash(store: Store) -> None:
+    shutil.copytree(store.home, store.root / ".trash" / store.experiment, dirs_exist_ok=True)
+
+
+@damage("experiment", "an empty folder", "dropped")
+def empty_folder(store: Store) -> None:
+    (store.root / "12345").mkdir()
+
+
+@damage("folder", "would take it for an experiment", "quarantined")
+def backup_folder(store: Store) -> None:
+    shutil.copytree(store.home, store.root / f"{store.experiment}.bak")
+
+
+@damage("file", "does not belong here", "quarantined")
+def stray_files(store: Store) -> None:
+    (store.root / "Thumbs.db").write_bytes(b"\x00\x01")
+    (store.home / "notes.txt").write_text("mine")
+
+
+@damage("run", "missing", "rebuilt", rebuilt=1)
+def run_without_meta(store: Store) -> None:
+    (store.run / "meta.yaml").unlink()
+
+
+@damage("run", "empty", "rebuilt", rebuilt=1)
+def run_with_empty_meta(store: Store) -> None:
+    (store.run / "meta.yaml").write_text("")
+
+
+@damage("run", "no YAML", "rebuilt", rebuilt=1)
+def run_with_cut_off_meta(store: Store) -> None:
+    (store.run / "meta.yaml").write_text("artifact_uri: 'file:///x\nend_")
+
+
+@damage("run", "has status '99'", "mended")
+def run_with_unknown_status(store: Store) -> None:
+    edit(store.run / "meta.yaml", status=99)
+
+
+@damage("run", "has start_time 'yesterday'", "mended")
+def run_with_a_time_that_is_none(store: Store) -> None:
+    edit(store.run / "meta.yaml", start_time="yesterday")
+
+
+@damage("run", "says it is run ffff", "mended")
+def run_with_another_id(store: Store) -> None:
+    edit(store.run / "meta.yaml", run_id="ffff", run_uuid="ffff")
+
+
+@damage("run", "says it is of experiment 5", "mended")
+def run_of_another_experiment(store: Store) -> None:
+    edit(store.run / "meta.yaml", experiment_id="5")
+
+
+@damage("run", "a run of that id is in experiment", "quarantined")
+def run_in_two_experiments(store: Store) -> None:
+    other = next(
+        path for path in store.root.iterdir() if path.name.isdecimal() and path.name not in ("0", store.experiment)
+    )
+    shutil.copytree(store.run, other / store.run.name)
+
+
+@damage("run", "nothing of a run is in it", "quarantined")
+def folder_that_is_no_run(store: Store) -> None:
+    (store.home / "plots").mkdir()
+    (store.home / "plots" / "a.png").write_bytes(b"png")
+
+
+@damage("run", "its name is no run's id", "quarantined")
+def run_with_an_odd_name(store: Store) -> None:
+    shutil.copytree(store.run, store.home / "copy of a run (2)")
+
+
+@damage("metric", "3 lines are none of a metric", "quarantined", metric=1)
+def metric_lines_that_do_not_parse(store: Store) -> None:
+    file = store.run / "metrics" / "loss"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(["1700 abc 0", "\x00\x01 junk", *lines[1:], "1700"]) + "\n")
+
+
+@damage("metric", "no point in it", "dropped", metric=20)
+def empty_metric(store: Store) -> None:
+    (store.run / "metrics" / "loss").write_text("")
+
+
+@damage("metric", "2 points are there twice", "told")
+def points_that_are_there_twice(store: Store) -> None:
+    file = store.run / "metrics" / "loss"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines, *lines[:2]]) + "\n")
+
+
+@damage("parameter", "not UTF-8", "quarantined", parameter=1)
+def binary_parameter(store: Store) -> None:
+    (store.run / "params" / "depth").write_bytes(b"\xff\xfe\x00\x80")
+
+
+@damage("parameter", "where at most", "quarantined", parameter=1)
+def huge_parameter(store: Store) -> None:
+    with (store.run / "params" / "depth").open("wb") as file:
+        file.truncate(2**22)
+
+
+@damage("parameter", "a link", "quarantined", parameter=1)
+def parameter_that_is_a_link(store: Store) -> None:
+    (store.run / "params" / "depth").unlink()
+    (store.run / "params" / "depth").symlink_to("/etc/passwd")
+
+
+@damage("parameters", "a link", "quarantined", parameter=2)
+def parameters_that_are_a_link(store: Store) -> None:
+    shutil.rmtree(store.run / "params")
+    (store.run / "params").symlink_to(store.home / store.runs[2] / "params")
+
+
+@damage("tag", "no file", "quarantined")
+def tag_that_is_a_pipe(store: Store) -> None:
+    os.mkfifo(store.run / "tags" / "pipe")
+
+
+@damage("tag", "its name is no text", "quarantined")
+def tag_with_an_odd_name(store: Store) -> None:
+    (store.run / "tags" / "caf\udce9").write_text("latin-1")
+
+
+@damage("input", "its data set", "quarantined", input=3, data_set=1)
+def data_set_that_is_gone(store: Store) -> None:
+    shutil.rmtree(store.home / "datasets")
+
+
+@damage("data set", "empty", "quarantined", input=3, data_set=1)
+def data_set_with_empty_meta(store: Store) -> None:
+    next((store.home / "datasets").glob("*/meta.yaml")).write_text("")
+
+
+@damage("output", "no mapping", "quarantined", output=1)
+def output_that_cannot_be_read(store: Store) -> None:
+    next((store.run / "outputs").glob("*/meta.yaml")).write_text("just text")
+
+
+@damage("model", "missing", "rebuilt", rebuilt=1)
+def model_without_meta(store: Store) -> None:
+    (store.model / "meta.yaml").unlink()
+
+
+@damage(
+    "version", "its logged model m-", "told", model=1, artifact=1, model_s_metric=1, model_s_parameter=1, model_s_tag=1
+)
+def model_that_is_gone(store: Store) -> None:
+    shutil.rmtree(store.model)
+
+
+@damage(
+    "model", "is gone", "told", run=1, artifact=2, input=2, metric=21, model_s_metric=1, output=1, parameter=2, tag=2
+)
+def run_that_is_gone(store: Store) -> None:
+    shutil.rmtree(store.run)
+
+
+@damage("registered model", "missing", "rebuilt", rebuilt=1)
+def registered_model_without_meta(store: Store) -> None:
+    (store.root / "models" / "houses" / "meta.yaml").unlink()
+
+
+@damage("version", "nothing says which model it is", "quarantined", version=1, version_s_tag=1)
+def version_with_empty_meta(store: Store) -> None:
+    (store.root / "models" / "houses" / "version-1" / "meta.yaml").write_text("")
+
+
+@damage("alias", "points to nothing: '9'", "dropped", alias=1)
+def alias_to_nothing(store: Store) -> None:
+    (store.root / "models" / "houses" / "aliases" / "champion").write_text("9")
+
+
+@damage("alias", "points to nothing: 'newest'", "dropped", alias=1)
+def alias_that_is_no_number(store: Store) -> None:
+    (store.root / "models" / "houses" / "aliases" / "champion").write_text("newest")
+
+
+@damage("trace", "trace_info.yaml: missing", "quarantined")
+def trace_without_info(store: Store) -> None:
+    (store.home / "traces" / "tr-1" / "tags").mkdir(parents=True)
+    (store.home / "traces" / "tr-1" / "tags" / "a").write_text("b")
