@@ -52,3 +52,7 @@ PREFIX_STAGE_SECONDS = "seconds_"
 
 # tag of an experiment whose id the database behind it could not take: the id it had
 TAG_ARCHIVED_EXPERIMENT = "onerun.archived.experiment_id"
+
+# labels of a flow run
+LABEL_LEASE = "onerun.lease"  # of its model's concurrency slot
+LABEL_TURN = "onerun.turn"  # the concurrency limit whose slot it holds, or held last
