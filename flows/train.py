@@ -15,6 +15,7 @@ from prefect.runtime import flow_run
 
 from domain import names
 from domain.references import Evaluation, Promotion, Snapshot, TrainedModel, Validation, Version
+from flows.asking import ask
 from flows.links import flow_run_url
 from flows.outcome import outcome
 from flows.ownership import owned_run
@@ -75,4 +76,5 @@ def _train(
         version = stage("register", Version, register, wanted, trained, evaluation)
         promotion = stage("promote", Promotion, promote, wanted, version, evaluation)
     shutil.rmtree(work, ignore_errors=True)  # of a run that did not finish it stays: a retry goes on from there
-    return outcome(run, flow_run.id, snapshot, evaluation, version, promotion)
+    approval = ask(run.run_id, version) if promotion.waits else None
+    return outcome(run, flow_run.id, snapshot, evaluation, version, promotion, approval)

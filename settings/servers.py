@@ -38,7 +38,7 @@ class Servers(BaseSettings):
     )
     mlflow_database: SecretStr | None = _of(
         "MLFLOW_BACKEND_STORE_URI",
-        says="postgresql://user:password@host/database of the MLflow server; an SQLite file when omitted.",
+        says="postgresql+psycopg://user:password@host/database of the MLflow server; an SQLite file when omitted.",
     )
     mlflow_artifacts: str | None = _of(
         "MLFLOW_ARTIFACTS_DESTINATION",

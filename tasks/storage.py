@@ -242,6 +242,16 @@ def remove_file(uri: str) -> None:
         Path(uri).unlink(missing_ok=True)
 
 
+def make_bucket(uri: str) -> bool:
+    """Makes the bucket of an s3:// address. Returns: whether it was missing."""
+    bucket = uri.removeprefix("s3://").partition("/")[0]
+    with explained(uri):
+        if filesystem(uri).exists(bucket):
+            return False
+        filesystem(uri).mkdir(bucket)
+        return True
+
+
 def round_trip(root: str) -> None:
     """Writes one small file below `root`, reads it back and deletes it. Raises: Mistakes, OSError."""
     uri, content = join(root, f"pre-flight-{uuid.uuid4().hex}"), b"written, read and deleted by a pre-flight check\n"

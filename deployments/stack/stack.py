@@ -9,12 +9,13 @@ from typing import Any
 
 from deployments.pools import LOCAL, make_process_pool, workers_seen
 from deployments.stack import services, up
+from deployments.stack.credentials import try_all
 from deployments.stack.processes import Processes
 from deployments.stack.services import Service
 from deployments.stack.up import Say
 from settings.mistakes import Mistakes
 from settings.profile import Profile, check_profile, load_profile
-from settings.servers import load_servers
+from settings.servers import Servers, load_servers
 
 NAMES = ("prefect", "mlflow", "worker")  # in the order of starting
 DEFAULT_PROFILE = "stack"
@@ -26,6 +27,7 @@ class Stack:
     """The services of a profile on this machine, and their processes."""
 
     profile: Profile
+    settings: Servers
     servers: tuple[Service, ...]
     worker: Service
     processes: Processes
@@ -40,12 +42,12 @@ def read_stack(name: str | None) -> Stack:
     """Returns: the stack of the profile; nothing is started. Raises: Mistakes."""
     profile = load_profile(name or os.environ.get("ONERUN_PROFILE") or DEFAULT_PROFILE)
     state = state_folder(profile)
-    servers = load_servers()
+    settings = load_servers()
     listed = (
-        services.prefect_server(profile, servers, state),
-        services.mlflow_server(profile, servers, state),
+        services.prefect_server(profile, settings, state),
+        services.mlflow_server(profile, settings, state),
     )
-    return Stack(profile, listed, services.worker(profile, servers, state, LOCAL), Processes(state))
+    return Stack(profile, settings, listed, services.worker(profile, settings, state, LOCAL), Processes(state))
 
 
 def state_folder(profile: Profile) -> Path:
@@ -58,6 +60,7 @@ def bring_up(stack: Stack, say: Say) -> None:
 
     Raises: Mistakes: a port is taken, a server ends, credentials are refused, a deployment cannot be written.
     """
+    try_all(stack.profile, stack.settings, say)
     fresh: list[str] = []
     try:
         _start_servers(stack, fresh, say)
