@@ -1,4 +1,4 @@
-"""Work pools as they should be: made when missing, put right when they differ, never removed."""
+"""Work pools: `python -m deployments.pools` makes the local one where it is missing. None is changed or removed."""
 
 from datetime import datetime
 
@@ -33,3 +33,7 @@ def workers_seen(pool: str, since: datetime) -> list[str]:
     with get_client(sync_client=True) as client:
         workers = client.read_workers_for_work_pool(pool)
     return [worker.name for worker in workers if worker.last_heartbeat_time and worker.last_heartbeat_time >= since]
+
+
+if __name__ == "__main__":
+    print(f"{LOCAL}: {'made' if make_process_pool() else 'there already'}")

@@ -84,7 +84,7 @@ class RunningStack:
 
     def ended(self, flow_run: UUID, patience: float = PATIENCE) -> Any:
         """Returns: the state that it ended in."""
-        return until(lambda: _final(self.state(flow_run)), f"the end of {flow_run}", patience)
+        return until(lambda: final(self.state(flow_run)), f"the end of {flow_run}", patience)
 
     def retry(self, flow_run: UUID) -> None:
         """What the button of that name in the UI does."""
@@ -98,7 +98,8 @@ class RunningStack:
         return list(client.search_runs([each.experiment_id for each in client.search_experiments()], asked))
 
 
-def _final(state: Any) -> Any:
+def final(state: Any) -> Any:
+    """Returns: the state when the flow run has ended in it, else None."""
     return state if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
 
 
@@ -107,7 +108,7 @@ def running(folder: Path, **more: str) -> Iterator[RunningStack]:
     """Yields: the stack, up; it is down afterwards."""
     environment = {
         **os.environ,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         "PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api",
         "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}",
         "ONERUN_WORK": str(folder / "work"),
