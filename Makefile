@@ -25,7 +25,7 @@ test: set-up-dev  ## all tests but the long suites
 
 .PHONY: system
 system: set-up-dev  ## deployments, workers, retries, kills, real servers (up to 25 minutes)
-	@exec $(PY) -m pytest -m long tests/system $(ARGS)
+	@exec $(PY) -m pytest -m long tests/system tests/deployments $(ARGS)
 
 .PHONY: quick
 quick: set-up-dev  ## the tests that take no more than seconds

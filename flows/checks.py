@@ -98,6 +98,7 @@ def _prefect(profile: Profile, pool: str | None, database: object) -> Iterator[F
     with temporary_settings({PREFECT_API_URL: profile.prefect_api_url}), get_client(sync_client=True) as client:
         yield from _tried("Prefect server", lambda: prefect_checks.version(client))
         yield from _tried("Prefect pools", lambda: prefect_checks.pools(client, pool))
+        yield from _tried("schedules", lambda: prefect_checks.schedules(client))
     yield from _tried("Prefect clock", lambda: _clock("Prefect clock", f"{profile.prefect_api_url}/health"))
     if isinstance(database, SecretStr):
         yield from _tried("Prefect database", lambda: prefect_checks.database(database.get_secret_value()))

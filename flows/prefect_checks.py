@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from domain.diagnosis import Finding, good, note, schema, versions, wrong
 
@@ -29,6 +29,34 @@ def pools(client: "SyncPrefectClient", wanted: str | None) -> list[Finding]:
     else:
         found = []
     return found + [_pool(client, name) for name in names]
+
+
+def schedules(client: "SyncPrefectClient") -> list[Finding]:
+    """Every active schedule has made flow runs that wait for their time; the server looks every minute."""
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.objects import StateType
+
+    since = datetime.now(UTC) - LATELY
+    scheduled = [
+        deployment
+        for deployment in client.read_deployments(limit=200)
+        if not deployment.paused and any(_is_on(schedule, since) for schedule in deployment.schedules)
+    ]
+    if not scheduled:
+        return []
+    waiting = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])))
+    served = {run.deployment_id for run in client.read_flow_runs(flow_run_filter=waiting, limit=200)}
+    idle = sorted(deployment.name for deployment in scheduled if deployment.id not in served)
+    if len(idle) == len(scheduled):
+        says = (
+            "no schedule makes flow runs; look at the server's log, and that it runs the versions of requirements.lock"
+        )
+        return [wrong("schedules", says)]
+    return [good("schedules", f"{len(scheduled)} deployments with schedules, flow runs wait for their time")]
+
+
+def _is_on(schedule: Any, since: datetime) -> bool:
+    return bool(schedule.active and schedule.created and schedule.created < since)
 
 
 def _pool(client: "SyncPrefectClient", name: str) -> Finding:

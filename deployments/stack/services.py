@@ -66,7 +66,7 @@ def mlflow_server(profile: Profile, servers: Servers, state: Path) -> Service:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes and 0.9 GB for what is not used here
     }
     named = f"{urlsplit(address).hostname}:{_port(address)}"
-    hosts = ",".join([named, *(f"{host}:{_port(address)}" for host in ("127.0.0.1", "localhost"))])
+    hosts = ",".join([named, "127.0.0.1:*", "localhost:*"])  # any port: a proxy on this machine has another
     command = [
         *("mlflow", "server", "--host", servers.bind, "--port", _port(address), "--workers", "1"),
         *("--serve-artifacts", "--artifacts-destination", artifacts, "--allowed-hosts", hosts),

@@ -88,7 +88,7 @@ def without_times(value: Any) -> Any:
     return value
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_deploying_asks_nothing_and_changes_nothing_the_second_time(pool: str) -> None:
     done, first = deployed(pool)
     assert done.returncode == 0, done.stdout

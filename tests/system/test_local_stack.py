@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,6 +15,20 @@ from tests.system.running import RunningStack, running, until
 def services(stack: RunningStack) -> dict[str, dict[str, object]]:
     found = json.loads(stack.command("status", "--json").stdout)["services"]
     return {service["name"]: service for service in found}
+
+
+def written_down(stack: RunningStack) -> list[object]:
+    """Returns: the deployments as the server has them, without the times at which they were written."""
+    return sorted((without_times(entry) for entry in stack.ask("POST", "/deployments/filter", json={})), key=str)
+
+
+def without_times(value: Any) -> Any:
+    if isinstance(value, list):
+        return [without_times(item) for item in value]
+    if isinstance(value, dict):
+        moving = ("updated", "status", "active_slots", "last_polled")
+        return {key: without_times(item) for key, item in value.items() if key not in moving}
+    return value
 
 
 def trained(stack: RunningStack) -> UUID:
@@ -28,6 +43,7 @@ def test_up_trains_survives_a_second_up_and_a_dead_server_and_its_data_survives_
     with running(tmp_path) as stack:
         first = services(stack)
         assert [service["state"] for service in first.values()] == ["runs", "runs", "runs"]
+        before = written_down(stack)
         flow_run = trained(stack)
         (run,) = stack.runs(flow_run)
         assert run.info.status == "FINISHED" and run.info.artifact_uri.startswith("mlflow-artifacts:/")
@@ -49,6 +65,7 @@ def test_up_trains_survives_a_second_up_and_a_dead_server_and_its_data_survives_
             first[name]["pid"] for name in ("prefect", "worker")
         ]
         assert "(ran already)" in done.stdout
+        assert written_down(stack) == before, "deploying again changes nothing"
 
         assert json.loads(stack.command("down", "--json").stdout)["ended"] == ["worker", "mlflow", "prefect"]
         for service in second.values():
