@@ -1,6 +1,7 @@
 """The stack as a whole: up, down, status."""
 
 import os
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,6 +20,7 @@ from settings.servers import Servers, load_servers
 
 NAMES = ("prefect", "mlflow", "worker")  # in the order of starting
 DEFAULT_PROFILE = "stack"
+TRIES, PAUSE = 20, 3.0  # seconds between them
 SEEN_WITHIN = timedelta(seconds=60)  # a worker tells that it lives every 30 seconds
 
 
@@ -64,15 +66,25 @@ def bring_up(stack: Stack, say: Say) -> None:
     fresh: list[str] = []
     try:
         _start_servers(stack, fresh, say)
-        refused = check_profile(stack.profile)
-        if refused:
-            raise Mistakes(refused)
+        _log_in(stack.profile)
         stack.profile.apply()
         _start_worker(stack, fresh, say)
     except BaseException:  # Ctrl-C too: half a stack is nobody's
         for name in reversed(fresh):
             stack.processes.end(name, patience=10)
         raise
+
+
+def _log_in(profile: Profile) -> None:
+    """Raises: Mistakes: refused credentials at once, the silence of a server that has just come up after a while."""
+    for _ in range(TRIES):
+        mistakes = check_profile(profile)
+        if not mistakes:
+            return
+        if any("refuses" in mistake.message for mistake in mistakes):
+            break
+        time.sleep(PAUSE)
+    raise Mistakes(mistakes)
 
 
 def _start_servers(stack: Stack, fresh: list[str], say: Say) -> None:
