@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -91,14 +92,14 @@ def running_stage(stack: RunningStack, flow_run: UUID, stage: str) -> Run | None
 
 def test_a_schedule_fires_a_worker_trains_and_all_is_where_it_belongs(stack: RunningStack, objects: Any) -> None:
     deployment = stack.ask("GET", "/deployments/name/train/wine")
-    soon = {"schedule": {"interval": 5, "timezone": "UTC"}, "active": True, "max_scheduled_runs": 1, "slug": "soon"}
-    (made,) = stack.ask("POST", f"/deployments/{deployment['id']}/schedules", json=[soon])
+    moment = (datetime.now(UTC) + timedelta(seconds=20)).isoformat()
+    daily = {"interval": 86400, "anchor_date": moment, "timezone": "UTC"}
+    stack.ask("POST", f"/deployments/{deployment['id']}/schedules", json=[{"schedule": daily, "slug": "in 20 seconds"}])
     asked = {
         "deployments": {"id": {"any_": [deployment["id"]]}},
         "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
     }
     (done, *_) = until(lambda: stack.ask("POST", "/flow_runs/filter", json=asked), "a scheduled training")
-    stack.ask("DELETE", f"/deployments/{deployment['id']}/schedules/{made['id']}")
     assert done["auto_scheduled"]
     (run,) = stack.runs(UUID(done["id"]))
     assert run.info.status == "FINISHED"
@@ -117,17 +118,13 @@ def test_a_schedule_fires_a_worker_trains_and_all_is_where_it_belongs(stack: Run
 
 def test_p2_a_training_that_failed_in_evaluate_goes_on_at_another_worker(stack: RunningStack, tmp_path: Path) -> None:
     """Another working folder, another scratch folder; what the first machine had on its disk is gone."""
-    stack.ask("PATCH", "/work_pools/local", json={"concurrency_limit": 0})  # the stack's own worker takes nothing
-    recipe = recipe_with(tmp_path, "moved", SPOILS_EVALUATION_HERE)
-    stack.ask("PATCH", "/work_pools/local", json={"concurrency_limit": None})
-    flow_run = stack.run("train/diabetes", recipe=recipe)
+    flow_run = stack.run("train/diabetes", recipe=recipe_with(tmp_path, "moved", SPOILS_EVALUATION_HERE))
     state = stack.ended(flow_run)
     assert state["type"] == "FAILED", state
     (before,) = stack.runs(flow_run)
     assert before.info.status == "FAILED" and "onerun.stage.train" in before.data.tags
     assert "onerun.stage.evaluate" not in before.data.tags
 
-    assert stack.command("status").returncode == 0
     scratch = Path(stack.environment["ONERUN_WORK"]) / "runs"
     assert scratch.exists()
     (stack.folder / "gone").mkdir()
