@@ -25,7 +25,7 @@ class Answer(RunInput):
     why: str = Field("", max_length=1000, description="Why, for the record.")
 
 
-@flow(name="approve", flow_run_name="approve run {run_id}", validate_parameters=True, persist_result=False)
+@flow(name="approve", validate_parameters=True, persist_result=False)
 def approve(run_id: str, profile: str | None = None) -> dict[str, Any]:
     """Ask whether the version that a training made may take its alias, and do as the answer says.
 
