@@ -18,7 +18,7 @@ from mlflow.entities import Run
 from tests.servers import free_port
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 240.0  # seconds; the machine may be busy
+PATIENCE = 600.0  # seconds; the machine may be busy
 
 
 def until(reached: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
