@@ -232,19 +232,9 @@ def put_file(local: Path, uri: str) -> None:
             shutil.copyfile(local, temporary)
 
 
-def remove_file(uri: str) -> None:
-    """Deletes one file; nothing when it is not there."""
-    with explained(uri):
-        if is_s3(uri):
-            with suppress(FileNotFoundError):
-                filesystem(uri).rm_file(uri)
-            return
-        Path(uri).unlink(missing_ok=True)
-
-
-def make_bucket(uri: str) -> bool:
-    """Makes the bucket of an s3:// address. Returns: whether it was missing."""
-    bucket = uri.removeprefix("s3://").partition("/")[0]
+def need_bucket(uri: str) -> bool:
+    """Makes the bucket of an s3:// address where there is none. Returns: whether it was missing."""
+    bucket = bucket_and_key(uri)[0]
     with explained(uri):
         if filesystem(uri).exists(bucket):
             return False
@@ -260,7 +250,7 @@ def round_trip(root: str) -> None:
         if read_bytes(uri) != content:
             raise OSError(f"what was written to {root} came back changed")
     finally:
-        remove_file(uri)
+        remove(uri)
 
 
 @contextmanager

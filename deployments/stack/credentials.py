@@ -55,7 +55,7 @@ def _bucket(variable: str, root: str, ours: bool, say: Callable[[str], None]) ->
     from tasks import storage
 
     try:
-        if ours and storage.make_bucket(root):
+        if ours and storage.need_bucket(root):
             say(f"made the bucket of {root}")
         storage.round_trip(root)
     except Mistakes as mistakes:
