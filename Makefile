@@ -23,6 +23,10 @@ train: set-up  ## set up what is needed and train $(RECIPE)
 test: set-up-dev  ## all tests but the long suites
 	@exec $(PY) -m pytest -n $(WORKERS) --dist worksteal -m "not long" $(TESTS) $(ARGS)
 
+.PHONY: system
+system: set-up-dev  ## deployments, workers, retries, kills, real servers (up to 25 minutes)
+	@exec $(PY) -m pytest -m long tests/system tests/deployments $(ARGS)
+
 .PHONY: quick
 quick: set-up-dev  ## the tests that take no more than seconds
 	@exec $(PY) -m pytest -n $(WORKERS) -m "not slow and not long" $(TESTS) $(ARGS)
@@ -54,6 +58,20 @@ bench: set-up-dev  ## product, floor and bare script, interleaved: time and memo
 .PHONY: bench-maintenance
 bench-maintenance: set-up-dev  ## maintenance beside MLflow's own client and gc, on SQLite and PostgreSQL
 	@exec $(PY) -m benchmarks.maintenance $(ARGS)
+
+.PHONY: up down status logs
+up: set-up  ## Prefect, MLflow, a worker and the deployments on this machine
+	@exec $(PY) -m deployments.stack up $(ARGS)
+down: set-up  ## end what `make up` started; data stays
+	@exec $(PY) -m deployments.stack down $(ARGS)
+status: set-up  ## what of it runs
+	@exec $(PY) -m deployments.stack status $(ARGS)
+logs: set-up  ## what its processes wrote (ARGS='worker --follow')
+	@exec $(PY) -m deployments.stack logs $(ARGS)
+
+.PHONY: doctor
+doctor: set-up  ## whether trainings can run here
+	@exec $(PY) -m flows.doctor $(ARGS)
 
 .PHONY: lock
 lock:  ## renew both lock files (needs uv)

@@ -28,6 +28,7 @@ LABEL_RUN_COUNT = "onerun.run_count"
 # tags of a model version
 TAG_VERSION_RUN_ID = "onerun.run_id"
 TAG_VERSION_METRIC = "onerun.metric.{metric}"  # the primary metric on the test part
+TAG_APPROVAL = "onerun.approval.{alias}"  # who approved or refused it, and why
 TAG_PREVIOUS = "onerun.previous.{alias}"  # the version that held the alias before this one
 TAG_REPLACED_BY = "onerun.replaced_by.{alias}"  # the version that took the alias from this one
 
@@ -55,3 +56,6 @@ TAG_ARCHIVED_EXPERIMENT = "onerun.archived.experiment_id"
 
 # tag of an experiment, a run or a logged model that was rebuilt from what was left of it: what was wrong
 TAG_RESCUED = "onerun.rescued"
+# labels of a flow run
+LABEL_LEASE = "onerun.lease"  # of its model's concurrency slot
+LABEL_TURN = "onerun.turn"  # the concurrency limit whose slot it holds, or held last

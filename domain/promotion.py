@@ -19,6 +19,7 @@ class Hold:
     """The alias stays."""
 
     reason: str
+    waits: bool = False  # for a person's approval
 
 
 def decide(evaluation: Evaluation, approval: Literal["auto", "manual"], version: Version, alias: str) -> Promote | Hold:
@@ -27,7 +28,7 @@ def decide(evaluation: Evaluation, approval: Literal["auto", "manual"], version:
     if not evaluation.all_gates_held:
         return Hold(reasons)
     if approval == "manual":
-        return Hold(f"{reasons}; waits for approval: {command_to(version.model, alias, version.version)}")
+        return Hold(f"{reasons}; waits for approval: {command_to(version.model, alias, version.version)}", waits=True)
     return Promote(reasons)
 
 

@@ -127,10 +127,14 @@ class Promotion(Reference):
     promoted: bool
     reason: str
     previous_version: str | None = None
+    also: tuple[str, ...] = ()  # the aliases that move with it
+    waits: bool = False  # for a person's approval
 
     @property
     def summary(self) -> str:
         """The result in one line, for a person."""
+        if self.waits:
+            return f"{self.alias} waits for approval"
         before = f" from version {self.previous_version}" if self.previous_version else ""
         stays = f" at version {self.previous_version}" if self.previous_version else ""
         return f"{self.alias} moved{before}" if self.promoted else f"{self.alias} stays{stays}"

@@ -18,6 +18,11 @@ def flow_run_url(flow_run_id: str) -> str | None:
     return f"{PREFECT_UI_URL.value().rstrip('/')}/runs/flow-run/{flow_run_id}"
 
 
+def run_page(tracking_uri: str, run_id: str) -> str | None:
+    """Returns: the run's page at a server; None where a store has no pages of its own."""
+    return f"{tracking_uri.rstrip('/')}/#/runs/{run_id}" if tracking_uri.startswith("http") else None
+
+
 def links(outcome: Mapping[str, Any], profile: Profile) -> dict[str, str]:
     """Returns: what to open, or the command that makes it openable."""
     page = f"/#/experiments/{outcome['experiment_id']}/runs/{outcome['run_id']}"
@@ -28,4 +33,5 @@ def links(outcome: Mapping[str, Any], profile: Profile) -> dict[str, str]:
         command = f"mlflow ui --backend-store-uri {shlex.quote(tracking_uri)}"
         found = {"MLflow": f"run {outcome['run_id']}; `{command}` shows it at http://127.0.0.1:5000{page}"}
     url = flow_run_url(outcome["flow_run_id"])
-    return found | ({"Prefect": url} if url else {})
+    asks = flow_run_url(outcome["approval"]) if outcome["approval"] else None
+    return found | ({"Prefect": url} if url else {}) | ({"Approve": asks} if asks else {})

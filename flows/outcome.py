@@ -9,9 +9,15 @@ from tasks.tracking.runs import client
 
 
 def outcome(
-    run: OwnedRun, flow_run_id: str, snapshot: Snapshot, evaluation: Evaluation, version: Version, promotion: Promotion
+    run: OwnedRun,
+    flow_run_id: str,
+    snapshot: Snapshot,
+    evaluation: Evaluation,
+    version: Version,
+    promotion: Promotion,
+    approval: str | None,
 ) -> dict[str, Any]:
-    """Returns: the result as plain JSON values."""
+    """`approval`: id of the flow run that asks for it. Returns: the result as plain JSON values."""
     return {
         "status": "completed",
         "run_id": run.run_id,
@@ -23,6 +29,7 @@ def outcome(
         "promoted": promotion.promoted,
         "alias": promotion.alias,
         "reason": promotion.reason,
+        "approval": approval,
         "metrics": evaluation.metrics,
         "baseline_metrics": evaluation.baseline_metrics,
         "champion_metrics": evaluation.champion_metrics,

@@ -15,12 +15,14 @@ from prefect.runtime import flow_run
 
 from domain import names
 from domain.references import Evaluation, Promotion, Snapshot, TrainedModel, Validation, Version
+from flows.asking import ask
 from flows.links import flow_run_url
 from flows.outcome import outcome
 from flows.ownership import owned_run
 from flows.preparation import check_asked, read_asked
 from flows.pulse import Pulse, pulse
 from flows.stages import Stages
+from flows.turns import turn
 from tasks.evaluate import evaluate
 from tasks.ingest import ingest
 from tasks.promote import promote
@@ -56,7 +58,11 @@ def _train(
     tags = {names.TAG_RUN_COUNT: str(flow_run.run_count)}
     tags |= {names.TAG_FLOW_RUN_URL: url} if (url := flow_run_url(flow_run.id)) else {}
 
-    with owned_run(wanted.name, flow_run.id, flow_run.name, asked.digest, tags) as run, beating.of(run.run_id):
+    with (
+        turn(wanted.model_name),
+        owned_run(wanted.name, flow_run.id, flow_run.name, asked.digest, tags) as run,
+        beating.of(run.run_id),
+    ):
         work = asked.work / "runs" / run.run_id
         record_provenance(run.run_id, wanted, asked.profile.public(), run.attempt, work)
         stage = Stages(run)
@@ -70,4 +76,5 @@ def _train(
         version = stage("register", Version, register, wanted, trained, evaluation)
         promotion = stage("promote", Promotion, promote, wanted, version, evaluation)
     shutil.rmtree(work, ignore_errors=True)  # of a run that did not finish it stays: a retry goes on from there
-    return outcome(run, flow_run.id, snapshot, evaluation, version, promotion)
+    approval = ask(run.run_id, version) if promotion.waits else None
+    return outcome(run, flow_run.id, snapshot, evaluation, version, promotion, approval)

@@ -139,6 +139,7 @@ def _read_file(recipe: str, kind: Kind[Any]) -> tuple[str, str]:
 def _near_file(path: Path, folder: str) -> str:
     try:
         known = [str(other) for place in (path.parent, Path(folder)) for other in place.glob("*.y*ml")]
+        known += [other.stem for other in Path(folder).glob("*.y*ml")]
     except OSError:
         known = []
     near = get_close_matches(str(path), known, n=1, cutoff=0.5)

@@ -16,6 +16,7 @@ from settings.addresses import PrefectApi, StoreUri, WebAddress, redact
 from settings.mistakes import Mistake, Mistakes, did_you_mean
 from settings.profile_file import read_profile
 from settings.reachability import check_profile as check_profile
+from settings.servers import OURS
 
 TELEMETRY_OFF = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -156,7 +157,7 @@ def _environment() -> dict[str, str]:
     from dotenv import dotenv_values
 
     held = {key: value for key, value in dotenv_values(".env").items() if value}
-    known = {variable for name in Profile.model_fields for variable in _variables_of(name)} | {"ONERUN_PROFILE"}
+    known = {variable for name in Profile.model_fields for variable in _variables_of(name)} | {"ONERUN_PROFILE", *OURS}
     unknown = [key for key in held if key.startswith("ONERUN_") and key not in known]
     if unknown:
         raise Mistakes(Mistake(key, f"unknown variable{did_you_mean(key, known)}", ".env") for key in unknown)

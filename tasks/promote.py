@@ -21,16 +21,25 @@ def promote(run_id: str, recipe: Recipe, version: Version, evaluation: Evaluatio
     decision = promotion.decide(evaluation, recipe.promote.approval, version, alias)
     if isinstance(decision, promotion.Hold):
         holder = version_of_alias(version.model, alias)
-        return Promotion(alias=alias, promoted=False, reason=decision.reason, previous_version=holder)
+        return Promotion(
+            alias=alias, also=recipe.promote.also, promoted=False, reason=decision.reason, previous_version=holder,
+            waits=decision.waits,
+        )  # fmt: skip
+    return moved(run_id, version, evaluation, (alias, *recipe.promote.also), decision.reason)
+
+
+def moved(run_id: str, version: Version, evaluation: Evaluation, aliases: tuple[str, ...], why: str) -> Promotion:
+    """Moves the first alias from the champion of the evaluation, then the others; safe to repeat."""
+    alias, *others = aliases
     try:
-        _move(run_id, version, alias, evaluation.champion_version, decision.reason, evaluation)
-    except AliasMoved as moved:
+        _move(run_id, version, alias, evaluation.champion_version, why, evaluation)
+    except AliasMoved as stale:
         holder = version_of_alias(version.model, alias)
-        reason = f"{moved}. To move it all the same: {promotion.command_to(version.model, alias, version.version)}"
-        return Promotion(alias=alias, promoted=False, reason=reason, previous_version=holder)
-    for further in recipe.promote.also:
-        _move(run_id, version, further, version_of_alias(version.model, further), decision.reason, evaluation)
-    return _promoted(version, (alias, *recipe.promote.also), decision.reason)
+        reason = f"{stale}. To move it all the same: {promotion.command_to(version.model, alias, version.version)}"
+        return Promotion(alias=alias, also=tuple(others), promoted=False, reason=reason, previous_version=holder)
+    for further in others:
+        _move(run_id, version, further, version_of_alias(version.model, further), why, evaluation)
+    return _promoted(version, aliases, why)
 
 
 def _move(run_id: str, version: Version, alias: str, expected: str | None, why: str, evaluation: Evaluation) -> None:
@@ -45,4 +54,4 @@ def _promoted(version: Version, aliases: tuple[str, ...], reason: str) -> Promot
     previous = moves[-1].from_version if moves else None
     commands = " && ".join(promotion.command_back(version.model, alias) for alias in aliases)
     back = f"; back: {commands}" if previous else ""
-    return Promotion(alias=aliases[0], promoted=True, reason=reason + back, previous_version=previous)
+    return Promotion(alias=aliases[0], also=aliases[1:], promoted=True, reason=reason + back, previous_version=previous)

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import json
+import socket
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -31,9 +33,20 @@ def parquet(snapshot: Snapshot, dictionary: Sequence[str] = ()) -> pq.ParquetFil
     if storage.is_s3(snapshot.uri):
         opened = storage.open_input(snapshot.uri, cache="none")
         return pq.ParquetFile(opened, read_dictionary=list(dictionary), pre_buffer=True)
+    _need_here(snapshot)
     with storage.explained(snapshot.uri):
         return pq.ParquetFile(
             snapshot.uri, read_dictionary=list(dictionary), buffer_size=BUFFER_BYTES, pre_buffer=False
+        )
+
+
+def _need_here(snapshot: Snapshot) -> None:
+    """Raises: DataError when a retry came to a machine that has not got the snapshot."""
+    if not Path(snapshot.uri).exists():
+        raise DataError(
+            f"the snapshot {snapshot.uri} is not on this machine ({socket.gethostname()}); an earlier attempt kept "
+            "it in a local folder of another one. Retry there, or start a new flow run; with ONERUN_STORE=s3://... "
+            "(or a folder that all machines share) every worker finds it"
         )
 
 

@@ -232,6 +232,27 @@ def put_file(local: Path, uri: str) -> None:
             shutil.copyfile(local, temporary)
 
 
+def need_bucket(uri: str) -> bool:
+    """Makes the bucket of an s3:// address where there is none. Returns: whether it was missing."""
+    bucket = bucket_and_key(uri)[0]
+    with explained(uri):
+        if filesystem(uri).exists(bucket):
+            return False
+        filesystem(uri).mkdir(bucket)
+        return True
+
+
+def round_trip(root: str) -> None:
+    """Writes one small file below `root`, reads it back and deletes it. Raises: Mistakes, OSError."""
+    uri, content = join(root, f"pre-flight-{uuid.uuid4().hex}"), b"written, read and deleted by a pre-flight check\n"
+    write_bytes_atomically(uri, content)
+    try:
+        if read_bytes(uri) != content:
+            raise OSError(f"what was written to {root} came back changed")
+    finally:
+        remove(uri)
+
+
 @contextmanager
 def _beside(uri: str) -> Iterator[Path]:
     """A temporary name in the same folder, moved over `uri` at the end, gone after a failure."""

@@ -3,13 +3,17 @@
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from pydantic import BaseModel
 
+from deployments import worker
+from deployments.stack import __main__ as stack
 from flows import (
     aliases,
     backing_up,
+    checkup,
     launch,
     maintenance,
     reconciler,
@@ -23,7 +27,11 @@ from settings.policy import Backups, Best, Keep, Policy, Protect, Select
 from settings.recipe import Categorical, Data, Model, Numeric, Preprocess, Recipe, Split, Train
 from settings.schema import PATH, schema_text
 
-PARSERS = {"flows.train": launch.parser, "flows.promote": aliases.parser, "flows.reconcile": reconciler.parser}
+PARSERS = {
+    "flows.train": launch.parser, "flows.promote": aliases.parser, "flows.doctor": checkup.parser,
+    "flows.reconcile": reconciler.parser,
+    "deployments.stack": stack.parser, "deployments.worker": worker.parser,
+}  # fmt: skip
 PARSERS |= {"flows.maintain": maintenance.parser, "flows.summary": summarising.parser}
 PARSERS |= {"flows.backup": backing_up.parser, "flows.restore": restoring.parser, "flows.rescue": rescuing.parser}
 ROOT = Path(__file__).parents[1]
@@ -68,7 +76,7 @@ def test_every_link_and_command_of_a_page_exists(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"(?:^ +|`)make ([a-z-]+)", text, flags=re.MULTILINE):
         assert f"\n{target}:" in makefile, f"{page.name} says make {target}"
-    for line in re.findall(r"^ +python -m (flows\.\w+ [^#\n]+)", text, flags=re.MULTILINE):
+    for line in re.findall(r"^ +python -m ((?:flows|deployments)\.\w+ [^#\n]+)", text, flags=re.MULTILINE):
         module, *arguments = shlex.split(line)
         if module in PARSERS:
             PARSERS[module]().parse_args(arguments)
@@ -80,6 +88,14 @@ def test_the_examples_of_the_maintenances_help_are_good_ones(monkeypatch: pytest
     for asked in (maintenance.parser().parse_args(shlex.split(line)) for line in lines):
         load_policy(asked.policy, asked.set)
     assert len(lines) >= 3
+
+
+@pytest.mark.parametrize("module", [checkup, stack, worker])
+def test_the_examples_of_other_commands_are_good_ones(module: ModuleType) -> None:
+    lines = re.findall(r"^  python -m \S+ ?(.*)$", module.EXAMPLE, flags=re.MULTILINE)
+    for line in lines:
+        module.parser().parse_args(shlex.split(line))
+    assert len(lines) >= 2
 
 
 def test_the_examples_of_the_help_are_good_ones() -> None:

@@ -30,7 +30,7 @@ def _made(name: str) -> "Experiment":
     from mlflow.exceptions import MlflowException
 
     try:
-        client().create_experiment(name)
+        client().create_experiment(name, tags={"mlflow.experimentKind": "custom_model_development"})
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise  # otherwise another training was a moment faster

@@ -11,7 +11,7 @@ from tasks.tracking.answering import asked
 from tasks.tracking.moves import LONGEST_WHY, alone, announce, entries, ledger, now, record, who, withdraw
 from tasks.tracking.runs import client
 
-__all__ = ["aliases", "ledger", "make_version", "models", "move_alias", "version_of_alias", "versions"]
+__all__ = ["aliases", "ledger", "make_version", "models", "move_alias", "tag_version", "version_of_alias", "versions"]
 
 DEAD_AFTER_SECONDS = 60.0  # an announcement of another machine that is older than this is of the dead
 BUSY_AFTER_SECONDS = 90.0  # how long a move waits for moves of other machines
@@ -57,6 +57,11 @@ def models() -> list[str]:
 def aliases(model: str) -> dict[str, str]:
     """Returns: alias -> version of an existing model."""
     return {alias: str(version) for alias, version in client().get_registered_model(model).aliases.items()}
+
+
+def tag_version(model: str, version: str, key: str, value: str) -> None:
+    """Sets one tag of a version, cut to what every store takes."""
+    client().set_model_version_tag(model, version, key[:250], value[:LONGEST_WHY])
 
 
 def make_version(

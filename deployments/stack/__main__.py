@@ -1,0 +1,86 @@
+"""`python -m deployments.stack up | down | status | logs`: the stack on this machine."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from deployments.stack.logs import show
+from flows.endings import exit_code
+from flows.terminal import Terminal
+
+if TYPE_CHECKING:
+    from deployments.stack.stack import Stack
+
+EXAMPLE = """example:
+  python -m deployments.stack up
+  python -m deployments.stack up --profile servers
+  python -m deployments.stack status --json
+  python -m deployments.stack logs worker --follow
+  python -m deployments.stack down
+
+up starts a Prefect server, an MLflow server and a worker, makes the work pool and writes the deployments of
+prefect.yaml; a second up starts only what is missing. down ends what up started; data, in .onerun/stack, stays.
+exit codes: 0 done, 1 something failed, 2 a mistake, or a server that does not start, 130 interrupted"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns: the arguments of `python -m deployments.stack`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deployments.stack",
+        description="Servers, a worker and the deployments on this machine.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("action", choices=("up", "down", "status", "logs"), help="what to do")
+    parser.add_argument("service", nargs="?", choices=("prefect", "mlflow", "worker"), help="logs: of this one only")
+    parser.add_argument("--profile", metavar="NAME", help="whose addresses: a profile in settings/profiles/ (stack)")
+    parser.add_argument("--lines", metavar="N", type=int, default=30, help="logs: how many (30)")
+    parser.add_argument("--follow", action="store_true", help="logs: go on until Ctrl-C")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do as asked. Returns: the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments:
+        parser().print_help()
+        return 0
+    asked = parser().parse_args(arguments)
+    return exit_code(lambda: _done(asked), asked.json, "interrupted")
+
+
+def _done(asked: argparse.Namespace) -> dict[str, Any]:
+    from deployments.stack import stack as whole
+
+    say = Terminal(sys.stderr if asked.json else sys.stdout).say
+    stack = whole.read_stack(asked.profile)
+    if asked.action == "up":
+        whole.bring_up(stack, say)
+        for line in _ways_in(asked.profile or whole.DEFAULT_PROFILE, stack):
+            say(line)
+    elif asked.action == "down":
+        return {"status": "done", "ended": whole.take_down(stack, say)}
+    elif asked.action == "logs":
+        show([asked.service] if asked.service else whole.NAMES, stack.processes, asked.lines, asked.follow, say)
+        return {"status": "done"}
+    return {"status": "done", "services": whole.status(stack, say if asked.action == "status" else None)}
+
+
+def _ways_in(profile: str, stack: "Stack") -> list[str]:
+    prefect, mlflow = (service.address for service in stack.servers)
+    return [
+        "",
+        f"  Prefect  {prefect}   deployments, schedules, flow runs",
+        f"  MLflow   {mlflow}   experiments, models",
+        "",
+        f"  export PREFECT_API_URL={prefect}/api     # so that `prefect` finds it",
+        "  prefect deployment run train/wine",
+        f"  python -m flows.train --recipe wine --profile {profile}",
+    ]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,48 @@
+"""Accounts of the MLflow server: basic authentication, its administrator called as the profile says."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from settings.mistakes import Mistake, Mistakes
+from settings.profile import Profile
+from settings.servers import Servers
+
+CONFIGURATION = """\
+[mlflow]
+default_permission = READ
+database_uri = sqlite:///{database}
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+"""
+
+
+def accounts(profile: Profile, servers: Servers, state: Path) -> dict[str, str]:
+    """Returns: the server's variables. Raises: Mistakes when one is missing.
+
+    MLflow makes the administrator at its first start and reads the password never again.
+    """
+    mistakes = _mistakes(profile, servers)
+    if mistakes or servers.mlflow_secret is None or profile.tracking_password is None:
+        raise Mistakes(mistakes)
+    configuration = state / "mlflow-accounts.ini"
+    configuration.parent.mkdir(parents=True, exist_ok=True)
+    configuration.write_text(CONFIGURATION.format(database=state / "mlflow-accounts.db"))
+    return {
+        "MLFLOW_AUTH_CONFIG_PATH": str(configuration),
+        "MLFLOW_AUTH_ADMIN_USERNAME": str(profile.tracking_username),
+        "MLFLOW_AUTH_ADMIN_PASSWORD": profile.tracking_password.get_secret_value(),
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": servers.mlflow_secret.get_secret_value(),
+    }
+
+
+def _mistakes(profile: Profile, servers: Servers) -> list[Mistake]:
+    found = []
+    if not (profile.tracking_username and profile.tracking_password):
+        says = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD go together: set both, or neither"
+        found.append(Mistake("MLFLOW_TRACKING_PASSWORD", says))
+    if servers.mlflow_secret is None:
+        says = "is missing; any long random text, such as `python -c 'import secrets; print(secrets.token_hex())'`"
+        found.append(Mistake("MLFLOW_FLASK_SERVER_SECRET_KEY", says))
+    if find_spec("flask_wtf") is None:
+        says = "an MLflow server that asks for a password needs Flask-WTF: pip install 'mlflow[auth]'"
+        found.append(Mistake("MLFLOW_TRACKING_USERNAME", says))
+    return found

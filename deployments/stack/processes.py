@@ -1,0 +1,135 @@
+"""Processes that outlive the command that started them, found again by id and start time.
+
+An id alone may belong to somebody else by now: what was not started here is never ended.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+PROC = Path("/proc/self/stat")  # Linux; elsewhere `ps` is asked
+TICK = 0.1  # seconds between two looks at a process that is to end
+
+
+@dataclass(frozen=True)
+class Started:
+    """A process as it was started."""
+
+    pid: int
+    since: str  # as the system tells it: identifies the process together with its id
+    command: tuple[str, ...]
+
+    @property
+    def lives(self) -> bool:
+        """Whether this very process is still there."""
+        return start_time(self.pid) == self.since
+
+
+class Processes:
+    """The processes recorded in one folder, each under a name, with its log beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def log(self, name: str) -> Path:
+        """Where the process writes to."""
+        return self.folder / "logs" / f"{name}.log"
+
+    def find(self, name: str) -> Started | None:
+        """Returns: the living process of that name; None when none was started or it is gone."""
+        try:
+            held = json.loads(self._record(name).read_text())
+        except (OSError, ValueError):  # never started, or the disk was full when it was
+            return None
+        started = Started(held["pid"], held["since"], tuple(held["command"]))
+        return started if started.lives else None
+
+    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Started:
+        """Starts it in a session of its own: neither Ctrl-C nor the end of this terminal reaches it."""
+        self.log(name).parent.mkdir(parents=True, exist_ok=True)
+        with self.log(name).open("ab") as log:
+            process = subprocess.Popen(
+                command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        started = Started(process.pid, start_time(process.pid) or "gone", tuple(command))
+        self._record(name).write_text(json.dumps(asdict(started)))
+        return started
+
+    def end(self, name: str, patience: float) -> bool:
+        """Asks it to end, its children first, and insists after `patience` seconds. Returns: whether it lived.
+
+        A worker that is asked first would kill its flow runs, and they would read RUNNING for ever; asked themselves,
+        they say that they were aborted. Meanwhile it is held, so that it does not start the next.
+        """
+        started = self.find(name)
+        if started is not None:
+            below = [Started(pid, start_time(pid) or "gone", ()) for pid in children(started.pid)]
+            self._signal(started, signal.SIGSTOP if below else signal.SIGTERM)
+            for child in below:
+                self._signal(child, signal.SIGTERM)
+            _wait_for_end(below, patience)
+            self._signal(started, signal.SIGTERM)
+            self._signal(started, signal.SIGCONT)
+            _wait_for_end([started], patience)
+            with suppress(ProcessLookupError):  # its session, children that outlived it included
+                os.killpg(started.pid, signal.SIGKILL)
+        self._record(name).unlink(missing_ok=True)
+        return started is not None
+
+    def _signal(self, process: Started, number: signal.Signals) -> None:
+        if process.lives:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, number)
+
+    def last_lines(self, name: str, number: int) -> list[str]:
+        """Returns: the end of its log."""
+        try:
+            with self.log(name).open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - 500 * number))
+                return log.read().decode(errors="replace").splitlines()[-number:]
+        except FileNotFoundError:
+            return []
+
+    def _record(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+
+def _wait_for_end(processes: Sequence[Started], patience: float) -> None:
+    deadline = time.monotonic() + patience
+    while any(process.lives for process in processes) and time.monotonic() < deadline:
+        time.sleep(TICK)
+
+
+def children(pid: int) -> list[int]:
+    """Returns: the ids of the processes that it started and that still are there."""
+    if PROC.exists():
+        stats = [(path.parent.name, _fields(path)) for path in Path("/proc").glob("[0-9]*/stat")]
+        return [int(name) for name, fields in stats if fields[1:2] == [str(pid)]]
+    shown = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
+    pairs = [line.split() for line in shown.stdout.splitlines()]
+    return [int(child) for child, parent in pairs if int(parent) == pid]
+
+
+def _fields(stat: Path) -> list[str]:
+    """Returns: a process as Linux describes it, from its state on; nothing when it is gone."""
+    try:
+        return stat.read_text().rpartition(")")[2].split()  # after the name, which may hold anything
+    except OSError:
+        return []
+
+
+def start_time(pid: int) -> str | None:
+    """Returns: when the process began, in the system's own words; None when it is gone or a zombie."""
+    if PROC.exists():
+        fields = _fields(Path(f"/proc/{pid}/stat"))
+        return None if not fields or fields[0] in "ZX" else fields[19]
+    shown = subprocess.run(["ps", "-o", "state=,lstart=", "-p", str(pid)], capture_output=True, text=True)
+    state, _, since = shown.stdout.strip().partition(" ")
+    return None if shown.returncode or state.startswith("Z") else since.strip()

@@ -1,0 +1,108 @@
+"""What the stack is made of: for each service its command, its environment, and how to tell that it works."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from deployments.stack.accounts import accounts
+from deployments.worker import HOME as HOME
+from deployments.worker import command as command_of_worker
+from deployments.worker import environment as environment_of_worker
+from settings.mistakes import Mistake, Mistakes
+from settings.profile import TELEMETRY_OFF, Profile
+from settings.servers import Servers
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+WORKER = "stack"  # its name in Prefect's UI
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process of the stack."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)  # holds credentials
+    address: str = ""  # what a person opens
+    health: str = ""  # answers 200 when the service works
+    patience: float = 10.0  # seconds that it may take to end
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host and port of a server."""
+        parts = urlsplit(self.address)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def prefect_server(profile: Profile, servers: Servers, state: Path) -> Service:
+    """Prefect's API, its scheduler and its UI."""
+    api = _here("PREFECT_API_URL", profile.prefect_api_url, servers)
+    address = api.removesuffix("/api")
+    environment = {
+        "PREFECT_HOME": str(state / "prefect"),
+        "PREFECT_UI_API_URL": api,  # the pages ask port 4200 otherwise, wherever the server listens
+        # in memory, which is the default, a restart forgets who holds the slots of concurrency limits
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    }
+    if servers.prefect_database is not None:
+        environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = servers.prefect_database.get_secret_value()
+    if profile.prefect_api_auth_string is not None:
+        environment["PREFECT_SERVER_API_AUTH_STRING"] = profile.prefect_api_auth_string.get_secret_value()
+    command = ("prefect", "server", "start", "--host", servers.bind, "--port", _port(address))
+    return Service("prefect", _python(*command), _environment(environment), address, f"{api}/health")
+
+
+def mlflow_server(profile: Profile, servers: Servers, state: Path) -> Service:
+    """MLflow's API and UI; it keeps the artifacts, so that clients need no keys of the object store."""
+    address = _here("MLFLOW_TRACKING_URI", profile.tracking_uri, servers)
+    database = servers.mlflow_database.get_secret_value() if servers.mlflow_database else f"sqlite:///{state}/mlflow.db"
+    artifacts = servers.mlflow_artifacts or str(state / "artifacts")
+    environment = {
+        **profile.variables(),  # keys of the object store
+        "MLFLOW_BACKEND_STORE_URI": database,  # not on the command line, which everybody on the machine can read
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes and 0.9 GB for what is not used here
+    }
+    named = f"{urlsplit(address).hostname}:{_port(address)}"
+    hosts = ",".join([named, "127.0.0.1:*", "localhost:*"])  # any port: a proxy on this machine has another
+    command = [
+        *("mlflow", "server", "--host", servers.bind, "--port", _port(address), "--workers", "1"),
+        *("--serve-artifacts", "--artifacts-destination", artifacts, "--allowed-hosts", hosts),
+    ]
+    if profile.tracking_username or profile.tracking_password:
+        command += ["--app-name", "basic-auth"]
+        environment |= accounts(profile, servers, state)
+    return Service("mlflow", _python(*command), _environment(environment), address, f"{address}/health")
+
+
+def worker(profile: Profile, servers: Servers, state: Path, pool: str) -> Service:
+    """Takes flow runs from the pool and runs each in a process; they inherit its environment, credentials included."""
+    ours = {**environment_of_worker(profile), "PREFECT_HOME": str(state / "prefect")}
+    line = command_of_worker(pool, WORKER, servers.worker_limit)
+    return Service("worker", tuple(line), _environment(ours), patience=30.0)
+
+
+def _python(*module: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", *module)
+
+
+def _environment(ours: Mapping[str, str]) -> dict[str, str]:
+    return {**os.environ, **TELEMETRY_OFF, **ours}
+
+
+def _port(address: str) -> str:
+    parts = urlsplit(address)
+    return str(parts.port or (443 if parts.scheme == "https" else 80))
+
+
+def _here(variable: str, address: str | None, servers: Servers) -> str:
+    """Returns: the address of a server to start on this machine. Raises: Mistakes when it names another."""
+    host = urlsplit(address or "").hostname
+    if not address or not address.startswith("http://") or host is None:
+        raise Mistakes([Mistake(variable, "names no server to start; expected such as http://127.0.0.1:5000")])
+    if host not in LOOPBACK and servers.bind in LOOPBACK:
+        says = f"{host} is not this machine's loopback; set ONERUN_BIND=0.0.0.0 to let others reach the stack"
+        raise Mistakes([Mistake(variable, says)])
+    return address.rstrip("/")

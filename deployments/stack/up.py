@@ -1,0 +1,84 @@
+"""`up`: start what is not there yet, wait until it answers, make the pool and the deployments, start the worker."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from deployments.stack.processes import Processes
+from deployments.stack.services import HOME, Service
+from settings.mistakes import Mistake, Mistakes
+
+Say = Callable[[str], None]
+SAY_AFTER = 3.0  # seconds between two words about waiting
+LONGEST_START = 600.0  # seconds; first starts make whole databases, and machines are busy
+SHOWN = 15  # last lines of a log
+LOOK = 0.2  # seconds between two looks
+
+
+def start(service: Service, processes: Processes, folder: Path, say: Say) -> bool:
+    """Starts the service unless it runs. Returns: whether it did not. Raises: Mistakes: port taken."""
+    running = processes.find(service.name)
+    if running is not None:
+        if running.command != service.command:
+            say(f"{service.name} runs with other settings than those asked for now; down and up changes that")
+        return False
+    if service.address and taken(*service.place):
+        host, port = service.place
+        variable = {"prefect": "PREFECT_API_URL", "mlflow": "MLFLOW_TRACKING_URI"}[service.name]
+        says = f"another program listens on {host}:{port}; end it, or set this to an address with another port"
+        raise Mistakes([Mistake(variable, says)])
+    processes.start(service.name, service.command, service.environment, folder)
+    return True
+
+
+def taken(host: str, port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait(name: str, answers: Callable[[], bool], processes: Processes, say: Say) -> None:
+    """Waits until it answers, saying so when that takes long. Raises: Mistakes, with the log's end: it ended."""
+    begun = said = time.monotonic()
+    while not answers():
+        now = time.monotonic()
+        if processes.find(name) is None or now - begun > LONGEST_START:
+            raise Mistakes([Mistake(name, _last_words(name, now - begun, processes))])
+        if now - said > SAY_AFTER:
+            said = now
+            say(f"waiting for {name} ({now - begun:.0f} s; a first start takes longest)")
+        time.sleep(LOOK)
+
+
+def _last_words(name: str, waited: float, processes: Processes) -> str:
+    ended = "ended instead of starting" if processes.find(name) is None else "does not answer"
+    words = "\n".join(f"  {line}" for line in processes.last_lines(name, SHOWN))
+    return f"{ended} ({waited:.0f} s); the end of {processes.log(name)}:\n{words}"
+
+
+def healthy(service: Service) -> bool:
+    """Whether the server answers that it is well."""
+    try:
+        with urllib.request.urlopen(service.health, timeout=5) as answer:
+            return int(answer.status) == 200
+    except OSError:
+        return False
+
+
+def deploy(say: Say) -> None:
+    """Writes the deployments of prefect.yaml to the server. Raises: Mistakes with what Prefect said."""
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(HOME), os.environ.get("PYTHONPATH")]))}
+    done = subprocess.run(command, cwd=HOME, env=environment, capture_output=True, text=True)
+    made = done.stdout.count("successfully created")
+    if done.returncode:
+        raise Mistakes([Mistake("prefect.yaml", f"cannot be deployed\n{(done.stderr or done.stdout).strip()[-3000:]}")])
+    say(f"deployed {made} deployments of prefect.yaml")

@@ -1,0 +1,92 @@
+"""`python -m deployments.worker`: a worker on this machine, with the profile's addresses and credentials.
+
+It becomes Prefect's own worker; the flow runs that it takes are processes that inherit its environment. So secrets are
+never parameters, nor in Prefect's database.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from deployments.pools import LOCAL
+from flows.endings import exit_code
+from settings.mistakes import Mistake, Mistakes
+from settings.profile import Profile, check_profile, load_profile
+
+HOME = Path(__file__).parents[1]
+POLLING = "3"  # seconds between two looks for work
+EXAMPLE = """example:
+  python -m deployments.worker --profile stack
+  python -m deployments.worker --profile servers --pool local --limit 4 --name second-machine
+
+exit codes: 0 ended, 2 a mistake in what was asked, 130 interrupted"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns: the arguments of `python -m deployments.worker`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deployments.worker",
+        description="Take flow runs from a work pool and run each as a process, until Ctrl-C.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--profile", metavar="NAME", help="where it runs: a profile in settings/profiles/, or a file")
+    parser.add_argument("--pool", metavar="NAME", default=LOCAL, help=f"the work pool ({LOCAL})")
+    parser.add_argument("--name", metavar="NAME", help="what the worker is called in Prefect's UI")
+    parser.add_argument("--limit", metavar="N", type=int, default=2, help="flow runs at once (2)")
+    return parser
+
+
+def environment(profile: Profile) -> dict[str, str]:
+    """Returns: what a worker needs, besides what it has: addresses, credentials, where the flows are."""
+    return {
+        **profile.variables(),
+        "ONERUN_HOME": str(HOME),
+        "PREFECT_WORKER_QUERY_SECONDS": POLLING,
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    }
+
+
+def command(pool: str, name: str | None, limit: int) -> list[str]:
+    """Returns: Prefect's worker."""
+    named = ["--name", name] if name else []
+    return [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--limit", str(limit), *named]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check, then become Prefect's worker. Returns: the exit code when that was not to be."""
+    asked = parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+    return exit_code(lambda: _become(asked), as_json=False, interrupted="interrupted")
+
+
+def _become(asked: argparse.Namespace) -> NoReturn:
+    profile = load_profile(asked.profile)
+    mistakes = check_profile(profile)
+    if profile.prefect_api_url is None:
+        mistakes.append(Mistake("PREFECT_API_URL", "is missing: a worker takes flow runs from a Prefect server"))
+    if mistakes:
+        raise Mistakes(mistakes)
+    profile.apply()
+    _need_pool(asked.pool)
+    line = command(asked.pool, asked.name, asked.limit)
+    os.execve(line[0], line, {**os.environ, **environment(profile)})
+
+
+def _need_pool(name: str) -> None:
+    """Prefect would make a missing pool, or ask; a misspelt one would wait for ever."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        known: list[Any] = client.read_work_pools()
+    if name not in [pool.name for pool in known]:
+        there = ", ".join(pool.name for pool in known) or "none yet; `make up` makes one"
+        raise Mistakes([Mistake("--pool", f"no work pool {name!r}; there are {there}")])
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,142 @@
+"""The pre-flight checks, in order: what is missing, what does not answer, what is too old, what cannot be written."""
+
+import shutil
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from urllib.error import HTTPError
+
+from domain import diagnosis
+from domain.diagnosis import Finding, good, note, wrong
+from settings.addresses import redact
+from settings.mistakes import Mistakes
+from settings.profile import Profile, check_profile, load_profile
+from settings.servers import load_servers
+
+Found = Finding | list[Finding]
+
+
+def findings(profile_name: str | None, pool: str | None) -> Iterator[Finding]:
+    """Yields: one finding for each thing looked at; nothing stays behind of what was written to try."""
+    try:
+        profile, servers = load_profile(profile_name), load_servers()
+    except Mistakes as mistakes:
+        yield from (wrong(mistake.key or "profile", str(mistake)) for mistake in mistakes.mistakes)
+        return
+    yield from _credentials(profile)
+    refused = check_profile(profile)
+    yield from (wrong(mistake.key, mistake.message) for mistake in refused)
+    broken = {mistake.key for mistake in refused}
+    profile.apply()
+    if not broken & {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"}:
+        database = servers.mlflow_database.get_secret_value() if servers.mlflow_database else None
+        yield from _mlflow(profile, database)
+    if "PREFECT_API_URL" not in broken:
+        yield from _prefect(profile, pool, servers.prefect_database)
+    if not broken & {"ONERUN_STORE", "MLFLOW_S3_ENDPOINT_URL"}:
+        yield from _tried("store", lambda: _store(profile))
+    if "ONERUN_WORK" not in broken:
+        yield _space("work folder", profile.variables()["ONERUN_WORK"])
+
+
+def _credentials(profile: Profile) -> Iterator[Finding]:
+    """What the addresses need besides themselves, by name."""
+    variables = profile.variables()
+    addresses = (variables["ONERUN_STORE"], variables.get("MLFLOW_S3_ENDPOINT_URL", ""))
+    if addresses[0].startswith("s3://") or addresses[1]:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            if name not in variables:
+                yield note(name, "is not set; S3 then goes by the machine's own role, or by ~/.aws")
+    if bool(profile.tracking_username) != bool(profile.tracking_password):
+        yield wrong("MLFLOW_TRACKING_PASSWORD", "goes with MLFLOW_TRACKING_USERNAME: set both, or neither")
+
+
+def _mlflow(profile: Profile, database: str | None) -> Iterator[Finding]:
+    from tasks.tracking import health
+
+    uri = profile.variables()["MLFLOW_TRACKING_URI"]
+    if uri.startswith("http"):
+        ours = health.installed_version()
+        yield from _tried(
+            "MLflow server", lambda: diagnosis.versions("MLflow server", ours, health.server_version(uri))
+        )
+        yield from _tried("MLflow clock", lambda: _clock("MLflow clock", f"{uri.rstrip('/')}/health"))
+    else:
+        database = database or uri
+    if database and not _is_new_file(database):
+        shown = redact(database)
+        upgrade = f"mlflow db upgrade {shown}"
+        yield from _tried(
+            "MLflow database", lambda: diagnosis.schema(f"MLflow database {shown}", *health.schema(database), upgrade)
+        )
+    if uri.startswith("sqlite") and _is_new_file(uri):
+        yield note("MLflow database", f"{uri} does not exist yet; the first training makes it")
+        return
+    yield from _tried(
+        "MLflow artifacts",
+        lambda: good("MLflow artifacts", f"one written, read, deleted in {health.artifact_round_trip()}"),
+    )
+
+
+def _is_new_file(uri: str) -> bool:
+    return uri.startswith("sqlite") and not Path(uri.partition(":///")[2].partition("?")[0]).exists()
+
+
+def _prefect(profile: Profile, pool: str | None, database: object) -> Iterator[Finding]:
+    from pydantic import SecretStr
+
+    if profile.prefect_api_url is None:
+        yield note("PREFECT_API_URL", "is not set: each command starts a server of its own; nothing is scheduled")
+        return
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows import prefect_checks
+
+    with temporary_settings({PREFECT_API_URL: profile.prefect_api_url}), get_client(sync_client=True) as client:
+        yield from _tried("Prefect server", lambda: prefect_checks.version(client))
+        yield from _tried("Prefect pools", lambda: prefect_checks.pools(client, pool))
+        yield from _tried("schedules", lambda: prefect_checks.schedules(client))
+    yield from _tried("Prefect clock", lambda: _clock("Prefect clock", f"{profile.prefect_api_url}/health"))
+    if isinstance(database, SecretStr):
+        yield from _tried("Prefect database", lambda: prefect_checks.database(database.get_secret_value()))
+
+
+def _store(profile: Profile) -> list[Finding]:
+    from tasks import storage
+
+    store = profile.variables()["ONERUN_STORE"]
+    storage.round_trip(store)
+    found = [good("store", f"one object written, read and deleted in {store}")]
+    return found if "://" in store else [*found, _space("store", store)]
+
+
+def _space(what: str, folder: str) -> Finding:
+    there = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
+    return diagnosis.space(f"{what} {folder}", shutil.disk_usage(there).free)
+
+
+def _clock(what: str, url: str) -> Finding:
+    before = time.time()
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            date = answer.headers["Date"]
+    except HTTPError as refused:  # its clock is told all the same
+        date = refused.headers["Date"]
+    if not date:
+        return note(what, "the server does not tell its time")
+    theirs = parsedate_to_datetime(date).timestamp() + 0.5  # told in whole seconds
+    return diagnosis.skew(what, theirs - (before + time.time()) / 2)
+
+
+def _tried(what: str, check: Callable[[], Found]) -> Iterator[Finding]:
+    """What the check found, or that it failed and why."""
+    try:
+        found = check()
+    except Exception as error:  # noqa: BLE001 -- whatever is raised is a finding, and the checks after it go on
+        first = (str(error).strip().splitlines() or [""])[0]
+        yield wrong(what, first if isinstance(error, Mistakes) else f"{type(error).__name__}: {redact(first)}")
+        return
+    yield from found if isinstance(found, list) else [found]

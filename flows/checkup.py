@@ -1,0 +1,59 @@
+"""The command line of the pre-flight check."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from domain.diagnosis import all_well
+from flows.endings import exit_code
+from flows.launch import QUIET
+from flows.terminal import Terminal
+from settings.mistakes import Mistakes
+
+EXAMPLE = """example:
+  python -m flows.doctor
+  python -m flows.doctor --profile servers --pool local
+  python -m flows.doctor --json
+
+Looks at versions, databases, servers, credentials, clocks, disks, pools and workers. Writes, reads and deletes one
+small artifact and one object in the store; nothing stays behind.
+exit codes: 0 nothing is wrong, 2 something is: its line says what and what to do"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns: the arguments of `python -m flows.doctor`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m flows.doctor",
+        description="Check that trainings can run here, before one does.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--profile", metavar="NAME", help="where: a profile in settings/profiles/, or a file")
+    parser.add_argument("--pool", metavar="NAME", help="a work pool that must have a worker, besides those in use")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Look at everything. Returns: 0 or 2."""
+    asked = parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+    terminal = Terminal(sys.stderr if asked.json else sys.stdout)
+    for variable, value in QUIET.items():
+        os.environ.setdefault(variable, value)
+    well = True
+
+    def look() -> dict[str, object]:
+        nonlocal well
+        from flows.checks import findings
+
+        found = []
+        for finding in findings(asked.profile, asked.pool):
+            terminal.say(finding.summary)
+            found.append(finding)
+        well = all_well(found)
+        return {"status": "well" if well else "wrong", "findings": [finding.model_dump() for finding in found]}
+
+    code = exit_code(look, asked.json, "interrupted")
+    return code or (0 if well else Mistakes.exit_code)

@@ -1,0 +1,99 @@
+"""What a pre-flight check looks at in Prefect: versions, the database where it is ours to see, pools and workers."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from domain.diagnosis import Finding, good, note, schema, versions, wrong
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+LATELY = timedelta(minutes=2)  # a worker tells that it lives every 30 seconds
+START_ONE = "start one: `python -m deployments.worker --pool {pool}`, or `make up`"
+
+
+def version(client: "SyncPrefectClient") -> Finding:
+    """Client against server."""
+    import prefect
+
+    return versions("Prefect server", prefect.__version__, client.api_version())
+
+
+def pools(client: "SyncPrefectClient", wanted: str | None) -> list[Finding]:
+    """The pool that was asked for, and all that deployments use: there, not paused, with a worker heard of lately."""
+    used = {deployment.work_pool_name for deployment in client.read_deployments(limit=200)} - {None}
+    names = sorted({str(name) for name in used} | ({wanted} if wanted else set()))
+    if not used:
+        found = [note("deployments", "there are none; `prefect deploy --all` makes those of prefect.yaml")]
+    else:
+        found = []
+    return found + [_pool(client, name) for name in names]
+
+
+def schedules(client: "SyncPrefectClient") -> list[Finding]:
+    """Every active schedule has made flow runs that wait for their time; the server looks every minute."""
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.objects import StateType
+
+    since = datetime.now(UTC) - LATELY
+    scheduled = [
+        deployment
+        for deployment in client.read_deployments(limit=200)
+        if not deployment.paused and any(_is_on(schedule, since) for schedule in deployment.schedules)
+    ]
+    if not scheduled:
+        return []
+    waiting = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])))
+    served = {run.deployment_id for run in client.read_flow_runs(flow_run_filter=waiting, limit=200)}
+    idle = sorted(deployment.name for deployment in scheduled if deployment.id not in served)
+    if len(idle) == len(scheduled):
+        says = (
+            "no schedule makes flow runs; look at the server's log, and that it runs the versions of requirements.lock"
+        )
+        return [wrong("schedules", says)]
+    return [good("schedules", f"{len(scheduled)} deployments with schedules, flow runs wait for their time")]
+
+
+def _is_on(schedule: Any, since: datetime) -> bool:
+    return bool(schedule.active and schedule.created and schedule.created < since)
+
+
+def _pool(client: "SyncPrefectClient", name: str) -> Finding:
+    from prefect.exceptions import ObjectNotFound
+
+    what = f"work pool {name}"
+    try:
+        pool = client.read_work_pool(name)
+    except ObjectNotFound:
+        return wrong(what, "does not exist; `make up` makes `local`, deployments/kubernetes the other")
+    if pool.is_paused:
+        return wrong(what, f"is paused; `prefect work-pool resume {name}`")
+    workers = client.read_workers_for_work_pool(name)
+    since = datetime.now(UTC) - LATELY
+    lately = [worker.name for worker in workers if worker.last_heartbeat_time and worker.last_heartbeat_time > since]
+    if not lately:
+        return wrong(
+            what, f"no worker was heard of within {LATELY.seconds // 60} minutes; {START_ONE.format(pool=name)}"
+        )
+    return good(what, f"{len(lately)} worker{'s' * (len(lately) > 1)} heard of lately: {', '.join(sorted(lately))}")
+
+
+def database(address: str) -> Finding:
+    """The database that `address` names: its schema against the migrations of the Prefect installed here."""
+    import prefect.server.database as home
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+    from sqlalchemy import create_engine
+
+    kind = address.partition("+")[0]
+    folder = Path(str(home.__file__)).parent / "_migrations"
+    script = ScriptDirectory(str(folder), version_locations=[str(folder / "versions" / kind)])
+    engine = create_engine(address.replace("+aiosqlite", "").replace("+asyncpg", "+psycopg"))
+    try:
+        with engine.connect() as connection:
+            current = MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+    newest = script.get_current_head() or ""
+    return schema("Prefect database", current, newest, "prefect server database upgrade")

@@ -1,0 +1,94 @@
+"""deployments/compose.yaml: pinned, on loopback, healthy before others start, and without a credential in it."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deployments import worker
+from flows import checkup
+
+ROOT = Path(__file__).parents[2]
+FILE = ROOT / "deployments" / "compose.yaml"
+TEXT = FILE.read_text()
+DOCUMENT: dict[str, Any] = yaml.safe_load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = DOCUMENT["services"]
+ONCE = {"bucket", "deploy"}  # they do something and end
+NEEDED = set(re.findall(r"\$\{(\w+):\?", TEXT))
+
+
+def test_it_holds_the_services_that_the_stack_has() -> None:
+    assert set(SERVICES) == {
+        "postgres", "s3", "bucket", "prefect", "mlflow", "deploy", "worker", "prometheus", "grafana",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_image_is_pinned_every_port_is_loopback_every_service_tells_its_health(name: str) -> None:
+    service = SERVICES[name]
+    tag = service["image"].partition(":")[2]
+    assert tag == "local" if "build" in service else re.search(r"\d+\.\d+|RELEASE\.\d{4}", tag)
+    assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+    assert (name in ONCE) == ("healthcheck" not in service)
+    assert service["restart"] == ("no" if name in ONCE else "unless-stopped")
+    for other, how in service.get("depends_on", {}).items():
+        ended = "service_completed_successfully" if other in ONCE else "service_healthy"
+        assert how == {"condition": ended}, f"{name} must wait until {other} is done"
+
+
+def test_every_credential_is_named_and_stands_in_dot_env_alone() -> None:
+    example = (ROOT / ".env.example").read_text()
+    assert {name for name in re.findall(r"^# (\w+)=$", example, re.MULTILINE) if name in NEEDED} == NEEDED
+    assert set(re.findall(r"\$\{(\w+)", TEXT)) == NEEDED, "a variable that is missing must be an error"
+    for service in SERVICES.values():
+        for variable, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|SECRET|AUTH_STRING|ACCESS_KEY|CONNECTION_URL|BACKEND_STORE", variable):
+                assert "${" in value, variable
+
+
+def test_every_volume_and_configuration_is_declared_and_used() -> None:
+    used = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    assert used == set(DOCUMENT["volumes"])
+    sources = {entry["source"] for service in SERVICES.values() for entry in service.get("configs", [])}
+    assert sources == set(DOCUMENT["configs"])
+    for held in DOCUMENT["configs"].values():
+        assert yaml.safe_load(held["content"])
+
+
+def test_clients_know_both_servers_and_the_servers_the_names_they_are_called_by() -> None:
+    for name in ("worker", "deploy"):
+        assert SERVICES[name]["environment"]["PREFECT_API_URL"] == "http://prefect:4200/api"
+    assert SERVICES["worker"]["environment"]["AWS_SECRET_ACCESS_KEY"]
+    assert any("--allowed-hosts=mlflow:5000" in part for part in SERVICES["mlflow"]["command"])
+    assert SERVICES["prefect"]["environment"]["PREFECT_UI_API_URL"] == "http://127.0.0.1:4200/api"
+
+
+def test_commands_of_ours_are_good_ones() -> None:
+    started = SERVICES["worker"]["command"]
+    assert started[:3] == ["python", "-m", "deployments.worker"]
+    worker.parser().parse_args(started[3:])
+    check = SERVICES["worker"]["healthcheck"]["test"]
+    assert check[:4] == ["CMD", "python", "-m", "flows.doctor"]
+    checkup.parser().parse_args(check[4:])
+
+
+def test_credentials_do_not_get_into_the_image() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert {".env", ".git", ".onerun", ".venv"} <= set(ignored)
+
+
+def test_docker_compose_takes_it_where_it_is_installed() -> None:
+    plugin = shutil.which("docker-compose") or (shutil.which("docker") and "docker")
+    line = ["docker-compose"] if plugin and plugin != "docker" else ["docker", "compose"]
+    if not plugin or subprocess.run([*line, "version"], capture_output=True).returncode:
+        pytest.skip("docker compose is not installed")
+    variables = {**os.environ, **dict.fromkeys(NEEDED, "some-value")}
+    done = subprocess.run([*line, "-f", FILE, "config", "--quiet"], env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    missing = subprocess.run([*line, "-f", FILE, "config", "--quiet"], capture_output=True, text=True)
+    assert missing.returncode and "set it in .env" in missing.stderr

@@ -1,0 +1,45 @@
+"""The question that a model's owner is asked, and what the record says of the answer."""
+
+import pytest
+
+from domain import approval
+from domain.approval import Pending
+from domain.references import Evaluation, GateResult, Version
+
+
+def pending(champion: str | None = "3") -> Pending:
+    judged = Evaluation(
+        task="regression", primary="rmse", metrics={"mae": 1.0, "rmse": 1.5}, baseline_metrics={"rmse": 9.0},
+        champion_metrics={"rmse": 2.0} if champion else None, champion_version=champion,
+        gates=(GateResult(rule="rmse <= 2", held=True, reason="rmse is 1.5"),),
+    )  # fmt: skip
+    return Pending(run_id="r", version=Version(model="m", version="4"), aliases=("champion", "live"), evaluation=judged)
+
+
+def test_the_metrics_stand_beside_the_champions_the_primary_one_first() -> None:
+    text = approval.question(pending(), {"MLflow": "http://127.0.0.1:5000/#/runs/r"})
+    assert "**m version 4** held its gates and asks for `champion`, `live` (version 3 holds it)." in text
+    assert text.index("| rmse | 1.5 | 2 | 9 |") < text.index("| mae | 1 | - | - |")
+    assert "- held: rmse <= 2: rmse is 1.5" in text and "- MLflow: http://127.0.0.1:5000/#/runs/r" in text
+    assert "(no version yet holds it)" in approval.question(pending(None), {})
+
+
+@pytest.mark.parametrize(
+    ("who", "why", "words"),
+    [
+        (
+            "the owner",
+            "looks fine",
+            "approved by the owner: looks fine; the gate held; rmse 1.5 (champion version 3: 2)",
+        ),
+        ("", "", "approved in Prefect's UI; the gate held; rmse 1.5 (champion version 3: 2)"),
+    ],
+)
+def test_an_approval_carries_who_why_and_the_numbers(who: str, why: str, words: str) -> None:
+    assert approval.why_approved(pending(), who, why) == words
+
+
+def test_a_refusal_carries_the_command_that_moves_it_all_the_same() -> None:
+    assert approval.why_refused(pending(), "the owner", "too slow") == (
+        "refused by the owner: too slow. To move it all the same: python -m flows.promote --model m --to 4"
+    )

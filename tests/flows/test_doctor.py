@@ -1,0 +1,145 @@
+"""The pre-flight check against real servers: what is wrong is named, with what to do; nothing stays behind."""
+
+import contextlib
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import checkup
+from tests.servers import S3_KEY, S3_SECRET, MlflowServer
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("MLFLOW_TRACKING_URI", "ONERUN_WORK", "ONERUN_STORE"):  # what the check applies is undone again
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+def looked(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    """Returns: the exit code, and what it found by what it looked at."""
+    capfd.readouterr()
+    code = checkup.main([*arguments, "--json"])
+    output = json.loads(capfd.readouterr().out)
+    assert output["status"] == ("wrong" if code else "well")
+    return code, {finding["what"]: finding for finding in output["findings"]}
+
+
+def test_where_nothing_was_set_up_nothing_is_wrong(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
+    code, found = looked(capfd)
+    assert code == 0
+    assert "temporary" in found["PREFECT_API_URL"]["says"] or "server of its own" in found["PREFECT_API_URL"]["says"]
+    assert found["store"]["state"] == "good"
+    assert not [path for path in folder.rglob("*") if path.is_file()], "nothing stays"
+
+
+def test_servers_pools_artifacts_and_clocks_are_looked_at(
+    capfd: pytest.CaptureFixture[str], mlflow_server: MlflowServer, prefect_api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deployments.pools import make_process_pool
+
+    make_process_pool("nobody-works-here")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
+    code, found = looked(capfd, "--pool", "nobody-works-here")
+    assert code == 2
+    pool = found["work pool nobody-works-here"]
+    assert pool["state"] == "wrong" and "python -m deployments.worker --pool nobody-works-here" in pool["says"]
+    for what in ("MLflow server", "MLflow clock", "MLflow artifacts", "Prefect server", "Prefect clock", "store"):
+        assert found[what]["state"] == "good", found[what]
+    assert "mlflow-artifacts:/" in found["MLflow artifacts"]["says"]
+    assert not [path for path in mlflow_server.folder.rglob("pre-flight*") if path.is_file()]
+    code, found = looked(capfd, "--pool", "mispelt")
+    assert "does not exist" in found["work pool mispelt"]["says"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("MLFLOW_TRACKING_URI", "http://127.0.0.1:9"),
+        ("PREFECT_API_URL", "http://127.0.0.1:9/api"),
+        ("ONERUN_WORK", "/proc/nowhere"),
+        ("MLFLOW_S3_ENDPOINT_URL", "http://127.0.0.1:9"),
+    ],
+)
+def test_what_does_not_answer_is_named_and_the_rest_is_looked_at(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    code, found = looked(capfd)
+    assert code == 2
+    assert found[variable]["state"] == "wrong"
+    assert len(found) > 2
+
+
+def test_a_secret_that_is_missing_is_told_by_its_name(capfd: pytest.CaptureFixture[str]) -> None:
+    code, found = looked(capfd, "--profile", "servers")
+    assert code == 2
+    assert "${MINIO_ROOT_PASSWORD} is not set" in found["aws_secret_access_key"]["says"]
+
+
+def test_an_old_schema_is_told_with_the_command_that_migrates_it(
+    capfd: pytest.CaptureFixture[str], folder: Path, tracking_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.tracking.database import make_whole
+
+    uri = f"sqlite:///{folder}/old.db"
+    make_whole(uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    code, found = looked(capfd)
+    assert code == 0 and found[f"MLflow database {uri}"]["state"] == "good"
+    with contextlib.closing(sqlite3.connect(folder / "old.db")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'acf3f17fdcc7'")
+        connection.commit()
+    code, found = looked(capfd)
+    assert code == 2
+    assert f"mlflow db upgrade {uri}" in found[f"MLflow database {uri}"]["says"]
+
+
+def test_prefects_database_is_read_where_its_address_is_known(folder: Path, prefect_server: str) -> None:
+    import os
+
+    from flows.prefect_checks import database
+
+    file = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
+    assert database(f"sqlite+aiosqlite:///{file}").state == "good"
+    copy = folder / "copy.db"
+    with contextlib.closing(sqlite3.connect(file)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+        target.execute("UPDATE alembic_version SET version_num = 'older'")
+        target.commit()
+    assert "prefect server database upgrade" in database(f"sqlite+aiosqlite:///{copy}").says
+
+
+def test_an_object_store_is_tried_with_one_object_and_wrong_keys_are_told(
+    capfd: pytest.CaptureFixture[str], s3_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.storage import filesystem
+
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", S3_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", S3_SECRET)
+    files = filesystem("s3://pre-flight/x")
+    files.makedirs("pre-flight", exist_ok=True)
+    monkeypatch.setenv("ONERUN_STORE", "s3://pre-flight/data")
+    code, found = looked(capfd)
+    assert code == 0 and found["store"]["state"] == "good"
+    assert files.find("pre-flight") == []
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    code, found = looked(capfd)
+    assert code == 2 and "AWS_SECRET_ACCESS_KEY" in found["store"]["says"]
+
+
+def test_as_a_flow_it_fails_with_what_is_wrong(
+    prefect_api: str, tracking_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.doctor import doctor
+    from settings.mistakes import Mistakes
+
+    assert doctor()["status"] == "well"
+    with pytest.raises(Mistakes, match="does not exist"):
+        doctor(pool="mispelt")

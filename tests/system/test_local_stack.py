@@ -1,0 +1,98 @@
+"""`make up` as a new user runs it: SQLite and folders, a training through the deployment, twice, down, and up again."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.system.running import RunningStack, running, until
+
+
+def services(stack: RunningStack) -> dict[str, dict[str, object]]:
+    found = json.loads(stack.command("status", "--json").stdout)["services"]
+    return {service["name"]: service for service in found}
+
+
+def written_down(stack: RunningStack) -> list[object]:
+    """Returns: the deployments as the server has them, without the times at which they were written."""
+    return sorted((without_times(entry) for entry in stack.ask("POST", "/deployments/filter", json={})), key=str)
+
+
+def without_times(value: Any) -> Any:
+    if isinstance(value, list):
+        return [without_times(item) for item in value]
+    if isinstance(value, dict):
+        moving = ("updated", "status", "active_slots", "last_polled")
+        return {key: without_times(item) for key, item in value.items() if key not in moving}
+    return value
+
+
+def trained(stack: RunningStack) -> UUID:
+    flow_run = stack.run("train/diabetes")
+    state = stack.ended(flow_run)
+    assert state["type"] == "COMPLETED", state
+    return flow_run
+
+
+@pytest.mark.slow
+def test_up_trains_survives_a_second_up_and_a_dead_server_and_its_data_survives_down(tmp_path: Path) -> None:
+    with running(tmp_path) as stack:
+        first = services(stack)
+        assert [service["state"] for service in first.values()] == ["runs", "runs", "runs"]
+        before = written_down(stack)
+        flow_run = trained(stack)
+        (run,) = stack.runs(flow_run)
+        assert run.info.status == "FINISHED" and run.info.artifact_uri.startswith("mlflow-artifacts:/")
+        assert stack.mlflow.get_model_version_by_alias("diabetes", "champion").run_id == run.info.run_id
+
+        mistaken = stack.run("train/wine", recipe="data: {source: 'sklearn:wine', target: target}\nmodle: {}\n")
+        state = stack.ended(mistaken)
+        assert state["type"] == "FAILED"
+        assert "recipe:2: modle: unknown key; did you mean model?" in state["message"]
+        assert stack.runs(mistaken) == [], "nothing half-written"
+
+        os.killpg(int(str(first["mlflow"]["pid"])), signal.SIGKILL)
+        until(lambda: services(stack)["mlflow"]["state"] == "not running", "the server's end")
+        done = stack.command("up")
+        assert done.returncode == 0, done.stderr
+        second = services(stack)
+        assert second["mlflow"]["pid"] != first["mlflow"]["pid"]
+        assert [second[name]["pid"] for name in ("prefect", "worker")] == [
+            first[name]["pid"] for name in ("prefect", "worker")
+        ]
+        assert "(ran already)" in done.stdout
+        assert written_down(stack) == before, "deploying again changes nothing"
+
+        assert json.loads(stack.command("down", "--json").stdout)["ended"] == ["worker", "mlflow", "prefect"]
+        for service in second.values():
+            assert (
+                not Path(f"/proc/{service['pid']}/stat").exists()
+                or "Z" in Path(f"/proc/{service['pid']}/stat").read_text().rpartition(")")[2]
+            )
+        assert (tmp_path / "work" / "stack" / "mlflow.db").stat().st_size > 0
+        assert (tmp_path / "work" / "stack" / "prefect" / "prefect.db").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_is_told_and_nothing_is_left_running(tmp_path: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        stack = RunningStack(
+            tmp_path,
+            {
+                **os.environ,
+                "PYTHONPATH": str(Path(__file__).parents[2]),
+                "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}",
+                "PREFECT_API_URL": "http://127.0.0.1:9/api",
+            },
+        )
+        done = stack.command("up")
+    assert done.returncode == 2
+    assert f"MLFLOW_TRACKING_URI: another program listens on 127.0.0.1:{port}" in done.stderr
+    assert [service["state"] for service in services(stack).values()] == ["not running"] * 3

@@ -1,0 +1,204 @@
+"""Servers with passwords, and with certificates of a private authority: ours get in, nobody else, nobody sees."""
+
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.system.running import ROOT, RunningStack, running
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+PREFECT_PASSWORD, MLFLOW_PASSWORD, SIGNING = "prefect-password-7", "mlflow-password-7", "signing-secret-7"
+SECRETS = (PREFECT_PASSWORD, MLFLOW_PASSWORD, SIGNING)
+ACCOUNTS = (
+    {
+        "MLFLOW_TRACKING_USERNAME": "owner",
+        "MLFLOW_TRACKING_PASSWORD": MLFLOW_PASSWORD,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": SIGNING,
+    }
+    if find_spec("flask_wtf")
+    else {}
+)  # an MLflow server with accounts needs mlflow[auth]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    folder = tmp_path_factory.mktemp("guarded")
+    with running(folder, PREFECT_API_AUTH_STRING=f"owner:{PREFECT_PASSWORD}", **ACCOUNTS) as started:
+        yield started
+
+
+def trained(stack: RunningStack, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "flows.train", "--recipe", str(ROOT / "recipes" / "diabetes.yaml"), *arguments]
+    variables = {**stack.environment, **more}
+    return subprocess.run(line, cwd=stack.folder, env=variables, capture_output=True, text=True, timeout=600)
+
+
+def logged_in(stack: RunningStack) -> httpx.Client:
+    return httpx.Client(base_url=stack.api, auth=("owner", PREFECT_PASSWORD), timeout=60)
+
+
+@pytest.mark.parametrize("auth", [None, ("owner", "wrong"), ("anonymous", PREFECT_PASSWORD)])
+def test_strangers_get_nothing_of_prefect(stack: RunningStack, auth: tuple[str, str] | None) -> None:
+    for method, path in (("GET", "/admin/version"), ("POST", "/deployments/filter"), ("POST", "/flow_runs/filter")):
+        answer = httpx.request(method, f"{stack.api}{path}", json={} if method == "POST" else None, auth=auth)  # type: ignore[arg-type]
+        assert answer.status_code == 401, (path, answer.text)
+
+
+@pytest.mark.skipif(not ACCOUNTS, reason="an MLflow server with accounts needs mlflow[auth]")
+@pytest.mark.parametrize("auth", [None, ("owner", "wrong"), ("nobody", MLFLOW_PASSWORD)])
+def test_strangers_get_nothing_of_mlflow(stack: RunningStack, auth: tuple[str, str] | None) -> None:
+    address = stack.environment["MLFLOW_TRACKING_URI"]
+    for path in ("/api/2.0/mlflow/experiments/search?max_results=1", "/api/2.0/mlflow-artifacts/artifacts?path=0"):
+        answer = httpx.get(f"{address}{path}", auth=auth)  # type: ignore[arg-type]
+        assert answer.status_code == 401, (path, answer.text)
+
+
+def test_a_deployed_training_gets_in_and_no_secret_is_seen_anywhere(stack: RunningStack) -> None:
+    with logged_in(stack) as prefect:
+        deployment = prefect.get("/deployments/name/train/diabetes").json()
+        made = prefect.post(
+            f"/deployments/{deployment['id']}/create_flow_run", json={"parameters": {"recipe": "diabetes"}}
+        )
+        flow_run = made.json()["id"]
+        from tests.system.running import _final, until
+
+        state = until(lambda: _final(prefect.get(f"/flow_runs/{flow_run}").json()["state"]), "the training's end")
+        assert state["type"] == "COMPLETED", state
+        seen = [
+            prefect.get(f"/flow_runs/{flow_run}").text,
+            prefect.post("/deployments/filter", json={}).text,
+            prefect.post("/logs/filter", json={"limit": 200}).text,
+            prefect.post("/work_pools/filter", json={}).text,
+            prefect.post("/task_runs/filter", json={}).text,
+            prefect.post("/events/filter", json={}).text,
+        ]
+    logs = Path(stack.environment["ONERUN_WORK"]) / "stack" / "logs"
+    seen += [path.read_text() for path in logs.glob("*.log")]
+    records = Path(stack.environment["ONERUN_WORK"]) / "stack"
+    seen += [path.read_text() for path in records.glob("*.json")]
+    kept = Path(stack.environment["ONERUN_WORK"]) / "stack" / "artifacts"
+    artifacts = [path for path in kept.rglob("*") if path.is_file()]
+    assert [path for path in artifacts if path.name == "profile.yaml"]
+    seen += [path.read_bytes().decode(errors="replace") for path in artifacts]
+    seen.append((records / "mlflow.db").read_bytes().decode("latin-1"))
+    for secret in SECRETS:
+        assert not [text[:200] for text in seen if secret in text]
+    shown = subprocess.run(["ps", "-A", "-o", "args"], capture_output=True, text=True).stdout
+    assert not [secret for secret in SECRETS if secret in shown]
+
+
+def test_wrong_credentials_end_a_command_at_once_and_nothing_local_takes_their_place(stack: RunningStack) -> None:
+    before = set(stack.folder.iterdir())
+    done = trained(stack, PREFECT_API_AUTH_STRING="owner:wrong-password")
+    assert done.returncode == 2 and "PREFECT_API_AUTH_STRING" in done.stderr
+    assert "wrong-password" not in done.stderr + done.stdout
+    assert set(stack.folder.iterdir()) == before
+    if ACCOUNTS:
+        done = trained(stack, MLFLOW_TRACKING_PASSWORD="wrong-password")
+        assert done.returncode == 2 and "MLFLOW_TRACKING_PASSWORD" in done.stderr
+        done = stack.command("up")
+        assert done.returncode == 0, done.stderr
+        other = RunningStack(stack.folder, {**stack.environment, "MLFLOW_TRACKING_PASSWORD": "changed-meanwhile"})
+        done = other.command("up")
+        assert done.returncode == 2 and "refuses the credentials" in done.stderr
+        assert "changed-meanwhile" not in done.stderr
+
+
+class Encrypted:
+    """Hands on what comes to an https:// address of its own to another server, and its answers back."""
+
+    def __init__(self, address: str, certificate: Path, key: Path) -> None:
+        self._inside = urlsplit(address)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate, key)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = f"https://127.0.0.1:{self._listening.getsockname()[1]}{self._inside.path}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                threading.Thread(target=self._join, args=self._listening.accept()[:1], daemon=True).start()
+
+    def _join(self, plain: socket.socket) -> None:
+        with suppress(OSError):  # whoever does not trust us hangs up
+            outer = self._context.wrap_socket(plain, server_side=True)
+            inner = socket.create_connection((self._inside.hostname or "", self._inside.port or 80))
+            threading.Thread(target=_copy, args=(outer, inner), daemon=True).start()
+            _copy(inner, outer)
+
+    def close(self) -> None:
+        """Nobody else is let in."""
+        self._listening.close()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while chunk := source.recv(65536):
+            target.sendall(chunk)
+        target.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def encrypted(address: str, certificate: Path, key: Path) -> Iterator[str]:
+    """Yields: an https:// address that leads to `address`."""
+    server = Encrypted(address, certificate, key)
+    try:
+        yield server.address
+    finally:
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns: a folder with a private authority (ca.pem) and a certificate of its for 127.0.0.1."""
+    folder = tmp_path_factory.mktemp("authority")
+    new = "openssl req -newkey rsa:2048 -nodes -days 2"
+    (folder / "ext").write_text("subjectAltName=IP:127.0.0.1\n")
+    for line in (
+        f"{new} -x509 -keyout ca.key -out ca.pem -subj /CN=private",
+        f"{new} -keyout server.key -out server.csr -subj /CN=127.0.0.1",
+        "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile ext -out server.pem",
+    ):
+        subprocess.run(line.split(), cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def test_servers_behind_a_private_authority_are_reached_when_it_is_named(stack: RunningStack, authority: Path) -> None:
+    pair = authority / "server.pem", authority / "server.key"
+    script = stack.folder / "asks.py"
+    script.write_text(
+        "import os, mlflow, pandas\n"
+        "from sklearn.dummy import DummyRegressor\n"
+        "mlflow.log_param('from_the_program', os.environ['MLFLOW_TRACKING_URI'][:5])\n"
+        "train = pandas.read_parquet(os.environ['ONERUN_TRAIN_DATA'])\n"
+        "model = DummyRegressor().fit(train.drop(columns=['target']), train['target'])\n"
+        "mlflow.sklearn.save_model(model, os.environ['ONERUN_MODEL_DIR'],"
+        " skops_trusted_types=['sklearn.dummy.DummyRegressor'])\n"
+    )
+    by_program = ["--set", "train.run_in=command", "--set", f"train.command=[python, {script}]", "--set", "model=null"]
+    with (
+        encrypted(stack.environment["MLFLOW_TRACKING_URI"], *pair) as mlflow,
+        encrypted(stack.api, *pair) as prefect,
+    ):
+        addresses = {"MLFLOW_TRACKING_URI": mlflow, "PREFECT_API_URL": prefect}
+        refused = trained(stack, **addresses)
+        assert refused.returncode == 2 and "certificate" in refused.stderr.lower()
+        named = str(authority / "ca.pem")
+        trust = {"REQUESTS_CA_BUNDLE": named, "SSL_CERT_FILE": named}
+        done = trained(stack, *by_program, "--set", "task=regression", "--json", **addresses, **trust)
+        assert done.returncode == 0, done.stderr
+        line = [sys.executable, "-m", "flows.doctor"]
+        variables = {**stack.environment, **addresses, **trust}
+        well = subprocess.run(line, cwd=stack.folder, env=variables, capture_output=True, text=True, timeout=300)
+        assert well.returncode == 0, well.stdout
