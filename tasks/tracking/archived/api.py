@@ -196,11 +196,11 @@ class Api:
     def _rows_of_model_version(self, identity: str) -> Iterator[tuple[str, list[Row]]]:
         name, _, number = identity.rpartition("/")
         found = self._client.get_model_version(name, number)
-        keys = ("description", "user_id", "run_id", "run_link", "status_message", "source")
+        keys = ("user_id", "run_id", "run_link", "status_message", "source")
         row = {"workspace": WORKSPACE, "name": name, "version": int(number), "current_stage": found.current_stage}
         times = {"creation_time": found.creation_timestamp, "last_updated_time": found.last_updated_timestamp}
         storage = self._client.get_model_version_download_uri(name, number)
-        said = {key: getattr(found, key) or None for key in keys}
+        said = {key: getattr(found, key) or None for key in keys} | {"description": found.description}
         yield "model_versions", [row | times | said | {"status": str(found.status), "storage_location": storage}]
         yield "model_version_tags", _pairs(found.tags, workspace=WORKSPACE, name=name, version=int(number))
 

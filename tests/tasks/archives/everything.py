@@ -98,3 +98,14 @@ def comparable(said: Any) -> Any:
     if isinstance(said, dict):
         return {key: comparable(value) for key, value in said.items() if key != "model_id"}
     return "" if said in (None, "None", "''") else str(said) if isinstance(said, int | str) else said
+
+
+def differences(one: Any, other: Any, path: str = "") -> list[str]:
+    """Returns: where two of these differ, and how."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return [
+            line
+            for key in sorted(one.keys() | other.keys(), key=str)
+            for line in differences(one.get(key), other.get(key), f"{path}/{key}")
+        ]
+    return [] if one == other else [f"{path}: {str(one)[:300]} | {str(other)[:300]}"]

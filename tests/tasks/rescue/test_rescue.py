@@ -151,7 +151,7 @@ def test_all_damage_at_once(old: Store, tmp_path: Path, quick_schema: None) -> N
             assert name
     done = rescue(str(old.root), f"sqlite:///{tmp_path}/new.db")
     assert done.proven, (done.differences, done.orphans)
-    assert len(done.findings) > 25
+    assert len(done.findings) > 10  # one covers the other
     assert everything(f"sqlite:///{tmp_path}/new.db")
 
 
