@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,14 @@ from tests.servers import S3_KEY, S3_SECRET, MlflowServer
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty working folder; the profile that a check applies is taken out of the environment again."""
     monkeypatch.chdir(tmp_path)
-    for name in ("MLFLOW_TRACKING_URI", "ONERUN_WORK", "ONERUN_STORE"):  # what the check applies is undone again
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    return tmp_path
+    before = dict(os.environ)
+    yield tmp_path
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+    os.environ.update(before)
 
 
 def looked(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -101,8 +105,6 @@ def test_an_old_schema_is_told_with_the_command_that_migrates_it(
 
 
 def test_prefects_database_is_read_where_its_address_is_known(folder: Path, prefect_server: str) -> None:
-    import os
-
     from flows.prefect_checks import database
 
     file = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
