@@ -38,7 +38,8 @@ class Api:
             yield Entry("experiment", identity, identity, name=experiment.name, place=experiment.artifact_location)
             for run in _pages(self._client.search_runs, [identity], run_view_type=3):  # ViewType.ALL
                 yield Entry("run", run.info.run_id, identity, place=run.info.artifact_uri)
-                yield from self._links_of(run)
+                # A server's search leaves out the models that a run read.
+                yield from self._links_of(self._client.get_run(run.info.run_id))
             for model in _pages(self._client.search_logged_models, [identity]):
                 where = model.artifact_location
                 yield Entry("model", model.model_id, identity, run=model.source_run_id or None, place=where)
