@@ -74,11 +74,12 @@ doctor: set-up  ## whether trainings can run here
 	@exec $(PY) -m flows.doctor $(ARGS)
 
 .PHONY: lock
-lock:  ## renew both lock files (needs uv)
+lock:  ## renew the lock files (needs uv)
 	@compile="uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-strip-extras pyproject.toml"
 	$$compile --output-file requirements.lock
 	$$compile --output-file requirements-dev.lock --extra dev --constraint requirements.lock
+	$$compile --output-file requirements-image.lock --extra image --constraint requirements-dev.lock
 
 .PHONY: torch
 torch: set-up-dev  ## PyTorch, for its example and tests (pip decides which build)

@@ -98,7 +98,7 @@ class Profile(BaseSettings):
         values["work"] = str(Path(self.work).expanduser().resolve())
         values["store"] = _absolute(self.store) if self.store else values["work"]
         return {
-            variable: value for name, value in values.items() if value is not None for variable in _variables_of(name)
+            variable: value for name, value in values.items() if value is not None for variable in variables_of(name)
         } | TELEMETRY_OFF
 
     def apply(self) -> None:
@@ -123,8 +123,8 @@ def _plain(value: Any) -> str | None:
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
-def _variables_of(name: str) -> list[str]:
-    """The names to set: AWS_ENDPOINT_URL would redirect every other AWS service too."""
+def variables_of(name: str) -> list[str]:
+    """Returns: the names to set, the standard one first: AWS_ENDPOINT_URL would redirect every other AWS service too."""
     alias = Profile.model_fields[name].validation_alias
     names = [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else []
     return [variable for variable in names if variable != "AWS_ENDPOINT_URL"]
@@ -157,7 +157,7 @@ def _environment() -> dict[str, str]:
     from dotenv import dotenv_values
 
     held = {key: value for key, value in dotenv_values(".env").items() if value}
-    known = {variable for name in Profile.model_fields for variable in _variables_of(name)} | {"ONERUN_PROFILE", *OURS}
+    known = {variable for name in Profile.model_fields for variable in variables_of(name)} | {"ONERUN_PROFILE", *OURS}
     unknown = [key for key in held if key.startswith("ONERUN_") and key not in known]
     if unknown:
         raise Mistakes(Mistake(key, f"unknown variable{did_you_mean(key, known)}", ".env") for key in unknown)
@@ -168,7 +168,7 @@ def _translated(entry: dict[str, Any], environment: dict[str, str], lines: dict[
     """One line for one of pydantic's errors: where the value came from, what was expected. Never the value (P7)."""
     place = str(entry["loc"][0])
     name = place if place in Profile.model_fields else _field_of(place)
-    variable = next((each for each in _variables_of(name) if each in environment), None)
+    variable = next((each for each in variables_of(name) if each in environment), None)
     message = entry["msg"].removeprefix("Value error, ").replace("Input should", "should")
     if variable:
         return Mistake(variable, message, "environment" if variable in os.environ else ".env")
@@ -176,4 +176,4 @@ def _translated(entry: dict[str, Any], environment: dict[str, str], lines: dict[
 
 
 def _field_of(variable: str) -> str:
-    return next(name for name in Profile.model_fields if variable in [*_variables_of(name), "AWS_ENDPOINT_URL"])
+    return next(name for name in Profile.model_fields if variable in [*variables_of(name), "AWS_ENDPOINT_URL"])

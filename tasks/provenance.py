@@ -1,6 +1,7 @@
 """What a run needs to explain itself (P8): recipe, profile without secrets, code, dependencies."""
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from importlib.metadata import distributions
@@ -35,7 +36,7 @@ def record_provenance(run_id: str, recipe: Recipe, profile: Mapping[str, Any], a
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     log_folder(run_id, folder)
-    commit = _git("rev-parse", "HEAD").strip()
+    commit = _git("rev-parse", "HEAD").strip() or os.environ.get("ONERUN_COMMIT", "")  # an image has no checkout
     set_tags(run_id, {names.TAG_GIT_COMMIT: commit} if commit else {})
 
 

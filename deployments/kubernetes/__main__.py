@@ -1,0 +1,85 @@
+"""`python -m deployments.kubernetes template | pool`: the work pool's base job template, from the profile."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from deployments.kubernetes.pool import KUBERNETES, write_pool
+from deployments.kubernetes.template import Place, job_template
+from flows.endings import exit_code
+from settings.mistakes import Mistake, Mistakes
+from settings.profile import Profile, check_profile, load_profile
+
+EXAMPLE = """example:
+  python -m deployments.kubernetes template --image onerun:0.1.0
+  python -m deployments.kubernetes pool --image registry.example/onerun:0.1.0 --profile servers
+
+template prints the template; pool writes it to the Prefect server, and a second time changes nothing. Jobs refer to each
+variable that the profile sets (in the environment, in .env or in its file) by name: credentials to the Secret onerun,
+the rest to the ConfigMap onerun. No value gets into the template.
+exit codes: 0 done, 1 something failed, 2 a mistake in what was asked"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns: the arguments of `python -m deployments.kubernetes`."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deployments.kubernetes",
+        description="The base job template of the Kubernetes work pool.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("action", choices=("template", "pool"), help="print the template, or write it to the server")
+    parser.add_argument("--image", metavar="NAME:TAG", required=True, help="image of pods whose deployment names none")
+    parser.add_argument("--profile", metavar="NAME", help="what pods are told: a profile in settings/profiles/")
+    parser.add_argument("--pool", metavar="NAME", default=KUBERNETES, help=f"the work pool ({KUBERNETES})")
+    parser.add_argument("--namespace", metavar="NAME", default=Place.namespace, help="where Jobs are made (onerun)")
+    parser.add_argument("--pull", choices=("IfNotPresent", "Always", "Never"), default=Place.pull, help="of the image")
+    parser.add_argument(
+        "--host-network", action="store_true", help="pods share the node's network; network policies do not hold then"
+    )
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do as asked. Returns: the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments:
+        parser().print_help()
+        return 0
+    asked = parser().parse_args(arguments)
+    return exit_code(lambda: _done(asked), as_json=False, interrupted="interrupted")
+
+
+def _done(asked: argparse.Namespace) -> dict[str, Any]:
+    profile = load_profile(asked.profile)
+    _need_servers(profile)
+    template = job_template(profile, Place(asked.image, asked.namespace, asked.pull, asked.host_network))
+    if asked.action == "template":
+        print(json.dumps(template, indent=2))
+        return template
+    mistakes = [mistake for mistake in check_profile(profile) if mistake.key.startswith("PREFECT_")]
+    if mistakes:  # the other servers are the pods' to reach
+        raise Mistakes(mistakes)
+    profile.apply()
+    print(f"{asked.pool}: {write_pool(template, asked.pool)}")
+    return template
+
+
+def _need_servers(profile: Profile) -> None:
+    """A pod's disk is gone with it: an SQLite file or a folder there would be forgotten in silence."""
+    mistakes = []
+    if not profile.tracking_uri.startswith(("http://", "https://")):
+        mistakes.append(Mistake("MLFLOW_TRACKING_URI", "must be a server's address: pods share no disk"))
+    if profile.prefect_api_url is None:
+        mistakes.append(Mistake("PREFECT_API_URL", "is missing: pods report to a Prefect server"))
+    if profile.store is None or "://" not in profile.store:
+        mistakes.append(Mistake("ONERUN_STORE", "must be s3://bucket/prefix: a retry in another pod reads snapshots there"))
+    if mistakes:
+        raise Mistakes(mistakes)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

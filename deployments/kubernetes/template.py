@@ -1,0 +1,138 @@
+"""The base job template of the Kubernetes work pool: what every Job looks like, and what a deployment may choose of it.
+
+Prefect fills `{{ variable }}` in; a variable that nothing refers to is ignored without a word. Credentials are references
+to a Secret, addresses to a ConfigMap: neither Prefect's database nor a Job holds a value.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import SecretStr
+
+from settings.addresses import holds_secret
+from settings.profile import Profile, variables_of
+
+SETTINGS = "onerun"  # the name of the ConfigMap, and of the Secret
+ACCOUNT = "training"  # the service account of Jobs: it may nothing
+LABELS = {"app.kubernetes.io/component": "training"}  # of pods; the network policies know them by it
+USER = 1000  # of the image
+GRACE = 60  # seconds between SIGTERM and SIGKILL: the training ends its run, Prefect schedules the flow run again
+
+
+@dataclass(frozen=True)
+class Place:
+    """The cluster's side of the template."""
+
+    image: str
+    namespace: str = "onerun"
+    pull: str = "IfNotPresent"
+    host_network: bool = False  # for clusters without a network of pods; network policies do not hold there
+
+
+def job_template(profile: Profile, place: Place) -> dict[str, Any]:
+    """Returns: the base job template, for pods that see the variables which `profile` sets."""
+    return {
+        "job_configuration": {
+            "name": "{{ name }}",
+            "command": "{{ command }}",
+            "env": "{{ env }}",
+            "labels": "{{ labels }}",
+            "namespace": place.namespace,
+            "job_manifest": _job(profile, place),
+        },
+        "variables": {"type": "object", "properties": _variables(place)},
+    }
+
+
+def _job(profile: Profile, place: Place) -> dict[str, Any]:
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"generateName": "{{ name }}-", "namespace": place.namespace, "labels": "{{ labels }}"},
+        "spec": {
+            "backoffLimit": 0,  # retries are Prefect's; with it a pod that is evicted is scheduled again
+            "activeDeadlineSeconds": "{{ deadline_seconds }}",
+            "ttlSecondsAfterFinished": "{{ finished_job_ttl }}",
+            "template": {"metadata": {"labels": LABELS}, "spec": _pod(profile, place)},
+        },
+    }
+
+
+def _pod(profile: Profile, place: Place) -> dict[str, Any]:
+    network = {"hostNetwork": True} if place.host_network else {}
+    return {
+        "completions": 1,  # these two belong to the Job, where they are 1 by themselves; Prefect's validator wants them
+        "parallelism": 1,  # here, and Kubernetes drops them
+        "restartPolicy": "Never",
+        "serviceAccountName": ACCOUNT,
+        "automountServiceAccountToken": False,
+        "terminationGracePeriodSeconds": GRACE,
+        "nodeSelector": "{{ node_selector }}",
+        "tolerations": "{{ tolerations }}",
+        "securityContext": {
+            "runAsNonRoot": True, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "containers": [_container(profile, place)],
+        **network,
+    }  # fmt: skip
+
+
+def _container(profile: Profile, place: Place) -> dict[str, Any]:
+    resources = {
+        "requests": {"cpu": "{{ cpu_request }}", "memory": "{{ memory_request }}"},
+        "limits": {"cpu": "{{ cpu_limit }}", "memory": "{{ memory_limit }}", "nvidia.com/gpu": "{{ gpus }}"},
+    }
+    return {
+        "name": "prefect-job",  # what Prefect's validator and its log forwarding call it
+        "image": "{{ image }}",
+        "imagePullPolicy": place.pull,
+        "args": "{{ command }}",
+        "env": references(profile),  # Prefect puts those of `env` before them
+        "resources": resources,
+        "securityContext": {
+            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+    }  # fmt: skip
+
+
+def references(profile: Profile) -> list[dict[str, Any]]:
+    """Returns: a pod's environment: where each variable that the profile sets is found, never what it is (P7)."""
+    found: list[dict[str, Any]] = [{"name": "HOME", "value": "/tmp"}]
+    for field in Profile.model_fields:
+        value = getattr(profile, field)
+        if field not in profile.model_fields_set or value is None:
+            continue
+        secret = isinstance(value, SecretStr) or holds_secret(value)
+        key = variables_of(field)[0]
+        source = {("secretKeyRef" if secret else "configMapKeyRef"): {"name": SETTINGS, "key": key}}
+        found += [{"name": variable, "valueFrom": source} for variable in variables_of(field)]
+    return found
+
+
+def _variables(place: Place) -> dict[str, Any]:
+    quantity = {"type": "string", "pattern": r"^\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"}
+    texts = {"type": "object", "additionalProperties": {"type": "string"}, "default": {}}
+    seconds = {"type": "integer", "minimum": 1}
+    described: dict[str, tuple[str, dict[str, Any]]] = {
+        "name": ("Name of the Job; the flow run's when omitted.", {"type": "string"}),
+        "command": ("Command of the pod; Prefect's own when omitted.", {"type": "string"}),
+        "env": ("More variables of the pod, none of them secret: they stand in the Job.", texts),
+        "labels": ("More labels of the Job and its pod.", texts),
+        "image": ("Image of the pod.", {"type": "string", "default": place.image}),
+        "cpu_request": ("Processors it is sure to get, such as 500m or 2.", quantity | {"default": "500m"}),
+        "cpu_limit": ("Processors it gets at most; as many as are free when omitted.", quantity),
+        "memory_request": ("Memory it is sure to get, such as 1Gi.", quantity | {"default": "1Gi"}),
+        "memory_limit": ("Memory beyond which it is killed.", quantity | {"default": "4Gi"}),
+        "gpus": ("NVIDIA GPUs.", {"type": "integer", "minimum": 1}),
+        "node_selector": ("Labels of the nodes it may run on.", texts),
+        "tolerations": ("Taints it tolerates.", {"type": "array", "items": {"type": "object"}, "default": []}),
+        "deadline_seconds": ("Seconds after which the Job is ended.", seconds | {"default": 86_400}),
+        "finished_job_ttl": ("Seconds that an ended Job stays to be looked at.", seconds | {"default": 86_400}),
+    }
+    return {
+        name: {"title": name.replace("_", " ").capitalize(), "description": description, **schema}
+        for name, (description, schema) in described.items()
+    }

@@ -1,0 +1,149 @@
+"""The Kubernetes pool's base job template: every variable is used, no value of the profile gets in, Prefect takes it."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from deployments.kubernetes.__main__ import main
+from deployments.kubernetes.pool import write_pool
+from deployments.kubernetes.template import Place, job_template
+from settings.profile import Profile
+
+PUBLIC = {
+    "MLFLOW_TRACKING_URI": "http://mlflow:5000",
+    "PREFECT_API_URL": "http://prefect:4200/api",
+    "ONERUN_STORE": "s3://onerun/data",
+    "MLFLOW_S3_ENDPOINT_URL": "http://minio:9000",
+}
+SECRET = {
+    "MLFLOW_TRACKING_PASSWORD": "hush-tracking",
+    "PREFECT_API_AUTH_STRING": "me:hush-prefect",
+    "AWS_ACCESS_KEY_ID": "hush-key",
+    "AWS_SECRET_ACCESS_KEY": "hush-secret",
+}
+
+
+@pytest.fixture
+def in_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**PUBLIC, **SECRET}.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def template(in_the_cluster: None) -> dict[str, Any]:
+    return job_template(Profile(), Place("onerun:1"))
+
+
+def pod(template: dict[str, Any]) -> dict[str, Any]:
+    spec: dict[str, Any] = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
+    return spec
+
+
+def test_every_variable_is_referred_to_and_every_reference_is_a_variable(template: dict[str, Any]) -> None:
+    used = set(re.findall(r"\{\{ (\w+) \}\}", json.dumps(template["job_configuration"])))
+    assert used == set(template["variables"]["properties"]), "Prefect ignores what is not referred to, without a word"
+
+
+def test_every_variable_is_described_in_its_form(template: dict[str, Any]) -> None:
+    for name, schema in template["variables"]["properties"].items():
+        assert len(schema["description"]) > 8 and schema["title"] and schema["type"], name
+
+
+def test_p7_addresses_are_in_the_configmap_credentials_in_the_secret_and_no_value_here(template: dict[str, Any]) -> None:
+    env = {entry["name"]: entry.get("valueFrom") for entry in pod(template)["containers"][0]["env"]}
+    for name in PUBLIC:
+        assert env[name] == {"configMapKeyRef": {"name": "onerun", "key": name}}
+    for name in SECRET:
+        assert env[name] == {"secretKeyRef": {"name": "onerun", "key": name}}
+    assert set(env) == {*PUBLIC, *SECRET, "HOME", "AWS_ENDPOINT_URL_S3"}, "what the profile does not set is not asked for"
+    text = json.dumps(template)
+    assert [value for value in (*PUBLIC.values(), *SECRET.values()) if value in text] == []
+
+
+def test_p7_an_address_with_a_password_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hush@mlflow:5000")
+    template = job_template(Profile(), Place("onerun:1"))
+    (found,) = [entry for entry in pod(template)["containers"][0]["env"] if entry["name"] == "MLFLOW_TRACKING_URI"]
+    assert "secretKeyRef" in found["valueFrom"] and "hush" not in json.dumps(template)
+
+
+def test_a_pod_has_no_rights_and_is_not_root(template: dict[str, Any]) -> None:
+    spec = pod(template)
+    assert spec["automountServiceAccountToken"] is False and spec["serviceAccountName"] == "training"
+    assert spec["securityContext"]["runAsNonRoot"] and "hostNetwork" not in spec
+    context = spec["containers"][0]["securityContext"]
+    assert context["readOnlyRootFilesystem"] and context["capabilities"] == {"drop": ["ALL"]}
+
+
+def filled(template: dict[str, Any], **values: Any) -> Any:
+    import asyncio
+
+    worker = pytest.importorskip("prefect_kubernetes.worker", reason="the extra kubernetes is not installed")
+    configuration = worker.KubernetesWorkerJobConfiguration
+    return asyncio.run(configuration.from_template_and_values(template, values)).job_manifest
+
+
+def test_what_prefects_worker_makes_of_it(template: dict[str, Any]) -> None:
+    job = filled(
+        template, gpus=1, node_selector={"kind": "gpu"}, memory_limit="8Gi", deadline_seconds=60, image="onerun:2",
+        tolerations=[{"key": "gpu", "operator": "Exists"}],
+    )  # fmt: skip
+    spec = job["spec"]["template"]["spec"]
+    assert spec["containers"][0]["resources"] == {
+        "requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "8Gi", "nvidia.com/gpu": 1},
+    }  # fmt: skip
+    assert spec["nodeSelector"] == {"kind": "gpu"} and spec["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
+    assert (job["spec"]["activeDeadlineSeconds"], spec["containers"][0]["image"]) == (60, "onerun:2")
+    plain = filled(template)["spec"]["template"]["spec"]["containers"][0]
+    assert "nvidia.com/gpu" not in plain["resources"]["limits"] and "cpu" not in plain["resources"]["limits"]
+
+
+def test_a_job_is_good_by_todays_schema(template: dict[str, Any]) -> None:
+    schemas = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate (108 MB) is not installed")
+    job = filled(template, gpus=1, command="true")
+    job["spec"]["template"]["spec"]["containers"][0]["args"] = ["true"]  # Prefect splits it later
+    for name in ("completions", "parallelism"):  # known: Prefect's validator wants them where Kubernetes drops them
+        del job["spec"]["template"]["spec"][name]
+    schemas.validate(job, "1.31", strict=True)
+
+
+@pytest.fixture
+def pool(prefect_api: str, in_the_cluster: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    with temporary_settings(restore_defaults={PREFECT_API_AUTH_STRING}):
+        yield "kubernetes-tried"
+
+
+def test_the_pool_is_made_once_and_renewed(pool: str, prefect_api: str, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["pool", "--pool", pool, "--image"]
+    assert main([*line, "onerun:1"]) == 0 and capsys.readouterr().out == f"{pool}: made\n"
+    assert main([*line, "onerun:1"]) == 0 and capsys.readouterr().out == f"{pool}: unchanged\n"
+    httpx.patch(f"{prefect_api}/work_pools/{pool}", json={"concurrency_limit": 3}, timeout=60).raise_for_status()
+    assert main([*line, "onerun:2"]) == 0 and capsys.readouterr().out == f"{pool}: changed\n"
+    held = httpx.get(f"{prefect_api}/work_pools/{pool}", timeout=60).json()
+    assert held["base_job_template"]["variables"]["properties"]["image"]["default"] == "onerun:2"
+    assert (held["type"], held["concurrency_limit"]) == ("kubernetes", 3)
+    assert "hush" not in json.dumps(held)
+
+
+def test_p5_a_pool_of_another_type_is_left_alone(prefect_api: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from deployments.pools import make_process_pool
+    from settings.mistakes import Mistakes
+
+    make_process_pool("taken")
+    with pytest.raises(Mistakes, match="of type process"):
+        write_pool({}, "taken")
+
+
+def test_p5_what_pods_cannot_share_is_a_mistake(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    assert main(["template", "--image", "onerun:1"]) == 2
+    said = capsys.readouterr().err
+    assert all(name in said for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "ONERUN_STORE"))

@@ -1,0 +1,145 @@
+"""The manifests as kustomize renders them: limits, probes, rights, images, and not one credential."""
+
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deployments.kubernetes import __main__ as kubernetes
+from settings.profile import Profile
+
+FOLDER = Path(__file__).parents[2] / "deployments" / "kubernetes"
+OVERLAYS = ("dev", "production")
+HOLDS_SECRET = re.compile("PASSWORD|SECRET|AUTH_STRING|ACCESS_KEY|CONNECTION_URL|TOKEN|USERNAME")
+
+
+@cache
+def rendered(overlay: str) -> list[dict[str, Any]]:
+    tool = shutil.which("kubectl") or shutil.which("kustomize")
+    if not tool:
+        pytest.skip("neither kubectl nor kustomize is installed")
+    line = [tool, "kustomize" if tool.endswith("kubectl") else "build", str(FOLDER / "overlays" / overlay)]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def of_kind(overlay: str, kind: str) -> dict[str, dict[str, Any]]:
+    return {found["metadata"]["name"]: found for found in rendered(overlay) if found["kind"] == kind}
+
+
+def pods(overlay: str) -> dict[str, dict[str, Any]]:
+    return {name: found["spec"]["template"]["spec"] for name, found in of_kind(overlay, "Deployment").items()}
+
+
+def containers(overlay: str) -> list[dict[str, Any]]:
+    return [one for pod in pods(overlay).values() for one in (*pod.get("initContainers", []), *pod["containers"])]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_everything_is_in_the_namespace(overlay: str) -> None:
+    assert {"prefect", "mlflow", "worker"} <= set(pods(overlay)), "the servers and the worker"
+    assert set(of_kind(overlay, "Namespace")) == {"onerun"}
+    assert {found["metadata"].get("namespace", "onerun") for found in rendered(overlay)} == {"onerun"}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_p7_no_manifest_holds_a_secret(overlay: str) -> None:
+    assert not of_kind(overlay, "Secret")
+    for container in containers(overlay):
+        for entry in container.get("env", []):
+            if HOLDS_SECRET.search(entry["name"]) and not entry["name"].startswith("PREFECT_INTEGRATIONS_"):
+                assert "secretKeyRef" in entry["valueFrom"], entry["name"]
+            assert "://" not in entry.get("value", "") or "@" not in entry["value"]
+    held = of_kind(overlay, "ConfigMap")["onerun"]["data"]
+    assert not [name for name in held if HOLDS_SECRET.search(name)]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_container_asks_for_what_it_uses_and_has_a_limit(overlay: str) -> None:
+    for container in containers(overlay):
+        resources = container["resources"]
+        assert set(resources["requests"]) == {"cpu", "memory"} and resources["limits"]["memory"], container["name"]
+        assert re.search(r":(dev|\d+\.\d+|RELEASE\.\d{4})", container["image"]), "pinned"
+        context = container["securityContext"]
+        assert context["readOnlyRootFilesystem"] and not context["allowPrivilegeEscalation"], container["name"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nobody_is_root_and_the_worker_alone_has_a_token(overlay: str) -> None:
+    accounts = of_kind(overlay, "ServiceAccount")
+    assert set(accounts) == {"server", "training", "worker"}
+    assert not any(account["automountServiceAccountToken"] for account in accounts.values())
+    for name, pod in pods(overlay).items():
+        assert pod["securityContext"]["runAsNonRoot"] and pod["serviceAccountName"] in accounts
+        assert pod.get("automountServiceAccountToken", False) == (name == "worker")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_worker_may_do_what_it_does_and_no_more(overlay: str) -> None:
+    assert not of_kind(overlay, "ClusterRole") and not of_kind(overlay, "ClusterRoleBinding")
+    (role,) = of_kind(overlay, "Role").values()
+    rights = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
+    jobs = {("jobs", verb) for verb in ("create", "delete", "get", "list", "watch")}
+    assert rights == jobs | {("pods", verb) for verb in ("get", "list", "watch")} | {("pods/log", "get")}
+    (binding,) = of_kind(overlay, "RoleBinding").values()
+    assert [subject["name"] for subject in binding["subjects"]] == ["worker"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_network_is_closed_but_for_what_is_named(overlay: str) -> None:
+    policies = of_kind(overlay, "NetworkPolicy")
+    assert policies["nothing"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    listening = {name for name, pod in pods(overlay).items() if name != "worker"}
+    text = yaml.safe_dump({name: found["spec"] for name, found in policies.items()})
+    assert all(name in text for name in listening)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_servers_are_probed_where_no_password_is_asked_for(overlay: str) -> None:
+    paths = {"prefect": {"/api/health", "/api/ready"}, "mlflow": {"/health"}, "worker": {"/health"}}
+    for name, wanted in paths.items():
+        (container,) = pods(overlay)[name]["containers"]
+        probes = [container[probe] for probe in ("startupProbe", "livenessProbe", "readinessProbe") if probe in container]
+        assert {probe["httpGet"]["path"] for probe in probes} == wanted and len(probes) >= 2
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_configmap_holds_variables_of_a_profile(overlay: str) -> None:
+    from settings.profile import variables_of
+
+    known = {variable for field in Profile.model_fields for variable in variables_of(field)}
+    assert set(of_kind(overlay, "ConfigMap")["onerun"]["data"]) <= known
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_pools_image_is_the_workers(overlay: str) -> None:
+    pod = pods(overlay)["worker"]
+    (renews,) = pod["initContainers"]
+    line = [part.replace("$(IMAGE)", "x") for part in renews["args"]]
+    assert line[:3] == ["python", "-m", "deployments.kubernetes"] and kubernetes.parser().parse_args(line[3:])
+    said = {entry["name"]: entry.get("value") for entry in renews["env"]}["IMAGE"]
+    assert said == renews["image"] == pod["containers"][0]["image"]
+
+
+def test_dev_keeps_its_data_on_volumes_and_production_keeps_none() -> None:
+    claims = of_kind("dev", "PersistentVolumeClaim")
+    mounted = {
+        volume["persistentVolumeClaim"]["claimName"]
+        for pod in pods("dev").values() for volume in pod["volumes"] if "persistentVolumeClaim" in volume
+    }  # fmt: skip
+    assert mounted == set(claims) == {"prefect", "mlflow", "minio"}
+    text = yaml.safe_dump(pods("production")["mlflow"])
+    assert "sqlite" not in text and "MLFLOW_BACKEND_STORE_URI" in text
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_manifest_is_good_by_todays_schema(overlay: str) -> None:
+    schemas = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate (108 MB) is not installed")
+    for manifest in rendered(overlay):
+        schemas.validate(manifest, "1.31", strict=True)
