@@ -8,6 +8,9 @@ RECIPE ?= recipes/breast-cancer.yaml
 VENV := .venv
 PY := $(VENV)/bin/python
 WORKERS ?= 2
+BASE ?= python:3.11.13-slim-bookworm
+IMAGE ?= onerun:dev
+export BASE
 
 .PHONY: help
 help:  ## what there is
@@ -25,7 +28,15 @@ test: set-up-dev  ## all tests but the long suites
 
 .PHONY: system
 system: set-up-dev  ## deployments, workers, retries, kills, real servers (up to 25 minutes)
-	@exec $(PY) -m pytest -m long tests/system tests/deployments $(ARGS)
+	@exec $(PY) -m pytest -m long tests/system tests/deployments --ignore tests/system/test_kubernetes.py $(ARGS)
+
+.PHONY: system-kubernetes
+system-kubernetes: set-up-dev  ## the same on the cluster that KUBECONFIG names (BASE=image to build on)
+	@exec $(PY) -m pytest -m long tests/system/test_kubernetes.py $(ARGS)
+
+.PHONY: image
+image:  ## the container image (BASE=image to build on, IMAGE=name:tag)
+	@docker build --build-arg BASE=$(BASE) --build-arg COMMIT=$$(git rev-parse HEAD) --tag $(IMAGE) .
 
 .PHONY: quick
 quick: set-up-dev  ## the tests that take no more than seconds

@@ -124,7 +124,7 @@ def _plain(value: Any) -> str | None:
 
 
 def variables_of(name: str) -> list[str]:
-    """Returns: the names to set, the standard one first: AWS_ENDPOINT_URL would redirect every other AWS service too."""
+    """Returns: the names to set, the standard one first. AWS_ENDPOINT_URL would redirect other AWS services too."""
     alias = Profile.model_fields[name].validation_alias
     names = [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else []
     return [variable for variable in names if variable != "AWS_ENDPOINT_URL"]

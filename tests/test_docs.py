@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from deployments import worker
+from deployments.kubernetes import __main__ as kubernetes
 from deployments.stack import __main__ as stack
 from flows import (
     aliases,
@@ -31,6 +32,7 @@ PARSERS = {
     "flows.train": launch.parser, "flows.promote": aliases.parser, "flows.doctor": checkup.parser,
     "flows.reconcile": reconciler.parser,
     "deployments.stack": stack.parser, "deployments.worker": worker.parser,
+    "deployments.kubernetes": kubernetes.parser,
 }  # fmt: skip
 PARSERS |= {"flows.maintain": maintenance.parser, "flows.summary": summarising.parser}
 PARSERS |= {"flows.backup": backing_up.parser, "flows.restore": restoring.parser, "flows.rescue": rescuing.parser}
@@ -90,7 +92,7 @@ def test_the_examples_of_the_maintenances_help_are_good_ones(monkeypatch: pytest
     assert len(lines) >= 3
 
 
-@pytest.mark.parametrize("module", [checkup, stack, worker])
+@pytest.mark.parametrize("module", [checkup, kubernetes, stack, worker])
 def test_the_examples_of_other_commands_are_good_ones(module: ModuleType) -> None:
     lines = re.findall(r"^  python -m \S+ ?(.*)$", module.EXAMPLE, flags=re.MULTILINE)
     for line in lines:

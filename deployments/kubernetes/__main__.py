@@ -16,9 +16,9 @@ EXAMPLE = """example:
   python -m deployments.kubernetes template --image onerun:0.1.0
   python -m deployments.kubernetes pool --image registry.example/onerun:0.1.0 --profile servers
 
-template prints the template; pool writes it to the Prefect server, and a second time changes nothing. Jobs refer to each
-variable that the profile sets (in the environment, in .env or in its file) by name: credentials to the Secret onerun,
-the rest to the ConfigMap onerun. No value gets into the template.
+template prints the template; pool writes it to the Prefect server, and a second time changes nothing. Jobs refer to
+each variable that the profile sets (in the environment, in .env or in its file) by name: credentials to the Secret
+onerun, the rest to the ConfigMap onerun. No value gets into the template.
 exit codes: 0 done, 1 something failed, 2 a mistake in what was asked"""
 
 
@@ -76,7 +76,7 @@ def _need_servers(profile: Profile) -> None:
     if profile.prefect_api_url is None:
         mistakes.append(Mistake("PREFECT_API_URL", "is missing: pods report to a Prefect server"))
     if profile.store is None or "://" not in profile.store:
-        mistakes.append(Mistake("ONERUN_STORE", "must be s3://bucket/prefix: a retry in another pod reads snapshots there"))
+        mistakes.append(Mistake("ONERUN_STORE", "must be s3://bucket/prefix: other pods read snapshots there"))
     if mistakes:
         raise Mistakes(mistakes)
 

@@ -1,7 +1,7 @@
 """The base job template of the Kubernetes work pool: what every Job looks like, and what a deployment may choose of it.
 
-Prefect fills `{{ variable }}` in; a variable that nothing refers to is ignored without a word. Credentials are references
-to a Secret, addresses to a ConfigMap: neither Prefect's database nor a Job holds a value.
+Prefect fills `{{ variable }}` in; a variable that nothing refers to is ignored without a word. Credentials are
+references to a Secret, addresses to a ConfigMap: neither Prefect's database nor a Job holds a value.
 """
 
 from dataclasses import dataclass

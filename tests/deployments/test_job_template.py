@@ -1,4 +1,4 @@
-"""The Kubernetes pool's base job template: every variable is used, no value of the profile gets in, Prefect takes it."""
+"""The Kubernetes pool's base job template: every variable is used, no value gets in, Prefect takes it."""
 
 import json
 import re
@@ -53,13 +53,17 @@ def test_every_variable_is_described_in_its_form(template: dict[str, Any]) -> No
         assert len(schema["description"]) > 8 and schema["title"] and schema["type"], name
 
 
-def test_p7_addresses_are_in_the_configmap_credentials_in_the_secret_and_no_value_here(template: dict[str, Any]) -> None:
+def test_p7_addresses_are_in_the_configmap_credentials_in_the_secret_and_no_value_here(
+    template: dict[str, Any],
+) -> None:
     env = {entry["name"]: entry.get("valueFrom") for entry in pod(template)["containers"][0]["env"]}
     for name in PUBLIC:
         assert env[name] == {"configMapKeyRef": {"name": "onerun", "key": name}}
     for name in SECRET:
         assert env[name] == {"secretKeyRef": {"name": "onerun", "key": name}}
-    assert set(env) == {*PUBLIC, *SECRET, "HOME", "AWS_ENDPOINT_URL_S3"}, "what the profile does not set is not asked for"
+    assert set(env) == {*PUBLIC, *SECRET, "HOME", "AWS_ENDPOINT_URL_S3"}, (
+        "what the profile does not set is not asked for"
+    )
     text = json.dumps(template)
     assert [value for value in (*PUBLIC.values(), *SECRET.values()) if value in text] == []
 
@@ -141,7 +145,9 @@ def test_p5_a_pool_of_another_type_is_left_alone(prefect_api: str, capsys: pytes
         write_pool({}, "taken")
 
 
-def test_p5_what_pods_cannot_share_is_a_mistake(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_p5_what_pods_cannot_share_is_a_mistake(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     assert main(["template", "--image", "onerun:1"]) == 2

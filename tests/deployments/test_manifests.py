@@ -105,7 +105,9 @@ def test_servers_are_probed_where_no_password_is_asked_for(overlay: str) -> None
     paths = {"prefect": {"/api/health", "/api/ready"}, "mlflow": {"/health"}, "worker": {"/health"}}
     for name, wanted in paths.items():
         (container,) = pods(overlay)[name]["containers"]
-        probes = [container[probe] for probe in ("startupProbe", "livenessProbe", "readinessProbe") if probe in container]
+        probes = [
+            container[probe] for probe in ("startupProbe", "livenessProbe", "readinessProbe") if probe in container
+        ]
         assert {probe["httpGet"]["path"] for probe in probes} == wanted and len(probes) >= 2
 
 
@@ -143,3 +145,14 @@ def test_every_manifest_is_good_by_todays_schema(overlay: str) -> None:
     schemas = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate (108 MB) is not installed")
     for manifest in rendered(overlay):
         schemas.validate(manifest, "1.31", strict=True)
+
+
+def test_the_images_lock_is_hashed_and_pins_what_the_other_locks_pin() -> None:
+    root = FOLDER.parents[1]
+    pin = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^]]*\])?==([^ ;\\]+)", re.MULTILINE)
+    text = (root / "requirements-image.lock").read_text()
+    ours, others = dict(pin.findall(text)), dict(pin.findall((root / "requirements-dev.lock").read_text()))
+    assert {"prefect", "prefect-kubernetes", "psycopg", "flask-wtf"} <= set(ours)
+    assert dict(pin.findall((root / "requirements.lock").read_text())).keys() <= ours.keys(), "make lock"
+    assert {name: version for name, version in ours.items() if others.get(name, version) != version} == {}
+    assert [one for one in re.split(r"\n(?=\S)", text.strip()) if "--hash=sha256:" not in one] == []

@@ -1,0 +1,170 @@
+"""A real cluster for a test: KUBECONFIG names it, DOCKER_HOST the engine whose images its node sees."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+IMAGE = "onerun:test"
+BASE = os.environ.get("BASE", "python:3.11.13-slim-bookworm")
+NAMESPACE = "onerun"
+WAIT = "600s"
+
+
+def need(*programs: str) -> None:
+    """Skips, with the reason, where there is no cluster or one of the programs is missing."""
+    if not os.environ.get("KUBECONFIG"):
+        pytest.skip("KUBECONFIG names no cluster")
+    for program in ("kubectl", *programs):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+
+
+def kubectl(*arguments: str, given: str | None = None, check: bool = True) -> str:
+    """Returns: what kubectl prints. Raises: AssertionError with what it says."""
+    done = subprocess.run(["kubectl", *arguments], input=given, capture_output=True, text=True, timeout=700)
+    assert not check or done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+    return done.stdout if done.returncode == 0 else done.stderr
+
+
+def read(kind: str, *selection: str) -> list[dict[str, Any]]:
+    """Returns: the objects of a kind in the namespace."""
+    held = json.loads(kubectl("--namespace", NAMESPACE, "get", kind, *selection, "--output", "json"))
+    found: list[dict[str, Any]] = held["items"]
+    return found
+
+
+def docker(*arguments: str) -> str:
+    """Returns: what docker prints. Raises: AssertionError with what it says."""
+    done = subprocess.run(["docker", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=3000)
+    assert done.returncode == 0, (done.stderr + done.stdout)[-3000:]
+    return done.stdout.strip()
+
+
+def build() -> str:
+    """Builds the image from this checkout. Returns: its name. Skips where the base is not to be had."""
+    known = subprocess.run(["docker", "image", "inspect", BASE], capture_output=True)
+    if known.returncode and subprocess.run(["docker", "pull", "--quiet", BASE], capture_output=True).returncode:
+        pytest.skip(f"no base image {BASE} here, and it cannot be pulled; BASE names another")
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    arguments = ("--build-arg", f"BASE={BASE}", "--build-arg", f"COMMIT={commit}", "--tag", IMAGE)
+    docker("build", "--network", "host", *arguments, ".")
+    return IMAGE
+
+
+def make_secret(name: str, values: Mapping[str, str]) -> None:
+    """Makes or replaces a Secret of the namespace, as docs/operations.md tells people to."""
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": NAMESPACE}, "data": data}
+    kubectl("apply", "--filename", "-", given=json.dumps(secret))
+
+
+def overlay_here(folder: Path, ports: Mapping[str, int], settings: Mapping[str, str]) -> Path:
+    """Writes an overlay of `dev` for a node without a network of pods, without volumes of its own, without a registry.
+
+    Args:
+        ports: of prefect, mlflow and worker, on the node.
+        settings: what the ConfigMap says instead.
+    Returns: the overlay's folder.
+    """
+    dev = os.path.relpath(ROOT / "deployments" / "kubernetes" / "overlays" / "dev", folder)
+    document = {
+        "resources": [dev, "volumes.yaml"],
+        "images": [{"name": "onerun", "newName": IMAGE.split(":")[0], "newTag": IMAGE.split(":")[1]}],
+        "configMapGenerator": [
+            {"name": "onerun", "namespace": NAMESPACE, "behavior": "merge",
+             "literals": [f"{name}={value}" for name, value in settings.items()]},
+        ],
+        "generatorOptions": {"disableNameSuffixHash": True},
+        "patches": [
+            *[{"patch": yaml.safe_dump(_gone(kind))} for kind in ("Deployment", "Service", "PersistentVolumeClaim")],
+            {"target": {"kind": "Namespace"}, "patch": json.dumps([{
+                "op": "replace", "path": "/metadata/labels/pod-security.kubernetes.io~1enforce", "value": "privileged",
+            }])},
+            *[_on_the_node(name, port) for name, port in ports.items()],
+        ],
+    }  # fmt: skip
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(document))
+    (folder / "volumes.yaml").write_text(yaml.safe_dump_all(_volume(folder, name) for name in ("prefect", "mlflow")))
+    return folder
+
+
+def _gone(kind: str) -> dict[str, Any]:
+    """MinIO: the test brings an object store of its own."""
+    version = "apps/v1" if kind == "Deployment" else "v1"
+    return {
+        "apiVersion": version,
+        "kind": kind,
+        "metadata": {"name": "minio", "namespace": NAMESPACE},
+        "$patch": "delete",
+    }
+
+
+def _on_the_node(name: str, port: int) -> dict[str, Any]:
+    pod = {"hostNetwork": True, "containers": [{"name": name, "imagePullPolicy": "Never"} | _listening(name, port)]}
+    if name == "worker":
+        pod["volumes"] = [{"name": "kubeconfig", "secret": {"secretName": "kubeconfig"}}]
+        pool = ["python", "-m", "deployments.kubernetes", "pool", "--image", IMAGE, "--pull", "Never", "--host-network"]
+        pod["initContainers"] = [{"name": "pool", "imagePullPolicy": "Never", "args": pool}]
+    if name == "mlflow":
+        pod["initContainers"] = [{"name": "bucket", "imagePullPolicy": "Never"}]
+    metadata = {"name": name, "namespace": NAMESPACE}
+    patch = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"template": {"spec": pod}}}
+    return {"patch": yaml.safe_dump(patch)}
+
+
+def _listening(name: str, port: int) -> dict[str, Any]:
+    variable = {"prefect": "PREFECT_SERVER_API_PORT", "mlflow": "PORT", "worker": "PREFECT_WORKER_WEBSERVER_PORT"}[name]
+    env = [{"name": variable, "value": str(port)}]
+    if name != "worker":
+        return {"env": env, "ports": [{"$patch": "replace"}, {"name": "http", "containerPort": port}]}
+    # without a network of services the API server is not where pods look for it; a kubeconfig holds the account's token
+    env += [
+        {"name": "KUBERNETES_SERVICE_HOST", "value": ""},
+        {"name": "KUBECONFIG", "value": "/etc/cluster/kubeconfig"},
+    ]
+    mounts = [{"name": "kubeconfig", "mountPath": "/etc/cluster"}]
+    return {
+        "env": env,
+        "volumeMounts": mounts,
+        "ports": [{"$patch": "replace"}, {"name": "http", "containerPort": port}],
+    }
+
+
+def _volume(folder: Path, name: str) -> dict[str, Any]:
+    data = folder / "data" / name
+    data.mkdir(parents=True)
+    data.chmod(0o777)  # such a volume does not take on the pod's group
+    return {
+        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"onerun-test-{name}"},
+        "spec": {
+            "capacity": {"storage": "5Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": str(data)},
+            "claimRef": {"name": name, "namespace": NAMESPACE}, "persistentVolumeReclaimPolicy": "Retain",
+        },
+    }  # fmt: skip
+
+
+def kubeconfig_of(account: str) -> str:
+    """Returns: a kubeconfig with the token of a service account, and nothing else of ours."""
+    given = yaml.safe_load(kubectl("config", "view", "--raw", "--minify", "--flatten"))
+    given["users"] = [{"name": given["users"][0]["name"], "user": {"token": _token(account)}}]
+    return yaml.safe_dump(given)
+
+
+def _token(account: str) -> str:
+    asked = kubectl("--namespace", NAMESPACE, "create", "token", account, "--duration", "2h", check=False).strip()
+    if re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", asked):
+        return asked
+    for secret in read("secrets"):  # clusters before 1.24 keep one
+        if secret["metadata"].get("annotations", {}).get("kubernetes.io/service-account.name") == account:
+            return base64.b64decode(secret["data"]["token"]).decode()
+    raise AssertionError(f"no token for {account}: {asked}")

@@ -1,0 +1,349 @@
+"""The platform on a real cluster: manifests, image, least rights, a training, pods out of memory and pods deleted.
+
+`make system-kubernetes`; it asks for KUBECONFIG, and DOCKER_HOST where the node's engine is another than the default.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tests.servers import S3_KEY, S3_SECRET, free_port
+from tests.system.cluster import (
+    IMAGE,
+    NAMESPACE,
+    ROOT,
+    WAIT,
+    build,
+    docker,
+    kubeconfig_of,
+    kubectl,
+    make_secret,
+    need,
+    overlay_here,
+    read,
+)  # fmt: skip
+from tests.system.running import final, until
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
+PREFECT, MLFLOW = ("onerun", "a-password-for-prefect"), ("admin", "a-password-for-mlflow")
+SECRETS = (PREFECT[1], MLFLOW[1], S3_SECRET, S3_KEY)
+PATIENCE = 900.0  # seconds; the machine may be busy
+ACCOUNTS = """\
+[mlflow]
+default_permission = READ
+database_uri = sqlite:////data/accounts.db
+authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+"""
+SCRIPT = """
+import os, time
+import mlflow, pandas
+from sklearn.dummy import DummyRegressor
+train = pandas.read_parquet(os.environ["ONERUN_TRAIN_DATA"])
+target = os.environ["ONERUN_TARGET"]
+model = DummyRegressor().fit(train.drop(columns=[target]), train[target])
+{more}
+mlflow.sklearn.save_model(model, os.environ["ONERUN_MODEL_DIR"], skops_trusted_types=["sklearn.dummy.DummyRegressor"])
+"""
+SLEEPS = "time.sleep(40)"
+# whoever is short of memory ends the other processes of the pod first
+EATS = """
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    if int(pid) != os.getpid():
+        open(f"/proc/{pid}/oom_score_adj", "w").write("1000")
+held = bytearray(1_800_000_000)
+held[::4096] = bytes(len(held[::4096]))
+print("had the memory")
+"""
+
+
+@pytest.fixture(scope="module")
+def image() -> str:
+    need("docker")
+    return build()
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[str]:
+    """An empty one; another with this name would be somebody's."""
+    need()
+    if NAMESPACE in kubectl("get", "namespaces", "--output", "name"):
+        pytest.skip(f"the cluster has a namespace {NAMESPACE} already; the test would remove it")
+    kubectl("create", "namespace", NAMESPACE)
+    yield NAMESPACE
+    kubectl("delete", "namespace", NAMESPACE, "--timeout", WAIT)
+    kubectl("delete", "persistentvolume", "onerun-test-prefect", "onerun-test-mlflow", "--ignore-not-found")
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What the manifests brought up."""
+
+    api: str
+    mlflow_uri: str
+
+    def ask(self, method: str, path: str, **more: Any) -> Any:
+        """Returns: what Prefect's API answers."""
+        answer = httpx.request(method, f"{self.api}{path}", timeout=60, auth=PREFECT, **more)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def run(self, deployment: str, **body: Any) -> UUID:
+        """Returns: a new flow run of a deployment."""
+        found = self.ask("GET", f"/deployments/name/{deployment}")
+        body["parameters"] = found["parameters"] | body.get("parameters", {})
+        made = self.ask(
+            "POST", f"/deployments/{found['id']}/create_flow_run", json=body | {"state": {"type": "SCHEDULED"}}
+        )
+        return UUID(made["id"])
+
+    def ended(self, flow_run: UUID) -> str:
+        """Returns: the type of the state that it ended in."""
+        state = until(lambda: final(self.ask("GET", f"/flow_runs/{flow_run}")["state"]), f"end of {flow_run}", PATIENCE)
+        return str(state["type"])
+
+    def mlflow_runs(self, flow_run: UUID) -> list[Run]:
+        """Returns: the MLflow runs of a flow run."""
+        client = MlflowClient(self.mlflow_uri)
+        experiments = [found.experiment_id for found in client.search_experiments()]
+        return list(client.search_runs(experiments, f"tags.`onerun.flow_run_id` = '{flow_run}'"))
+
+    def at_work(self, flow_run: UUID) -> bool:
+        """Whether its training has begun."""
+        return any("onerun.stage.validate" in run.data.tags for run in self.mlflow_runs(flow_run))
+
+
+@pytest.fixture(scope="module")
+def platform(image: str, namespace: str, s3_server: str) -> Iterator[Platform]:
+    """Prefect, MLflow and the worker as `dev` has them, with passwords, on free ports of the node."""
+    ports = {name: free_port() for name in ("prefect", "mlflow", "worker")}
+    api, uri = f"http://127.0.0.1:{ports['prefect']}/api", f"http://127.0.0.1:{ports['mlflow']}"
+    settings = {"PREFECT_API_URL": api, "MLFLOW_TRACKING_URI": uri, "MLFLOW_S3_ENDPOINT_URL": s3_server}
+    make_secrets()
+    patch = pytest.MonkeyPatch()
+    with tempfile.TemporaryDirectory(prefix="onerun-k8s-", ignore_cleanup_errors=True) as temporary:
+        Path(temporary).chmod(0o755)
+        folder = overlay_here(Path(temporary), ports, settings)
+        kubectl("apply", "--filename", "-", given=accounts(folder))
+        make_secret("kubeconfig", {"kubeconfig": until(lambda: kubeconfig_of("worker"), "a token")})
+        kubectl("apply", "--kustomize", str(folder))
+        for name in ("prefect", "mlflow", "worker"):
+            kubectl("--namespace", NAMESPACE, "rollout", "status", f"deployment/{name}", "--timeout", WAIT)
+        patch.setenv("MLFLOW_TRACKING_USERNAME", MLFLOW[0])
+        patch.setenv("MLFLOW_TRACKING_PASSWORD", MLFLOW[1])
+        yield Platform(api, uri)
+        patch.undo()
+        for name in ("prefect", "mlflow", "worker"):
+            kubectl("--namespace", NAMESPACE, "delete", "deployment", name, "--timeout", WAIT)
+
+
+def make_secrets() -> None:
+    keys = {"AWS_ACCESS_KEY_ID": S3_KEY, "AWS_SECRET_ACCESS_KEY": S3_SECRET}
+    accounts = {"MLFLOW_TRACKING_USERNAME": MLFLOW[0], "MLFLOW_TRACKING_PASSWORD": MLFLOW[1]}
+    make_secret("onerun", {"PREFECT_API_AUTH_STRING": ":".join(PREFECT), **accounts, **keys})
+    make_secret("prefect", {"PREFECT_SERVER_API_AUTH_STRING": ":".join(PREFECT)})
+    make_secret("mlflow", {"MLFLOW_FLASK_SERVER_SECRET_KEY": "signs-forms-of-a-test", "accounts.ini": ACCOUNTS})
+
+
+def accounts(folder: Path) -> str:
+    """Returns: the service accounts alone, so that the worker's token is there before its pod."""
+    import yaml
+
+    rendered = yaml.safe_load_all(kubectl("kustomize", str(folder)))
+    return yaml.safe_dump_all(found for found in rendered if found["kind"] == "ServiceAccount")
+
+
+@pytest.mark.parametrize("overlay", ["dev", "production"])
+def test_every_manifest_is_accepted_by_the_api_server(namespace: str, overlay: str) -> None:
+    folder = ROOT / "deployments" / "kubernetes" / "overlays" / overlay
+    said = kubectl("apply", "--dry-run=server", "--kustomize", str(folder))
+    assert said.count("(server dry run)") == kubectl("kustomize", str(folder)).count("\nkind: ")
+
+
+def test_the_image_is_whole_and_holds_nothing_else(image: str) -> None:
+    (held,) = json.loads(docker("image", "inspect", image))
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    assert held["Config"]["Labels"]["org.opencontainers.image.revision"] == commit
+    assert f"ONERUN_COMMIT={commit}" in held["Config"]["Env"] and held["Config"]["User"] == "1000:1000"
+    run = ("run", "--rm", "--network", "host", image)
+    assert docker(*run, "id", "-u") == "1000"
+    files = docker(*run, "ls", "-A", "/opt/onerun").split()
+    assert {"flows", "recipes", "prefect.yaml"} <= set(files)
+    assert not {".env", ".git", ".venv", ".onerun", "tests", "docs"} & set(files)
+    docker(*run, "python", "-c", "import flows.train, prefect_kubernetes, psycopg, flask_wtf, lightgbm")
+
+
+def test_nobody_gets_in_without_the_right_password(platform: Platform) -> None:
+    for auth in (None, ("onerun", "wrong")):
+        assert httpx.post(f"{platform.api}/flows/filter", json={}, auth=auth, timeout=60).status_code == 401
+        answer = httpx.get(
+            f"{platform.mlflow_uri}/api/2.0/mlflow/experiments/get?experiment_id=0", auth=auth, timeout=60
+        )
+        assert answer.status_code == 401
+    assert platform.ask("POST", "/flows/filter", json={}) is not None
+
+
+def test_a_restarted_pod_loses_no_metadata(platform: Platform) -> None:
+    made = MlflowClient(platform.mlflow_uri).create_experiment("before-the-restart")
+    before = {pod["metadata"]["name"] for pod in read("pods", "--selector", "app.kubernetes.io/component=mlflow")}
+    kubectl("--namespace", NAMESPACE, "delete", "pod", *before, "--timeout", WAIT)
+    kubectl("--namespace", NAMESPACE, "rollout", "status", "deployment/mlflow", "--timeout", WAIT)
+    after = {pod["metadata"]["name"] for pod in read("pods", "--selector", "app.kubernetes.io/component=mlflow")}
+    assert before.isdisjoint(after)
+    assert MlflowClient(platform.mlflow_uri).get_experiment_by_name("before-the-restart").experiment_id == made
+
+
+MAY = {
+    ("create", "jobs.batch"),
+    ("delete", "jobs.batch"),
+    ("get", "pods/log"),
+    ("watch", "pods"),
+    ("watch", "jobs.batch"),
+}
+VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
+KINDS = ("secrets", "configmaps", "pods/exec", "serviceaccounts", "roles.rbac.authorization.k8s.io", "deployments.apps")
+
+
+@pytest.mark.parametrize("account", ["worker", "training", "server"])
+def test_an_account_may_do_what_it_does_and_anything_else_is_refused(platform: Platform, account: str) -> None:
+    def may(verb: str, kind: str, namespace: str = NAMESPACE) -> bool:
+        user = f"system:serviceaccount:{NAMESPACE}:{account}"
+        return (
+            kubectl("auth", "can-i", verb, kind, "--namespace", namespace, "--as", user, check=False).strip() == "yes"
+        )
+
+    assert {right for right in MAY if may(*right)} == (MAY if account == "worker" else set())
+    assert [(verb, kind) for verb in VERBS for kind in KINDS if may(verb, kind)] == []
+    refused = [
+        ("create", "pods"),
+        ("delete", "pods"),
+        ("patch", "pods"),
+        ("patch", "jobs.batch"),
+        ("update", "jobs.batch"),
+    ]
+    assert [right for right in refused if may(*right)] == []
+    assert not may("create", "jobs.batch", "default") and not may("list", "namespaces", "")
+
+
+@pytest.fixture(scope="module")
+def deployment(platform: Platform) -> str:
+    """A training, deployed to the cluster by the command that people use; its recipe is as it was."""
+    line = ["--no-prompt", "deploy", "--name", "diabetes", "--pool", "kubernetes"]
+    variables = ["--job-variable", "memory_limit=3Gi", "--job-variable", "cpu_request=100m"]
+    account = {"PREFECT_API_URL": platform.api, "PREFECT_API_AUTH_STRING": ":".join(PREFECT), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", *line, *variables],
+        cwd=ROOT, env={**os.environ, **account}, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return "train/diabetes"
+
+
+def job_of(flow_run: UUID) -> dict[str, Any]:
+    """Returns: the flow run's newest Job."""
+    found = read("jobs", "--selector", f"prefect.io/flow-run-id={flow_run}")
+    return max(found, key=lambda job: str(job["metadata"]["creationTimestamp"]))
+
+
+def recipe(name: str, more: str) -> dict[str, str]:
+    data = {"source": "sklearn:diabetes", "target": "target"}
+    command = ["python", "-c", SCRIPT.format(more=more)]
+    return {"recipe": json.dumps({"name": name, "task": "regression", "data": data,
+                                  "train": {"run_in": "command", "command": command}})}  # fmt: skip
+
+
+def test_a_pod_trains_and_its_job_holds_references_alone(platform: Platform, deployment: str) -> None:
+    flow_run = platform.run(deployment)
+    assert platform.ended(flow_run) == "COMPLETED"
+    (run,) = platform.mlflow_runs(flow_run)
+    assert run.info.status == "FINISHED" and run.data.tags["mlflow.source.git.commit"]
+    client = MlflowClient(platform.mlflow_uri)
+    assert client.get_model_version_by_alias("diabetes", "champion").run_id == run.info.run_id
+
+    job = job_of(flow_run)
+    assert not any(secret in json.dumps(job) for secret in SECRETS)
+    pod = job["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    env = {entry["name"]: entry for entry in container["env"]}
+    for name in ("MLFLOW_TRACKING_PASSWORD", "PREFECT_API_AUTH_STRING", "AWS_SECRET_ACCESS_KEY"):
+        assert env[name]["valueFrom"] == {"secretKeyRef": {"name": "onerun", "key": name}}
+    assert env["ONERUN_STORE"]["valueFrom"] == {"configMapKeyRef": {"name": "onerun", "key": "ONERUN_STORE"}}
+    assert job["metadata"]["labels"]["prefect.io/flow-run-id"] == str(flow_run) == run.data.tags["onerun.flow_run_id"]
+    assert pod["metadata"]["labels"]["app.kubernetes.io/component"] == "training"
+    assert container["resources"] == {
+        "requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "3Gi"},
+    }  # fmt: skip
+    assert (container["image"], job["spec"]["backoffLimit"]) == (IMAGE, 0)
+    assert pod["spec"]["serviceAccountName"] == "training" and pod["spec"]["automountServiceAccountToken"] is False
+    assert container["securityContext"]["readOnlyRootFilesystem"] and pod["spec"]["securityContext"]["runAsNonRoot"]
+
+
+def test_model_and_snapshot_are_in_the_object_store(
+    platform: Platform, deployment: str, s3_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.storage import filesystem
+
+    keys = {"MLFLOW_S3_ENDPOINT_URL": s3_server, "AWS_ACCESS_KEY_ID": S3_KEY, "AWS_SECRET_ACCESS_KEY": S3_SECRET}
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    version = MlflowClient(platform.mlflow_uri).get_model_version_by_alias("diabetes", "champion")
+    held = filesystem("s3://onerun/x").find("onerun")
+    model_id = str(version.source).rsplit("/", 1)[-1]
+    assert any(f"/{model_id}/" in path for path in held) and any(path.startswith("onerun/data/") for path in held)
+
+
+def test_p7_the_pools_template_and_prefects_database_hold_no_credential(platform: Platform, deployment: str) -> None:
+    held = json.dumps(
+        [platform.ask("GET", "/work_pools/kubernetes"), platform.ask("POST", "/deployments/filter", json={})]
+    )
+    assert not any(secret in held for secret in SECRETS)
+
+
+def test_p1_a_pod_out_of_memory_reads_crashed_and_the_retry_finishes_in_the_same_run(
+    platform: Platform, deployment: str
+) -> None:
+    tight = {"memory_limit": "1600Mi"}
+    flow_run = platform.run(deployment, parameters=recipe("short-of-memory", EATS), job_variables=tight)
+    assert platform.ended(flow_run) == "CRASHED"
+    (before,) = platform.mlflow_runs(flow_run)
+    (pod,) = read("pods", "--selector", f"job-name={job_of(flow_run)['metadata']['name']}")
+    (status,) = pod["status"]["containerStatuses"]
+    assert status["state"]["terminated"]["reason"] == "OOMKilled"
+    assert before.info.status in ("RUNNING", "KILLED"), (
+        "killed without a word: the reconciler's to settle, or the retry's"
+    )
+
+    platform.ask("PATCH", f"/flow_runs/{flow_run}", json={"job_variables": {"memory_limit": "5Gi"}})
+    state = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+    platform.ask("POST", f"/flow_runs/{flow_run}/set_state", json={"state": state, "force": True})
+    assert platform.ended(flow_run) == "COMPLETED"
+    (after,) = platform.mlflow_runs(flow_run)
+    assert (after.info.run_id, after.info.status) == (before.info.run_id, "FINISHED")
+    assert after.data.tags["onerun.attempt"] == "2"
+
+
+def test_p1_a_pod_that_is_deleted_while_training_goes_on_in_another_in_the_same_run(
+    platform: Platform, deployment: str
+) -> None:
+    """What a drained node does: the run reads KILLED, the flow run is scheduled again by itself."""
+    flow_run = platform.run(deployment, parameters=recipe("moved-away", SLEEPS))
+    until(lambda: platform.at_work(flow_run), "the training's begin", PATIENCE)
+    first = job_of(flow_run)["metadata"]["name"]
+    kubectl("--namespace", NAMESPACE, "delete", "pod", "--selector", f"job-name={first}", "--wait=false")
+    until(lambda: platform.mlflow_runs(flow_run)[0].info.status == "KILLED", "the run's end", PATIENCE)
+    until(lambda: job_of(flow_run)["metadata"]["name"] != first, "another Job", PATIENCE)
+    assert platform.ended(flow_run) == "COMPLETED"
+    (run,) = platform.mlflow_runs(flow_run)
+    assert (run.info.status, run.data.tags["onerun.attempt"]) == ("FINISHED", "2")
+    assert len(MlflowClient(platform.mlflow_uri).search_model_versions("name = 'moved-away'")) == 1
