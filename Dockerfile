@@ -5,14 +5,15 @@ ARG BASE=python:3.11.13-slim-bookworm
 
 FROM ${BASE} AS environment
 WORKDIR /opt/onerun
-COPY requirements-image.lock .
+# pip before 23.3 takes `package[extra]` and `package` for two, of which the lock pins one
 RUN python3 -m venv /opt/venv \
- && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --no-compile --require-hashes \
-      --requirement requirements-image.lock \
+ && echo "pip==26.3 --hash=sha256:f3b60b20ffaadd4415ed7957212a38ac63fa4c5fa375bd0f4a797777940fad13" > pip.lock \
+ && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes --requirement pip.lock
+COPY requirements-image.lock .
+RUN /opt/venv/bin/pip install --no-cache-dir --no-compile --require-hashes --requirement requirements-image.lock \
  && /opt/venv/bin/pip uninstall --yes --quiet pip setuptools \
- && find /opt/venv -depth -type d \( -name tests -o -name __pycache__ \) -path '*/site-packages/*' \
-      \( -path '*/sklearn/*' -o -path '*/pandas/*' -o -path '*/numpy/*' -o -path '*/scipy/*' -o -name __pycache__ \) \
-      -exec rm -rf {} +
+ && find /opt/venv -depth -type d -name tests -path '*/site-packages/*' \
+      \( -path '*/sklearn/*' -o -path '*/pandas/*' -o -path '*/numpy/*' -o -path '*/scipy/*' \) -exec rm -rf {} +
 
 FROM ${BASE}
 RUN command -v git >/dev/null && ldconfig -p | grep -q libgomp.so.1 \
