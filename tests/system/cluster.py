@@ -154,10 +154,11 @@ def _volume(folder: Path, name: str) -> dict[str, Any]:
 
 
 def kubeconfig_of(account: str) -> str:
-    """Returns: a kubeconfig with the token of a service account, and nothing else of ours."""
+    """Returns: a kubeconfig with the token of a service account, and nothing else of ours; empty while it has none."""
     given = yaml.safe_load(kubectl("config", "view", "--raw", "--minify", "--flatten"))
-    given["users"] = [{"name": given["users"][0]["name"], "user": {"token": _token(account)}}]
-    return yaml.safe_dump(given)
+    token = _token(account)
+    given["users"] = [{"name": given["users"][0]["name"], "user": {"token": token}}]
+    return yaml.safe_dump(given) if token else ""
 
 
 def _token(account: str) -> str:
@@ -167,4 +168,4 @@ def _token(account: str) -> str:
     for secret in read("secrets"):  # clusters before 1.24 keep one
         if secret["metadata"].get("annotations", {}).get("kubernetes.io/service-account.name") == account:
             return base64.b64decode(secret["data"]["token"]).decode()
-    raise AssertionError(f"no token for {account}: {asked}")
+    return ""

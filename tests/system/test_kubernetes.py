@@ -192,6 +192,8 @@ def test_nobody_gets_in_without_the_right_password(platform: Platform) -> None:
         )
         assert answer.status_code == 401
     assert platform.ask("POST", "/flows/filter", json={}) is not None
+    pages = httpx.get(platform.api.removesuffix("/api"), auth=PREFECT, timeout=60, follow_redirects=True)
+    assert pages.status_code == 200 and "Prefect" in pages.text
 
 
 def test_a_restarted_pod_loses_no_metadata(platform: Platform) -> None:
