@@ -13,6 +13,7 @@ from settings.addresses import holds_secret
 from settings.profile import Profile, variables_of
 
 SETTINGS = "onerun"  # the name of the ConfigMap, and of the Secret
+CREDENTIALS = frozenset({"tracking_username"})  # no secret by itself, but kept beside its password
 ACCOUNT = "training"  # the service account of Jobs: it may nothing
 LABELS = {"app.kubernetes.io/component": "training"}  # of pods; the network policies know them by it
 USER = 1000  # of the image
@@ -105,7 +106,7 @@ def references(profile: Profile) -> list[dict[str, Any]]:
         value = getattr(profile, field)
         if field not in profile.model_fields_set or value is None:
             continue
-        secret = isinstance(value, SecretStr) or holds_secret(value)
+        secret = isinstance(value, SecretStr) or field in CREDENTIALS or holds_secret(value)
         key = variables_of(field)[0]
         source = {("secretKeyRef" if secret else "configMapKeyRef"): {"name": SETTINGS, "key": key}}
         found += [{"name": variable, "valueFrom": source} for variable in variables_of(field)]

@@ -20,6 +20,7 @@ PUBLIC = {
     "MLFLOW_S3_ENDPOINT_URL": "http://minio:9000",
 }
 SECRET = {
+    "MLFLOW_TRACKING_USERNAME": "hush-user",
     "MLFLOW_TRACKING_PASSWORD": "hush-tracking",
     "PREFECT_API_AUTH_STRING": "me:hush-prefect",
     "AWS_ACCESS_KEY_ID": "hush-key",

@@ -156,3 +156,18 @@ def test_the_images_lock_is_hashed_and_pins_what_the_other_locks_pin() -> None:
     assert dict(pin.findall((root / "requirements.lock").read_text())).keys() <= ours.keys(), "make lock"
     assert {name: version for name, version in ours.items() if others.get(name, version) != version} == {}
     assert [one for one in re.split(r"\n(?=\S)", text.strip()) if "--hash=sha256:" not in one] == []
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_job_finds_what_it_refers_to(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ConfigMap and Secret, as docs/operations.md has it, are the profile that the worker makes the template from."""
+    from deployments.kubernetes.template import references
+
+    public = of_kind(overlay, "ConfigMap")["onerun"]["data"]
+    (row,) = re.findall(r"^\| `onerun` .*\| (.*) \|$", (FOLDER.parents[1] / "docs" / "operations.md").read_text(), re.M)
+    secret = re.findall(r"`(\w+)`", row)
+    for name, value in {**public, **dict.fromkeys(secret, "a-value:of-two")}.items():
+        monkeypatch.setenv(name, value)
+    sources = [entry["valueFrom"] for entry in references(Profile()) if "valueFrom" in entry]
+    assert {source["configMapKeyRef"]["key"] for source in sources if "configMapKeyRef" in source} == set(public)
+    assert {source["secretKeyRef"]["key"] for source in sources if "secretKeyRef" in source} == set(secret)
