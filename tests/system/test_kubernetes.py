@@ -263,7 +263,7 @@ def recipe(name: str, more: str) -> dict[str, str]:
     data = {"source": "sklearn:diabetes", "target": "target"}
     command = ["python", "-c", SCRIPT.format(more=more)]
     return {"recipe": json.dumps({"name": name, "task": "regression", "data": data,
-                                  "train": {"run_in": "command", "command": command}})}  # fmt: skip
+                                  "train": {"run_in": "command", "command": command}}, indent=1)}  # fmt: skip
 
 
 def test_a_pod_trains_and_its_job_holds_references_alone(platform: Platform, deployment: str) -> None:
