@@ -67,7 +67,7 @@ def _postgres(url: str | None) -> Iterator[str | None]:
             print(error, file=sys.stderr)
             yield None
         else:
-            yield f"postgresql://{servers.POSTGRES_USER}:{servers.POSTGRES_PASSWORD}@{address}"
+            yield f"postgresql+psycopg://{servers.POSTGRES_USER}:{servers.POSTGRES_PASSWORD}@{address}"
 
 
 def _arguments() -> argparse.Namespace:

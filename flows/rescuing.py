@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.backing_up import size
 from flows.endings import exit_code
-from settings.addresses import redact
+from settings.addresses import redact, with_driver
 from settings.mistakes import Mistake, Mistakes
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def rescue(source: str, to: str | None, apply: bool, keep_in: str | None = None)
     """Examines, and with `apply` rescues. Returns: what --json prints. Raises: Mistakes, OnerunError."""
     from tasks.archives import rescue as doing
 
+    to = to and with_driver(to)
     _quiet()
     if apply and not to:
         raise Mistakes([Mistake("--to", "is missing: which database? --to sqlite:///mlflow.db")])
@@ -96,7 +97,7 @@ def repair(store: str | None, apply: bool, keep_in: str | None) -> dict[str, Any
     _quiet()
     if not store:
         raise Mistakes([Mistake("--to", "is missing: which database? --to sqlite:///mlflow.db")])
-    done = mend(store, apply, keep_in or "rescue")
+    done = mend(with_driver(store), apply, keep_in or "rescue")
     status = "repaired" if done.applied else "examined"
     backup = done.backup.uri if done.backup else ""
     lost = {identity: row["artifact_location"] for identity, row in done.experiments.items()}

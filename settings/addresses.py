@@ -1,6 +1,7 @@
 """The kinds of address in a profile, and how to show one without the secrets that people write into it (P7)."""
 
 import re
+from importlib.util import find_spec
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -33,6 +34,15 @@ def redact(address: str) -> str:
 def redacted(text: str) -> str:
     """Returns: the text, each address in it as `redact` shows it: libraries repeat whole addresses in their errors."""
     return re.sub(r"\w[\w+.-]*://[^\s'\"<>]+", lambda match: redact(match[0]), text)
+
+
+def with_driver(uri: str) -> str:
+    """Returns: the database's address with a driver that is there: SQLAlchemy takes psycopg2 where none is named, and
+    what `onerun[postgres]` brings is psycopg 3.
+    """
+    if uri.startswith("postgresql://") and find_spec("psycopg2") is None and find_spec("psycopg") is not None:
+        return uri.replace("postgresql://", "postgresql+psycopg://", 1)
+    return uri
 
 
 def holds_secret(address: str) -> bool:

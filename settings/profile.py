@@ -12,7 +12,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from settings import patience
-from settings.addresses import PrefectApi, StoreUri, WebAddress, redact
+from settings.addresses import PrefectApi, StoreUri, WebAddress, redact, with_driver
 from settings.mistakes import Mistake, Mistakes, did_you_mean
 from settings.profile_file import read_profile
 from settings.reachability import check_profile as check_profile
@@ -137,7 +137,7 @@ def _absolute(folder: str) -> str:
 def _absolute_store(uri: str) -> str:
     """A relative SQLite file is relative to this folder, in children that run elsewhere as well."""
     match = re.fullmatch(r"(sqlite(?:\+\w+)?:///)([^/?:][^?]*)(\?.*)?", uri)
-    return f"{match[1]}{Path(match[2]).resolve()}{match[3] or ''}" if match else uri
+    return f"{match[1]}{Path(match[2]).resolve()}{match[3] or ''}" if match else with_driver(uri)
 
 
 def load_profile(name: str | None = None) -> Profile:

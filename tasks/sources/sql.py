@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from domain.columns import kept_type, wider
 from domain.errors import DataError
+from settings.addresses import with_driver
 from settings.mistakes import Mistake, Mistakes
 from settings.recipe import Data
 from tasks.sources.addresses import filled_in
@@ -48,7 +49,7 @@ def _engine(source: str) -> "Engine":
     from sqlalchemy.pool import NullPool
 
     try:
-        url = make_url(source)
+        url = make_url(with_driver(source))
         _check_file(url)
         return create_engine(url, poolclass=NullPool)
     except (ArgumentError, NoSuchModuleError) as error:

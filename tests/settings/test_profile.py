@@ -1,11 +1,12 @@
 """A profile: which source wins, what is refused, what is shown, what is set."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from settings.addresses import redact
+from settings.addresses import redact, with_driver
 from settings.mistakes import Mistakes
 from settings.profile import TELEMETRY_OFF, Profile, load_profile
 
@@ -209,3 +210,11 @@ def test_the_shipped_profiles_load_and_dotenv_example_names_every_variable(monke
     variables = [str(field.validation_alias.choices[0]) for field in Profile.model_fields.values()]  # type: ignore[union-attr]
     assert [variable for variable in variables if f"# {variable}=" not in example] == []
     assert all(field.description for field in Profile.model_fields.values())
+
+
+def test_an_address_without_a_driver_gets_the_one_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me@db/mlflow")
+    installed = "psycopg2" if find_spec("psycopg2") else "psycopg"
+    driver = {"psycopg2": "", "psycopg": "+psycopg"}[installed]
+    assert Profile().variables()["MLFLOW_TRACKING_URI"] == f"postgresql{driver}://me@db/mlflow"
+    assert with_driver("postgresql+pg8000://me@db/x") == "postgresql+pg8000://me@db/x"

@@ -164,6 +164,8 @@ def test_the_budget_in_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     assert profile.retry_budget == 600
     assert profile.variables()["ONERUN_RETRY_BUDGET"] == "600s"
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")  # who says it himself is heard
+    for set_by_others in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "PREFECT_CLIENT_MAX_RETRIES"):
+        monkeypatch.delenv(set_by_others, raising=False)
     monkeypatch.setattr(os, "environ", os.environ.copy())
     profile.apply()
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7"

@@ -22,7 +22,7 @@ def on_postgres(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """Returns: the id of an experiment in a fresh database."""
     from sqlalchemy import create_engine, text
 
-    address = f"postgresql://{servers.POSTGRES_USER}:{servers.POSTGRES_PASSWORD}@{postgres}"
+    address = f"postgresql+psycopg://{servers.POSTGRES_USER}:{servers.POSTGRES_PASSWORD}@{postgres}"
     admin = create_engine(f"{address}/postgres", isolation_level="AUTOCOMMIT")
     name = f"maintenance_{tmp_path.name.replace('-', '_')}".lower()[:60]
     with admin.connect() as connection:
