@@ -35,6 +35,15 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     patch.undo()
 
 
+@pytest.fixture(autouse=True)
+def variables_restored(environment: Path) -> Iterator[None]:
+    """`Profile.apply` sets variables for good, as a command should; no test sees those of another."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def session_store(environment: Path) -> str:
     """Returns: the tracking URI of one SQLite store for the whole session (making its schema takes seconds)."""

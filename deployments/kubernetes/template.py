@@ -106,7 +106,7 @@ def references(profile: Profile) -> list[dict[str, Any]]:
         value = getattr(profile, field)
         if field not in profile.model_fields_set or value is None:
             continue
-        secret = isinstance(value, SecretStr) or field in CREDENTIALS or holds_secret(value)
+        secret = isinstance(value, SecretStr) or field in CREDENTIALS or holds_secret(str(value))
         key = variables_of(field)[0]
         source = {("secretKeyRef" if secret else "configMapKeyRef"): {"name": SETTINGS, "key": key}}
         found += [{"name": variable, "valueFrom": source} for variable in variables_of(field)]

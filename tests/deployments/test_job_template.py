@@ -1,6 +1,7 @@
 """The Kubernetes pool's base job template: every variable is used, no value gets in, Prefect takes it."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -126,11 +127,17 @@ def pool(prefect_api: str, in_the_cluster: None, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_pool_is_made_once_and_renewed(pool: str, prefect_api: str, capsys: pytest.CaptureFixture[str]) -> None:
-    line = ["pool", "--pool", pool, "--image"]
-    assert main([*line, "onerun:1"]) == 0 and capsys.readouterr().out == f"{pool}: made\n"
-    assert main([*line, "onerun:1"]) == 0 and capsys.readouterr().out == f"{pool}: unchanged\n"
+    def written(image: str) -> str:
+        """As a command of its own: what it sets in its environment is gone with it."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "environ", os.environ.copy())
+            assert main(["pool", "--pool", pool, "--image", image]) == 0
+        return capsys.readouterr().out
+
+    assert written("onerun:1") == f"{pool}: made\n"
+    assert written("onerun:1") == f"{pool}: unchanged\n"
     httpx.patch(f"{prefect_api}/work_pools/{pool}", json={"concurrency_limit": 3}, timeout=60).raise_for_status()
-    assert main([*line, "onerun:2"]) == 0 and capsys.readouterr().out == f"{pool}: changed\n"
+    assert written("onerun:2") == f"{pool}: changed\n"
     held = httpx.get(f"{prefect_api}/work_pools/{pool}", timeout=60).json()
     assert held["base_job_template"]["variables"]["properties"]["image"]["default"] == "onerun:2"
     assert (held["type"], held["concurrency_limit"]) == ("kubernetes", 3)
