@@ -91,6 +91,14 @@ lock:  ## renew the lock files (needs uv)
 	$$compile --output-file requirements.lock
 	$$compile --output-file requirements-dev.lock --extra dev --constraint requirements.lock
 	$$compile --output-file requirements-image.lock --extra image --constraint requirements-dev.lock
+	for lock in requirements.lock requirements-dev.lock requirements-image.lock; do
+	  awk '$(WITHOUT_EXTRAS)' $$lock > $$lock.new && mv $$lock.new $$lock
+	done
+
+# The pip that came with Python 3.11 takes package[extra] for another package than package: both get their pin.
+WITHOUT_EXTRAS = function out() { plain = block; if (sub(/^[^ =[]+\[[^]]*\]/, name, plain)) printf "%s", plain; \
+  printf "%s", block; block = "" } /^[^ ]/ { out(); name = $$1; sub(/\[.*/, "", name) } \
+  { block = block $$0 "\n" } END { out() }
 
 .PHONY: torch
 torch: set-up-dev  ## PyTorch, for its example and tests (pip decides which build)

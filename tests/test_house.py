@@ -209,6 +209,16 @@ def test_the_lock_names_the_extras_that_packages_ask_for() -> None:
     assert re.search(r"^py-key-value-aio\[memory, ?redis\]==", text, re.MULTILINE), "make lock: --no-strip-extras"
 
 
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock", "requirements-image.lock"])
+def test_what_is_pinned_with_an_extra_is_pinned_without_it_too(name: str) -> None:
+    """That pip also takes the newest `package` for one that is not pinned at all, as soon as there is a newer one."""
+    text = (ROOT / name).read_text()
+    extras = re.findall(r"^([a-z0-9_.-]+)\[[^\]]+\]==(\S+)", text, re.MULTILINE)
+    assert extras
+    for package, version in extras:
+        assert f"\n{package}=={version} " in text, "make lock"
+
+
 def test_the_development_lock_holds_the_other_one() -> None:
     assert pins("requirements.lock").items() <= pins("requirements-dev.lock").items()
 
