@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from deployments.pools import LOCAL
+from flows.arguments import command_line
 from flows.endings import exit_code
 from settings.mistakes import Mistake, Mistakes
 from settings.profile import Profile, check_profile, load_profile
@@ -27,12 +28,8 @@ exit codes: 0 ended, 2 a mistake in what was asked, 130 interrupted"""
 
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m deployments.worker`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deployments.worker",
-        description="Take flow runs from a work pool and run each as a process, until Ctrl-C.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_line(
+        "deployments.worker", "Take flow runs from a work pool and run each as a process, until Ctrl-C.", EXAMPLE
     )
     parser.add_argument("--profile", metavar="NAME", help="where it runs: a profile in settings/profiles/, or a file")
     parser.add_argument("--pool", metavar="NAME", default=LOCAL, help=f"the work pool ({LOCAL})")

@@ -8,6 +8,7 @@ from typing import Any
 
 from domain.ledger import Move
 from domain.promotion import command_to
+from flows.arguments import add_usual, command_line
 from flows.endings import exit_code
 from flows.history import history_lines
 from settings.mistakes import Mistake, Mistakes
@@ -25,13 +26,7 @@ ABOUT_THE_REGISTRY = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m flows.promote`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.promote",
-        description="Move the alias of a registered model, by hand and on the record.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_line("flows.promote", "Move the alias of a registered model, by hand and on the record.", EXAMPLE)
     parser.add_argument("--model", metavar="NAME", required=True, help="the registered model")
     parser.add_argument("--alias", metavar="NAME", default="champion", help="the alias (champion)")
     action = parser.add_mutually_exclusive_group(required=True)
@@ -39,8 +34,7 @@ def parser() -> argparse.ArgumentParser:
     action.add_argument("--to", metavar="VERSION", help="move it to this version")
     action.add_argument("--history", action="store_true", help="show who moved it, when, why, and how to undo it")
     parser.add_argument("--why", metavar="TEXT", default="", help="what the record says as the reason")
-    parser.add_argument("--profile", metavar="NAME", help="where it is registered: a profile in settings/profiles/")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
+    add_usual(parser, "where it is registered")
     return parser
 
 
@@ -51,7 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().print_help()
         return 0
     asked = parser().parse_args(arguments)
-    return exit_code(lambda: _done(asked), asked.json, "interrupted; --history shows whether the alias moved")
+    return exit_code(
+        lambda: _done(asked), asked.json, "interrupted; --history shows whether the alias moved", asked.traceback
+    )
 
 
 def _done(asked: argparse.Namespace) -> dict[str, Any]:

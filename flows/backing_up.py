@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flows.arguments import add_usual, command_line
 from flows.endings import exit_code
 from flows.stores import use_store
 
@@ -21,20 +22,14 @@ exit codes: 0 done, 1 there is no archive, 2 a mistake in what was asked, 130 in
 
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m flows.backup`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.backup",
-        description="Back up an MLflow store, or parts of it, into one verified archive.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_line(
+        "flows.backup", "Back up an MLflow store, or parts of it, into one verified archive.", EXAMPLE
     )
     add_selection(parser)
     parser.add_argument("--to", metavar="DEST", help="a folder or s3://bucket/prefix (backups/ in the profile's store)")
     parser.add_argument("--keep", metavar="N", type=int, help="keep the newest N archives of this label (all)")
     parser.add_argument("--label", metavar="TEXT", help="how the archive's name begins (store, or part)")
-    parser.add_argument("--profile", metavar="NAME", help="which store: a profile in settings/profiles/, or a file")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
-    parser.add_argument("--traceback", action="store_true", help="show the whole traceback of a failure")
+    add_usual(parser, "which store")
     return parser
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from domain.diagnosis import all_well
+from flows.arguments import add_usual, command_line
 from flows.endings import exit_code
 from flows.launch import QUIET
 from flows.terminal import Terminal
@@ -23,16 +24,9 @@ exit codes: 0 nothing is wrong, 2 something is: its line says what and what to d
 
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m flows.doctor`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.doctor",
-        description="Check that trainings can run here, before one does.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--profile", metavar="NAME", help="where: a profile in settings/profiles/, or a file")
+    parser = command_line("flows.doctor", "Check that trainings can run here, before one does.", EXAMPLE)
     parser.add_argument("--pool", metavar="NAME", help="a work pool that must have a worker, besides those in use")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
+    add_usual(parser, "where")
     return parser
 
 
@@ -55,5 +49,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         well = all_well(found)
         return {"status": "well" if well else "wrong", "findings": [finding.model_dump() for finding in found]}
 
-    code = exit_code(look, asked.json, "interrupted")
+    code = exit_code(look, asked.json, "interrupted", asked.traceback)
     return code or (0 if well else Mistakes.exit_code)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flows import temporary_server
+from flows.arguments import add_usual, command_line
 from flows.endings import exit_code
 from flows.links import links
 from flows.preparation import Asked, check_asked, read_asked
@@ -36,23 +37,19 @@ QUIET = {  # the terminal tells it better; whoever sets one of these hears more
 
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m flows.train`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.train",
-        description="Take a recipe's data to a promoted model: ingest, validate, train, evaluate, register, promote.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_line(
+        "flows.train",
+        "Take a recipe's data to a promoted model: ingest, validate, train, evaluate, register, promote.",
+        EXAMPLE,
     )
     parser.add_argument("--recipe", metavar="FILE", help="a recipe, or the name of one in recipes/")
     parser.add_argument("--data", metavar="SOURCE", help="stands in for the recipe's data.source")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="set any key of the recipe")
-    parser.add_argument("--profile", metavar="NAME", help="where it runs: a profile in settings/profiles/, or a file")
     parser.add_argument(
         "--retry", metavar="FLOW_RUN", help="go on with a flow run that failed, after its last finished stage"
     )
     parser.add_argument("--plan", action="store_true", help="show what would run and be written; touch nothing")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
-    parser.add_argument("--traceback", action="store_true", help="show the whole traceback of a failure")
+    add_usual(parser, "where it runs")
     return parser
 
 

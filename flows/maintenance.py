@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.maintenance.telling import finding_lines, plan_lines, result_lines
+from flows.arguments import add_usual, command_line
 from flows.endings import exit_code
 from flows.preparation import with_prefect
 from flows.stores import use_store
@@ -27,12 +28,8 @@ finishes what was begun)"""
 
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m flows.maintain`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.maintain",
-        description="Plan what a store no longer needs, and with --apply archive and remove it.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_line(
+        "flows.maintain", "Plan what a store no longer needs, and with --apply archive and remove it.", EXAMPLE
     )
     parser.add_argument("--policy", metavar="FILE", help="a policy, or the name of one in policies/")
     parser.add_argument("--apply", action="store_true", help="do it; without this nothing is changed")
@@ -42,8 +39,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--store", metavar="FOLDER", help="a store of files such as ./mlruns, in place of the profile's"
     )
-    parser.add_argument("--profile", metavar="NAME", help="which store: a profile in settings/profiles/, or a file")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
+    add_usual(parser, "which store")
     return parser
 
 
@@ -59,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(
         100_000, 20, 20
     )  # libraries make millions of objects that stay: looking through them takes longest
-    return exit_code(lambda: _done(asked), asked.json, "interrupted; run it again, it finishes what was begun")
+    return exit_code(
+        lambda: _done(asked), asked.json, "interrupted; run it again, it finishes what was begun", asked.traceback
+    )
 
 
 def _done(asked: argparse.Namespace) -> dict[str, Any]:

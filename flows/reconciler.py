@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from flows import temporary_server
+from flows.arguments import add_usual, command_line
 from flows.endings import exit_code
 from flows.flow_runs import FlowRuns
 from flows.preparation import with_prefect
@@ -40,21 +41,17 @@ def span(text: str) -> timedelta:
 
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m flows.reconcile`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.reconcile",
-        description="Find runs that read RUNNING and whose training is dead, and end them with the evidence.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_line(
+        "flows.reconcile",
+        "Find runs that read RUNNING and whose training is dead, and end them with the evidence.",
+        EXAMPLE,
     )
     parser.add_argument("--apply", action="store_true", help="act on the plan; without it nothing is changed")
-    parser.add_argument("--profile", metavar="NAME", help="which MLflow and Prefect: a profile in settings/profiles/")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
     parser.add_argument("--silence", metavar="SPAN", type=span, help="a heart silent for so long has stopped (30m)")
     parser.add_argument("--also-older-than", metavar="SPAN", type=span, help="end runs of others, too")
     parser.add_argument("--experiments", metavar="GLOB", action="append", default=[], help="look only at these")
     parser.add_argument("--interval", metavar="SPAN", type=span, help="do it again and again, with this pause")
-    parser.add_argument("--traceback", action="store_true", help="show the whole traceback of a failure")
+    add_usual(parser, "which MLflow and Prefect")
     return parser
 
 

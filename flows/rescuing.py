@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from flows.arguments import command_line
 from flows.backing_up import size
 from flows.endings import exit_code
 from settings.addresses import redact, with_driver
@@ -30,12 +31,10 @@ SHOWN = 40
 
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m flows.rescue`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.rescue",
-        description="Examine an old MLflow file store (./mlruns), and bring what can be saved into a database.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_line(
+        "flows.rescue",
+        "Examine an old MLflow file store (./mlruns), and bring what can be saved into a database.",
+        EXAMPLE,
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--from", metavar="FOLDER", dest="source", help="the file store")

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from flows.arguments import add_usual, command_line
 from flows.backing_up import add_selection, counted, size
 from flows.endings import exit_code
 from flows.stores import use_store
@@ -22,12 +23,8 @@ exit codes: 0 done, 1 the archive is damaged or the store could not be written, 
 
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m flows.restore`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.restore",
-        description="Bring back what an archive holds and the MLflow store lacks, with its ids and times.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_line(
+        "flows.restore", "Bring back what an archive holds and the MLflow store lacks, with its ids and times.", EXAMPLE
     )
     parser.add_argument("archive", metavar="ARCHIVE", help="a file, or its s3:// address")
     add_selection(parser)
@@ -37,9 +34,7 @@ def parser() -> argparse.ArgumentParser:
         "--artifacts", metavar="ROOT", help="files go below this folder or address, not where they were"
     )
     parser.add_argument("--overwrite", action="store_true", help="make what differs as it is in the archive")
-    parser.add_argument("--profile", metavar="NAME", help="which store: a profile in settings/profiles/, or a file")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
-    parser.add_argument("--traceback", action="store_true", help="show the whole traceback of a failure")
+    add_usual(parser, "which store")
     return parser
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from domain.maintenance.words import size
+from flows.arguments import add_usual, command_line
 from flows.endings import exit_code
 from flows.stores import use_store
 
@@ -21,26 +22,23 @@ SHOWN = 20
 
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m flows.summary`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.summary",
-        description="What a store holds: experiments, runs by state, models, bytes, troubles. Changes nothing.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = command_line(
+        "flows.summary",
+        "What a store holds: experiments, runs by state, models, bytes, troubles. Changes nothing.",
+        EXAMPLE,
     )
     parser.add_argument("--no-files", action="store_true", help="do not look at artifacts: no bytes, fewer troubles")
     parser.add_argument(
         "--store", metavar="FOLDER", help="a store of files such as ./mlruns, in place of the profile's"
     )
-    parser.add_argument("--profile", metavar="NAME", help="which store: a profile in settings/profiles/, or a file")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
+    add_usual(parser, "which store")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Summarise as asked. Returns: the exit code."""
     asked = parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-    return exit_code(lambda: _done(asked), asked.json, "interrupted; nothing was changed")
+    return exit_code(lambda: _done(asked), asked.json, "interrupted; nothing was changed", asked.traceback)
 
 
 def _done(asked: argparse.Namespace) -> dict[str, Any]:

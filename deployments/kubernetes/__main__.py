@@ -8,6 +8,7 @@ from typing import Any
 
 from deployments.kubernetes.pool import KUBERNETES, write_pool
 from deployments.kubernetes.template import Place, job_template
+from flows.arguments import command_line
 from flows.endings import exit_code
 from settings.mistakes import Mistake, Mistakes
 from settings.profile import Profile, check_profile, load_profile
@@ -24,13 +25,7 @@ exit codes: 0 done, 1 something failed, 2 a mistake in what was asked"""
 
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m deployments.kubernetes`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deployments.kubernetes",
-        description="The base job template of the Kubernetes work pool.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_line("deployments.kubernetes", "The base job template of the Kubernetes work pool.", EXAMPLE)
     parser.add_argument("action", choices=("template", "pool"), help="print the template, or write it to the server")
     parser.add_argument("--image", metavar="NAME:TAG", required=True, help="image of pods whose deployment names none")
     parser.add_argument("--profile", metavar="NAME", help="what pods are told: a profile in settings/profiles/")

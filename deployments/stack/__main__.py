@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from deployments.stack.logs import show
+from flows.arguments import command_line
 from flows.endings import exit_code
 from flows.terminal import Terminal
 
@@ -26,13 +27,7 @@ exit codes: 0 done, 1 something failed, 2 a mistake, or a server that does not s
 
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m deployments.stack`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m deployments.stack",
-        description="Servers, a worker and the deployments on this machine.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = command_line("deployments.stack", "Servers, a worker and the deployments on this machine.", EXAMPLE)
     parser.add_argument("action", choices=("up", "down", "status", "logs"), help="what to do")
     parser.add_argument("service", nargs="?", choices=("prefect", "mlflow", "worker"), help="logs: of this one only")
     parser.add_argument("--profile", metavar="NAME", help="whose addresses: a profile in settings/profiles/ (stack)")

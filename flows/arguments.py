@@ -1,0 +1,21 @@
+"""What all command lines have in common: how their help looks, and the arguments that each of them takes."""
+
+import argparse
+
+
+def command_line(name: str, description: str, examples: str) -> argparse.ArgumentParser:
+    """Returns: a parser for `python -m name`; `examples` stand below the help as they are written."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {name}",
+        description=description,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_usual(parser: argparse.ArgumentParser, profile: str) -> None:
+    """Adds --profile, --json and --traceback. `profile`: what a profile decides about this command."""
+    parser.add_argument("--profile", metavar="NAME", help=f"{profile}: a profile in settings/profiles/, or a file")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
+    parser.add_argument("--traceback", action="store_true", help="show the whole traceback of a failure")
