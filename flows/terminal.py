@@ -1,6 +1,6 @@
 """A training as a person sees it: one line per stage, a bar where it takes long, the numbers at the end."""
 
-import contextlib
+import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
@@ -56,9 +56,11 @@ class Terminal:
 
     def _write(self, text: str) -> None:
         """Nobody may be reading any more (`| head`); the training goes on all the same."""
-        with contextlib.suppress(BrokenPipeError):
+        try:
             self._out.write(text)
             self._out.flush()
+        except BrokenPipeError:  # what is left in the buffer would fail once more, at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
 
 
 def metrics_table(metrics: Mapping[str, float], others: Mapping[str, Mapping[str, float]]) -> list[str]:
