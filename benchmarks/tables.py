@@ -91,7 +91,7 @@ def page(sections: Sequence[str], repeats: int) -> str:
             "`make bench` runs the product, `benchmarks/floor.py` (the least that the job needs, in one script) and",
             "`benchmarks/bare.py` (the job as people write it) in turns, each on a store that has a champion and no",
             f"snapshot. Medians of {repeats}, smallest and largest in brackets. CPU and peak memory (PSS) are those of",
-            "the whole process tree; without a server that includes Prefect's temporary one.",
+            "the whole process tree.",
             "",
             f"Measured {datetime.datetime.now(datetime.UTC):%Y-%m-%d} on {_machine()}; Python",
             f"{platform.python_version()}, {packages}.",
