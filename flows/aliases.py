@@ -1,14 +1,13 @@
 """The command line of an alias: who holds it, since when and why, and moving it. Needs no Prefect."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from domain.ledger import Move
 from domain.promotion import command_to
-from flows.arguments import add_usual, command_line
+from flows.arguments import add_usual, command_line, parsed
 from flows.endings import exit_code
 from flows.history import history_lines
 from settings.mistakes import Mistake, Mistakes
@@ -40,11 +39,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do as asked. Returns: the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments:
-        parser().print_help()
+    if (asked := parsed(parser(), arguments)) is None:
         return 0
-    asked = parser().parse_args(arguments)
     return exit_code(
         lambda: _done(asked), asked.json, "interrupted; --history shows whether the alias moved", asked.traceback
     )

@@ -1,6 +1,8 @@
 """What all command lines have in common: how their help looks, and the arguments that each of them takes."""
 
 import argparse
+import sys
+from collections.abc import Sequence
 
 
 def command_line(name: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -19,3 +21,14 @@ def add_usual(parser: argparse.ArgumentParser, profile: str) -> None:
     parser.add_argument("--profile", metavar="NAME", help=f"{profile}: a profile in settings/profiles/, or a file")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
     parser.add_argument("--traceback", action="store_true", help="show the whole traceback of a failure")
+
+
+def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace | None:
+    """Returns: `arguments`, the process's own when None, as the parser takes them; None when there are none: then the
+    help was shown.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments:
+        parser.print_help()
+        return None
+    return parser.parse_args(arguments)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flows import temporary_server
-from flows.arguments import add_usual, command_line
+from flows.arguments import add_usual, command_line, parsed
 from flows.endings import exit_code
 from flows.links import links
 from flows.preparation import Asked, check_asked, read_asked
@@ -55,11 +55,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as asked. Returns: the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments:
-        parser().print_help()
+    if (asked := parsed(parser(), arguments)) is None:
         return 0
-    asked = parser().parse_args(arguments)
     terminal = Terminal(sys.stderr if asked.json else sys.stdout)
     if not asked.recipe:
         parser().error("--recipe is missing")

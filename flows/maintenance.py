@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from domain.maintenance.telling import finding_lines, plan_lines, result_lines
-from flows.arguments import add_usual, command_line
+from flows.arguments import add_usual, command_line, parsed
 from flows.endings import exit_code
 from flows.preparation import with_prefect
 from flows.stores import use_store
@@ -45,16 +45,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Maintain as asked. Returns: the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments:
-        parser().print_help()
+    if (asked := parsed(parser(), arguments)) is None:
         return 0
-    asked = parser().parse_args(arguments)
     if not asked.policy:
         parser().error("--policy is missing")
-    gc.set_threshold(
-        100_000, 20, 20
-    )  # libraries make millions of objects that stay: looking through them takes longest
+    # Libraries make millions of objects that stay: looking through them takes longest.
+    gc.set_threshold(100_000, 20, 20)
     return exit_code(
         lambda: _done(asked), asked.json, "interrupted; run it again, it finishes what was begun", asked.traceback
     )

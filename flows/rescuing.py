@@ -1,12 +1,11 @@
 """The command line of a rescue. Needs no Prefect."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flows.arguments import command_line
+from flows.arguments import command_line, parsed
 from flows.backing_up import size
 from flows.endings import exit_code
 from settings.addresses import redact, with_driver
@@ -49,11 +48,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Examine or rescue. Returns: the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments:
-        parser().print_help()
+    if (asked := parsed(parser(), arguments)) is None:
         return 0
-    asked = parser().parse_args(arguments)
     result: dict[str, Any] = {}
     interrupted = "interrupted; the old store is as it was, and there is no new one"
     code = exit_code(lambda: _done(asked, result), asked.json, interrupted, asked.traceback)

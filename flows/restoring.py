@@ -1,11 +1,10 @@
 """The command line of a restore. Needs no Prefect."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-from flows.arguments import add_usual, command_line
+from flows.arguments import add_usual, command_line, parsed
 from flows.backing_up import add_selection, counted, size
 from flows.endings import exit_code
 from flows.stores import use_store
@@ -40,11 +39,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Restore as asked. Returns: the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments:
-        parser().print_help()
+    if (asked := parsed(parser(), arguments)) is None:
         return 0
-    asked = parser().parse_args(arguments)
     interrupted = "interrupted; what was restored is whole, the same command again goes on"
     return exit_code(lambda: _done(asked), asked.json, interrupted, asked.traceback)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from deployments.stack.logs import show
-from flows.arguments import command_line
+from flows.arguments import command_line, parsed
 from flows.endings import exit_code
 from flows.terminal import Terminal
 
@@ -39,11 +39,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do as asked. Returns: the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments:
-        parser().print_help()
+    if (asked := parsed(parser(), arguments)) is None:
         return 0
-    asked = parser().parse_args(arguments)
     return exit_code(lambda: _done(asked), asked.json, "interrupted")
 
 
