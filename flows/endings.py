@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from domain.errors import OnerunError
+from flows.sparing import spare_time_and_memory
 from settings.mistakes import Mistakes
 
 
@@ -19,6 +20,7 @@ def exit_code(do: Callable[[], dict[str, Any]], as_json: bool, interrupted: str,
         interrupted: what is said after Ctrl-C.
         traceback: let an unexpected error through, for whoever wants to see all of it.
     """
+    spare_time_and_memory()
     try:
         with _stdout_kept_for_json() if as_json else contextlib.nullcontext():
             result = do()

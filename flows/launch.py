@@ -2,8 +2,6 @@
 
 import argparse
 import contextlib
-import ctypes
-import gc
 import logging
 import os
 import sys
@@ -26,7 +24,6 @@ EXAMPLE = """example:
 
 exit codes: 0 done (promoted, or held by a gate), 1 a stage failed, 2 a mistake in what was asked, 130 interrupted"""
 
-M_ARENA_MAX = -8  # of malloc.h
 QUIET = {  # the terminal tells it better; whoever sets one of these hears more
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -60,17 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     terminal = Terminal(sys.stderr if asked.json else sys.stdout)
     if not asked.recipe:
         parser().error("--recipe is missing")
-    _spare()
     interrupted = "interrupted; the run, if it was begun, reads KILLED"
     return exit_code(lambda: _train(asked, terminal), asked.json, interrupted, asked.traceback)
-
-
-def _spare() -> None:
-    """Time and memory that a process of many libraries and threads would waste."""
-    # They make millions of objects that stay; looking through them again and again costs a tenth of a short run.
-    gc.set_threshold(100_000, 20, 20)
-    if hasattr(libc := ctypes.CDLL(None), "mallopt"):  # glibc otherwise keeps up to eight heaps a core
-        libc.mallopt(M_ARENA_MAX, 2)
 
 
 def _train(arguments: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The command line of the maintenance. Needs no Prefect of its own; asks a server that is named which runs live."""
 
 import argparse
-import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,8 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if not asked.policy:
         parser().error("--policy is missing")
-    # Libraries make millions of objects that stay: looking through them takes longest.
-    gc.set_threshold(100_000, 20, 20)
     return exit_code(
         lambda: _done(asked), asked.json, "interrupted; run it again, it finishes what was begun", asked.traceback
     )

@@ -4,6 +4,8 @@ The spec holds run_id, recipe, snapshot and the work folder; beside it the worke
 training says of itself, or the name and message of the error.
 """
 
+import atexit
+import gc
 import json
 import logging
 import signal
@@ -39,6 +41,7 @@ def _train(spec: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
+    atexit.register(gc.freeze)  # else Python looks through all that the libraries made once more before it ends
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     sys.exit(work(Path(sys.argv[1])))

@@ -46,3 +46,17 @@ def test_a_library_s_error_is_told_in_one_line(capsys: pytest.CaptureFixture[str
     assert exit_code(fail, False, "") == 1
     told = capsys.readouterr().err
     assert told.startswith(said) and told.count("\n") == 1
+
+
+FREEZES = """
+import atexit, gc
+atexit.register(lambda: print(gc.get_freeze_count() > 1000))  # called after those registered later
+from flows.endings import exit_code
+raise SystemExit(exit_code(dict, False, ""))
+"""
+
+
+def test_python_does_not_look_through_all_objects_once_more_when_it_ends() -> None:
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", FREEZES], capture_output=True, text=True, cwd=root, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
