@@ -52,7 +52,7 @@ JOBS = {
         Job(
             "million",
             1_000_000,
-            ALL,
+            ("product, server up", "product, no server", "floor"),  # pyfunc refuses bare's categories as a champion
             {"product, server up": {"floor": 1.05, "peak": 1.0}, "product, no server": {"floor": 1.15, "peak": 1.0}},
         ),
         Job(
