@@ -19,6 +19,7 @@ from domain.reconciliation.plan import Plan
 from flows.flow_runs import FlowRuns
 from flows.preparation import with_prefect
 from flows.reconciliation import policy, reconciled, use
+from flows.sparing import end_quickly
 from flows.watch import Log
 from settings.profile import load_profile
 
@@ -42,6 +43,7 @@ def reconcile(
         experiments: Look only at experiments of these names (globs).
         profile: Name of a profile in `settings/profiles/`.
     """
+    end_quickly()
     older = timedelta(days=also_older_than_days) if also_older_than_days else None
     wanted = policy(timedelta(minutes=silence_minutes), older, experiments or ())
     silence = use(with_prefect(load_profile(profile)))

@@ -21,6 +21,7 @@ from flows.outcome import outcome
 from flows.ownership import owned_run
 from flows.preparation import check_asked, read_asked
 from flows.pulse import Pulse, pulse
+from flows.sparing import end_quickly
 from flows.stages import Stages
 from flows.turns import turn
 from tasks.evaluate import evaluate
@@ -44,6 +45,7 @@ def train(
         data: Stands in for data.source.
         profile: Name of a profile in `settings/profiles/`.
     """
+    end_quickly()  # a worker starts a process for every flow run
     with pulse(flow_run.id, flow_run.run_count) as beating:
         return _train(beating, recipe, overrides or (), data, profile)
 
