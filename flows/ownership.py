@@ -2,14 +2,14 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from prefect.exceptions import Abort, TerminationSignal
 
 from domain.errors import Superseded, TransientError
 from tasks import patience
 from tasks.tracking.fence import require_ownership
-from tasks.tracking.ownership import OwnedRun, Status, end_run, open_run
+from tasks.tracking.ownership import OwnedRun, Status, end_half_open, end_run, open_run
 
 INTERRUPTED_SECONDS = 5  # whoever interrupts does not wait for a silent store
 RETRY = (
@@ -25,7 +25,12 @@ def owned_run(
 ) -> Iterator[OwnedRun]:
     """The flow run's MLflow run: RUNNING within the block; then FINISHED, FAILED, or KILLED when it was interrupted."""
     patience.anew()
-    run = open_run(experiment, flow_run_id, run_name, recipe_digest, tags)
+    try:
+        run = open_run(experiment, flow_run_id, run_name, recipe_digest, tags)
+    except (KeyboardInterrupt, SystemExit, TerminationSignal) as interrupt:
+        with suppress(TransientError), patience.limited_to(INTERRUPTED_SECONDS):  # else the reconciler ends it
+            end_half_open(experiment, flow_run_id, _in_words(interrupt))
+        raise
     try:
         yield run
         _step_back_if_superseded(run)

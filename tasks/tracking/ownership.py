@@ -75,6 +75,14 @@ def end_run(run_id: str, status: Status, failure: str = "") -> None:
     _sweep(run_id)
 
 
+def end_half_open(experiment: str, flow_run_id: str, failure: str) -> None:
+    """Ends as KILLED what an interrupted `open_run` of this process had made or reopened already."""
+    found, process = client().get_experiment_by_name(experiment), this_process().model_dump_json()
+    for run in _all(found.experiment_id, flow_run_id) if found else ():
+        if run.info.status == "RUNNING" and run.data.tags.get(names.TAG_PROCESS) == process:
+            end_run(run.info.run_id, "KILLED", failure)
+
+
 def record_stage(run_id: str, stage: str, reference: str, seconds: float) -> None:
     """Note that a stage is done, in one call: from here on a retry does not repeat it."""
     from mlflow.entities import Metric

@@ -98,6 +98,7 @@ def test_p1_p2_s3_and_a_retry_uploads_what_was_computed(
 
 PROGRAM = f"""\
 name: diabetes
+task: regression
 data: {{source: "sklearn:diabetes", target: target}}
 evaluate: {{explain: {{rows: 0}}}}
 train: {{run_in: command, command: [{sys.executable}, program.py]}}
