@@ -15,6 +15,7 @@ from settings.addresses import redact, redacted
 from settings.mistakes import Mistake, Mistakes
 from tasks import storage
 from tasks.patience import Silence, patiently
+from tasks.storage.words import KEYS_REFUSED
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -102,7 +103,7 @@ def _chain(error: BaseException) -> Iterator[Any]:
 def _of_mlflow(error: Any) -> Silence | None:
     words, code = str(error), getattr(error, "error_code", "")
     status = re.match(r"API request to endpoint .*? failed with error code (\d+)", words)
-    if code in REFUSED or (words.startswith(DOWNLOADS) and any(word in words for word in storage.KEYS_REFUSED)):
+    if code in REFUSED or (words.startswith(DOWNLOADS) and any(word in words for word in KEYS_REFUSED)):
         raise _refused(words) from None
     if words.startswith(DOWNLOADS):
         return None if code != "INTERNAL_ERROR" or any(word in words for word in ABSENT) else _silent(words)

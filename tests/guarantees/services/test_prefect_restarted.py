@@ -17,7 +17,7 @@ from tests.guarantees.trainings import RECIPE, ROOT, waited
 from tests.servers import PrefectServer, prefect_server
 
 GOES_ON = "a training that goes on"
-STAGES = {"train": "tasks.training.here.fitting.fit", "promote": "tasks.promote._move"}
+STAGES = {"train": "tasks.training.fitting.fit", "promote": "tasks.promote._move"}
 
 
 @pytest.fixture(scope="module")

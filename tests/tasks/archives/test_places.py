@@ -33,7 +33,7 @@ def test_archives_in_s3(s3: str, store: Store, empty: str, monkeypatch: pytest.M
     archive = back_up(Selection(), "s3://archives-of-ours/mlflow", "daily")
     assert archive.notes == ()
     assert archive.uri.startswith("s3://archives-of-ours/mlflow/daily-")
-    client = storage._minio()
+    client = storage.minio()
     assert client.get_bucket_versioning("archives-of-ours").status == "Enabled"
     rule = client.get_bucket_lifecycle("archives-of-ours").rules[0]
     assert rule.noncurrent_version_expiration.noncurrent_days == 90
@@ -57,15 +57,15 @@ def test_the_newest_of_a_label_are_kept_in_s3(s3: str, store: Store) -> None:
     assert keeping.keep(place, "daily", 2) == made[:1]
     assert keeping.archives(place, "daily") == made[1:]
     assert storage.exists(other)
-    versions = storage._minio().list_objects("kept-archives", recursive=True, include_version=True)
+    versions = storage.minio().list_objects("kept-archives", recursive=True, include_version=True)
     assert made[0].rpartition("/")[2] in {str(each.object_name).rpartition("/")[2] for each in versions}
 
 
 def test_a_bucket_that_is_there_stays_as_it_is(s3: str, store: Store) -> None:
-    storage._minio().make_bucket("somebodys")
+    storage.minio().make_bucket("somebodys")
     archive = back_up(Selection(experiments=("0",)), "s3://somebodys/x", "daily")
     assert archive.notes == ("bucket somebodys keeps no versions: what is deleted there is gone at once",)
-    assert storage._minio().get_bucket_versioning("somebodys").status != "Enabled"
+    assert storage.minio().get_bucket_versioning("somebodys").status != "Enabled"
 
 
 def test_wrong_keys_are_a_mistake_and_nothing_is_left(s3: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +81,7 @@ def test_p4_postgres_with_artifacts_in_s3(
 ) -> None:
     uris = [_database(postgres, name) for name in ("one", "two")]
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uris[0])
-    storage._minio().make_bucket("artifacts")
+    storage.minio().make_bucket("artifacts")
     client = MlflowClient(uris[0])
     runs = fill(uris[0], tmp_path / "files")
     far = client.create_experiment("far", artifact_location="s3://artifacts/far")

@@ -1,0 +1,50 @@
+"""The door to files: local folders and S3.
+
+Wrong keys are a mistake, told within seconds, and never a fallback to something local (P7). An S3 that is silent is
+waited for.
+"""
+
+from tasks.storage.access import bucket_and_key, endpoint, filesystem, is_s3, minio
+from tasks.storage.buckets import list_objects, make_bucket, need_bucket, upload
+from tasks.storage.files import (
+    exists,
+    join,
+    listed,
+    open_input,
+    put_file,
+    read_bytes,
+    remove,
+    remove_tree,
+    round_trip,
+    size,
+    walk,
+    write_bytes_atomically,
+)
+from tasks.storage.words import answered, explained, silence
+
+__all__ = [
+    "answered",
+    "bucket_and_key",
+    "endpoint",
+    "exists",
+    "explained",
+    "filesystem",
+    "is_s3",
+    "join",
+    "list_objects",
+    "listed",
+    "make_bucket",
+    "minio",
+    "need_bucket",
+    "open_input",
+    "put_file",
+    "read_bytes",
+    "remove",
+    "remove_tree",
+    "round_trip",
+    "silence",
+    "size",
+    "upload",
+    "walk",
+    "write_bytes_atomically",
+]
