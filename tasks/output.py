@@ -9,7 +9,9 @@ from urllib.parse import unquote
 
 LAST_LINES = 20
 LONGEST_LINE = 2000  # characters
-LINES_A_SECOND = 200  # more than this are counted instead of logged
+AT_ONCE = 500_000  # characters that are logged however fast they come
+A_SECOND = 10_000  # characters that are logged for as long as it runs; what comes faster is counted instead
+A_LINE = 200  # characters that a line counts for besides its own: somebody stores when and where it was said
 SECRET_NAME = re.compile(r"SECRET|PASSW|TOKEN|ACCESS_KEY|API_KEY|CREDENTIAL|AUTH_STRING", re.IGNORECASE)
 IN_AN_ADDRESS = re.compile(r"://[^/@\s:]*:([^/@\s]+)@")  # a password, as in postgresql://me:password@host
 SHORTEST_SECRET = 6  # anything shorter would blot out ordinary words
@@ -25,7 +27,7 @@ class Output:
         self._secrets = _secrets(environment, secret)
         self._rest = b""
         self._last: deque[str] = deque(maxlen=LAST_LINES)
-        self._second, self._logged, self._left_out = 0.0, 0, 0
+        self._allowed, self._since, self._left_out = float(AT_ONCE), time.monotonic(), 0
 
     def take(self, chunk: bytes) -> None:
         """`chunk`: what the program wrote since the last call; an unfinished line waits for its end."""
@@ -59,15 +61,16 @@ class Output:
             self._log(text)
 
     def _log(self, text: str) -> None:
+        """A token bucket: https://en.wikipedia.org/wiki/Token_bucket."""
         now = time.monotonic()
-        if now - self._second >= 1:
-            self._tell_left_out()
-            self._second, self._logged = now, 0
-        if self._logged < LINES_A_SECOND:
-            self._logged += 1
-            logger.info("%s", text)
-        else:
+        self._allowed = min(AT_ONCE, self._allowed + A_SECOND * (now - self._since))
+        self._since = now
+        if self._allowed < (cost := A_LINE + len(text)):
             self._left_out += 1
+            return
+        self._allowed -= cost
+        self._tell_left_out()
+        logger.info("%s", text)
 
     def _tell_left_out(self) -> None:
         if self._left_out:

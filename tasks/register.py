@@ -3,6 +3,7 @@
 import logging
 
 from domain import names
+from domain.errors import AliasMoved
 from domain.promotion import numbers, numbers_in_words
 from domain.references import Evaluation, TrainedModel, Version
 from settings.recipe import Recipe
@@ -35,9 +36,15 @@ def _tags(run_id: str, evaluation: Evaluation) -> dict[str, str]:
 
 
 def _take_alias(run_id: str, version: Version, alias: str, evaluation: Evaluation) -> None:
-    holder = version_of_alias(version.model, alias)
-    if holder is not None and int(holder) > int(version.version):
-        log.info("%s@%s stays at version %s, which is newer than %s", version.model, alias, holder, version.version)
-        return
+    """The alias ends at the newest version, whoever else registers meanwhile."""
     why = f"newest version; {numbers_in_words(evaluation)}"
-    move_alias(version.model, alias, version.version, holder, why, run_id, "register", numbers(evaluation))
+    while True:
+        holder = version_of_alias(version.model, alias)
+        if holder is not None and int(holder) > int(version.version):
+            log.info("%s@%s stays at version %s, which is newer than %s", version.model, alias, holder, version.version)
+            return
+        try:
+            move_alias(version.model, alias, version.version, holder, why, run_id, "register", numbers(evaluation))
+        except AliasMoved:
+            continue  # another training took it since we looked
+        return

@@ -1,10 +1,14 @@
 """Tests that carry a cell write down how it went. All of this folder is long, but what is marked `fast`."""
 
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from tests import servers
 from tests.guarantees import trainings
 from tests.guarantees.cells import Cell, Recovery, Result
 from tests.guarantees.holding import Facts, facts
@@ -56,7 +60,33 @@ def template_store(tmp_path_factory: pytest.TempPathFactory, environment: object
 
 
 @pytest.fixture
-def training(template_store: Path, tmp_path: Path, prefect_api: str) -> Callable[..., Training]:
+def turns(prefect_api: str) -> Iterator[Callable[[int], None]]:
+    """Returns: sets how many flow runs may train the model at once. After the test no dead one holds a slot."""
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    from flows.turns import limit_name
+
+    name = limit_name("diabetes")
+    with get_client(sync_client=True) as client:
+        yield lambda limit: client.upsert_global_concurrency_limit_by_name(name, limit)
+        with suppress(ObjectNotFound):
+            client.delete_global_concurrency_limit_by_name(name)
+
+
+@pytest.fixture
+def server(mlflow_server: servers.MlflowServer) -> servers.MlflowServer:
+    """Returns: the session's MLflow server, emptied."""
+    with closing(sqlite3.connect(mlflow_server.folder / "server.db", timeout=60)) as store, store:
+        tables = {name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        for table in tables - {"alembic_version", "workspaces"}:
+            store.execute(f"DELETE FROM {table}" + " WHERE experiment_id <> 0" * (table == "experiments"))
+    shutil.rmtree(mlflow_server.folder / "server-artifacts", ignore_errors=True)
+    return mlflow_server
+
+
+@pytest.fixture
+def training(template_store: Path, tmp_path: Path, turns: object) -> Callable[..., Training]:
     """Returns: makes a training in this test's folder, with an SQLite store of its own there."""
 
     def make(recipe: str = RECIPE, tracking_uri: str | None = None) -> Training:

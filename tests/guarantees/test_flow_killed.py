@@ -14,7 +14,7 @@ RUNNING = "a run that reads RUNNING"
 
 MOMENTS = {
     "before anything is opened": (f"{OWNER}:open_run:before", "nothing"),
-    "the experiment made, no run yet": (f"{OWNER}:_experiment_id:after", "an empty experiment"),
+    "the experiment made, no run yet": (f"{OWNER}:usable_experiment:after", "an empty experiment"),
     "the run created, not yet tagged": (f"{OWNER}:_make:after", f"{RUNNING}, not yet counted as an attempt"),
     "the run opened": (f"{OWNER}:open_run:after", RUNNING),
     "parameters logged, provenance not": ("tasks.provenance:log_folder:before", RUNNING),

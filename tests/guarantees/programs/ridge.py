@@ -105,11 +105,11 @@ BEFORE: dict[str, Callable[[], object]] = {
     "MemoryError": asks_for_more_memory_than_it_may,
     "out of memory": eats_memory,
     "floods": floods,
+    "starts a run of its own": starts_a_run_of_its_own,
 }
 WITHIN: dict[str, Callable[[], object]] = {
     "ends the run": ends_the_run,
     "ends the run past MLflow": ends_the_run_past_mlflow,
-    "starts a run of its own": starts_a_run_of_its_own,
     "starts a nested run": starts_a_nested_run,
     "dies in a nested run": dies_in_a_nested_run,
     "logs in conflict": logs_in_conflict,

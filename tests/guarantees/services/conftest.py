@@ -1,9 +1,6 @@
 """Trainings in this process, and the services that they work with, each behind a proxy that goes wrong when told to."""
 
-import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -33,7 +30,7 @@ def wanted(template_store: Path, prefect_server: str, tmp_path_factory: pytest.T
 
 
 @pytest.fixture
-def here(template_store: Path, tmp_path: Path, prefect_api: str) -> Callable[..., TrainingHere]:
+def here(template_store: Path, tmp_path: Path, turns: object) -> Callable[..., TrainingHere]:
     """Returns: makes a training in this process; by default with an SQLite store of its own."""
     trainings.new_store(template_store, tmp_path)
     return lambda tracking_uri=None: TrainingHere(tmp_path, RECIPE, tracking_uri)
@@ -43,17 +40,6 @@ def here(template_store: Path, tmp_path: Path, prefect_api: str) -> Callable[...
 def once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stages that fail are not tried again by Prefect, so that an outage has its full effect at once."""
     monkeypatch.setattr("flows.stages.RETRIES", 0)
-
-
-@pytest.fixture
-def server(mlflow_server: servers.MlflowServer) -> servers.MlflowServer:
-    """Returns: the session's MLflow server, emptied."""
-    with closing(sqlite3.connect(mlflow_server.folder / "server.db", timeout=60)) as store, store:
-        tables = {name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        for table in tables - {"alembic_version", "workspaces"}:
-            store.execute(f"DELETE FROM {table}" + " WHERE experiment_id <> 0" * (table == "experiments"))
-    shutil.rmtree(mlflow_server.folder / "server-artifacts", ignore_errors=True)
-    return mlflow_server
 
 
 @pytest.fixture
@@ -72,7 +58,7 @@ def s3(s3_server: str) -> Iterator[Proxy]:
 
 @pytest.fixture
 def in_s3(
-    template_store: Path, tmp_path: Path, prefect_api: str, s3: Proxy, monkeypatch: pytest.MonkeyPatch
+    template_store: Path, tmp_path: Path, turns: object, s3: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TrainingHere]:
     """Returns: a training whose snapshots and artifacts are in S3, behind the proxy; its MLflow is an SQLite file."""
     from tasks import storage
