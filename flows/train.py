@@ -18,6 +18,7 @@ from domain.references import Evaluation, Promotion, Snapshot, TrainedModel, Val
 from flows.asking import ask
 from flows.links import flow_run_url
 from flows.outcome import outcome
+from flows.outliving import outlive_the_reader
 from flows.ownership import owned_run
 from flows.preparation import check_asked, read_asked
 from flows.pulse import Pulse, pulse
@@ -46,6 +47,7 @@ def train(
         profile: Name of a profile in `settings/profiles/`.
     """
     end_quickly()  # a worker starts a process for every flow run
+    outlive_the_reader()
     with pulse(flow_run.id, flow_run.run_count) as beating:
         return _train(beating, recipe, overrides or (), data, profile)
 
