@@ -76,6 +76,24 @@ def test_an_older_run_registered_again_does_not_take_the_alias_back(model: str, 
     assert versions(model) == ["1", "2"]
 
 
+def test_an_alias_that_is_taken_meanwhile_ends_at_the_newest(
+    model: str, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = recipe(model, register={"aliases": ["staging"]})
+    waiting = [another(run_id)]
+
+    def look(model: str, alias: str) -> str | None:
+        holder = version_of_alias(model, alias)
+        if waiting:  # right after this look another training registers, and takes the alias
+            registered(waiting.pop(), asked, evaluation())
+        return holder
+
+    monkeypatch.setattr("tasks.register.version_of_alias", look)
+    registered(run_id, asked, evaluation())
+    assert version_of_alias(model, "staging") == "2"
+    assert [(move.from_version, move.to_version) for move in ledger(model, "staging")] == [(None, "2")]
+
+
 def test_gates_held_the_alias_moves_and_says_how_to_move_it_back(model: str, run_id: str) -> None:
     asked = recipe(model, promote={"alias": "live", "also": ["production"]})
     assert trained(run_id, asked, evaluation()).previous_version is None
