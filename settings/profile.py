@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from settings import patience
@@ -77,6 +77,13 @@ class Profile(BaseSettings):
         default=patience.DEFAULT,
         says="How long a training waits for a server or store that went silent, such as 90s or 10m.",
     )
+
+    @field_validator("*")
+    @classmethod
+    def _can_be_a_variable(cls, value: Any) -> Any:
+        if "\0" in str(_plain(value)):
+            raise ValueError("holds a NUL character, which neither a variable nor a file name can hold")
+        return value
 
     @classmethod
     def settings_customise_sources(

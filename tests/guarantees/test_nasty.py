@@ -88,6 +88,7 @@ def test_p5_odd_overrides(override: str) -> None:
 @examples(300)
 @given(text=nasty.profiles)
 @example(text="0E0: 0")
+@example(text='work: "\\0"')
 def test_p5_odd_profiles(text: str) -> None:
     Path("odd.yaml").write_text(text, encoding="utf-8", errors="surrogatepass")
     with suppress(Mistakes):

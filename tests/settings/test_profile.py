@@ -218,3 +218,10 @@ def test_an_address_without_a_driver_gets_the_one_that_is_installed(monkeypatch:
     driver = {"psycopg2": "", "psycopg": "+psycopg"}[installed]
     assert Profile().variables()["MLFLOW_TRACKING_URI"] == f"postgresql{driver}://me@db/mlflow"
     assert with_driver("postgresql+pg8000://me@db/x") == "postgresql+pg8000://me@db/x"
+
+
+def test_a_nul_character_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "odd.yaml").write_text('work: "a\\0b"\n')
+    assert mistakes_of("odd.yaml") == (
+        "odd.yaml:1: work: holds a NUL character, which neither a variable nor a file name can hold"
+    )
