@@ -1,0 +1,101 @@
+"""Trainings in the tables: counted in sets; only those that ended lately, and the last of each recipe, one by one."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from domain import names
+from domain.monitoring.seen import ENDED, Ended, Trainings
+from tasks.tracking.tables.database import choose
+from tasks.tracking.tables.inventory import chunks
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Connection, Select
+
+STAGE_SECONDS = {f"{names.PREFIX_STAGE_SECONDS}{stage}": stage for stage in names.STAGES}
+EVALUATION, PROMOTION = (names.TAG_STAGE.format(stage=stage) for stage in ("evaluate", "promote"))
+
+
+def trainings(connection: "Connection", since: int) -> Trainings:
+    """Returns: what the store holds. Args: since: milliseconds since 1970; what ended later is recent."""
+    from mlflow.store.tracking.dbmodels.models import SqlRun as R
+
+    over = R.status.in_(ENDED)
+    recent, last = _runs(connection, over, R.end_time >= since), _last(connection)
+    ended = _with_details(connection, recent | last)
+    counts, last_ends = _counted(connection)
+    return Trainings(
+        counts, last_ends, {ended[run].recipe: ended[run] for run in sorted(last)}, [ended[run] for run in recent]
+    )
+
+
+def _counted(connection: "Connection") -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
+    from mlflow.store.tracking.dbmodels.models import SqlExperiment as E
+    from mlflow.store.tracking.dbmodels.models import SqlRun as R
+    from sqlalchemy import func
+
+    query = _ours(E.name, R.status, func.count(), func.max(R.end_time)).group_by(E.name, R.status)
+    counts, ends = {}, {}
+    for recipe, state, count, end in connection.execute(query):
+        counts[recipe, state] = count
+        if state in ENDED and end:
+            ends[recipe, state] = end
+    return counts, ends
+
+
+def _last(connection: "Connection") -> dict[str, Ended]:
+    from mlflow.store.tracking.dbmodels.models import SqlRun as R
+    from sqlalchemy import func, tuple_
+
+    finished = R.status == "FINISHED"
+    newest = _ours(R.experiment_id, func.max(R.end_time)).where(finished).group_by(R.experiment_id)
+    return _runs(connection, finished, tuple_(R.experiment_id, R.end_time).in_(newest))
+
+
+def _runs(connection: "Connection", *conditions: "ColumnElement[bool]") -> dict[str, Ended]:
+    from mlflow.store.tracking.dbmodels.models import SqlExperiment as E
+    from mlflow.store.tracking.dbmodels.models import SqlRun as R
+
+    query = _ours(R.run_uuid, E.name, R.status, R.start_time, R.end_time).where(*conditions)
+    return {
+        run: Ended(recipe, state, started or ended, ended, {})
+        for run, recipe, state, started, ended in connection.execute(query)
+        if ended
+    }
+
+
+def _with_details(connection: "Connection", runs: dict[str, Ended]) -> dict[str, Ended]:
+    """Adds what the stages left: their seconds, what the gates said, what was decided."""
+    from mlflow.store.tracking.dbmodels.models import SqlLatestMetric as M
+    from mlflow.store.tracking.dbmodels.models import SqlTag as T
+
+    seconds: dict[str, dict[str, float]] = defaultdict(dict)
+    said: dict[str, dict[str, str]] = defaultdict(dict)
+    for chunk in chunks(list(runs)):
+        for run, key, value in _of(connection, M, list(STAGE_SECONDS), chunk):
+            seconds[run][STAGE_SECONDS[key]] = value
+        for run, key, text in _of(connection, T, [EVALUATION, PROMOTION], chunk):
+            said[run][key] = text or ""
+    return {
+        run: each._replace(
+            stages=seconds[run], evaluation=said[run].get(EVALUATION, ""), promotion=said[run].get(PROMOTION, "")
+        )
+        for run, each in runs.items()
+    }
+
+
+def _of(connection: "Connection", table: Any, keys: Sequence[str], runs: Sequence[str]) -> Any:
+    query = choose(table.run_uuid, table.key, table.value)
+    return connection.execute(query.where(table.key.in_(keys), table.run_uuid.in_(runs)))
+
+
+def _ours(*columns: Any) -> "Select[Any]":
+    """A run of ours names its flow run."""
+    from mlflow.store.tracking.dbmodels.models import SqlExperiment as E
+    from mlflow.store.tracking.dbmodels.models import SqlRun as R
+    from mlflow.store.tracking.dbmodels.models import SqlTag as T
+    from sqlalchemy import and_
+
+    named = and_(T.run_uuid == R.run_uuid, T.key == names.TAG_FLOW_RUN_ID)
+    query = choose(*columns).select_from(R).join(T, named).join(E, E.experiment_id == R.experiment_id)
+    return query.where(R.lifecycle_stage == "active")
