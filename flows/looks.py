@@ -59,5 +59,6 @@ class Looker:
     def go_on(self, over: threading.Event) -> None:
         """Look again and again until it is `over`."""
         while not over.is_set():
-            took = self.look().seconds
-            over.wait(max(self._every, (SHARE - 1) * took))
+            look = self.look()
+            first = look.worked == 1 and not look.failure  # it loaded MLflow's and Prefect's clients: once
+            over.wait(max(self._every, 0 if first else (SHARE - 1) * look.seconds))

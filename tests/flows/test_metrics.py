@@ -1,5 +1,6 @@
 """The exporter on a real store with real trainings: promoted, held, failed and killed."""
 
+import contextlib
 import json
 import os
 import re
@@ -10,12 +11,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_plain
 
@@ -29,8 +30,9 @@ from tasks.tracking.ownership import end_run, open_run, record_stage
 from tests.servers import POSTGRES_PASSWORD, POSTGRES_USER, MlflowServer
 
 ROOT = Path(__file__).parents[2]
+RECIPE = str(ROOT / "recipes" / "diabetes.yaml")
 STRICT = ["gates=[{metric: r2, min: 0.99}, {better_than: champion}]"]
-BROKEN = ["data.expectations=[{expect_column_values_to_be_between: {column: bmi, min_value: 5, max_value: 6}}]"]
+BROKEN = ["train.run_in=command", "train.command=[python, -c, exit(3)]", "train.retries=0"]
 KILLED = """
 import os, sys
 from tasks.tracking.ownership import open_run
@@ -42,40 +44,42 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -> Iterator[tuple[Path, dict[str, str]]]:
-    """Returns: a folder with a store in which a recipe was trained four times, and the variables that name it."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings
-
-    from flows.train import train
-
-    folder, patch = tmp_path_factory.mktemp("watched"), pytest.MonkeyPatch()
+def store(tmp_path_factory: pytest.TempPathFactory, prefect_server: str) -> dict[str, str]:
+    """Returns: variables that name a store in which a recipe was trained four times."""
+    folder = tmp_path_factory.mktemp("watched")
     variables = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "PREFECT_API_URL": prefect_server}
     variables |= {"ONERUN_WORK": str(folder / "work")}
-    make_whole(variables["MLFLOW_TRACKING_URI"])
     before = dict(os.environ)
-    patch.chdir(folder)
     os.environ.update(variables)
-    with temporary_settings({PREFECT_API_URL: prefect_server}):
-        assert train("diabetes")["promoted"]
-        assert not train("diabetes", STRICT)["promoted"]
-        with pytest.raises(Exception, match="expect"):
-            train("diabetes", BROKEN)
+    try:
+        with temporary_settings({PREFECT_API_URL: prefect_server}), contextlib.chdir(folder):
+            _train_four_times()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    return variables
+
+
+def _train_four_times() -> None:
+    from flows.train import train
+
+    make_whole(os.environ["MLFLOW_TRACKING_URI"])
+    assert train(RECIPE)["promoted"]
+    assert not train(RECIPE, STRICT)["promoted"]
+    with pytest.raises(Exception, match="exited with 3"):
+        train(RECIPE, BROKEN)
     command = [sys.executable, "-c", KILLED, "diabetes", str(uuid4())]
-    done = subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
     assert done.stdout == b"opened\n" and done.returncode == -signal.SIGKILL, done.stderr
-    os.environ.clear()
-    os.environ.update(before)
-    yield folder, variables
-    patch.undo()
 
 
 @pytest.fixture
-def watched(store: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The store, named by the environment."""
-    folder, variables = store
-    monkeypatch.chdir(folder)
-    for name, value in variables.items():
+def watched(store: dict[str, str], prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The store, named by the environment. Returns: its folder."""
+    for name, value in store.items():
         monkeypatch.setenv(name, value)
+    folder = Path(store["ONERUN_WORK"]).parent
+    monkeypatch.chdir(folder)
     return folder
 
 
