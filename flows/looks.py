@@ -9,6 +9,7 @@ from domain.monitoring.series import Samples
 from settings.addresses import redacted
 from tasks.patience import limited_to
 
+AGAIN = 60.0  # seconds until a look that failed is taken again, at most
 SHARE = 10  # looks take at most a tenth of the time: a store that answers slowly is asked less often
 
 Say = Callable[[str], None]
@@ -60,5 +61,6 @@ class Looker:
         """Look again and again until it is `over`."""
         while not over.is_set():
             look = self.look()
+            every = min(self._every, AGAIN) if look.failure else self._every
             first = look.worked == 1 and not look.failure  # it loaded MLflow's and Prefect's clients: once
-            over.wait(max(self._every, 0 if first else (SHARE - 1) * look.seconds))
+            over.wait(max(every, 0 if first else (SHARE - 1) * look.seconds))

@@ -1,6 +1,6 @@
 """Trainings in the tables: counted in sets; only those that ended lately, and the last of each recipe, one by one."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,36 +20,39 @@ def trainings(connection: "Connection", since: int) -> Trainings:
     """Returns: what the store holds. Args: since: milliseconds since 1970; what ended later is recent."""
     from mlflow.store.tracking.dbmodels.models import SqlRun as R
 
-    over = R.status.in_(ENDED)
-    recent, last = _runs(connection, over, R.end_time >= since), _last(connection)
+    counts: Counter[tuple[str, str]] = Counter()
+    ends: dict[tuple[str, str], int] = {}
+    newest = []
+    for experiment, recipe, state, count, end in connection.execute(_by_experiment_and_state()):
+        counts[recipe, state] += count
+        if state in ENDED and end:
+            ends[recipe, state] = max(end, ends.get((recipe, state), 0))
+            newest += [(experiment, end)] * (state == "FINISHED")
+    recent, last = _runs(connection, R.status.in_(ENDED), R.end_time >= since), _last(connection, newest)
     ended = _with_details(connection, recent | last)
-    counts, last_ends = _counted(connection)
     return Trainings(
-        counts, last_ends, {ended[run].recipe: ended[run] for run in sorted(last)}, [ended[run] for run in recent]
+        counts, ends, {ended[run].recipe: ended[run] for run in sorted(last)}, [ended[run] for run in recent]
     )
 
 
-def _counted(connection: "Connection") -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
+def _by_experiment_and_state() -> "Select[Any]":
     from mlflow.store.tracking.dbmodels.models import SqlExperiment as E
     from mlflow.store.tracking.dbmodels.models import SqlRun as R
     from sqlalchemy import func
 
-    query = _ours(E.name, R.status, func.count(), func.max(R.end_time)).group_by(E.name, R.status)
-    counts, ends = {}, {}
-    for recipe, state, count, end in connection.execute(query):
-        counts[recipe, state] = count
-        if state in ENDED and end:
-            ends[recipe, state] = end
-    return counts, ends
+    columns = (R.experiment_id, E.name, R.status)
+    return _ours(*columns, func.count(), func.max(R.end_time)).group_by(*columns)
 
 
-def _last(connection: "Connection") -> dict[str, Ended]:
+def _last(connection: "Connection", newest: Sequence[tuple[int, int]]) -> dict[str, Ended]:
+    """Args: newest: experiment id, and when the last one finished."""
     from mlflow.store.tracking.dbmodels.models import SqlRun as R
-    from sqlalchemy import func, tuple_
+    from sqlalchemy import tuple_
 
-    finished = R.status == "FINISHED"
-    newest = _ours(R.experiment_id, func.max(R.end_time)).where(finished).group_by(R.experiment_id)
-    return _runs(connection, finished, tuple_(R.experiment_id, R.end_time).in_(newest))
+    found: dict[str, Ended] = {}
+    for chunk in chunks(newest):
+        found |= _runs(connection, R.status == "FINISHED", tuple_(R.experiment_id, R.end_time).in_(chunk))
+    return found
 
 
 def _runs(connection: "Connection", *conditions: "ColumnElement[bool]") -> dict[str, Ended]:
