@@ -119,7 +119,9 @@ def test_the_exporter_is_found_by_prometheus_and_reads_what_it_asks_for(overlay:
     template = of_kind(overlay, "Deployment")["exporter"]["spec"]["template"]
     (container,) = template["spec"]["containers"]
     assert container["args"][:3] == ["python", "-m", "flows.metrics"]
-    port = metrics.parser().parse_args(container["args"][3:]).port
+    told = {entry["name"]: entry for entry in container["env"]}
+    line = [told["PORT"]["value"] if part == "$(PORT)" else part for part in container["args"]]
+    port = metrics.parser().parse_args(line[3:]).port
     assert template["metadata"]["annotations"] == {
         "prometheus.io/scrape": "true", "prometheus.io/port": str(port), "prometheus.io/path": "/metrics",
     }  # fmt: skip
@@ -129,7 +131,6 @@ def test_the_exporter_is_found_by_prometheus_and_reads_what_it_asks_for(overlay:
         == [entry["containerPort"] for entry in container["ports"]]
         == [port]
     )
-    told = {entry["name"]: entry for entry in container["env"]}
     asked = {entry["name"]: entry for entry in pods(overlay)["mlflow"]["containers"][0]["env"]}
     assert told["MLFLOW_ARTIFACTS_DESTINATION"] == asked["MLFLOW_ARTIFACTS_DESTINATION"]
 

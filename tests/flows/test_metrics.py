@@ -27,8 +27,10 @@ from tasks.count import count_trainings
 from tasks.tracking import trainings as one_by_one
 from tasks.tracking.database import make_whole
 from tasks.tracking.ownership import end_run, open_run, record_stage
+from tasks.tracking.runs import client
 from tests.servers import POSTGRES_PASSWORD, POSTGRES_USER, MlflowServer
 
+pytestmark = pytest.mark.timeout(900)  # the first test waits until a recipe was trained four times
 ROOT = Path(__file__).parents[2]
 RECIPE = str(ROOT / "recipes" / "diabetes.yaml")
 STRICT = ["gates=[{metric: r2, min: 0.99}, {better_than: champion}]"]
@@ -279,5 +281,18 @@ def test_postgresql_says_the_same(postgres: str, monkeypatch: pytest.MonkeyPatch
     database.close()
 
 
-def test_a_server_is_asked_through_its_api(mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_is_asked_through_its_api_and_measured_behind_it(
+    mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
     compare_on(mlflow_server.uri, monkeypatch)
+    run = open_run(f"measured {tmp_path.name}", str(uuid4()), "a name", "digest", {})
+    client().log_text(run.run_id, "x" * 5000, "a.txt")
+    code, text, errors = once(capfd)
+    found = samples(text)
+    assert code == 0, errors
+    assert (of(found, "onerun_store_unmeasured_experiments") or 0) >= 2, "nobody can look behind a proxy"
+    assert of(found, "onerun_store_size_bytes", part="database") is None
+    monkeypatch.setenv("MLFLOW_ARTIFACTS_DESTINATION", str(mlflow_server.folder / "server-artifacts"))
+    code, text, errors = once(capfd)
+    assert (of(samples(text), "onerun_store_size_bytes", part="artifacts") or 0) >= 5000, errors
