@@ -1,4 +1,7 @@
-"""Names that leave the process: tags, metrics, artifact paths. They are an API; changing one is a breaking change."""
+"""Names that leave the process: tags, metrics, artifact paths. They are an API; changing one is a breaking change.
+
+Those of the series that Prometheus scrapes stand beside their labels and meaning, in domain/monitoring/series.py.
+"""
 
 STAGES = ("ingest", "validate", "train", "evaluate", "register", "promote")
 

@@ -3,6 +3,9 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def command_line(name: str, description: str, examples: str) -> argparse.ArgumentParser:
@@ -32,3 +35,11 @@ def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> 
         parser.print_help()
         return None
     return parser.parse_args(arguments)
+
+
+def span(text: str) -> timedelta:
+    """Returns: what `90s`, `15m`, `2h` or `7d` says. Raises: argparse.ArgumentTypeError."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in UNITS or not number.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no span of time; write a number and s, m, h or d, such as 15m")
+    return timedelta(**{UNITS[unit]: int(number)})

@@ -3,21 +3,25 @@
 import os
 
 from domain.maintenance.findings import Finding
+from domain.reconciliation.plan import Plan
 from domain.reconciliation.seen import Policy
 from flows.flow_runs import FlowRuns
 from flows.survey import plan
 
 
-def dead_runs() -> list[Finding]:
-    """Returns: them with the evidence; nothing is changed. Without Prefect only what this machine knows counts."""
+def seen_now() -> Plan:
+    """Returns: what reads RUNNING and what is dead of it. Without Prefect only what this machine knows counts."""
     if not os.environ.get("PREFECT_API_URL"):
-        found = plan(None, Policy(), "no API is named")
-    else:
-        from prefect.client.orchestration import get_client
+        return plan(None, Policy(), "no API is named")
+    from prefect.client.orchestration import get_client
 
-        with get_client(sync_client=True) as client:
-            found = plan(FlowRuns(client), Policy())
+    with get_client(sync_client=True) as client:
+        return plan(FlowRuns(client), Policy())
+
+
+def dead_runs() -> list[Finding]:
+    """Returns: them with the evidence; nothing is changed."""
     return [
         Finding("dead-running", run.run_id, None, int(1000 * run.started.timestamp()), "; ".join(dead.evidence))
-        for run, dead in found.dead
+        for run, dead in seen_now().dead
     ]

@@ -5,11 +5,10 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import timedelta
 from typing import Any
 
 from flows import temporary_server
-from flows.arguments import add_usual, command_line
+from flows.arguments import add_usual, command_line, span
 from flows.endings import exit_code
 from flows.flow_runs import FlowRuns
 from flows.preparation import with_prefect
@@ -28,15 +27,6 @@ EXAMPLE = """example:
 Without --apply nothing is changed; the plan is the same. Runs of others are left alone unless --also-older-than
 names their age. Tag a run onerun.reconcile=never and it is never ended.
 exit codes: 0 done, 1 something could not be put right, 2 a mistake in what was asked, 130 interrupted"""
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def span(text: str) -> timedelta:
-    """Returns: what `90s`, `15m`, `2h` or `7d` says. Raises: argparse.ArgumentTypeError."""
-    number, unit = text[:-1], text[-1:]
-    if unit not in UNITS or not number.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no span of time; write a number and s, m, h or d, such as 15m")
-    return timedelta(**{UNITS[unit]: int(number)})
 
 
 def parser() -> argparse.ArgumentParser:

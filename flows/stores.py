@@ -9,13 +9,15 @@ from settings.profile import Profile, check_profile, load_profile
 ABOUT_STORES = ("MLFLOW_", "AWS_")
 
 
-def use_store(name: str | None, must_exist: bool = True) -> Profile:
+def use_store(name: str | None, must_exist: bool = True, about: tuple[str, ...] = ABOUT_STORES) -> Profile:
     """Applies the profile; Prefect need not answer. Returns: the profile. Raises: Mistakes.
 
-    Args: must_exist: an SQLite file that is not there is a mistake.
+    Args:
+        must_exist: an SQLite file that is not there is a mistake.
+        about: the beginnings of the variables that have to be right.
     """
     chosen = load_profile(name)
-    mistakes = [mistake for mistake in check_profile(chosen) if mistake.key.startswith(ABOUT_STORES)]
+    mistakes = [mistake for mistake in check_profile(chosen) if mistake.key.startswith(about)]
     uri = chosen.variables()["MLFLOW_TRACKING_URI"]
     file = uri.partition(":///")[2] if uri.startswith("sqlite") else ""
     if must_exist and file and not Path(file).exists():

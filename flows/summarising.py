@@ -65,6 +65,8 @@ def summary_lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"registered models  {result['registered_models']:,} with {result['versions']:,} versions"
     unreachable = f" ({result['unmeasured']:,} experiments cannot be reached)" if result["unmeasured"] else ""
     yield f"artifacts          {size(result['bytes'])}{unreachable}"
+    if result["database_bytes"] is not None:
+        yield f"database           {size(result['database_bytes'])}"
     troubles = result["troubles"]
     yield f"troubles           {len(troubles):,}"
     kinds = Counter((trouble["what"], trouble["action"]) for trouble in troubles)

@@ -1,5 +1,6 @@
 """The half of a recipe that judges: evaluation, gates, registration, promotion."""
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Strict, Tag, model_validator
@@ -86,6 +87,12 @@ class BetterThan(Section):
 def _kind_of_gate(value: Any) -> str:
     compares = isinstance(value, BetterThan) or (isinstance(value, dict) and "better_than" in value)
     return "better_than" if compares else "threshold"
+
+
+def kind_of_rule(rule: str) -> str:
+    """Returns: what kind of gate says so: threshold, better_than_champion or better_than_baseline."""
+    whom = re.match("better than (champion|baseline) ", rule)
+    return f"better_than_{whom[1]}" if whom else "threshold"
 
 
 Gate = Annotated[

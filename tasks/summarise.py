@@ -25,6 +25,7 @@ def summarise(folder: str | None = None, files: bool = True) -> dict[str, Any]:
                 runs.update("deleted" if run.is_deleted else run.status for run in group.runs)
                 logged += len(group.models)
                 locations.append(group.experiment.location)
+        database = store.database_size()
         versions = [words for words, _ in store.version_places()]
         findings = examine(store) if files else list(store.troubles())
     measured = [prefixes.size_of(location) for location in locations] if files else []
@@ -37,6 +38,7 @@ def summarise(folder: str | None = None, files: bool = True) -> dict[str, Any]:
         "registered_models": len({words.partition(" version ")[0] for words in versions}),
         "versions": len(versions),
         "bytes": sum(size or 0 for size in measured) if files else None,
+        "database_bytes": database,
         "unmeasured": sum(size is None for size in measured),
         "troubles": [finding.as_json(now) for finding in findings],
     }

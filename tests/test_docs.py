@@ -11,12 +11,14 @@ from pydantic import BaseModel
 from deployments import worker
 from deployments.kubernetes import __main__ as kubernetes
 from deployments.stack import __main__ as stack
+from domain.monitoring import series
 from flows import (
     aliases,
     backing_up,
     checkup,
     launch,
     maintenance,
+    metrics,
     reconciler,
     rescuing,
     restoring,
@@ -35,6 +37,7 @@ PARSERS = {
     "deployments.kubernetes": kubernetes.parser,
 }  # fmt: skip
 PARSERS |= {"flows.maintain": maintenance.parser, "flows.summary": summarising.parser}
+PARSERS |= {"flows.metrics": metrics.parser}
 PARSERS |= {"flows.backup": backing_up.parser, "flows.restore": restoring.parser, "flows.rescue": rescuing.parser}
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -61,6 +64,16 @@ def test_every_key_of_a_policy_is_described(section: type[BaseModel]) -> None:
     text = (ROOT / "docs" / "maintenance.md").read_text()
     for key in section.model_fields:
         assert re.search(rf"[`.]{key}[`.]", text), f"docs/maintenance.md does not describe {section.__name__}.{key}"
+
+
+def test_every_series_is_described_and_every_one_that_is_named_exists() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    said = set(re.findall(r"\bonerun_[a-z_]+", text))
+    assert said == {each.name for each in series.ALL}
+    for each in series.ALL:
+        (row,) = [line for line in text.splitlines() if re.match(rf"\|.*`{each.name}`.*\|.*\|.*\|$", line)]
+        labels = re.findall(r"`(\w+)`", row.split("|")[2])
+        assert set(each.labels) <= set(labels), f"docs/operations.md: {each.name} has the labels {each.labels}"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
@@ -92,7 +105,7 @@ def test_the_examples_of_the_maintenances_help_are_good_ones(monkeypatch: pytest
     assert len(lines) >= 3
 
 
-@pytest.mark.parametrize("module", [checkup, kubernetes, stack, worker])
+@pytest.mark.parametrize("module", [checkup, kubernetes, metrics, stack, worker])
 def test_the_examples_of_other_commands_are_good_ones(module: ModuleType) -> None:
     lines = re.findall(r"^  python -m \S+ ?(.*)$", module.EXAMPLE, flags=re.MULTILINE)
     for line in lines:

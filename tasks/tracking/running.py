@@ -33,8 +33,8 @@ def nothing_there() -> bool:
 
 def running(experiments: Sequence[str] = ()) -> dict[str, RunSeen]:
     """Returns: run id -> run, of every run that reads RUNNING in an experiment whose name matches one of the globs."""
-    named = _experiments(experiments)
-    found = _search(named, "attributes.status = 'RUNNING'")
+    named = experiments_named(experiments)
+    found = search(named, "attributes.status = 'RUNNING'")
     return {run.info.run_id: _seen(run, named[run.info.experiment_id]) for run in found}
 
 
@@ -43,14 +43,14 @@ def named_flow_runs(since: datetime, experiments: Sequence[str] = ()) -> dict[st
     begun = int(since.timestamp() * 1000)
     wanted = f"attributes.start_time > {begun} AND tags.`{names.TAG_FLOW_RUN_ID}` LIKE '%'"
     told: dict[str, list[tuple[str, str]]] = {}
-    for run in _search(_experiments(experiments), wanted):
+    for run in search(experiments_named(experiments), wanted):
         told.setdefault(run.data.tags[names.TAG_FLOW_RUN_ID], []).append((run.info.run_id, run.info.status))
     return told
 
 
 def of_flow_run(flow_run_id: str) -> list[tuple[str, str]]:
     """Returns: (run id, what it reads) of the runs that name the flow run, whenever they were begun."""
-    found = _search(_experiments(()), f"tags.`{names.TAG_FLOW_RUN_ID}` = '{flow_run_id}'")
+    found = search(experiments_named(()), f"tags.`{names.TAG_FLOW_RUN_ID}` = '{flow_run_id}'")
     return [(run.info.run_id, run.info.status) for run in found]
 
 
@@ -121,7 +121,7 @@ def _end(seen: RunSeen, verdict: Dead) -> None:
     client().set_terminated(seen.run_id, verdict.status, int(seen.last_sign.timestamp() * 1000))
 
 
-def _experiments(globs: Sequence[str]) -> dict[str, str]:
+def experiments_named(globs: Sequence[str]) -> dict[str, str]:
     """Returns: id -> name of the active experiments that are meant."""
     named, token = {}, None
     while True:
@@ -133,8 +133,8 @@ def _experiments(globs: Sequence[str]) -> dict[str, str]:
     return {key: name for key, name in named.items() if not globs or any(fnmatchcase(name, glob) for glob in globs)}
 
 
-def _search(experiments: Mapping[str, str], wanted: str) -> Iterator["Run"]:
-    """All pages, a few hundred experiments at a time."""
+def search(experiments: Mapping[str, str], wanted: str) -> Iterator["Run"]:
+    """Yields: the runs that are wanted: all pages, a few hundred experiments at a time."""
     ids = list(experiments)
     for start in range(0, len(ids), EXPERIMENTS_PER_SEARCH):
         token = None

@@ -149,6 +149,9 @@ class ServerStore:
         """Refused."""
         raise Mistakes([Mistake("action", self.limits[0])])
 
+    def database_size(self) -> None:
+        """Its server does not tell."""
+
     def troubles(self) -> Iterator[Finding]:
         """Logged models whose run is gone; the API tells of no more."""
         known = set(self._tags)

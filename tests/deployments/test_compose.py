@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from deployments import worker
-from flows import checkup
+from flows import checkup, metrics
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "deployments" / "compose.yaml"
@@ -24,7 +24,7 @@ NEEDED = set(re.findall(r"\$\{(\w+):\?", TEXT))
 
 def test_it_holds_the_services_that_the_stack_has() -> None:
     assert set(SERVICES) == {
-        "postgres", "s3", "bucket", "prefect", "mlflow", "deploy", "worker", "prometheus", "grafana",
+        "postgres", "s3", "bucket", "prefect", "mlflow", "deploy", "worker", "exporter", "prometheus", "grafana",
     }  # fmt: skip
 
 
@@ -57,7 +57,26 @@ def test_every_volume_and_configuration_is_declared_and_used() -> None:
     sources = {entry["source"] for service in SERVICES.values() for entry in service.get("configs", [])}
     assert sources == set(DOCUMENT["configs"])
     for held in DOCUMENT["configs"].values():
-        assert yaml.safe_load(held["content"])
+        assert yaml.safe_load(held["content"] if "content" in held else (FILE.parent / held["file"]).read_text())
+
+
+def test_prometheus_scrapes_exporter_and_prefect_and_grafana_finds_the_dashboard() -> None:
+    held = {
+        name: yaml.safe_load(config["content"]) for name, config in DOCUMENT["configs"].items() if "content" in config
+    }
+    jobs = {job["job_name"]: job for job in held["prometheus"]["scrape_configs"]}
+    assert {name: job["static_configs"][0]["targets"] for name, job in jobs.items()} == {
+        "onerun": [f"exporter:{metrics.parser().get_default('port')}"],
+        "prefect": ["prefect:4200"],
+    }
+    assert jobs["prefect"]["metrics_path"] == "/api/metrics" and jobs["prefect"]["basic_auth"]
+    (provider,) = held["dashboards"]["providers"]
+    mounted = {entry["source"]: entry["target"] for entry in SERVICES["grafana"]["configs"]}
+    assert mounted["dashboard"].startswith(provider["options"]["path"] + "/")
+    assert mounted["dashboards"].startswith("/etc/grafana/provisioning/dashboards/")
+    assert SERVICES["exporter"]["environment"]["MLFLOW_ARTIFACTS_DESTINATION"] in " ".join(
+        SERVICES["mlflow"]["command"]
+    )
 
 
 def test_clients_know_both_servers_and_the_servers_the_names_they_are_called_by() -> None:
@@ -72,6 +91,9 @@ def test_commands_of_ours_are_good_ones() -> None:
     started = SERVICES["worker"]["command"]
     assert started[:3] == ["python", "-m", "deployments.worker"]
     worker.parser().parse_args(started[3:])
+    started = SERVICES["exporter"]["command"]
+    assert started[:3] == ["python", "-m", "flows.metrics"]
+    assert metrics.parser().parse_args(started[3:]).bind == "0.0.0.0"
     check = SERVICES["worker"]["healthcheck"]["test"]
     assert check[:4] == ["CMD", "python", "-m", "flows.doctor"]
     checkup.parser().parse_args(check[4:])

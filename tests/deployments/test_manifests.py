@@ -1,5 +1,6 @@
 """The manifests as kustomize renders them: limits, probes, rights, images, and not one credential."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from deployments.kubernetes import __main__ as kubernetes
+from flows import metrics
 from settings.profile import Profile
 
 FOLDER = Path(__file__).parents[2] / "deployments" / "kubernetes"
@@ -103,12 +105,58 @@ def test_the_network_is_closed_but_for_what_is_named(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_servers_are_probed_where_no_password_is_asked_for(overlay: str) -> None:
     paths = {"prefect": {"/api/health", "/api/ready"}, "mlflow": {"/health"}, "worker": {"/health"}}
+    paths |= {"exporter": {"/metrics"}}
     for name, wanted in paths.items():
         (container,) = pods(overlay)[name]["containers"]
         probes = [
             container[probe] for probe in ("startupProbe", "livenessProbe", "readinessProbe") if probe in container
         ]
         assert {probe["httpGet"]["path"] for probe in probes} == wanted and len(probes) >= 2
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_exporter_is_found_by_prometheus_and_reads_what_it_asks_for(overlay: str) -> None:
+    template = of_kind(overlay, "Deployment")["exporter"]["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    assert container["args"][:3] == ["python", "-m", "flows.metrics"]
+    told = {entry["name"]: entry for entry in container["env"]}
+    line = [told["PORT"]["value"] if part == "$(PORT)" else part for part in container["args"]]
+    port = metrics.parser().parse_args(line[3:]).port
+    assert template["metadata"]["annotations"] == {
+        "prometheus.io/scrape": "true", "prometheus.io/port": str(port), "prometheus.io/path": "/metrics",
+    }  # fmt: skip
+    service = of_kind(overlay, "Service")["exporter"]["spec"]
+    assert (
+        [entry["port"] for entry in service["ports"]]
+        == [entry["containerPort"] for entry in container["ports"]]
+        == [port]
+    )
+    asked = {entry["name"]: entry for entry in pods(overlay)["mlflow"]["containers"][0]["env"]}
+    assert told["MLFLOW_ARTIFACTS_DESTINATION"] == asked["MLFLOW_ARTIFACTS_DESTINATION"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_network_lets_the_exporter_ask_and_prometheus_scrape(overlay: str) -> None:
+    policies = of_kind(overlay, "NetworkPolicy")
+
+    def chosen(selector: dict[str, Any], name: str) -> bool:
+        meant = [value for each in selector["matchExpressions"] for value in each["values"]]
+        return name in meant
+
+    scraped = policies["metrics"]["spec"]
+    assert chosen(scraped["podSelector"], "exporter") and chosen(scraped["podSelector"], "prefect")
+    assert scraped["ingress"][0]["from"] == [{"namespaceSelector": {"matchLabels": {"onerun.scrape": "true"}}}]
+    assert chosen(policies["servers"]["spec"]["ingress"][0]["from"][0]["podSelector"], "exporter")
+    assert chosen(policies["clients"]["spec"]["podSelector"], "exporter")
+    assert chosen(policies["objects"]["spec"]["podSelector"], "exporter")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_dashboard_is_where_grafanas_sidecar_looks_for_it(overlay: str) -> None:
+    found = of_kind(overlay, "ConfigMap")["dashboard"]
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+    source = FOLDER.parent / "monitoring" / "dashboard.json"
+    assert json.loads(found["data"]["onerun.json"]) == json.loads(source.read_text())
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

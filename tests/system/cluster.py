@@ -72,7 +72,7 @@ def overlay_here(folder: Path, ports: Mapping[str, int], settings: Mapping[str, 
     """Writes an overlay of `dev` for a node without a network of pods, without volumes of its own, without a registry.
 
     Args:
-        ports: of prefect, mlflow and worker, on the node.
+        ports: of prefect, mlflow, worker and exporter, on the node.
         settings: what the ConfigMap says instead.
     Returns: the overlay's folder.
     """
@@ -123,7 +123,7 @@ def _on_the_node(name: str, port: int) -> dict[str, Any]:
 
 
 def _listening(name: str, port: int) -> dict[str, Any]:
-    variable = {"prefect": "PREFECT_SERVER_API_PORT", "mlflow": "PORT", "worker": "PREFECT_WORKER_WEBSERVER_PORT"}[name]
+    variable = {"prefect": "PREFECT_SERVER_API_PORT", "worker": "PREFECT_WORKER_WEBSERVER_PORT"}.get(name, "PORT")
     env = [{"name": variable, "value": str(port)}]
     if name != "worker":
         return {"env": env, "ports": [{"$patch": "replace"}, {"name": "http", "containerPort": port}]}

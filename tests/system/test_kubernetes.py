@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,7 @@ from tests.system.running import final, until
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 PREFECT, MLFLOW = ("onerun", "a-password-for-prefect"), ("admin", "a-password-for-mlflow")
 SECRETS = (PREFECT[1], MLFLOW[1], S3_SECRET, S3_KEY)
+SERVICES = ("prefect", "mlflow", "worker", "exporter")
 PATIENCE = 900.0  # seconds; the machine may be busy
 ACCOUNTS = """\
 [mlflow]
@@ -72,6 +74,7 @@ class Platform:
 
     api: str
     mlflow_uri: str
+    exporter: str
 
     def ask(self, method: str, path: str, **more: Any) -> Any:
         """Returns: what Prefect's API answers."""
@@ -103,7 +106,7 @@ class Platform:
 @pytest.fixture(scope="module")
 def platform(image: str, namespace: str, s3_server: str) -> Iterator[Platform]:
     """Prefect, MLflow and the worker as `dev` has them, with passwords, on free ports of the node."""
-    ports = {name: free_port() for name in ("prefect", "mlflow", "worker")}
+    ports = {name: free_port() for name in SERVICES}
     api, uri = f"http://127.0.0.1:{ports['prefect']}/api", f"http://127.0.0.1:{ports['mlflow']}"
     settings = {"PREFECT_API_URL": api, "MLFLOW_TRACKING_URI": uri, "MLFLOW_S3_ENDPOINT_URL": s3_server}
     make_secrets()
@@ -114,13 +117,13 @@ def platform(image: str, namespace: str, s3_server: str) -> Iterator[Platform]:
         kubectl("apply", "--filename", "-", given=accounts(folder))
         make_secret("kubeconfig", {"kubeconfig": until(lambda: kubeconfig_of("worker"), "a token")})
         kubectl("apply", "--kustomize", str(folder))
-        for name in ("prefect", "mlflow", "worker"):
+        for name in SERVICES:
             kubectl("--namespace", NAMESPACE, "rollout", "status", f"deployment/{name}", "--timeout", WAIT)
         patch.setenv("MLFLOW_TRACKING_USERNAME", MLFLOW[0])
         patch.setenv("MLFLOW_TRACKING_PASSWORD", MLFLOW[1])
-        yield Platform(api, uri)
+        yield Platform(api, uri, f"http://127.0.0.1:{ports['exporter']}/metrics")
         patch.undo()
-        for name in ("prefect", "mlflow", "worker"):
+        for name in SERVICES:
             kubectl("--namespace", NAMESPACE, "delete", "deployment", name, "--timeout", WAIT)
 
 
@@ -259,6 +262,19 @@ def test_a_pod_trains_and_its_job_holds_references_alone(platform: Platform, dep
     assert (container["image"], job["spec"]["backoffLimit"]) == (IMAGE, 0)
     assert pod["spec"]["serviceAccountName"] == "training" and pod["spec"]["automountServiceAccountToken"] is False
     assert container["securityContext"]["readOnlyRootFilesystem"] and pod["spec"]["securityContext"]["runAsNonRoot"]
+
+
+def test_the_exporter_tells_of_trainings_and_measures_artifacts(platform: Platform, deployment: str) -> None:
+    assert platform.ended(platform.run(deployment)) == "COMPLETED"
+
+    def told() -> str:
+        text = httpx.get(platform.exporter, timeout=60).text
+        finished = re.search(r'onerun_trainings\{recipe="diabetes",state="finished"\} [1-9]', text)
+        return text if finished and re.search(r'onerun_store_size_bytes\{part="artifacts"\} [1-9]', text) else ""
+
+    text = until(told, "a look at the training", PATIENCE)
+    assert "\nonerun_up 1.0\n" in text and "\nonerun_prefect_up 1.0\n" in text
+    assert not any(secret in text for secret in SECRETS)
 
 
 def test_model_and_snapshot_are_in_the_object_store(

@@ -213,6 +213,9 @@ class FoldersStore:
                 do(found)
         return Outcome(tuple(item.id for item in items if item.id not in left), left)
 
+    def database_size(self) -> None:
+        """There is none."""
+
     def troubles(self) -> list[Finding]:
         """What MLflow stumbles over."""
         return list(reading.troubles(self.root))

@@ -38,6 +38,17 @@ class Database:
         """Gives back all connections."""
         self.engine.dispose()
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        from sqlalchemy import text
+
+        if self.is_sqlite:
+            file = str(self.engine.url.database)
+            return sum(path.stat().st_size for path in (Path(file), Path(f"{file}-wal")) if path.exists())
+        with self.reading() as connection:
+            return int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
+
     @contextmanager
     def reading(self) -> Iterator["Connection"]:
         """Within the block all queries see the same moment; nobody is held up."""

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from domain import names
 from domain.maintenance.inventory import Experiment, Group, LoggedModel, Run, Version
@@ -15,6 +15,7 @@ from tasks.tracking.tables.database import STREAMED, choose
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Select
 
+Value = TypeVar("Value")
 PARENT = "mlflow.parentRunId"
 AT_ONCE = 500  # values of one IN list
 
@@ -125,7 +126,7 @@ def store_guards(connection: "Connection", registry: "Connection", policy: Polic
     )
 
 
-def chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+def chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
     """Yields: the values, as many at a time as one IN list takes."""
     for start in range(0, len(values), AT_ONCE):
         yield values[start : start + AT_ONCE]

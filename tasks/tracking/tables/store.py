@@ -80,6 +80,11 @@ class TablesStore:
         """Removes deleted experiments that hold nothing any more, one transaction each."""
         return hard_delete_experiments(self.database, items)
 
+    def database_size(self) -> int:
+        """Bytes; of both, where the registry has a database of its own."""
+        both = {self.database.uri: self.database, self._registry.uri: self._registry}
+        return sum(database.size for database in both.values())
+
     def troubles(self) -> list[Finding]:
         """What is wrong in the tables."""
         with self.database.reading() as connection, self._registry_connection(connection) as registry:

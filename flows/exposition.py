@@ -1,0 +1,77 @@
+"""What was seen, as Prometheus reads it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeHistogramMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from domain.monitoring import series
+from domain.monitoring.series import Histogram, Samples, Series
+from domain.monitoring.stores import merged
+from flows.looks import Look, Looker
+
+FAMILIES: Mapping[str, Any] = {
+    "gauge": GaugeMetricFamily,
+    "counter": CounterMetricFamily,
+    "histogram": GaugeHistogramMetricFamily,
+}
+
+
+class Exposition(Collector):
+    """All series of the last looks. Being scraped costs the store nothing."""
+
+    def __init__(self, trainings: Looker, others: Sequence[Looker], window: float) -> None:
+        """Args: trainings: the look that says whether the store answers; window: seconds."""
+        self._trainings, self._all, self._window = trainings, (trainings, *others), window
+
+    def describe(self) -> Iterator[Metric]:
+        """Yields: every series, without samples."""
+        for each in series.ALL:
+            yield FAMILIES[each.kind](each.name, each.says, labels=each.labels)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yields: the series that have samples now."""
+        for each, samples in self.samples().items():
+            family = FAMILIES[each.kind](each.name, each.says, labels=each.labels)
+            for labels, value in samples:
+                family.add_metric(labels, *(value if isinstance(value, Histogram) else [value]))
+            yield family
+
+    def samples(self) -> Samples:
+        """Returns: what was seen, and how the looks went. Before the first look nothing is said of it."""
+        looks = {each.name: each.last for each in self._all if each.last is not None}
+        said: Samples = {series.WINDOW: [((), self._window)]}
+        if self._trainings.last is not None:
+            said = {series.UP: [((), float(not self._trainings.last.failure))], **said}
+        return merged([said, *(_of_look(name, look) for name, look in looks.items())])
+
+
+def _of_look(name: str, look: Look) -> Samples:
+    worked = [((name,), look.at)] if look.at else []
+    return {
+        **look.samples,
+        series.LOOK_UP: [((name,), float(not look.failure))],
+        series.LOOK_SECONDS: [((name,), look.seconds)],
+        series.LOOK_AT: worked,
+        series.LOOKS: [((name, "worked"), look.worked), ((name, "failed"), look.failed)],
+    }
+
+
+def as_json(samples: Samples) -> list[dict[str, Any]]:
+    """Returns: the samples as plain values."""
+    return [
+        {
+            "name": each.name,
+            "labels": dict(zip(each.labels, labels, strict=True)),
+            "value": {"buckets": dict(value.buckets), "sum": value.total} if isinstance(value, Histogram) else value,
+        }
+        for each, found in samples.items()
+        for labels, value in found
+    ]
+
+
+def names_of(each: Series) -> list[str]:
+    """Returns: the names under which Prometheus keeps the series."""
+    histogram = [f"{each.name}_{suffix}" for suffix in ("bucket", "gcount", "gsum")]
+    return histogram if each.kind == "histogram" else [each.name]

@@ -1,0 +1,66 @@
+"""Looking at a store again and again, in a thread of its own: whoever scrapes is told what the last look saw."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from domain.monitoring.series import Samples
+from settings.addresses import redacted
+from tasks.patience import limited_to
+
+AGAIN = 60.0  # seconds until a look that failed is taken again, at most
+SHARE = 10  # looks take at most a tenth of the time: a store that answers slowly is asked less often
+
+Say = Callable[[str], None]
+
+
+class Look(NamedTuple):
+    """What the last look saw."""
+
+    samples: Samples
+    failure: str  # why nothing was seen; empty when it was
+    seconds: float  # how long it took
+    at: float  # seconds since 1970, of the last one that worked; 0: none did
+    worked: int  # how many worked so far
+    failed: int
+
+
+class Looker:
+    """One kind of look."""
+
+    def __init__(self, name: str, see: Callable[[], Samples], every: float, say: Say) -> None:
+        """Args: every: seconds from the end of one look to the next, at least."""
+        self.name, self._see, self._every, self._say = name, see, every, say
+        self.last: Look | None = None  # replaced as a whole: a scrape sees one look, never two halves
+
+    def look(self) -> Look:
+        """Take one look. A store that does not answer is no error here, but what is told of it."""
+        begun, failure = time.monotonic(), ""
+        samples: Samples = {}
+        try:
+            with limited_to(0):  # it is looked at again soon
+                samples = self._see()
+        except Exception as error:  # noqa: BLE001  # whatever a library raises: the exporter stays up and says so
+            failure = redacted(str(error) or type(error).__name__).partition("\n")[0]
+        before = self.last or Look({}, "", 0, 0, 0, 0)
+        self.last = Look(
+            samples, failure, time.monotonic() - begun, before.at if failure else time.time(),
+            before.worked + (not failure), before.failed + bool(failure),
+        )  # fmt: skip
+        self._tell(before.failure, self.last)
+        return self.last
+
+    def _tell(self, before: str, now: Look) -> None:
+        if now.failure and not before:
+            self._say(f"{self.name}: {now.failure}")
+        elif before and not now.failure:
+            self._say(f"{self.name}: seen again")
+
+    def go_on(self, over: threading.Event) -> None:
+        """Look again and again until it is `over`."""
+        while not over.is_set():
+            look = self.look()
+            every = min(self._every, AGAIN) if look.failure else self._every
+            first = look.worked == 1 and not look.failure  # it loaded MLflow's and Prefect's clients: once
+            over.wait(max(every, 0 if first else (SHARE - 1) * look.seconds))

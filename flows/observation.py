@@ -1,0 +1,26 @@
+"""What a look sees: the store that the profile names, and what Prefect says of the runs in it."""
+
+import time
+from datetime import timedelta
+
+from domain.monitoring.series import Samples
+from domain.monitoring.stores import merged, of_models, of_running, of_store
+from domain.monitoring.trainings import of_trainings
+from flows.aliases import ABOUT_THE_REGISTRY
+from flows.dead import seen_now
+from flows.preparation import with_prefect
+from flows.stores import use_store
+from flows.summarising import summary_of
+from tasks.count import count_models, count_trainings
+
+
+def trainings(profile: str | None, window: timedelta) -> Samples:
+    """One look at trainings, models and what reads RUNNING. Raises: Mistakes, StoreUnreachable."""
+    with_prefect(use_store(profile, about=ABOUT_THE_REGISTRY)).apply()
+    since = int((time.time() - window.total_seconds()) * 1000)
+    return merged([of_trainings(count_trainings(since)), of_models(count_models()), of_running(seen_now())])
+
+
+def store(profile: str | None, files: bool) -> Samples:
+    """One look at all of the store. Raises: Mistakes, StoreUnreachable."""
+    return of_store(summary_of(profile, None, files))
