@@ -12,5 +12,5 @@ from tasks.tracking.runs import client
 def require_ownership(run_id: str) -> None:
     """To be called before anything that only the owner does. Raises: Superseded."""
     owner = client().get_run(run_id).data.tags.get(names.TAG_PROCESS)
-    if owner != this_process().model_dump_json():
+    if owner not in (None, this_process().model_dump_json()):
         raise Superseded(f"run {run_id} was opened by another process that works on this flow run: this one steps back")

@@ -85,7 +85,6 @@ class Expected:
     others: int = 0  # runs of further flow runs in the same store
     children: int = 0  # runs nested below the training's
     attempts: int | None = None
-    spare_models: bool = False  # one more model may be logged, of which no version is made
     conflicts: frozenset[str] = field(default_factory=frozenset)  # parameters that a program logged in conflict
 
 
@@ -179,7 +178,7 @@ def _one_version(now: Facts, expected: Expected) -> Iterator[str]:
     assert now.run is not None
     run_id = now.run.info.run_id
     states = Counter(str(model.status) for model in now.models if model.source_run_id == run_id)
-    if states["READY"] > 1 + expected.spare_models or not states["READY"] or states["PENDING"]:
+    if states["READY"] != 1 or states["PENDING"]:
         yield f"P2: logged models of the run: {dict(states)}, should be one READY"
     versions = [version for version in now.versions if version.run_id == run_id]
     if len(versions) != 1:

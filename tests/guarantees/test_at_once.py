@@ -56,7 +56,7 @@ def test_p1_p2_two_processes_at_work_on_one_flow_run(
     doubled.go_on()
     assert cut_off.wait(PATIENCE) == 0, doubled.said()[-4000:]
     assert "this one steps back" in doubled.said()
-    assert violations(doubled, Expected(wanted, spare_models=True, attempts=2)) == []
+    assert violations(doubled, Expected(wanted, attempts=2)) == []
 
 
 @pytest.fixture(params=[

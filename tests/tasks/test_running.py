@@ -10,10 +10,11 @@ from uuid import uuid4
 import pytest
 
 from domain import names
+from domain.errors import Superseded
 from domain.reconciliation.seen import RunSeen
 from domain.reconciliation.verdicts import Dead
 from tasks.processes import this_process
-from tasks.tracking import heart, running
+from tasks.tracking import attachment, heart, running
 from tasks.tracking.ownership import OwnedRun, alone, end_run, open_run
 from tasks.tracking.runs import client, log_metrics, set_tags
 from tests.servers import MlflowServer
@@ -144,6 +145,19 @@ def test_an_owner_that_was_taken_for_dead_opens_its_run_again(store: str) -> Non
     assert heart.beat(run_id) == "KILLED"
     heart.reopen(run_id)
     assert status(run_id) == "RUNNING"
+
+
+def test_a_superseded_process_does_not_open_the_run_that_another_has_finished(store: str) -> None:
+    run_id = opened(store).run_id
+    attachment.keep_running(run_id)  # it is open, and ours
+    end_run(run_id, "FINISHED")
+    attachment.keep_running(run_id)
+    assert status(run_id) == "RUNNING", "a program of ours had ended it"
+    set_tags(run_id, {names.TAG_PROCESS: this_process().model_copy(update={"pid": 1}).model_dump_json()})
+    end_run(run_id, "FINISHED")
+    with pytest.raises(Superseded, match="opened by another process"):
+        attachment.keep_running(run_id)
+    assert status(run_id) == "FINISHED"
 
 
 def test_runs_are_found_by_the_flow_runs_they_name(store: str) -> None:
