@@ -72,7 +72,7 @@ def _postgres(url: str | None) -> Iterator[str | None]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.maintenance", description=__doc__)
-    parser.add_argument("--runs", type=int, default=20_000)
+    parser.add_argument("--runs", type=int, default=20_000, help="planned and deleted; 0: only the larger store")
     parser.add_argument("--plan-runs", type=int, default=200_000, help="a larger store, of which only the plan is made")
     parser.add_argument("--experiments", type=int, default=50)
     parser.add_argument("--sample", type=int, default=300, help="runs that delete_run and mlflow gc delete")
@@ -89,9 +89,11 @@ def _stores(asked: argparse.Namespace) -> list[tuple[str, str]]:
 
 
 def _compare(name: str, template: str, folder: Path, asked: argparse.Namespace) -> bool:
-    uri = _filled(template, f"bench{asked.runs}", folder / "artifacts", asked.runs, asked)
-    kept = _plan(f"{name}, {asked.runs:,} runs", uri, asked, folder)
-    kept &= _deletion(f"{name}, {asked.runs:,} runs", uri, asked, folder)
+    kept = True
+    if asked.runs:
+        uri = _filled(template, f"bench{asked.runs}", folder / "artifacts", asked.runs, asked)
+        kept &= _plan(f"{name}, {asked.runs:,} runs", uri, asked, folder)
+        kept &= _deletion(f"{name}, {asked.runs:,} runs", uri, asked, folder)
     if asked.plan_runs:
         larger = _filled(template, f"bench{asked.plan_runs}", None, asked.plan_runs, asked)
         kept &= _plan(f"{name}, {asked.plan_runs:,} runs", larger, asked, folder)
