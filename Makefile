@@ -35,7 +35,7 @@ system-kubernetes: set-up-dev  ## the same on the cluster that KUBECONFIG names 
 	@exec $(PY) -m pytest -m long tests/system/test_kubernetes.py $(ARGS)
 
 .PHONY: system-maintenance
-system-maintenance: set-up-dev  ## maintenance, archives, rescue: killed at every step, every kind of damage (MINUTES)
+system-maintenance: set-up-dev  ## maintenance, archives, rescue: killed at every step, every kind of damage (2 minutes)
 	@exec $(PY) -m pytest -m long tests/tasks/maintenance tests/tasks/archives tests/tasks/rescue tests/flows $(ARGS)
 
 .PHONY: image
