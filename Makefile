@@ -34,6 +34,10 @@ system: set-up-dev  ## deployments, workers, retries, kills, real servers (up to
 system-kubernetes: set-up-dev  ## the same on the cluster that KUBECONFIG names (BASE=image to build on)
 	@exec $(PY) -m pytest -m long tests/system/test_kubernetes.py $(ARGS)
 
+.PHONY: system-maintenance
+system-maintenance: set-up-dev  ## maintenance, archives, rescue: killed at every step, every kind of damage (2 minutes)
+	@exec $(PY) -m pytest -m long tests/tasks/maintenance tests/tasks/archives tests/tasks/rescue tests/flows $(ARGS)
+
 .PHONY: image
 image:  ## the container image (BASE=image to build on, IMAGE=name:tag)
 	@docker build --build-arg BASE=$(BASE) --build-arg COMMIT=$$(git rev-parse HEAD) --tag $(IMAGE) .

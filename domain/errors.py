@@ -8,7 +8,7 @@
     │   ├── ModelUnusable           what the training left behind is no usable model
     │   ├── AliasMoved              somebody else moved the alias since it was looked at
     │   ├── ArchiveDamaged          an archive is not what was written
-    │   ├── StoreUnknown            MLflow's database has a schema that this version does not know
+    │   ├── StoreUnknown            an archive's records have columns that this MLflow does not know
     │   └── Superseded              another process owns the run now
     └── TransientError              trying again can help
         ├── StoreUnreachable        tracking server or object store does not answer
@@ -56,7 +56,7 @@ class ArchiveDamaged(TerminalError):
 
 
 class StoreUnknown(TerminalError):
-    """MLflow's database has a schema that the installed MLflow does not know; nothing is read from it or written."""
+    """An archive's records have columns that the installed MLflow does not know; nothing of them is written."""
 
 
 class Superseded(TerminalError):

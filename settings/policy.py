@@ -7,11 +7,11 @@ A policy can only add to it.
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, Strict, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, Strict, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from settings.evaluation import CLASSIFICATION_METRICS, GREATER_IS_BETTER, REGRESSION_METRICS
-from settings.fields import Duration, Fraction, Section, Words
+from settings.fields import SECONDS, Duration, Fraction, Section, Words
 
 REFERENCE = r"^\$\{[A-Za-z_]\w*\}$"
 _LONGEST = 10 * 365 * 86400
@@ -21,6 +21,12 @@ def _at_least_an_hour(seconds: float) -> float:
     if not 3600 <= seconds <= _LONGEST:
         raise ValueError("expected between 1h and 3650d")
     return seconds
+
+
+def _in_words(seconds: float) -> str:
+    """As a person writes it: 30d, 36h."""
+    unit = next((unit for unit in "dh" if seconds % SECONDS[unit] == 0), "s")
+    return f"{seconds / SECONDS[unit]:g}{unit}"
 
 
 def _is_reference(addresses: tuple[str, ...]) -> tuple[str, ...]:
@@ -33,7 +39,7 @@ def _is_reference(addresses: tuple[str, ...]) -> tuple[str, ...]:
 
 
 _addresses_schema = {"type": "array", "items": {"type": "string", "pattern": REFERENCE}}
-Age = Annotated[Duration, AfterValidator(_at_least_an_hour)]
+Age = Annotated[Duration, AfterValidator(_at_least_an_hour), PlainSerializer(_in_words, when_used="json")]
 TagGlobs = Annotated[dict[str, str], Strict(False)]
 Addresses = Annotated[Words, AfterValidator(_is_reference), WithJsonSchema(_addresses_schema)]
 Action = Literal["quarantine", "soft_delete", "hard_delete"]

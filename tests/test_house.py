@@ -238,6 +238,15 @@ def test_every_goal_of_the_makefile_is_explained() -> None:
     assert [goal for goal in goals if not re.search(rf"^{goal}:.*## \S", text, re.MULTILINE)] == []
 
 
+def test_every_long_test_is_run_by_a_goal_of_the_makefile() -> None:
+    suites = re.findall(r"pytest -m long (.*)", (ROOT / "Makefile").read_text())
+    folders = [ROOT / word for line in suites for word in line.split() if word.startswith("tests/")]
+    long = [path for path in (ROOT / "tests").rglob("*.py") if "pytest.mark.long" in path.read_text()]
+    alone = [path for path in long if path != Path(__file__) and not {path, *path.parents} & {*folders}]
+    assert alone == []
+    assert len(long) > 5
+
+
 @pytest.mark.parametrize("failing", ["lint", "test"])
 def test_ci_fails_when_a_check_fails(failing: str, tmp_path: Path) -> None:
     make = tmp_path / "make"

@@ -20,7 +20,7 @@ def render(policy: Policy, plan: Plan, findings: Sequence[Finding], result: Mapp
     import yaml
 
     environment = page_environment()
-    environment.filters |= {"size": size, "age": lambda since: age(max(0, plan.at - since)) if since else "–"}
+    environment.filters |= {"size": size, "age": lambda since: age(max(0, plan.at - since)) if since else "-"}
     environment.filters["command_back"] = command_back
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         policy=policy,

@@ -135,11 +135,28 @@ def _topmost(run: str, parents: Mapping[str, str], inside: Mapping[str, int]) ->
     return path[-1]
 
 
-def batches(items: Iterable[Item], at_once: int) -> Iterator[list[Item]]:
-    """Yields: the items in their order, about `at_once` at a time; a family is never torn apart."""
+@dataclass
+class Pace:
+    """How many runs one transaction takes: many are cheaper, but others cannot write to SQLite meanwhile.
+
+    What a run costs depends on its history and the disk; so the next transaction follows from what the last one took.
+    """
+
+    at_once: int = 250
+
+    def took(self, seconds: float) -> None:
+        """Double what was done in less than a second, halve what took more than three."""
+        if seconds < 1:
+            self.at_once = min(8000, 2 * self.at_once)
+        elif seconds > 3:
+            self.at_once = max(50, self.at_once // 2)
+
+
+def batches(items: Iterable[Item], pace: Pace) -> Iterator[list[Item]]:
+    """Yields: the items in their order, about so many at a time as the pace says; a family is never torn apart."""
     batch: list[Item] = []
     for item in items:
-        if len(batch) >= at_once and (not item.family or item.family != batch[-1].family):
+        if len(batch) >= pace.at_once and (not item.family or item.family != batch[-1].family):
             yield batch
             batch = []
         batch.append(item)

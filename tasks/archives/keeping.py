@@ -12,14 +12,15 @@ from settings.mistakes import Mistake, Mistakes
 from tasks import storage
 
 SUFFIX = ".tar.gz"
+FOLDERS = ".folders.tar.gz"  # of archives of folders
 NONCURRENT_DAYS = 90  # how long a bucket of ours keeps what was deleted from it
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _WORK = ".onerun-archive-"
 
 
-def name_of(label: str, at: datetime, digest: str) -> str:
-    """Returns: the file name of an archive. Raises: Mistakes for a label that is no part of one."""
-    return f"{label}-{at:%Y%m%dT%H%M%S%fZ}-{digest[:12]}{SUFFIX}"
+def name_of(label: str, at: datetime, digest: str, suffix: str = SUFFIX) -> str:
+    """Returns: the file name of an archive."""
+    return f"{label}-{at:%Y%m%dT%H%M%S%fZ}-{digest[:12]}{suffix}"
 
 
 def require_label(label: str) -> None:
@@ -74,9 +75,9 @@ def put(local: Path, uri: str) -> None:
         local.rename(uri)
 
 
-def archives(destination: str, label: str) -> list[str]:
+def archives(destination: str, label: str, suffix: str = SUFFIX) -> list[str]:
     """Returns: the archives of that label and no other, oldest first."""
-    ours = re.compile(rf"{re.escape(label)}-(\d{{8}}T\d{{12}}Z)-[0-9a-f]{{12}}{re.escape(SUFFIX)}")
+    ours = re.compile(rf"{re.escape(label)}-(\d{{8}}T\d{{12}}Z)-[0-9a-f]{{12}}{re.escape(suffix)}")
     if storage.is_s3(destination):
         found = [
             uri
@@ -84,16 +85,16 @@ def archives(destination: str, label: str) -> list[str]:
             if uri.count("/") == destination.rstrip("/").count("/") + 1
         ]
     else:
-        found = [str(path) for path in Path(destination).glob(f"*{SUFFIX}")]
+        found = [str(path) for path in Path(destination).glob(f"*{suffix}")]
     named = {uri: ours.fullmatch(uri.rpartition("/")[2]) for uri in found}
     return sorted((uri for uri, match in named.items() if match), key=lambda uri: uri.rpartition("/")[2])
 
 
 def keep(destination: str, label: str, newest: int) -> list[str]:
-    """Removes all but the `newest` archives of the label. Returns: what was removed."""
+    """Removes all but the `newest` archives of the label, of either kind. Returns: what was removed."""
     if newest < 1:
         raise Mistakes([Mistake("keep", f"at least one archive is kept, not {newest}")])
-    removed = archives(destination, label)[:-newest]
+    removed = [uri for suffix in (SUFFIX, FOLDERS) for uri in archives(destination, label, suffix)[:-newest]]
     for uri in removed:
         storage.remove(uri)
     return removed

@@ -1,13 +1,15 @@
 """Carrying a plan out: archive first, then rows, then files; whatever is interrupted, the next clean-up finishes it."""
 
+import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
 
 from domain import names
 from domain.errors import TerminalError
-from domain.maintenance.plan import Item, Plan, batches, too_much
+from domain.maintenance.plan import Item, Pace, Plan, batches, too_much
 from settings.mistakes import Mistakes
 from settings.policy import Policy
 from tasks import prefixes, storage
@@ -18,7 +20,6 @@ from tasks.maintenance.spool import Share, Spool
 from tasks.maintenance.stores import Outcome, Store
 from tasks.tracking.moves import now as timestamp
 
-AT_ONCE = 500  # runs of one transaction
 SHOWN = 200
 
 
@@ -72,12 +73,21 @@ def apply(store: Store, policy: Policy, plan: Plan, spool: Spool[Share], yes_rea
 
 def _set_aside(store: Store, policy: Policy, spool: Spool[Share], going: Collection[str], result: Result) -> None:
     tag = (names.TAG_QUARANTINE, f"{policy.name} {timestamp()}")
-    for batch in batches(_runs(spool, {}), AT_ONCE):
-        if policy.action == "quarantine":
-            outcome = store.mark(batch, policy, going, tag)
-        else:
-            outcome = store.soft_delete(batch, policy, going, milliseconds())
+    pace = Pace()
+    for batch in batches(_runs(spool, {}), pace):
+        with _timed(pace):
+            if policy.action == "quarantine":
+                outcome = store.mark(batch, policy, going, tag)
+            else:
+                outcome = store.soft_delete(batch, policy, going, milliseconds())
         _count(outcome, batch, result)
+
+
+@contextmanager
+def _timed(pace: Pace) -> Iterator[None]:
+    begun = time.monotonic()
+    yield
+    pace.took(time.monotonic() - begun)
 
 
 def _runs(spool: Spool[Share], locations: dict[str, str]) -> Iterator[Item]:
@@ -90,36 +100,27 @@ def _runs(spool: Spool[Share], locations: dict[str, str]) -> Iterator[Item]:
 
 
 def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: Collection[str], result: Result) -> None:
+    """A batch is written down, its rows go in one transaction, then its files, then it is crossed out."""
     experiments = [item for share in spool for item in share.items if item.kind == "experiment"]
     if not going and not experiments:
         return  # an empty selection would mean everything
     result.archive, result.archive_digest, notes = store.back_up(going, [item.id for item in experiments], policy)
     result.notes += notes
     locations: dict[str, str] = {}
-    for batch in batches(_runs(spool, locations), AT_ONCE):
-        _delete_batch(store, policy, locations, batch, going, result)
+    pace = Pace()
+    for batch in batches(_runs(spool, locations), pace):
+        written = journal.write(policy.backups.to, store.identity, result.archive, locations, batch)
+        with _timed(pace):
+            outcome = store.hard_delete(batch, policy, going)
+        _count(outcome, batch, result)
+        done = frozenset(outcome.done)
+        if _remove_files([entry for entry in written.entries if entry.run in done], result):
+            journal.close(written)
     outcome = store.hard_delete_experiments(experiments)
     result.experiments += len(outcome.done)
     result.leave(outcome.left)
     for removed in keeping.keep(policy.backups.to, policy.name, policy.backups.keep):
         result.notes.append(f"{removed} was removed: backups.keep is {policy.backups.keep}")
-
-
-def _delete_batch(
-    store: Store,
-    policy: Policy,
-    locations: dict[str, str],
-    batch: Sequence[Item],
-    going: Collection[str],
-    result: Result,
-) -> None:
-    """Written down, rows away in one transaction, files away, crossed out."""
-    written = journal.write(policy.backups.to, store.identity, result.archive, locations, batch)
-    outcome = store.hard_delete(batch, policy, going)
-    _count(outcome, batch, result)
-    done = frozenset(outcome.done)
-    if _remove_files([entry for entry in written.entries if entry.run in done], result):
-        journal.close(written)
 
 
 def _count(outcome: Outcome, batch: Sequence[Item], result: Result) -> None:

@@ -4,28 +4,25 @@ MLflow makes its tables step by step in the file itself. Of first trainings that
 the others' tables, and one that is killed meanwhile would leave a file that nothing can open any more.
 """
 
-import re
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
-
-from settings.addresses import redact
-from settings.mistakes import Mistake, Mistakes
 
 _ALONE = threading.Lock()  # Alembic keeps the migration under way in a module
 
 
 def make_whole(uri: str) -> None:
     """Make the database of an SQLite `uri` where there is none. Other processes may do the same at the same time."""
-    if not uri.startswith("sqlite"):
-        return
-    file = Path(uri.partition(":///")[2].partition("?")[0])
-    if not file.exists():
+    file = sqlite_file(uri)
+    if file and not file.exists():
         with _ALONE:
             if not file.exists():
                 _make(file)
+
+
+def sqlite_file(uri: str) -> Path | None:
+    """Returns: the file of an SQLite `uri`; None: it is another kind of store."""
+    return Path(uri.partition(":///")[2].partition("?")[0]) if uri.startswith("sqlite") else None
 
 
 def _make(file: Path) -> None:
@@ -50,31 +47,3 @@ def _take_place(draft: Path, file: Path) -> None:
     except OSError:  # a file system without hard links, such as FAT
         if not file.exists():
             draft.rename(file)
-
-
-@contextmanager
-def schema_explained(uri: str) -> Iterator[None]:
-    """Within the block, a database that another version of MLflow made is a mistake with its way out (P5).
-
-    MLflow's own words always advise to upgrade the database, also when the installed MLflow is the one that is too old.
-    """
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as error:
-        found = re.search(r"database schema \(found version (\w+), but expected \w+\)", str(error))
-        if found is None:
-            raise
-        raise Mistakes([Mistake("MLFLOW_TRACKING_URI", _way_out(found[1], redact(uri)))]) from error
-
-
-def _way_out(revision: str, uri: str) -> str:
-    import mlflow
-
-    migrations = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
-    if any(migrations.glob(f"{revision}_*.py")):
-        ours = f"this is {mlflow.__version__}: back it up, end all trainings, and run `mlflow db upgrade {uri}`"
-        return f"the database was made by an older MLflow (schema {revision}) and {ours}"
-    ours = f"than {mlflow.__version__}; install the one that made it, or name another database"
-    return f"the database was made by a newer MLflow (schema {revision}) {ours}"

@@ -14,7 +14,8 @@ from domain.references import Snapshot
 from settings.mistakes import Mistakes
 from tasks.storage import explained
 from tasks.tracking.answering import patient
-from tasks.tracking.database import make_whole, schema_explained
+from tasks.tracking.database import make_whole
+from tasks.tracking.schema import schema_explained
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

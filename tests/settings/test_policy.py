@@ -35,6 +35,13 @@ def test_every_shipped_policy_is_a_good_one(path: Path) -> None:
     jsonschema.validate(yaml.safe_load(text), json.loads(POLICY_PATH.read_text()))
 
 
+def test_ages_are_written_as_they_are_read() -> None:
+    policy = load_policy("keep: {younger_than: 30d, failed_younger_than: 36h, deleted_younger_than: 5000s}\n")
+    written = policy.model_dump(mode="json", exclude_unset=True)["keep"]
+    assert written == {"younger_than": "30d", "failed_younger_than": "36h", "deleted_younger_than": "5000s"}
+    assert load_policy(yaml.safe_dump({"keep": written})).keep == policy.keep
+
+
 def test_mistakes_have_line_key_and_near_miss() -> None:
     assert mistakes(
         """

@@ -12,13 +12,13 @@ from domain.archives import Selection
 from settings.addresses import redact
 from settings.mistakes import Mistake, Mistakes
 from tasks import storage
+from tasks.archives import folders
 from tasks.archives.backup import back_up
 from tasks.archives.rescue.case import Case, Finding
 from tasks.archives.rescue.experiments import claim, experiment_folders, rescue_experiment, rescue_models
 from tasks.archives.rescue.facts import Facts
 from tasks.archives.rescue.models import tell_orphans
 from tasks.archives.rescue.proof import prove
-from tasks.archives.rescue.raw import back_up_raw
 from tasks.archives.rescue.registry import rescue_registry
 from tasks.archives.restore import restore
 from tasks.tracking.archived import database, migration
@@ -70,8 +70,8 @@ def rescue(source: str, to: str, keep_in: str | None = None) -> Rescue:
         raise Mistakes([Mistake("--keep-in", f"{home} lies in the old store, which is only read")])
     with storage.explained(str(home)):
         home.mkdir(parents=True, exist_ok=True)
-    backup, notes = back_up_raw(root, home)
-    quarantine = home / f"quarantine-{backup.name.removesuffix('.tar.gz').rpartition('-')[0][-16:]}"
+    backup, _, notes = folders.back_up(root.parent, [root], str(home), root.name, without_unreadable=True)
+    quarantine = home / f"quarantine-{backup.split('-')[-2]}"
     with _facts() as facts, tempfile.TemporaryDirectory(prefix=".rescue-", dir=home) as name:
         work = Path(name)
         case = Case(root, facts, work / "mlruns", quarantine)
@@ -85,7 +85,7 @@ def rescue(source: str, to: str, keep_in: str | None = None) -> Rescue:
             differences, dangling = _bring(work, to, facts)
         done = Rescue(
             str(root), case.findings, dict(case.totals), facts.counts("before"), redact(to), facts.counts("after"),
-            tuple(differences), tuple(dangling), str(backup), str(quarantine) if quarantine.exists() else "",
+            tuple(differences), tuple(dangling), backup, str(quarantine) if quarantine.exists() else "",
             str(home / "report.json"), tuple(notes),
         )  # fmt: skip
         if not done.proven:
@@ -119,11 +119,11 @@ def _facts() -> Iterator[Facts]:
 
 
 def _read(case: Case) -> None:
-    folders = experiment_folders(case)
-    claim(case, [folder for folder, _ in folders])
-    for folder, trashed in folders:
+    experiments = experiment_folders(case)
+    claim(case, [folder for folder, _ in experiments])
+    for folder, trashed in experiments:
         rescue_experiment(case, folder, trashed)
-    for folder, _ in folders:
+    for folder, _ in experiments:
         rescue_models(case, folder)
     tell_orphans(case)
     rescue_registry(case)

@@ -4,14 +4,12 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domain.errors import StoreUnknown
-from settings.addresses import redact
 from settings.mistakes import Mistake, Mistakes
 from tasks.tracking.archived.layout import REGISTRY
-from tasks.tracking.database import make_whole
+from tasks.tracking.database import make_whole, sqlite_file
+from tasks.tracking.schema import require_known, unreadable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Table
@@ -49,7 +47,7 @@ def is_sql(uri: str) -> bool:
 def opened(store: str | None = None, make: bool = False) -> Iterator[Databases]:
     """The databases of that URI, or the environment's. `make`: an SQLite file that is not there is made.
 
-    Raises: Mistakes when there is none; StoreUnknown when its schema is not the installed MLflow's.
+    Raises: Mistakes when there is none, or its schema is not the installed MLflow's.
     """
     tracking, registry = uris(store)
     with ExitStack() as stack:
@@ -68,8 +66,7 @@ def engine(uri: str, make: bool = False) -> Iterator["Engine"]:
     if make:
         make_whole(uri)
     if missing_file(uri):
-        file = uri.partition(":///")[2].partition("?")[0]
-        raise Mistakes([Mistake("MLFLOW_TRACKING_URI", f"{file} does not exist: there is no store yet")])
+        raise Mistakes([Mistake("MLFLOW_TRACKING_URI", f"{sqlite_file(uri)} does not exist: there is no store yet")])
     made: Engine = create_sqlalchemy_engine(uri)  # type: ignore[no-untyped-call]
     if made.dialect.name == "sqlite":
         event.listen(made, "connect", _prepare_sqlite)
@@ -77,9 +74,9 @@ def engine(uri: str, make: bool = False) -> Iterator["Engine"]:
         try:
             if make and is_empty(made):
                 _initialize_tables(made)  # type: ignore[no-untyped-call]
-            _require_known(made, uri)
         except SQLAlchemyError as error:
-            raise Mistakes([Mistake("MLFLOW_TRACKING_URI", f"{redact(uri)}: {_reason(error)}")]) from None
+            raise unreadable(uri, error) from None
+        require_known(made, uri)
         yield made
     finally:
         made.dispose()
@@ -90,13 +87,10 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
 
 
-def _reason(error: Exception) -> str:
-    return (str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__])[0]
-
-
 def missing_file(uri: str) -> bool:
     """Whether it is an SQLite file that is not there."""
-    return uri.startswith("sqlite") and not Path(uri.partition(":///")[2].partition("?")[0]).exists()
+    file = sqlite_file(uri)
+    return file is not None and not file.exists()
 
 
 def is_missing(uri: str) -> bool:
@@ -117,29 +111,6 @@ def is_empty(made: "Engine") -> bool:
     import sqlalchemy as sa
 
     return not sa.inspect(made).get_table_names()
-
-
-def _require_known(made: "Engine", uri: str) -> None:
-    found, known = revision(made), newest_revision()
-    if found != known:
-        raise StoreUnknown(
-            f"{redact(uri)}: its schema is {found or 'none of MLflow'}, and the installed MLflow knows {known}; "
-            f"`mlflow db upgrade` of the right MLflow version brings it there (back it up first with its own tools)"
-        )
-
-
-def revision(made: "Engine") -> str | None:
-    """Returns: the database's schema version, None where MLflow made no tables."""
-    from mlflow.store.db.utils import _get_schema_version
-
-    return _get_schema_version(made)  # type: ignore[no-any-return, no-untyped-call]
-
-
-def newest_revision() -> str:
-    """Returns: the schema version of the installed MLflow."""
-    from mlflow.store.db.utils import _get_latest_schema_revision
-
-    return str(_get_latest_schema_revision())  # type: ignore[no-untyped-call]
 
 
 def tables() -> dict[str, "Table"]:

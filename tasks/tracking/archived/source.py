@@ -9,6 +9,7 @@ from domain.archives import Entry
 from tasks.tracking.archived import database, reading
 from tasks.tracking.archived.api import Api
 from tasks.tracking.archived.reading import Rows
+from tasks.tracking.schema import newest_revision
 
 
 class Source(Protocol):
@@ -51,7 +52,7 @@ class Database:
 
     def versions(self) -> dict[str, str]:
         """See Source."""
-        return {"mlflow": version("mlflow"), "schema": database.newest_revision()}
+        return {"mlflow": version("mlflow"), "schema": newest_revision()}
 
 
 @contextmanager

@@ -19,7 +19,8 @@ from domain.maintenance.retention import selected_name
 from domain.maintenance.words import age
 from settings.mistakes import Mistake, Mistakes
 from settings.policy import Policy
-from tasks.tracking.folders import archive, reading
+from tasks.archives import folders
+from tasks.tracking.folders import reading
 from tasks.tracking.tables.database import MaintenanceUnderWay
 from tasks.tracking.tables.deletion import Outcome
 
@@ -127,9 +128,8 @@ class FoldersStore:
         """Returns: address and SHA-256 of a verified archive of the folders, and notes."""
         wanted = set(experiments)
         whole = [path for path in reading.experiment_folders(self.root) if path.name in wanted]
-        folders = [*whole, *(path for path in self._folders_of(runs) if not set(path.parents) & set(whole))]
-        uri, digest = archive.back_up(self.root, folders, policy.backups.to, policy.name)
-        return uri, digest, archive.keep(policy.backups.to, policy.name, policy.backups.keep)
+        single = [path for path in self._folders_of(runs) if not set(path.parents) & set(whole)]
+        return folders.back_up(self.root, [*whole, *single], policy.backups.to, policy.name)
 
     def _folders_of(self, runs: Collection[str]) -> list[Path]:
         """The runs' own folders and those of the models that they logged."""

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from domain.errors import StoreUnreachable
 from settings.addresses import redact
 from settings.mistakes import Mistake, Mistakes
+from tasks.tracking.schema import require_known
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select
 
 BUSY_MILLISECONDS = 20_000  # as long as MLflow itself waits for SQLite
+CACHE_KILOBYTES = 64_000  # of SQLite; with its 2,000 a batch of deletions reads and writes pages again and again
 STREAMED = 2_000  # rows fetched at a time
 
 
@@ -111,7 +113,7 @@ def open_database(uri: str) -> Database:
         raise _mistake(f"{url.database} does not exist: nothing was tracked there yet")
     database = Database(uri, create_sqlalchemy_engine(uri))  # type: ignore[no-untyped-call]
     _listen(database)
-    _check_schema(database)
+    require_known(database.engine, uri)
     return database
 
 
@@ -138,28 +140,9 @@ def _listen(database: Database) -> None:
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
 
     @event.listens_for(database.engine, "begin")
     def _begin(connection: "Connection") -> None:
         write = connection.get_execution_options().get("write")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-
-def _check_schema(database: Database) -> None:
-    from mlflow.store.db.utils import _get_latest_schema_revision, _get_schema_version
-    from mlflow.version import VERSION
-    from sqlalchemy.exc import DatabaseError
-
-    known = _get_latest_schema_revision()  # type: ignore[no-untyped-call]
-    try:
-        found = _get_schema_version(database.engine)  # type: ignore[no-untyped-call]
-    except DatabaseError as error:
-        first = str(error.orig).partition("\n")[0]
-        raise _mistake(f"{redact(database.uri)} cannot be read: {first}") from None
-    if found is None:
-        raise _mistake(f"{redact(database.uri)} is no MLflow store: it has no schema version")
-    if found != known:
-        raise _mistake(
-            f"{redact(database.uri)} has schema version {found}, and MLflow {VERSION} here knows {known}; nothing was "
-            f"read or changed. Use the MLflow version that made it, or back it up and run `mlflow db upgrade`"
-        )

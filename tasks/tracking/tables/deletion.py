@@ -13,8 +13,6 @@ from tasks.tracking.tables.inventory import PARENT, chunks, pairs, tag_condition
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-BATCH = 500  # runs of one transaction: SQLite lets nobody else write meanwhile
-
 
 class Outcome(NamedTuple):
     """What became of a batch."""

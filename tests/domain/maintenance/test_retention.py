@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.maintenance.inventory import Experiment, Group, LoggedModel, Run, Version
-from domain.maintenance.plan import Item, Plan, batches, ordered, too_much
+from domain.maintenance.plan import Item, Pace, Plan, batches, ordered, too_much
 from domain.maintenance.protection import Guards, guards, protecting_tag, references
 from domain.maintenance.retention import decide
 from domain.maintenance.words import DAY
@@ -226,12 +226,25 @@ def test_max_delete_says_what_to_do() -> None:
 )
 def test_a_family_goes_in_one_batch(numbers: list[int], above: dict[int, int], at_once: int) -> None:
     parents = {IDS[child]: IDS[parent] for child, parent in above.items()}
-    found = list(batches(ordered((item(number) for number in numbers), parents), at_once))
+    found = list(batches(ordered((item(number) for number in numbers), parents), Pace(at_once)))
     assert sorted(each.id for batch in found for each in batch) == sorted(IDS[number] for number in numbers)
     place = {each.id: position for position, batch in enumerate(found) for each in batch}
     for child, parent in parents.items():
         if child in place and parent in place:
             assert place[child] == place[parent]
+
+
+def test_the_pace_follows_from_what_the_last_transaction_took() -> None:
+    pace, taken = Pace(3), []
+    for batch in batches(map(item, range(24)), pace):
+        taken.append(len(batch))
+        pace.took(0.5)
+    assert taken == [3, 6, 12, 3]
+    pace, sizes = Pace(), []
+    for seconds in (0.1, 0.2, 2.0, 30.0, 30.0, 30.0, 30.0, 30.0, *[0.0] * 9):
+        pace.took(seconds)
+        sizes.append(pace.at_once)
+    assert sizes == [500, 1000, 1000, 500, 250, 125, 62, 50, 100, 200, 400, 800, 1600, 3200, 6400, 8000, 8000]
 
 
 def test_tags_protect_by_key_and_by_value() -> None:

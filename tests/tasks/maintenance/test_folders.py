@@ -3,14 +3,18 @@
 import json
 import os
 import subprocess
+import tarfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+from domain.errors import ArchiveDamaged
 from flows.maintenance import main
-from tasks.tracking.folders import archive, reading
+from tasks.archives import folders
+from tasks.tracking.folders import reading
 from tests.tasks.maintenance.conftest import DAY
 
 NOW = int(time.time() * 1000)
@@ -97,24 +101,50 @@ def test_the_case_from_the_field(tmp_path: Path, capsys: pytest.CaptureFixture[s
     after = {name: content for name, content in digests(root).items() if not name.startswith(".onerun")}
     assert after.items() <= before.items()
 
-    assert archive.restore(Path(told["result"]["archive"]), root) == len(before) - len(after)
+    subprocess.run(["tar", "xzf", told["result"]["archive"]], cwd=root, check=True)
     assert counts(root) == (17, 1293)
-    assert {name: content for name, content in digests(root).items() if not name.startswith(".onerun")} == before
-    assert archive.restore(Path(told["result"]["archive"]), root) == 0
+    lists = digests(root)
+    assert len(lists.pop(folders.LIST).splitlines()) == len(before) - len(after)
+    assert {name: content for name, content in lists.items() if not name.startswith(".onerun")} == before
 
 
 def test_an_archive_of_folders_is_a_plain_tar(tmp_path: Path) -> None:
     make_experiment(tmp_path / "mlruns", 1, {1: 3})
-    uri, _ = archive.back_up(tmp_path / "mlruns", [tmp_path / "mlruns" / "1"], str(tmp_path / "b"), "x")
-    (tmp_path / "out").mkdir()
-    subprocess.run(["tar", "xzf", uri], cwd=tmp_path / "out", check=True)
-    subprocess.run(["sha256sum", "-c", "--quiet", archive.LIST], cwd=tmp_path / "out", check=True)
+    artifacts = tmp_path / "mlruns" / "1" / f"{1:032x}" / "artifacts"
+    (artifacts / "a\nb\\c").write_text("an odd name")
+    (artifacts / "twice.bin").hardlink_to(artifacts / "data.bin")
+    (artifacts / "link").symlink_to("/etc/hostname")
+    os.mkfifo(artifacts / "pipe")
+    uri, _, notes = folders.back_up(tmp_path / "mlruns", [tmp_path / "mlruns" / "1"], str(tmp_path / "b"), "x")
+    assert notes == []
+    assert [path.name for path in (tmp_path / "b").iterdir()] == [Path(uri).name]
+    out = tmp_path / "out"
+    out.mkdir()
+    subprocess.run(["tar", "xzf", uri], cwd=out, check=True)
+    subprocess.run(["sha256sum", "-c", "--quiet", folders.LIST], cwd=out, check=True)
+    assert len((out / folders.LIST).read_text().splitlines()) == len(digests(out)) - 2
+    there = {path.relative_to(tmp_path / "mlruns") for path in (tmp_path / "mlruns").rglob("*")}
+    assert {path.relative_to(out) for path in out.rglob("*")} == {*there, Path(folders.LIST)}
     damaged = bytearray(Path(uri).read_bytes())
     damaged[len(damaged) // 2] ^= 0xFF
     Path(uri).write_bytes(damaged)
-    with pytest.raises(archive.ArchiveDamaged):
-        archive.restore(Path(uri), tmp_path / "other")
-    assert not (tmp_path / "other").exists()
+    with pytest.raises(ArchiveDamaged):
+        folders.verify(Path(uri))
+
+
+def test_what_changes_while_folders_are_archived_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_experiment(tmp_path / "mlruns", 1, {1: 3})
+    add = tarfile.TarFile.add
+
+    def changed(tar: tarfile.TarFile, name: Path, arcname: str, **rest: Any) -> None:
+        if name.name == "data.bin":
+            name.write_text("y" * 100)
+        add(tar, name, arcname, **rest)
+
+    monkeypatch.setattr(tarfile.TarFile, "add", changed)
+    with pytest.raises(ArchiveDamaged, match="changed while it was archived"):
+        folders.back_up(tmp_path / "mlruns", [tmp_path / "mlruns" / "1"], str(tmp_path / "b"), "x")
+    assert list((tmp_path / "b").iterdir()) == []
 
 
 def test_damage_is_told_by_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

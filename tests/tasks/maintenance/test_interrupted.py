@@ -20,8 +20,9 @@ ROOT = Path(__file__).parents[3]
 CLEAN_UP = """
 import os, signal
 from tasks import prefixes
-from tasks.maintenance import applying, journal
+from tasks.maintenance import journal
 from tasks.tracking.tables import deletion
+from tasks.tracking.tables.store import TablesStore
 from tests.tasks.maintenance.test_clean_up import clean_up, policy
 
 def die(*_, **__):
@@ -46,8 +47,8 @@ def die_at_second(function):
 clean_up(policy("hard_delete"))
 """
 POINTS = {
-    "before the archive": "applying._back_up = die",
-    "after the archive": "applying._back_up = then_die(applying._back_up)",
+    "before the archive": "TablesStore.back_up = die",
+    "after the archive": "TablesStore.back_up = then_die(TablesStore.back_up)",
     "after the journal": "journal.write = then_die(journal.write)",
     "rows away, not committed": "deletion._remove_rows = then_die(deletion._remove_rows)",
     "rows away, files there": "prefixes.remove = die",

@@ -93,7 +93,7 @@ def test_damage_is_rescued(old: Store, healthy: Store, damage: Damage, quick_sch
     assert lost == damage.lost
     assert marked(file) == damage.rebuilt
     with tarfile.open(done.backup) as tar:
-        assert len(tar.getnames()) == len({*before})
+        assert len(tar.getnames()) == len({*before}) + 1  # the list of its checksums
     if damage.done in ("quarantined", "rebuilt") and "missing" not in damage.cause:
         assert any(path.name for path in Path(done.quarantine).rglob("*") if not path.is_dir() or path.is_symlink())
 
@@ -286,7 +286,10 @@ def test_the_case_from_the_field(tmp_path: Path, quick_schema: None) -> None:
         ("3/meta.yaml", "rebuilt"),
     ]
     client = MlflowClient(f"sqlite:///{tmp_path}/new.db")
-    assert len(client.search_experiments()) == 17
+    made_by_every_client = {"Default"}
+    assert {each.name for each in client.search_experiments()} - made_by_every_client == {
+        *(f"e{number}" for number in range(17) if number not in (2, 10)), "rescued-3", "rescued-11",
+    }  # fmt: skip
 
 
 def field(folder: Path, number: int, runs: int) -> None:
