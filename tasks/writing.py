@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import gettempdir
@@ -153,9 +153,10 @@ def _partial_folder(store: str) -> Iterator[Path]:
 def _sweep(root: Path) -> None:
     """Removes what a killed ingest left: nothing that was written to within the last hours."""
     for folder in root.glob(f"{PARTIAL}*"):
-        times = [path.stat().st_mtime for path in (folder, *folder.glob("*")) if path.exists()]
-        if times and time.time() - max(times) > STALE_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another ingest, at work beside this one, has just finished
+            written = max(path.stat().st_mtime for path in (folder, *folder.glob("*")))
+            if time.time() - written > STALE_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _moved(folder: Path, root: str) -> None:

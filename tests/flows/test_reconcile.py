@@ -170,7 +170,7 @@ def test_p1_alive_it_is_left_alone_whatever_is_said_and_killed_it_is_ended(
     assert [each["left"] for each in acted(prefect, seen)] == ["it was ended meanwhile", "its run was left alone"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.long
 def test_killed_before_it_had_a_run_the_flow_run_reads_crashed(
     owner: Callable[[str], Any], prefect: SyncPrefectClient, experiment: str

@@ -42,7 +42,7 @@ def killed(point: str, at: int, command: str) -> None:
     assert done.returncode == -signal.SIGKILL
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("point", "at"), [("file", 7), ("record", 2), ("record", 15)])
 def test_p4_a_restore_that_is_killed(
     store: Store, empty: str, monkeypatch: pytest.MonkeyPatch, point: str, at: int

@@ -75,7 +75,7 @@ def test_wrong_keys_are_a_mistake_and_nothing_is_left(s3: str, store: Store, mon
     assert "confidential" not in str(caught.value)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_p4_postgres_with_artifacts_in_s3(
     s3: str, postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,7 +93,7 @@ def test_what_is_no_store_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             open_store()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_artifacts_in_an_object_store(store_uri: str, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3_server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", servers.S3_KEY)

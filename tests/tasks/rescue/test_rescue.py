@@ -238,7 +238,7 @@ def shows(tmp_path: Path, uri: str, old: Store) -> None:
         assert b"<title>MLflow" in page
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_server_shows_an_sqlite_file(old: Store, tmp_path: Path) -> None:
     for name in ("run_without_meta", "experiment_without_meta", "binary_parameter"):
         CORPUS[name].do(old)
