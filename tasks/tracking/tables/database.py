@@ -140,9 +140,10 @@ def _listen(database: Database) -> None:
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
 
     @event.listens_for(database.engine, "begin")
     def _begin(connection: "Connection") -> None:
         write = connection.get_execution_options().get("write")
+        if write:
+            connection.exec_driver_sql(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
