@@ -112,8 +112,21 @@ def _filled(template: str, database: str, artifacts: Path | None, runs: int, ask
         admin.dispose()
     started = time.perf_counter()
     fill(uri, artifacts, runs, asked.experiments, int(time.time() * 1000))
+    if uri.startswith("postgresql"):
+        _rest(uri)
     print(f"made {runs:,} runs in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
     return uri
+
+
+def _rest(uri: str) -> None:
+    """A server that was filled a moment ago is still writing, and whoever reads first pays for it."""
+    from sqlalchemy import create_engine, text
+
+    engine = create_engine(uri, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for statement in ("VACUUM (ANALYZE)", "CHECKPOINT"):
+            connection.execute(text(statement))
+    engine.dispose()
 
 
 def _plan(title: str, uri: str, asked: argparse.Namespace, folder: Path) -> bool:
