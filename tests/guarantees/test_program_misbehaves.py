@@ -17,7 +17,7 @@ PROGRAM = Path(__file__).parent / "programs" / "ridge.py"
 COMMAND = RECIPE.replace("model: {estimator: sklearn.linear_model.Ridge}\n", "task: regression\n") + (
     f"train: {{run_in: command, command: [python, {PROGRAM}]}}\n"
 )
-HURRIED = COMMAND.replace("]}", "], timeout: 90s}")
+HURRIED = COMMAND.replace("]}", "], timeout: 60s}")
 FAILED = "a FAILED run that says so"
 ENDS_BADLY = {  # how it misbehaves -> what happens, what is said of it
     "SIGKILL": ("it is killed by SIGKILL", "was killed by SIGKILL (out of memory, perhaps)"),
@@ -88,7 +88,7 @@ def test_p1_p2_a_program_hangs(
 ) -> None:
     wanted, struck = undisturbed(HURRIED), training(HURRIED)
     struck.run(MISBEHAVE="hangs")
-    assert "was stopped after 90 seconds (train.timeout)" in struck.said()
+    assert "was stopped after 60 seconds (train.timeout)" in struck.said()
     assert violations(struck, Expected(wanted, status="FAILED", attempts=1)) == []
     before = facts(struck)
     with recovery:
