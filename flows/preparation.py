@@ -65,13 +65,16 @@ def _address_of_prefect_profile() -> str | None:
     return profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL") or None
 
 
-def check_asked(document: Document, asked: Asked) -> None:
-    """The half of the check that loads the estimator's library and asks the servers. Raises: Mistakes."""
+def check_asked(document: Document, asked: Asked, waits: bool = False) -> None:
+    """The half of the check that loads the estimator's library and asks the servers.
+
+    Args: waits: nobody sits before it, and all that follows waits for servers that are silent now. Raises: Mistakes.
+    """
     mistakes: list[Mistake] = check_model(asked.recipe)
     mistakes += check_expectations(asked.recipe.data.expectations)
     if not mistakes:
         mistakes += check_evaluation(asked.recipe, task_of(asked.recipe))
     mistakes += check_source(asked.recipe.data)
-    placed = document.placed(mistakes) + check_profile(asked.profile)
+    placed = document.placed(mistakes) + check_profile(asked.profile, waits)
     if placed:
         raise Mistakes(placed)

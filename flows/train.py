@@ -57,7 +57,7 @@ def _train(
 ) -> dict[str, Any]:
     document, asked = read_asked(recipe, overrides, data, profile)
     asked.profile.apply()
-    check_asked(document, asked)
+    check_asked(document, asked, waits=True)  # eight that start at once keep a server busy for seconds
     wanted = asked.recipe
     tags = {names.TAG_RUN_COUNT: str(flow_run.run_count)}
     tags |= {names.TAG_FLOW_RUN_URL: url} if (url := flow_run_url(flow_run.id)) else {}

@@ -27,8 +27,18 @@ LEAST_SPACE = 50_000_000  # bytes
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
-def check_profile(profile: "Profile") -> list[Mistake]:
-    """Ask all servers at once and look at the folders. Returns: what does not answer, refuses, or cannot be written."""
+class Silence(str):
+    """What is said of somebody who does not answer, or not now: he may be starting, or have his hands full."""
+
+    __slots__ = ()
+
+
+def check_profile(profile: "Profile", waits: bool = False) -> list[Mistake]:
+    """Ask all servers at once and look at the folders.
+
+    Args: waits: whoever asks waits for servers as long as the retry budget; their silence now is no mistake.
+    Returns: what does not answer, refuses, or cannot be written.
+    """
     variables = profile.variables()
     asked = [name for name in CHECKS if name in variables]
     answers: Answers = queue.Queue()
@@ -36,8 +46,9 @@ def check_profile(profile: "Profile") -> list[Mistake]:
         threading.Thread(target=_ask, args=(name, variables, answers), daemon=True).start()
     problems = dict(_within(answers, len(asked)))
     silent = f"does not answer within {PATIENCE:.0f} s; is the address right and the server up?"
-    said = {name: problems.get(name, f"{redact(variables[name])} {silent}") for name in asked}
-    return [Mistake(name, problem) for name, problem in said.items() if problem]
+    said = {name: problems.get(name, Silence(f"{redact(variables[name])} {silent}")) for name in asked}
+    told = {name: problem for name, problem in said.items() if problem and not (waits and isinstance(problem, Silence))}
+    return [Mistake(name, problem) for name, problem in told.items()]
 
 
 def _ask(name: str, variables: Mapping[str, str], answers: Answers) -> None:
@@ -69,13 +80,14 @@ def _mlflow_server(uri: str, variables: Mapping[str, str]) -> str | None:
     authorization = _basic(f"{user}:{password}") if user else f"Bearer {token}" if token else None
     status, body = _get(f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search?max_results=1", authorization)
     if status is None:
-        return f"{redact(uri)} cannot be reached ({body}); start `mlflow server` there, or unset it to use sqlite:///mlflow.db"
+        advice = "start `mlflow server` there, or unset it to use sqlite:///mlflow.db"
+        return Silence(f"{redact(uri)} cannot be reached ({body}); {advice}")
     if status == 403 and "host" in body.lower():
         return f"{redact(uri)} refuses this host name; start it with --allowed-hosts {urlsplit(uri).hostname}"
     if status in (401, 403):
         advice = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
         return f"{redact(uri)} refuses the credentials ({status}); {advice}"
-    return f"{redact(uri)} answers {status}; is it an MLflow server?" if status >= 400 else None
+    return _kind(status)(f"{redact(uri)} answers {status}; is it an MLflow server?") if status >= 400 else None
 
 
 def _sqlite(file: str) -> str | None:
@@ -102,16 +114,23 @@ def _prefect(uri: str, variables: Mapping[str, str]) -> str | None:
     key, user = variables.get("PREFECT_API_KEY"), variables.get("PREFECT_API_AUTH_STRING")
     status, body = _get(f"{uri}/admin/version", _basic(user) if user else f"Bearer {key}" if key else None)
     if status is None:
-        return f"{redact(uri)} cannot be reached ({body}); start it, or unset it for a temporary server"
+        return Silence(f"{redact(uri)} cannot be reached ({body}); start it, or unset it for a temporary server")
     if status in (401, 403):
         return f"{redact(uri)} refuses the credentials ({status}); set PREFECT_API_AUTH_STRING or PREFECT_API_KEY"
-    return f"{redact(uri)} answers {status}; does the address end in /api?" if status >= 400 and not key else None
+    if status < 400 or key:
+        return None
+    return _kind(status)(f"{redact(uri)} answers {status}; does the address end in /api?")
+
+
+def _kind(status: int) -> type[str]:
+    """A server, or what stands before it, that answers 500 and above may do better in a moment."""
+    return Silence if status >= 500 else str
 
 
 def _s3(uri: str, variables: Mapping[str, str]) -> str | None:
     """Any answer is a life sign; whether the keys are right, only a signed request can tell (tasks/storage.py)."""
     status, body = _get(uri, None)
-    return f"{redact(uri)} cannot be reached ({body}); is the object store up?" if status is None else None
+    return Silence(f"{redact(uri)} cannot be reached ({body}); is the object store up?") if status is None else None
 
 
 def _folder(folder: str, variables: Mapping[str, str]) -> str | None:
@@ -136,7 +155,7 @@ def _dial(uri: str, port: int) -> str | None:
     try:
         socket.create_connection((parts.hostname or "localhost", parts.port or port), timeout=PATIENCE).close()
     except OSError as error:
-        return f"{redact(uri)} cannot be reached ({error.strerror or error}); is the database up?"
+        return Silence(f"{redact(uri)} cannot be reached ({error.strerror or error}); is the database up?")
     return None
 
 

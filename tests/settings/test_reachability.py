@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from settings import reachability
 from settings.profile import Profile, check_profile
 from settings.reachability import PATIENCE
 
@@ -127,6 +128,21 @@ def test_silence_ends_with_our_patience() -> None:
         said = problems(tracking_uri=url, prefect_api_url=f"{url}/api", s3_endpoint_url=url)
     assert len(said) == 3
     assert time.monotonic() - started < PATIENCE + 1
+
+
+def test_p1_whoever_waits_hears_of_refusals_and_not_of_silence(nobody: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reachability, "PATIENCE", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as busy, server(503) as starting, server(401) as refusing:
+        url = f"http://127.0.0.1:{busy.getsockname()[1]}"
+        silent = Profile(
+            tracking_uri=starting, registry_uri=nobody, prefect_api_url=f"{url}/api", s3_endpoint_url=nobody
+        )
+        assert len(check_profile(silent)) == 4
+        assert check_profile(silent, waits=True) == []
+        refused = Profile(tracking_uri=refusing, prefect_api_url=f"{nobody}/api")
+        assert [each.key for each in check_profile(refused, waits=True)] == ["MLFLOW_TRACKING_URI"]
+    database = Profile(tracking_uri=f"postgresql+psycopg://{nobody.removeprefix('http://')}/mlflow")
+    assert check_profile(database) and not check_profile(database, waits=True)
 
 
 def test_a_database_that_is_not_there(nobody: str) -> None:

@@ -16,6 +16,7 @@ from tests.servers import MlflowServer
 BUDGET = "60s"
 API = "/api/2.0/mlflow"
 MOMENTS = {
+    "as the flow run begins": f"GET {API}/experiments/search",
     "as the run is created": f"POST {API}/runs/create",
     "as ingest logs its snapshot": f"POST {API}/runs/log-inputs",
     "as train makes the logged model": f"POST {API}/logged-models$",
