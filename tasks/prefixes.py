@@ -48,8 +48,19 @@ def sizes(location: str, folders: Iterable[str]) -> dict[str, int | None]:
     if storage.is_s3(root):
         listed = _listed(root)
         return {folder: listed.get(below(location, folder) or (), (0, None))[0] for folder in folders}
-    begins = len(plain(location))
-    return {folder: _local_size(root + folder[begins:]) for folder in folders}
+    begins, there = len(plain(location)), _there(root)
+    return {
+        folder: _local_size(root + folder[begins:]) if folder[begins + 1 :].partition("/")[0] in there else 0
+        for folder in folders
+    }
+
+
+def _there(root: str) -> set[str]:
+    """One look at the experiment's folder spares one for each run that left no files."""
+    try:
+        return {path.name for path in Path(root).iterdir()}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
 
 
 def _listed(root: str) -> dict[tuple[str, ...], tuple[int, int | None]]:

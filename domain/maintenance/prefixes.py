@@ -29,7 +29,8 @@ def _own(parent: str, name: str, address: str) -> str | None:
     folder = f"{parent}/{name}"
     if not _ID.fullmatch(name) or len(parent) <= 1:
         return None
-    return folder if plain(address) in (folder, f"{folder}/artifacts") else None
+    usual = f"{folder}/artifacts"
+    return folder if address == usual or plain(address) in (folder, usual) else None
 
 
 def below(location: str, folder: str) -> tuple[str, ...] | None:

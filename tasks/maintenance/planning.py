@@ -80,8 +80,7 @@ def _measured(share: Share) -> list[Item]:
     measured = []
     for item in share.items:
         sizes = [bytes_of[folder] for folder in item.prefixes]
-        unknown = item.bytes is None or None in sizes
-        known = None if unknown else sum(size or 0 for size in sizes) + (item.bytes or 0)
+        known = None if item.bytes is None or None in sizes else item.bytes + sum(filter(None, sizes))
         measured.append(Item(*item[:6], known, *item[7:]))  # a third of what _replace takes
     return measured
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Select
 
 BUSY_MILLISECONDS = 20_000  # as long as MLflow itself waits for SQLite
-CACHE_KILOBYTES = 64_000  # of SQLite; with its 2,000 a batch of deletions reads and writes pages again and again
+CACHE_KILOBYTES = 64_000  # of SQLite, at most; with its 2,000 the same pages are read and written again and again
 STREAMED = 2_000  # rows fetched at a time
 
 
@@ -140,10 +140,9 @@ def _listen(database: Database) -> None:
         connection.isolation_level = None
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
 
     @event.listens_for(database.engine, "begin")
     def _begin(connection: "Connection") -> None:
         write = connection.get_execution_options().get("write")
-        if write:
-            connection.exec_driver_sql(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
