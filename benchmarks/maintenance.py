@@ -135,7 +135,8 @@ def _plan(title: str, uri: str, asked: argparse.Namespace, folder: Path) -> bool
     ratio, cpu = client["seconds"] / plan["seconds"], client["cpu"] / plan["cpu"]
     print(f"{title}: plan {_took(plan)} ({plan['going']:,} would go, {plan['bytes']:,} bytes)")
     decided = client["seconds"] / plan["decided"]
-    print(f"  without measuring files {plan['decided']:.2f} s, ratio {decided:.0f}; peak {_mb(plan['peak'])}, grew {_mb(plan['grew'])}")
+    print(f"  without measuring files {plan['decided']:.2f} s, ratio {decided:.0f}")
+    print(f"  peak {_mb(plan['peak'])}, grew {_mb(plan['grew'])}")
     print(
         f"  listing through MlflowClient {_took(client)}; ratio {ratio:.0f} (aim 100), of CPU {cpu:.0f}",
         flush=True,

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from deployments.pools import LOCAL
-from flows.arguments import command_line
-from flows.endings import exit_code
+from flows.command_line.arguments import command_line
+from flows.command_line.endings import exit_code
 from settings.mistakes import Mistake, Mistakes
 from settings.profile import Profile, check_profile, load_profile
 

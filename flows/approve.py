@@ -11,8 +11,8 @@ from prefect.input import RunInput
 from pydantic import Field
 
 from domain.approval import question
-from flows.aliases import use_registry
-from flows.links import run_page
+from flows.command_line.links import run_page
+from flows.promoting.aliases import use_registry
 from settings.profile import load_profile
 from tasks import approval
 

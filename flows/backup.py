@@ -2,7 +2,7 @@
 
 if __name__ == "__main__":
     # Handed over before Prefect is imported: a backup by hand needs no engine.
-    from flows.backing_up import main
+    from flows.upkeep.backing_up import main
 
     raise SystemExit(main())
 
@@ -12,7 +12,7 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 from pydantic import Field
 
-from flows.backing_up import back_up
+from flows.upkeep.backing_up import back_up
 
 
 @flow(name="backup", validate_parameters=True, persist_result=False)

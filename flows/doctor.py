@@ -2,7 +2,7 @@
 
 if __name__ == "__main__":
     # Handed over before Prefect is imported: most of what is looked at needs no engine.
-    from flows.checkup import main
+    from flows.checking.checkup import main
 
     raise SystemExit(main())
 
@@ -12,7 +12,7 @@ from prefect import flow
 from prefect.logging import get_run_logger
 
 from domain.diagnosis import all_well
-from flows.checks import findings
+from flows.checking.checks import findings
 from settings.mistakes import Mistake, Mistakes
 
 

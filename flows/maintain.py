@@ -2,7 +2,7 @@
 
 if __name__ == "__main__":
     # Handed over before Prefect is imported: a clean-up by hand needs no engine.
-    from flows.maintenance import main
+    from flows.upkeep.maintenance import main
 
     raise SystemExit(main())
 
@@ -17,9 +17,9 @@ from pydantic import Field
 from domain.maintenance.findings import counted
 from domain.maintenance.telling import finding_lines, plan_lines, result_lines
 from domain.maintenance.words import size
-from flows.dead import dead_runs
-from flows.living import living_flow_runs
-from flows.maintenance import prepared
+from flows.reconciling.dead import dead_runs
+from flows.reconciling.living import living_flow_runs
+from flows.upkeep.maintenance import prepared
 from tasks.maintain import Planned, carry_out, planned
 from tasks.maintenance.applying import Result
 from tasks.notify import notify

@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from flows.arguments import add_usual, command_line, span
-from flows.endings import exit_code
-from flows.launch import QUIET
-from flows.looks import Looker, Say
-from flows.terminal import Terminal
+from flows.command_line.arguments import add_usual, command_line, span
+from flows.command_line.endings import exit_code
+from flows.command_line.terminal import Terminal
+from flows.monitoring.looks import Looker, Say
+from flows.training.launch import QUIET
 from settings.mistakes import Mistake, Mistakes
 from settings.profile import load_profile
 
 if TYPE_CHECKING:
-    from flows.exposition import Exposition
+    from flows.monitoring.exposition import Exposition
 
 EXAMPLE = """example:
   python -m flows.metrics --profile stack
@@ -59,8 +59,8 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
     for name in ("every", "store_every", "window"):
         if getattr(asked, name) < LEAST:
             raise Mistakes([Mistake(f"--{name.replace('_', '-')}", f"expected at least {LEAST.seconds}s")])
-    from flows.exposition import Exposition
-    from flows.observation import store, trainings
+    from flows.monitoring.exposition import Exposition
+    from flows.monitoring.observation import store, trainings
 
     load_profile(asked.profile)  # a mistake in it is told at once; a store that is silent is waited for
     say = Terminal(sys.stderr if asked.json or asked.once else sys.stdout).say
@@ -75,7 +75,7 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
 def _once(asked: argparse.Namespace, lookers: Sequence[Looker], exposition: "Exposition") -> dict[str, Any]:
     from prometheus_client import CollectorRegistry, generate_latest
 
-    from flows.exposition import as_json
+    from flows.monitoring.exposition import as_json
 
     failures = [Mistake(each.name, failure) for each in lookers if (failure := each.look().failure)]
     if not asked.json:

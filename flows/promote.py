@@ -2,7 +2,7 @@
 
 if __name__ == "__main__":
     # Handed over before Prefect is imported: moving an alias by hand needs no engine.
-    from flows.aliases import main
+    from flows.promoting.aliases import main
 
     raise SystemExit(main())
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.aliases import move, use_registry
+from flows.promoting.aliases import move, use_registry
 
 
 @flow(name="promote", validate_parameters=True, persist_result=False)

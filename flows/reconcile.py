@@ -2,7 +2,7 @@
 
 if __name__ == "__main__":
     # Handed over before Prefect is imported: a temporary server comes up while everything else loads.
-    from flows.reconciler import main
+    from flows.reconciling.reconciler import main
 
     raise SystemExit(main())
 
@@ -16,11 +16,11 @@ from prefect.client.orchestration import get_client
 from pydantic import Field
 
 from domain.reconciliation.plan import Plan
-from flows.flow_runs import FlowRuns
-from flows.preparation import with_prefect
-from flows.reconciliation import policy, reconciled, use
-from flows.sparing import end_quickly
-from flows.watch import Log
+from flows.command_line.sparing import end_quickly
+from flows.command_line.watch import Log
+from flows.reconciling.flow_runs import FlowRuns
+from flows.reconciling.reconciliation import policy, reconciled, use
+from flows.training.preparation import with_prefect
 from settings.profile import load_profile
 
 ARTIFACT = "reconciliation"

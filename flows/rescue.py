@@ -2,7 +2,7 @@
 
 if __name__ == "__main__":
     # Handed over before Prefect is imported: a rescue by hand needs no engine.
-    from flows.rescuing import main
+    from flows.upkeep.rescuing import main
 
     raise SystemExit(main())
 
@@ -12,7 +12,7 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from domain.errors import OnerunError
-from flows.rescuing import rescue as bring
+from flows.upkeep.rescuing import rescue as bring
 
 
 @flow(name="rescue", validate_parameters=True, persist_result=False)

@@ -2,7 +2,7 @@
 
 if __name__ == "__main__":
     # Handed over before Prefect is imported: a restore by hand needs no engine.
-    from flows.restoring import main
+    from flows.upkeep.restoring import main
 
     raise SystemExit(main())
 
@@ -11,7 +11,7 @@ from typing import Any
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
-from flows.restoring import restore as bring_back
+from flows.upkeep.restoring import restore as bring_back
 
 
 @flow(name="restore", validate_parameters=True, persist_result=False)

@@ -2,7 +2,7 @@
 
 if __name__ == "__main__":
     # Handed over before Prefect is imported: counting needs no engine.
-    from flows.summarising import main
+    from flows.upkeep.summarising import main
 
     raise SystemExit(main())
 
@@ -11,7 +11,7 @@ from typing import Any
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from flows.summarising import summary_lines, summary_of
+from flows.upkeep.summarising import summary_lines, summary_of
 
 
 @flow(name="summary", validate_parameters=True, persist_result=False)

@@ -2,7 +2,7 @@
 
 if __name__ == "__main__":
     # Handed over before Prefect is imported: its temporary server comes up while everything else loads.
-    from flows.launch import main
+    from flows.training.launch import main
 
     raise SystemExit(main())
 
@@ -15,16 +15,16 @@ from prefect.runtime import flow_run
 
 from domain import names
 from domain.references import Evaluation, Promotion, Snapshot, TrainedModel, Validation, Version
-from flows.asking import ask
-from flows.links import flow_run_url
-from flows.outcome import outcome
-from flows.outliving import outlive_the_reader
-from flows.ownership import owned_run
-from flows.preparation import check_asked, read_asked
-from flows.pulse import Pulse, pulse
-from flows.sparing import end_quickly
-from flows.stages import Stages
-from flows.turns import turn
+from flows.command_line.links import flow_run_url
+from flows.command_line.sparing import end_quickly
+from flows.training.asking import ask
+from flows.training.outcome import outcome
+from flows.training.outliving import outlive_the_reader
+from flows.training.ownership import owned_run
+from flows.training.preparation import check_asked, read_asked
+from flows.training.pulse import Pulse, pulse
+from flows.training.stages import Stages
+from flows.training.turns import turn
 from tasks.evaluate import evaluate
 from tasks.ingest import ingest
 from tasks.promote import promote

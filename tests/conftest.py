@@ -82,7 +82,7 @@ def california() -> Path:
 @pytest.fixture(scope="session")
 def prefect_server(environment: Path) -> Iterator[str]:
     """Returns: the API's URL of a real Prefect server with an empty database."""
-    from flows.temporary_server import send_the_rest
+    from flows.command_line.temporary_server import send_the_rest
 
     with servers.prefect_server(environment / ".prefect") as server:
         yield server.api_url

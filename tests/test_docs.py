@@ -12,18 +12,12 @@ from deployments import worker
 from deployments.kubernetes import __main__ as kubernetes
 from deployments.stack import __main__ as stack
 from domain.monitoring import series
-from flows import (
-    aliases,
-    backing_up,
-    checkup,
-    launch,
-    maintenance,
-    metrics,
-    reconciler,
-    rescuing,
-    restoring,
-    summarising,
-)
+from flows import metrics
+from flows.checking import checkup
+from flows.promoting import aliases
+from flows.reconciling import reconciler
+from flows.training import launch
+from flows.upkeep import backing_up, maintenance, rescuing, restoring, summarising
 from settings.evaluation import BetterThan, Evaluate, Explain, Promote, Register, Threshold
 from settings.loading import load_policy, load_recipe
 from settings.policy import Backups, Best, Keep, Policy, Protect, Select

@@ -8,8 +8,8 @@ from typing import Any
 
 from deployments.kubernetes.pool import KUBERNETES, write_pool
 from deployments.kubernetes.template import Place, job_template
-from flows.arguments import command_line
-from flows.endings import exit_code
+from flows.command_line.arguments import command_line
+from flows.command_line.endings import exit_code
 from settings.mistakes import Mistake, Mistakes
 from settings.profile import Profile, check_profile, load_profile
 

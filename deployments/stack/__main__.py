@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from deployments.stack.logs import show
-from flows.arguments import command_line, parsed
-from flows.endings import exit_code
-from flows.terminal import Terminal
+from flows.command_line.arguments import command_line, parsed
+from flows.command_line.endings import exit_code
+from flows.command_line.terminal import Terminal
 
 if TYPE_CHECKING:
     from deployments.stack.stack import Stack

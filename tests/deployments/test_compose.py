@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from deployments import worker
-from flows import checkup, metrics
+from flows import metrics
+from flows.checking import checkup
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "deployments" / "compose.yaml"

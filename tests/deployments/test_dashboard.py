@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from domain.monitoring import series
-from flows.exposition import names_of
+from flows.monitoring.exposition import names_of
 
 FOLDER = Path(__file__).parents[2] / "deployments" / "monitoring"
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "dashboard.json").read_text())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from flows import backing_up, rescuing, restoring
+from flows.upkeep import backing_up, rescuing, restoring
 from tasks.tracking.database import make_whole
 
 

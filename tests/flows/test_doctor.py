@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flows import checkup
+from flows.checking import checkup
 from tests.servers import S3_KEY, S3_SECRET, MlflowServer
 
 
@@ -105,7 +105,7 @@ def test_an_old_schema_is_told_with_the_command_that_migrates_it(
 
 
 def test_prefects_database_is_read_where_its_address_is_known(folder: Path, prefect_server: str) -> None:
-    from flows.prefect_checks import database
+    from flows.checking.prefect_checks import database
 
     file = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
     assert database(f"sqlite+aiosqlite:///{file}").state == "good"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from flows import summarising
-from flows.maintenance import main
+from flows.upkeep import summarising
+from flows.upkeep.maintenance import main
 from tasks.tracking.database import make_whole
 from tasks.tracking.runs import client
 

@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_plai
 
 from domain.monitoring import series
 from flows import metrics
-from flows.exposition import names_of
+from flows.monitoring.exposition import names_of
 from tasks.count import count_trainings
 from tasks.tracking import trainings as one_by_one
 from tasks.tracking.database import make_whole

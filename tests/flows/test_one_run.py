@@ -12,8 +12,8 @@ from prefect.runtime import flow_run
 
 from domain.errors import DataError, StoreUnreachable, TrainingKilled
 from domain.references import Version
-from flows.ownership import owned_run
-from flows.stages import Stages
+from flows.training.ownership import owned_run
+from flows.training.stages import Stages
 from settings.mistakes import Mistake, Mistakes
 from tasks.tracking.ownership import OwnedRun, open_run
 from tasks.tracking.runs import client, log_history, log_metrics, log_params
@@ -157,7 +157,7 @@ def test_p2_a_flow_tried_again_by_prefect_keeps_run_and_finished_stages(experime
 def test_a_stage_is_tried_again_only_when_that_can_help(
     experiment: str, prefect_api: str, monkeypatch: pytest.MonkeyPatch, error: Exception, tries: int
 ) -> None:
-    monkeypatch.setattr("flows.stages.RETRY_DELAY", 0)
+    monkeypatch.setattr("flows.training.stages.RETRY_DELAY", 0)
     calls: list[str] = []
 
     def fail() -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from flows.aliases import main
+from flows.promoting.aliases import main
 from tasks.tracking.registry import make_version, move_alias, version_of_alias
 from tasks.tracking.runs import client
 

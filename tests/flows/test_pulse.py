@@ -13,8 +13,8 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 
 from domain import names
 from domain.reconciliation.seen import Process
-from flows.ownership import owned_run
-from flows.pulse import Pulse, pulse
+from flows.training.ownership import owned_run
+from flows.training.pulse import Pulse, pulse
 from tasks.processes import this_process
 from tasks.tracking.ownership import end_run
 from tasks.tracking.runs import client, set_tags

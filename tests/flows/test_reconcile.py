@@ -19,11 +19,11 @@ from prefect.states import AwaitingRetry, Cancelling, Completed, Crashed, Failed
 from domain import names
 from domain.reconciliation.plan import Plan
 from domain.reconciliation.seen import Policy
-from flows import reconciler
-from flows.flow_runs import FlowRuns
 from flows.reconcile import reconcile
-from flows.remedies import apply
-from flows.survey import plan
+from flows.reconciling import reconciler
+from flows.reconciling.flow_runs import FlowRuns
+from flows.reconciling.remedies import apply
+from flows.reconciling.survey import plan
 from tasks.processes import this_process
 from tasks.tracking.ownership import end_run, open_run
 from tasks.tracking.runs import client, set_tags
@@ -34,8 +34,8 @@ import sys, time
 from prefect import flow
 from prefect.runtime import flow_run
 from domain import names
-from flows.ownership import owned_run
-from flows.pulse import pulse
+from flows.training.ownership import owned_run
+from flows.training.pulse import pulse
 
 @flow(name="train")
 def train(experiment, opens):

@@ -7,7 +7,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from domain.errors import StoreUnreachable
-from flows.retry import retried
+from flows.training.retry import retried
 from settings.mistakes import Mistakes
 
 

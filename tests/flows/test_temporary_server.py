@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SERVING = """
 import sys, time, urllib.request
-from flows import temporary_server
+from flows.command_line import temporary_server
 temporary_server.SAY_AFTER = 0.05
 server = temporary_server.start()
 server.wait(lambda words: print(words, file=sys.stderr))
@@ -23,7 +23,7 @@ server.stop()
 print(urllib.request.urlopen(server.api_url + "/health").status)
 """
 FLOW = """
-from flows import temporary_server
+from flows.command_line import temporary_server
 server = temporary_server.start()
 from prefect import flow
 from prefect.client.orchestration import get_client

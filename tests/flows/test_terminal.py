@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from flows import terminal
-from flows.terminal import Terminal, metrics_table, number
+from flows.command_line import terminal
+from flows.command_line.terminal import Terminal, metrics_table, number
 
 
 class Screen(io.StringIO):

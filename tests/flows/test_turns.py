@@ -12,8 +12,8 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 
-from flows import turns
-from flows.turns import limit_name, turn
+from flows.training import turns
+from flows.training.turns import limit_name, turn
 
 
 @pytest.fixture

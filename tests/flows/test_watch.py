@@ -10,7 +10,7 @@ from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
 
-from flows.watch import Everyone
+from flows.command_line.watch import Everyone
 
 
 def test_stages_and_programs_speak_in_the_flow_run_s_log(prefect_api: str) -> None:

@@ -65,7 +65,7 @@ def turns(prefect_api: str) -> Iterator[Callable[[int], None]]:
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
-    from flows.turns import limit_name
+    from flows.training.turns import limit_name
 
     name = limit_name("diabetes")
     with get_client(sync_client=True) as client:

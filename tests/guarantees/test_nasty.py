@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from flows.preparation import check_asked, read_asked
+from flows.training.preparation import check_asked, read_asked
 from settings.mistakes import Mistakes
 from settings.profile import check_profile, load_profile
 from tests.guarantees import nasty

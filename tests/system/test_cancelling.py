@@ -38,8 +38,8 @@ DEAF = """
 import ctypes, sys
 from prefect import flow
 from prefect.runtime import flow_run
-from flows.ownership import owned_run
-from flows.pulse import pulse
+from flows.training.ownership import owned_run
+from flows.training.pulse import pulse
 
 @flow(name="deaf")
 def deaf():

@@ -26,7 +26,7 @@ class TrainingHere(Training):
 
     def run(self, planted: str = "", **more: str) -> int:
         """Runs it to its end. Returns: what the command line would exit with."""
-        from flows.endings import exit_code
+        from flows.command_line.endings import exit_code
 
         assert not planted
         before = dict(os.environ)

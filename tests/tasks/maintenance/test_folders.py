@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from domain.errors import ArchiveDamaged
-from flows.maintenance import main
+from flows.upkeep.maintenance import main
 from tasks.archives import folders
 from tasks.tracking.folders import reading
 from tests.tasks.maintenance.conftest import DAY

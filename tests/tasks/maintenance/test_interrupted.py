@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.maintenance import main
+from flows.upkeep.maintenance import main
 from tasks.maintenance.stores import open_store
 from tasks.tracking.runs import client
 from tests.tasks.maintenance.conftest import MakeRun, log_model

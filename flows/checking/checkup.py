@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from domain.diagnosis import all_well
-from flows.arguments import add_usual, command_line
-from flows.endings import exit_code
-from flows.launch import QUIET
-from flows.terminal import Terminal
+from flows.command_line.arguments import add_usual, command_line
+from flows.command_line.endings import exit_code
+from flows.command_line.terminal import Terminal
+from flows.training.launch import QUIET
 from settings.mistakes import Mistakes
 
 EXAMPLE = """example:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def look() -> dict[str, object]:
         nonlocal well
-        from flows.checks import findings
+        from flows.checking.checks import findings
 
         found = []
         for finding in findings(asked.profile, asked.pool):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from domain.estimators import task_of
-from flows.preparation import Asked
+from flows.training.preparation import Asked
 from settings.recipe import Recipe
 
 

@@ -93,7 +93,7 @@ def _prefect(profile: Profile, pool: str | None, database: object) -> Iterator[F
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows import prefect_checks
+    from flows.checking import prefect_checks
 
     with temporary_settings({PREFECT_API_URL: profile.prefect_api_url}), get_client(sync_client=True) as client:
         yield from _tried("Prefect server", lambda: prefect_checks.version(client))

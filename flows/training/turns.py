@@ -27,7 +27,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import deployment, flow_run
 
 from domain import names
-from flows import temporary_server
+from flows.command_line import temporary_server
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

@@ -8,7 +8,7 @@ from domain.reconciliation.nested import follow
 from domain.reconciliation.plan import Plan
 from domain.reconciliation.seen import SETTLE, Answer, FlowRunSeen, NoAnswer, NotKnown, Policy, RunSeen
 from domain.reconciliation.verdicts import ENDED, Dead, Verdict, decide
-from flows.flow_runs import FlowRuns, Silent
+from flows.reconciling.flow_runs import FlowRuns, Silent
 from tasks.processes import look
 from tasks.tracking import running
 

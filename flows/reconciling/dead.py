@@ -5,8 +5,8 @@ import os
 from domain.maintenance.findings import Finding
 from domain.reconciliation.plan import Plan
 from domain.reconciliation.seen import Policy
-from flows.flow_runs import FlowRuns
-from flows.survey import plan
+from flows.reconciling.flow_runs import FlowRuns
+from flows.reconciling.survey import plan
 
 
 def seen_now() -> Plan:

@@ -12,7 +12,7 @@ from prefect.tasks import Task
 
 from domain.errors import OnerunError, TrainingKilled
 from domain.references import Reference
-from flows.watch import Everyone
+from flows.command_line.watch import Everyone
 from settings.mistakes import Mistakes
 from tasks.tracking.fence import require_ownership
 from tasks.tracking.ownership import OwnedRun, record_stage

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flows.arguments import command_line, parsed
-from flows.backing_up import size
-from flows.endings import exit_code
+from flows.command_line.arguments import command_line, parsed
+from flows.command_line.endings import exit_code
+from flows.upkeep.backing_up import size
 from settings.addresses import redact, with_driver
 from settings.mistakes import Mistake, Mistakes
 

@@ -4,7 +4,7 @@ import logging
 import os
 
 from domain.references import Version
-from flows import temporary_server
+from flows.command_line import temporary_server
 
 DEPLOYMENT = "approve/approve"
 log = logging.getLogger("onerun")

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from domain.maintenance.words import size
-from flows.arguments import add_usual, command_line
-from flows.endings import exit_code
-from flows.stores import use_store
+from flows.command_line.arguments import add_usual, command_line
+from flows.command_line.endings import exit_code
+from flows.upkeep.stores import use_store
 
 EXAMPLE = """example:
   python -m flows.summary

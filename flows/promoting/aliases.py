@@ -7,9 +7,9 @@ from typing import Any
 
 from domain.ledger import Move
 from domain.promotion import command_to
-from flows.arguments import add_usual, command_line, parsed
-from flows.endings import exit_code
-from flows.history import history_lines
+from flows.command_line.arguments import add_usual, command_line, parsed
+from flows.command_line.endings import exit_code
+from flows.promoting.history import history_lines
 from settings.mistakes import Mistake, Mistakes
 from settings.profile import check_profile, load_profile
 

@@ -8,8 +8,8 @@ from domain.reconciliation.marks import Mark
 from domain.reconciliation.plan import Plan
 from domain.reconciliation.seen import FlowRunSeen, NoAnswer, Policy, RunSeen
 from domain.reconciliation.verdicts import STILL, Dead
-from flows.flow_runs import FlowRuns, Silent
-from flows.survey import verdict_of
+from flows.reconciling.flow_runs import FlowRuns, Silent
+from flows.reconciling.survey import verdict_of
 from tasks.tracking import running
 
 Say = Callable[[str], None]

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from flows import temporary_server
-from flows.arguments import add_usual, command_line, parsed
-from flows.endings import exit_code
-from flows.links import links
-from flows.preparation import Asked, check_asked, read_asked
-from flows.terminal import Terminal, outcome_lines
+from flows.command_line import temporary_server
+from flows.command_line.arguments import add_usual, command_line, parsed
+from flows.command_line.endings import exit_code
+from flows.command_line.links import links
+from flows.command_line.terminal import Terminal, outcome_lines
+from flows.training.preparation import Asked, check_asked, read_asked
 from settings.profile import Profile
 
 EXAMPLE = """example:
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _train(arguments: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
     document, asked = read_asked(arguments.recipe, arguments.set, arguments.data, arguments.profile)
     if arguments.plan:
-        from flows.plan import plan
+        from flows.training.plan import plan
 
         check_asked(document, asked)
         return plan(asked, terminal.say)
@@ -99,16 +99,16 @@ def _run_flow(
     from prefect.exceptions import Abort
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    from flows.retry import retried
+    from flows.command_line.watch import watched_by
     from flows.train import train
-    from flows.watch import watched_by
+    from flows.training.retry import retried
 
     given = {"recipe": arguments.recipe, "overrides": arguments.set}
     given |= {"data": arguments.data, "profile": arguments.profile}
     if server is not None:
         server.wait(terminal.say)
-    # Prefect's heartbeats tell others that a flow lives; so does the run's own (flows/pulse.py), and without Prefect's
-    # thread a flow ends a second sooner.
+    # Prefect's heartbeats tell others that a flow lives; so does the run's own (flows/training/pulse.py), and without
+    # Prefect's thread a flow ends a second sooner.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), watched_by(terminal):
         try:
             result: dict[str, Any] = retried(train, arguments.retry, given) if arguments.retry else train(**given)

@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from flows.arguments import add_usual, command_line, parsed
-from flows.backing_up import add_selection, counted, size
-from flows.endings import exit_code
-from flows.stores import use_store
+from flows.command_line.arguments import add_usual, command_line, parsed
+from flows.command_line.endings import exit_code
+from flows.upkeep.backing_up import add_selection, counted, size
+from flows.upkeep.stores import use_store
 
 EXAMPLE = """example:
   python -m flows.restore backups/store-20260301T040000000000Z-8b0b75be744f.tar.gz

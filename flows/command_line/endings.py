@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from domain.errors import OnerunError
-from flows.sparing import spare_time_and_memory
+from flows.command_line.sparing import spare_time_and_memory
 from settings.mistakes import Mistakes
 
 

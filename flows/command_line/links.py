@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from flows import temporary_server
+from flows.command_line import temporary_server
 from settings.profile import Profile
 
 

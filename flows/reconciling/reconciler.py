@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from flows import temporary_server
-from flows.arguments import add_usual, command_line, span
-from flows.endings import exit_code
-from flows.flow_runs import FlowRuns
-from flows.preparation import with_prefect
-from flows.reconciliation import policy, reconciled, use
-from flows.remedies import Say
-from flows.terminal import Terminal
+from flows.command_line import temporary_server
+from flows.command_line.arguments import add_usual, command_line, span
+from flows.command_line.endings import exit_code
+from flows.command_line.terminal import Terminal
+from flows.reconciling.flow_runs import FlowRuns
+from flows.reconciling.reconciliation import policy, reconciled, use
+from flows.reconciling.remedies import Say
+from flows.training.preparation import with_prefect
 from settings.profile import Profile, load_profile
 from tasks.tracking.running import nothing_there
 

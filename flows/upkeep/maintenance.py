@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from domain.maintenance.telling import finding_lines, plan_lines, result_lines
-from flows.arguments import add_usual, command_line, parsed
-from flows.endings import exit_code
-from flows.preparation import with_prefect
-from flows.stores import use_store
+from flows.command_line.arguments import add_usual, command_line, parsed
+from flows.command_line.endings import exit_code
+from flows.training.preparation import with_prefect
+from flows.upkeep.stores import use_store
 from settings.loading import load_policy
 from settings.mistakes import Mistake, Mistakes
 from settings.policy import Policy
@@ -55,8 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _done(asked: argparse.Namespace) -> dict[str, Any]:
     policy = prepared(asked.policy, asked.set, asked.profile, asked.store)
-    from flows.dead import dead_runs
-    from flows.living import living_flow_runs
+    from flows.reconciling.dead import dead_runs
+    from flows.reconciling.living import living_flow_runs
     from tasks.maintain import carry_out, planned
 
     out = sys.stderr if asked.json else sys.stdout

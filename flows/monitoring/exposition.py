@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 from domain.monitoring import series
 from domain.monitoring.series import Histogram, Samples, Series
 from domain.monitoring.stores import merged
-from flows.looks import Look, Looker
+from flows.monitoring.looks import Look, Looker
 
 FAMILIES: Mapping[str, Any] = {
     "gauge": GaugeMetricFamily,

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from domain.errors import OnerunError
 from domain.reconciliation.plan import Plan
 from domain.reconciliation.seen import Policy
-from flows.flow_runs import FlowRuns
-from flows.remedies import Say, apply
-from flows.survey import plan
+from flows.reconciling.flow_runs import FlowRuns
+from flows.reconciling.remedies import Say, apply
+from flows.reconciling.survey import plan
 from settings.mistakes import Mistake, Mistakes
 from settings.profile import Profile, check_profile
 

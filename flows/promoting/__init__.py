@@ -1,0 +1,1 @@
+"""Moving aliases by hand."""

@@ -1,0 +1,1 @@
+"""What lives and what is dead, and setting it right."""

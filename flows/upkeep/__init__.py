@@ -1,0 +1,1 @@
+"""Plans, archives and rescues behind the commands of maintenance."""
