@@ -65,8 +65,9 @@ class Version(NamedTuple):
     model: str
     version: str
     run_id: str | None
-    source: str  # source and storage location, as registered
+    source: str
     aliases: tuple[str, ...]
+    location: str = ""  # where the registry says that its files lie, when it says so
 
     @property
     def words(self) -> str:

@@ -24,6 +24,7 @@ class Item(NamedTuple):
     prefixes: tuple[str, ...] = ()  # the folders that go with it
     lifecycle: str = "active"
     family: str = ""  # the topmost run of its family: a family goes in one transaction
+    ended: int | None = None  # when the run ended: one that ends again has something that no archive holds
 
 
 class Kept(NamedTuple):
@@ -100,6 +101,8 @@ def kind_of_protection(words: str) -> str:
     if words.startswith("parent or child"):
         return "parent or child of a kept run"
     as_it_is = ("tag ", "reads ", "its flow run", "has a parent", "protect.")
+    if words.startswith("measured "):
+        return "measured a registered model"
     return words if words.startswith(as_it_is) else "logged model" if words.startswith("logged model") else "registered"
 
 

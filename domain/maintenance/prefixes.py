@@ -1,6 +1,7 @@
 """Which folder is a run's or a logged model's own, so that it can go with it: by address, nothing is looked at."""
 
 import re
+from urllib.parse import unquote
 
 from domain.maintenance.inventory import LoggedModel, Run
 
@@ -9,9 +10,9 @@ MODELS = "models"
 
 
 def plain(address: str) -> str:
-    """Returns: an address without `file://` and without slashes at its end; addresses of one place become equal."""
+    """Returns: an address without `file://` and its %20, and without slashes at its end; one place, one address."""
     if address.startswith("file:"):
-        address = re.sub(r"^file:(//)?(?=/)", "", address)
+        address = unquote(re.sub(r"^file:(//)?(?=/)", "", address))
     return address.rstrip("/") or "/"
 
 

@@ -34,12 +34,14 @@ def guards(
     parents: Mapping[str, str],
     protect_tags: tuple[str, ...] = (),
     protect_experiments: tuple[str, ...] = (),
+    measured_by: Iterable[tuple[str, str]] = (),
 ) -> Guards:
     """Args:
     models_of_runs: id of a logged model that a version names -> the run that logged it.
     tags: of runs, at least those that can protect.
     live: ids of runs whose flow run lives.
     apart: ids of runs with a parent or child in another experiment.
+    measured_by: a run, and the version whose model it measured: what it measured of the model would go with it.
     """
     runs: dict[str, str] = {}
     models: dict[str, str] = {}
@@ -50,6 +52,8 @@ def guards(
     for model, run in models_of_runs.items():
         if model in models:
             runs.setdefault(run, models[model])
+    for run, words in measured_by:
+        runs.setdefault(run, f"measured {words}")
     for run, held in tags.items():
         if word := protecting_tag(held, protect_tags):
             runs.setdefault(run, word)
@@ -60,7 +64,7 @@ def guards(
 
 def references(version: Version) -> set[str]:
     """Returns: the ids of runs and logged models that a version needs: as said, and inside its addresses."""
-    found = set(_IDS.findall(version.source))
+    found = set(_IDS.findall(f"{version.source} {version.location}"))
     return found | {version.run_id} if version.run_id else found
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from domain.archives import KINDS, WITH_FILES, Archive, Selection, file_member, inside
 from domain.errors import ArchiveDamaged
@@ -20,6 +20,7 @@ from tasks.tracking.archived.source import Source, source
 
 RECORDS_BYTES = 32 * 2**20  # of one member with records
 SMALL = 2**20  # up to here a file is read at once: nobody changes it meanwhile
+NAMED = 100  # ids of a selection that the header names; of more it gives the number, the records have them all
 
 
 def back_up(
@@ -59,7 +60,7 @@ def _write(store: Source, selection: Selection, draft: Path, work: Path, at: dat
             parts, written = _spool(store, index, work)
             notes += _gone(index.counts(), written)
             header = {"written": at.isoformat(), "store": redact(store.uri), **store.versions()}
-            with Writer(file, work, {**header, "selection": selection.__dict__}) as writer:
+            with Writer(file, work, {**header, "selection": _in_short(selection)}) as writer:
                 notes += _add_files(writer, index, store.uri) if files else []
                 _add_records(writer, work, parts)
                 counts = {kind: count for kind, count in written.items() if count}
@@ -69,6 +70,11 @@ def _write(store: Source, selection: Selection, draft: Path, work: Path, at: dat
         return notes
     finally:
         index.close()
+
+
+def _in_short(selection: Selection) -> dict[str, Any]:
+    """A header that grew with the selection would be no header any more: whoever reads one reads it at once."""
+    return {part: list(ids) if len(ids) <= NAMED else len(ids) for part, ids in vars(selection).items()}
 
 
 def _add_records(writer: Writer, work: Path, parts: int) -> None:

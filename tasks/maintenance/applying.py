@@ -116,7 +116,7 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: C
         done = frozenset(outcome.done)
         if _remove_files([entry for entry in written.entries if entry.run in done], result):
             journal.close(written)
-    outcome = store.hard_delete_experiments(experiments)
+    outcome = store.hard_delete_experiments(experiments, policy)
     result.experiments += len(outcome.done)
     result.leave(outcome.left)
     for removed in keeping.keep(policy.backups.to, policy.name, policy.backups.keep):

@@ -68,10 +68,11 @@ def _items(group: Group, going: Sequence[Decision]) -> Iterator[Item]:
         if model.run_id:
             models[model.run_id].append(model)
     for run, why, _ in going:
+        lifecycle, ended = run.lifecycle, run.ended
         folders = [of_run(location, run), *(of_model(location, model) for model in models.get(run.id, ()))]
         known = None if None in folders else 0  # files elsewhere are not the store's own: not measured, not removed
         own = tuple(folder for folder in folders if folder)
-        yield Item("run", run.id, run.name or "", run.experiment_id, name, why, known, own, run.lifecycle)
+        yield Item("run", run.id, run.name or "", run.experiment_id, name, why, known, own, lifecycle, ended=ended)
 
 
 def _measured(share: Share) -> list[Item]:

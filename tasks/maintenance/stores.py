@@ -50,7 +50,7 @@ class Store(Protocol):
     def hard_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str]) -> Outcome:
         """Removes the records of runs that are still as planned; their files are the caller's."""
 
-    def hard_delete_experiments(self, items: Sequence[Item]) -> Outcome:
+    def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> Outcome:
         """Removes deleted experiments that hold nothing any more."""
 
     def existing(self, runs: Sequence[str]) -> set[str]:

@@ -145,7 +145,7 @@ class ServerStore:
         """Refused."""
         raise Mistakes([Mistake("action", self.limits[0])])
 
-    def hard_delete_experiments(self, items: Sequence[Item]) -> Outcome:
+    def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> Outcome:
         """Refused."""
         raise Mistakes([Mistake("action", self.limits[0])])
 

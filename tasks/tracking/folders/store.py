@@ -171,7 +171,7 @@ class FoldersStore:
         self._empty()
         return outcome
 
-    def hard_delete_experiments(self, items: Sequence[Item]) -> Outcome:
+    def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> Outcome:
         """Moves folders of emptied deleted experiments, and of damaged ones, out of the store; then removes them."""
         left = {}
         folders = {path.name: path for path in reading.experiment_folders(self.root)}

@@ -1,6 +1,6 @@
 """Deleting runs in batches: each in one short transaction that first looks again at who protects what."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from domain.maintenance.inventory import Version
@@ -117,6 +117,7 @@ def _left(
     ids = [item.id for item in items]
     found = _changed(connection, database, items)
     words = [*_tagged(connection, ids, policy), *_children(connection, ids, going)]
+    words += _of_protected_experiments(connection, items, policy)
     if registry is database:
         _hold_still(connection, database)
         words += _registered(connection, versions(connection), ids)
@@ -143,18 +144,20 @@ def _changed(connection: "Connection", database: Database, items: Sequence[Item]
     """Runs that are gone, live again, or were restored or deleted since. Their rows stay locked until the end."""
     from mlflow.store.tracking.dbmodels.models import SqlRun
 
-    query = choose(SqlRun.run_uuid, SqlRun.status, SqlRun.lifecycle_stage)
+    query = choose(SqlRun.run_uuid, SqlRun.status, SqlRun.lifecycle_stage, SqlRun.end_time)
     query = query.where(SqlRun.run_uuid.in_([item.id for item in items])).order_by(SqlRun.run_uuid)
     if not database.is_sqlite:
         query = query.with_for_update()
-    now = {run: (status, lifecycle) for run, status, lifecycle in connection.execute(query)}
+    now = {run: values for run, *values in connection.execute(query)}
     found = {}
     for item in items:
-        status, lifecycle = now.get(item.id, ("", "gone"))
+        status, lifecycle, ended = now.get(item.id, ("", "gone", None))
         if lifecycle != item.lifecycle:
             found[item.id] = "gone meanwhile" if lifecycle == "gone" else f"{lifecycle} meanwhile"
         elif status in ("RUNNING", "SCHEDULED"):
             found[item.id] = f"reads {status} meanwhile"
+        elif ended != item.ended:
+            found[item.id] = "was resumed meanwhile"
     return found
 
 
@@ -162,23 +165,40 @@ def _tagged(connection: "Connection", ids: Sequence[str], policy: Policy) -> lis
     from mlflow.store.tracking.dbmodels.models import SqlTag
 
     query = choose(SqlTag.run_uuid, SqlTag.key, SqlTag.value)
-    rows = connection.execute(query.where(SqlTag.run_uuid.in_(ids), tag_condition(policy.protect.tags)))
+    rows = connection.execute(query.where(SqlTag.run_uuid.in_(ids), tag_condition(policy.protect.tags, SqlTag)))
     words = ((run, protecting_tag({key: value or ""}, policy.protect.tags)) for run, key, value in rows)
     return [(run, word) for run, word in words if word]
 
 
+def protected_experiments(connection: "Connection", experiments: Collection[int], policy: Policy) -> dict[int, str]:
+    """Returns: experiment -> the tag that protects all of it, of those that have one."""
+    from mlflow.store.tracking.dbmodels.models import SqlExperimentTag as T
+
+    query = choose(T.experiment_id, T.key, T.value).where(T.experiment_id.in_(experiments))
+    rows = connection.execute(query.where(tag_condition(policy.protect.tags, T)))
+    words = ((each, protecting_tag({key: value or ""}, policy.protect.tags)) for each, key, value in rows)
+    return {each: f"{word} of the experiment" for each, word in words if word}
+
+
+def _of_protected_experiments(
+    connection: "Connection", items: Sequence[Item], policy: Policy
+) -> Iterator[tuple[str, str]]:
+    words = protected_experiments(connection, {int(item.experiment_id) for item in items}, policy)
+    return ((item.id, words[int(item.experiment_id)]) for item in items if int(item.experiment_id) in words)
+
+
 def _registered(connection: "Connection", registered: Sequence[Version], ids: Sequence[str]) -> list[tuple[str, str]]:
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
+    from mlflow.store.tracking.dbmodels.models import SqlLoggedModelMetric as X
 
-    inside = set(ids)
-    logged = pairs(connection, choose(M.model_id, M.source_run_id).where(_logged_by(ids)))
-    found = []
-    for version in registered:
-        for named in references(version):
-            run = named if named in inside else logged.get(named)
-            if run is not None:
-                found.append((run, version.words))
-    return found
+    of = {run: [run] for run in ids}  # what a version may name -> the runs that it needs
+    for query in (
+        choose(M.model_id, M.source_run_id).where(_logged_by(ids)),
+        choose(X.model_id, X.run_id).where(X.run_id.in_(ids)).distinct(),
+    ):
+        for model, run in connection.execute(query):
+            of.setdefault(model, []).append(run)
+    return [(run, each.words) for each in registered for named in references(each) for run in of.get(named, ())]
 
 
 def _children(connection: "Connection", ids: Sequence[str], going: Collection[str]) -> list[tuple[str, str]]:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from domain.maintenance.plan import Item
+from settings.policy import Policy
 from tasks.tracking.tables.database import Database, choose
-from tasks.tracking.tables.deletion import Outcome
+from tasks.tracking.tables.deletion import Outcome, protected_experiments
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -13,19 +14,19 @@ if TYPE_CHECKING:
 GO_WITH_IT = ("experiment_tags", "datasets")
 
 
-def hard_delete_experiments(database: Database, items: Sequence[Item]) -> Outcome:
+def hard_delete_experiments(database: Database, items: Sequence[Item], policy: Policy) -> Outcome:
     """Whatever table still refers to an experiment keeps it: runs, models, traces, and those of a later MLflow."""
     left: dict[str, str] = {}
     for item in items:
         with database.writing() as connection:
-            if word := _kept_by(connection, database, int(item.id)):
+            if word := _kept_by(connection, database, int(item.id), policy):
                 left[item.id] = word
             else:
                 _remove(connection, int(item.id))
     return Outcome(tuple(item.id for item in items if item.id not in left), left)
 
 
-def _kept_by(connection: "Connection", database: Database, experiment: int) -> str | None:
+def _kept_by(connection: "Connection", database: Database, experiment: int, policy: Policy) -> str | None:
     from mlflow.store.db.base_sql_model import Base
     from mlflow.store.tracking.dbmodels.models import SqlExperiment
     from sqlalchemy import exists
@@ -34,6 +35,8 @@ def _kept_by(connection: "Connection", database: Database, experiment: int) -> s
     stage = connection.execute(query if database.is_sqlite else query.with_for_update()).scalar()
     if stage != "deleted":
         return "gone meanwhile" if stage is None else "restored meanwhile"
+    if word := protected_experiments(connection, [experiment], policy).get(experiment):
+        return word
     for table in Base.metadata.sorted_tables:
         if table.name not in GO_WITH_IT:
             for key in table.foreign_keys:

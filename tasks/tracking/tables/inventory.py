@@ -105,7 +105,7 @@ def versions(connection: "Connection") -> list[Version]:
         V.current_stage != STAGE_DELETED_INTERNAL
     )
     return [
-        Version(name, str(version), run, f"{source or ''} {location or ''}", tuple(aliases[name, int(version)]))
+        Version(name, str(version), run, source or "", tuple(aliases[name, int(version)]), location or "")
         for name, version, run, source, location in connection.execute(query)
     ]
 
@@ -123,6 +123,7 @@ def store_guards(connection: "Connection", registry: "Connection", policy: Polic
         parents(connection),
         policy.protect.tags,
         policy.protect.experiments,
+        _measured_by(connection, registered),
     )
 
 
@@ -143,18 +144,34 @@ def _runs_of_models(connection: "Connection", models: Sequence[str]) -> dict[str
     }
 
 
-def tag_condition(patterns: Sequence[str]) -> "ColumnElement[bool]":
-    """Returns: the condition that a tag's key may protect: a superset, the domain decides."""
-    from mlflow.store.tracking.dbmodels.models import SqlTag as T
+def _measured_by(connection: "Connection", registered: Sequence[Version]) -> list[tuple[str, str]]:
+    """Returns: run id, version: runs that measured a model which another run logged, and a version needs."""
+    from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
+    from mlflow.store.tracking.dbmodels.models import SqlLoggedModelMetric as X
+    from sqlalchemy import or_
+
+    needed = {each: version.words for version in registered for each in references(version)}
+    query = choose(X.run_id, X.model_id, M.source_run_id).join(M, M.model_id == X.model_id).distinct()
+    return [
+        (run, needed.get(model) or needed[source])
+        for chunk in chunks(sorted(needed))
+        for run, model, source in connection.execute(
+            query.where(or_(X.model_id.in_(chunk), M.source_run_id.in_(chunk)), X.run_id != M.source_run_id)
+        )
+    ]
+
+
+def tag_condition(patterns: Sequence[str], tags: Any) -> "ColumnElement[bool]":
+    """Args: tags: the mapped class. Returns: that a tag's key may protect: a superset, the domain decides."""
     from sqlalchemy import or_
 
     keys = [pattern.partition("=")[0] for pattern in patterns]
     plain = [PIN, *(key for key in keys if not set(key) & set("*?["))]
     globs = [key for key in keys if set(key) & set("*?[")]
     if any("[" in key for key in globs):
-        return T.key.is_not(None)
-    likes = [T.key.like(_like(key), escape="\\") for key in globs]
-    return or_(T.key.in_(plain), *likes)
+        return or_(tags.key.is_not(None))
+    likes = [tags.key.like(_like(key), escape="\\") for key in globs]
+    return or_(tags.key.in_(plain), *likes)
 
 
 def _like(glob: str) -> str:
@@ -167,7 +184,7 @@ def _protecting_tags(connection: "Connection", policy: Policy) -> dict[str, dict
     from mlflow.store.tracking.dbmodels.models import SqlTag as T
 
     found: dict[str, dict[str, str]] = defaultdict(dict)
-    query = choose(T.run_uuid, T.key, T.value).where(tag_condition(policy.protect.tags))
+    query = choose(T.run_uuid, T.key, T.value).where(tag_condition(policy.protect.tags, T))
     for run, key, value in connection.execute(query):
         found[run][key] = value or ""
     return found
@@ -217,7 +234,7 @@ def version_places(connection: "Connection", registry: "Connection") -> Iterator
     from mlflow.store.tracking.dbmodels.models import SqlRun as R
 
     for version in versions(registry):
-        source = version.source.split(" ")[0]
+        source = version.source
         if source.startswith("models:/m-"):
             query = choose(M.artifact_location).where(M.model_id == source.removeprefix("models:/"))
             yield version.words, connection.execute(query).scalar()

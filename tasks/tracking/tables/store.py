@@ -76,9 +76,9 @@ class TablesStore:
         """Removes the rows of runs, in one transaction."""
         return deletion.hard_delete(self.database, self._registry, items, policy, going)
 
-    def hard_delete_experiments(self, items: Sequence[Item]) -> deletion.Outcome:
+    def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> deletion.Outcome:
         """Removes deleted experiments that hold nothing any more, one transaction each."""
-        return hard_delete_experiments(self.database, items)
+        return hard_delete_experiments(self.database, items, policy)
 
     def database_size(self) -> int:
         """Bytes; of both, where the registry has a database of its own."""

@@ -1,6 +1,7 @@
 """Back up and restore: a comparison through MLflow's API finds no difference; again changes nothing (P4)."""
 
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -201,8 +202,6 @@ def test_a_data_set_that_was_made_anew(store: Store) -> None:
     before = everything(store.uri)
     for run_id in runs:
         forget(store, run_id)
-    import sqlite3
-
     with sqlite3.connect(store.uri.removeprefix("sqlite:///")) as database:
         database.execute(
             "DELETE FROM inputs WHERE source_type = 'DATASET' AND destination_id NOT IN (SELECT run_uuid FROM runs)"
@@ -215,6 +214,22 @@ def test_a_data_set_that_was_made_anew(store: Store) -> None:
     after = everything(store.uri)
     after.pop(f"run {fresh}")
     assert after == before
+
+
+@pytest.mark.slow
+def test_an_archive_of_more_runs_than_a_header_could_name(store: Store) -> None:
+    count, experiment = 30_000, store.runs["1"][0]
+    with sqlite3.connect(store.uri.removeprefix("sqlite:///")) as database:
+        database.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
+            "INSERT INTO runs (run_uuid, name, experiment_id, status, lifecycle_stage, start_time) "
+            "SELECT printf('%032x', i), 'run ' || i, (SELECT experiment_id FROM runs WHERE run_uuid = ?), 'FINISHED', "
+            "'active', 1 FROM n",
+            (count, experiment),
+        )
+    archive = back_up(Selection(runs=tuple(f"{number:032x}" for number in range(1, count + 1))), "backups", "daily")
+    assert archive.counts["run"] == count
+    assert restore(archive.uri).found["run"] == {"same": count}
 
 
 @pytest.mark.parametrize(

@@ -152,14 +152,17 @@ def test_what_protects_is_seen_in_the_store(experiment: str, make_run: MakeRun) 
 
 
 def test_what_changes_after_the_plan_is_left(experiment: str, make_run: MakeRun) -> None:
-    changed = {word: make_run(40, NOW) for word in ("pinned", "running", "registered", "deleted", "parent")}
+    names = ("pinned", "running", "resumed", "registered", "deleted", "parent")
+    changed = {word: make_run(40, NOW) for word in names}
     quiet, sibling = make_run(40, NOW), make_run(40, NOW, **{"mlflow.parentRunId": changed["pinned"]})
     store, rules = open_store(), policy("hard_delete")
     plan, spool = plan_store(store, rules, set(), NOW)
-    assert plan.going == 7
+    assert plan.going == 8
     mlflow = client()
     mlflow.set_tag(changed["pinned"], "pin", "true")
     mlflow.update_run(changed["running"], status="RUNNING")
+    mlflow.update_run(changed["resumed"], status="RUNNING")
+    mlflow.set_terminated(changed["resumed"])
     log_model(changed["registered"], register="late")
     mlflow.delete_run(changed["deleted"])
     child = make_run(0, NOW, status="RUNNING", **{"mlflow.parentRunId": changed["parent"]})
@@ -169,12 +172,63 @@ def test_what_changes_after_the_plan_is_left(experiment: str, make_run: MakeRun)
     assert {run: why for run, why in result.left.items() if run != sibling} == {
         changed["pinned"]: "tag pin",
         changed["running"]: "reads RUNNING meanwhile",
+        changed["resumed"]: "was resumed meanwhile",
         changed["registered"]: "late version 1",
         changed["deleted"]: "deleted meanwhile",
         changed["parent"]: f"has child {child}",
     }
     assert result.left[sibling] == f"parent or child of {changed['pinned']}, which is kept"
     assert quiet not in runs_left(experiment)
+
+
+def test_an_experiment_that_is_pinned_after_the_plan_stays_whole(experiment: str, make_run: MakeRun) -> None:
+    old, store, rules = make_run(40, NOW), open_store(), policy("hard_delete", "protect: {tags: ['keep=y*']}\n")
+    client().set_experiment_tag(experiment, "keep", "no")
+    plan, spool = plan_store(store, rules, set(), NOW)
+    client().set_experiment_tag(experiment, "keep", "yes")
+    with spool:
+        assert apply(store, rules, plan, spool).left == {old: "tag keep=yes of the experiment"}
+    assert old in runs_left(experiment)
+
+
+def test_a_deleted_experiment_that_is_pinned_after_the_plan_stays(experiment: str, store_uri: str) -> None:
+    from sqlalchemy import text
+
+    store, rules = open_store(), policy("hard_delete")
+    client().delete_experiment(experiment)
+    with store.database.writing() as connection:  # type: ignore[attr-defined]
+        connection.execute(text("UPDATE experiments SET last_update_time = 1"))
+        connection.execute(text(f"INSERT INTO experiment_tags VALUES ('pin', '1', {experiment})"))
+    items = [Item("experiment", experiment, "houses", experiment, "houses", "", 0, (), "deleted")]
+    assert store.hard_delete_experiments(items, rules).left == {experiment: "tag pin of the experiment"}
+
+
+def test_what_measured_a_registered_model_stays_with_its_metrics(experiment: str, make_run: MakeRun) -> None:
+    trained, judge, late, mlflow = make_run(3, NOW), make_run(40, NOW), make_run(40, NOW), client()
+    model, other = log_model(trained, register="prices"), log_model(make_run(3, NOW))
+    mlflow.log_metric(judge, "rmse", 1.0, model_id=model)
+    mlflow.log_metric(late, "rmse", 2.0, model_id=other)
+    store, rules = open_store(), policy("hard_delete")
+    plan, spool = plan_store(store, rules, set(), NOW)
+    assert [(kept.id, kept.protected_by) for kept in plan.kept] == [(judge, "measured prices version 1")]
+    assert plan.protected == {"measured a registered model": 1}
+    mlflow.create_model_version("prices", f"models:/{other}", model_id=other)
+    with spool:
+        assert apply(store, rules, plan, spool).left == {late: "prices version 2"}
+    assert {metric.value for metric in mlflow.get_logged_model(other).metrics} >= {2.0}
+
+
+def test_a_store_below_a_folder_with_spaces_is_measured_and_emptied(
+    store_uri: str, make_run: MakeRun, tmp_path: Path
+) -> None:
+    place = tmp_path / "my störe %20"
+    spaced = client().create_experiment("spaced", artifact_location=place.as_uri())
+    folder = place / make_run(40, NOW, experiment=spaced)
+    folder.mkdir(parents=True)
+    (folder / "data.bin").write_bytes(b"x" * 1000)
+    assert planned(policy("hard_delete"))[0].bytes == 1000
+    assert clean_up(policy("hard_delete")).done == 1
+    assert not folder.exists()
 
 
 def test_a_deleted_experiment_goes_with_its_last_run(experiment: str, make_run: MakeRun) -> None:
