@@ -41,7 +41,7 @@ system-maintenance: set-up-dev  ## maintenance, archives, rescue: killed at ever
 
 .PHONY: image
 image:  ## the container image (BASE=image to build on, IMAGE=name:tag)
-	@docker build --build-arg BASE=$(BASE) --build-arg COMMIT=$$(git rev-parse HEAD) --tag $(IMAGE) .
+	@docker build --build-arg BASE=$(BASE) --build-arg COMMIT=$$(git describe --always --abbrev=40 --exclude="*" --dirty) --tag $(IMAGE) .
 
 .PHONY: quick
 quick: set-up-dev  ## the tests that take no more than seconds

@@ -1,5 +1,6 @@
 """deployments/compose.yaml: pinned, on loopback, healthy before others start, and without a credential in it."""
 
+import configparser
 import os
 import re
 import shutil
@@ -45,7 +46,7 @@ def test_every_image_is_pinned_every_port_is_loopback_every_service_tells_its_he
 def test_every_credential_is_named_and_stands_in_dot_env_alone() -> None:
     example = (ROOT / ".env.example").read_text()
     assert {name for name in re.findall(r"^# (\w+)=$", example, re.MULTILINE) if name in NEEDED} == NEEDED
-    assert set(re.findall(r"\$\{(\w+)", TEXT)) == NEEDED, "a variable that is missing must be an error"
+    assert set(re.findall(r"\$\{(\w+)", TEXT)) == {*NEEDED, "COMMIT"}, "a variable that is missing must be an error"
     for service in SERVICES.values():
         for variable, value in service.get("environment", {}).items():
             if re.search("PASSWORD|SECRET|AUTH_STRING|ACCESS_KEY|CONNECTION_URL|BACKEND_STORE", variable):
@@ -57,14 +58,16 @@ def test_every_volume_and_configuration_is_declared_and_used() -> None:
     assert used == set(DOCUMENT["volumes"])
     sources = {entry["source"] for service in SERVICES.values() for entry in service.get("configs", [])}
     assert sources == set(DOCUMENT["configs"])
-    for held in DOCUMENT["configs"].values():
-        assert yaml.safe_load(held["content"] if "content" in held else (FILE.parent / held["file"]).read_text())
+    accounts = configparser.ConfigParser()
+    accounts.read_string(DOCUMENT["configs"]["accounts"]["content"])
+    assert accounts["mlflow"]["database_uri"] == "sqlite:////data/accounts.db"
+    for name, held in DOCUMENT["configs"].items():
+        text = held["content"] if "content" in held else (FILE.parent / held["file"]).read_text()
+        assert name == "accounts" or yaml.safe_load(text)
 
 
 def test_prometheus_scrapes_exporter_and_prefect_and_grafana_finds_the_dashboard() -> None:
-    held = {
-        name: yaml.safe_load(config["content"]) for name, config in DOCUMENT["configs"].items() if "content" in config
-    }
+    held = {name: yaml.safe_load(DOCUMENT["configs"][name]["content"]) for name in ("prometheus", "dashboards")}
     jobs = {job["job_name"]: job for job in held["prometheus"]["scrape_configs"]}
     assert {name: job["static_configs"][0]["targets"] for name, job in jobs.items()} == {
         "onerun": [f"exporter:{metrics.parser().get_default('port')}"],
@@ -80,10 +83,22 @@ def test_prometheus_scrapes_exporter_and_prefect_and_grafana_finds_the_dashboard
     )
 
 
+def test_all_that_is_ours_is_of_the_one_image() -> None:
+    builds = {str(service["build"]) for service in SERVICES.values() if "build" in service}
+    assert builds == {str({"context": "..", "args": {"COMMIT": "${COMMIT:-unknown}"}})}
+    writes = {name for name, each in SERVICES.items() if "build" in each and "volumes" in each}
+    assert {volume for name in writes for volume in SERVICES[name]["volumes"]} == {"prefect:/data", "mlflow:/data"}
+    assert "install --directory --owner 1000 --group 1000 /data" in (ROOT / "Dockerfile").read_text()
+    assert SERVICES["prefect"]["environment"]["PREFECT_HOME"] == "/data"
+
+
 def test_clients_know_both_servers_and_the_servers_the_names_they_are_called_by() -> None:
     for name in ("worker", "deploy"):
         assert SERVICES[name]["environment"]["PREFECT_API_URL"] == "http://prefect:4200/api"
-    assert SERVICES["worker"]["environment"]["AWS_SECRET_ACCESS_KEY"]
+    for client in ("worker", "exporter"):
+        environment = SERVICES[client]["environment"]
+        assert environment["AWS_SECRET_ACCESS_KEY"] and environment["MLFLOW_TRACKING_PASSWORD"]
+    assert "--app-name=basic-auth" in SERVICES["mlflow"]["command"]
     assert any("--allowed-hosts=mlflow:5000" in part for part in SERVICES["mlflow"]["command"])
     assert SERVICES["prefect"]["environment"]["PREFECT_UI_API_URL"] == "http://127.0.0.1:4200/api"
 
@@ -102,7 +117,14 @@ def test_commands_of_ours_are_good_ones() -> None:
 
 def test_credentials_do_not_get_into_the_image() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
-    assert {".env", ".git", ".onerun", ".venv"} <= set(ignored)
+    assert {"*.env", "accounts.ini", ".git", ".onerun", ".venv"} <= set(ignored)
+
+
+def test_files_of_credentials_that_the_documentation_speaks_of_do_not_get_into_git() -> None:
+    named = set(re.findall(r"--from-(?:env-)?file=(\S+)", (ROOT / "docs" / "operations.md").read_text()))
+    assert len(named) >= 4
+    ignored = subprocess.run(["git", "check-ignore", "--no-index", *named], cwd=ROOT, capture_output=True, text=True)
+    assert set(ignored.stdout.split()) == named
 
 
 def test_docker_compose_takes_it_where_it_is_installed() -> None:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.system.running import ROOT, RunningStack, running
+from tests.system.running import ROOT, RunningStack, final, running, until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 PREFECT_PASSWORD, MLFLOW_PASSWORD, SIGNING = "prefect-password-7", "mlflow-password-7", "signing-secret-7"
@@ -70,9 +70,7 @@ def test_a_deployed_training_gets_in_and_no_secret_is_seen_anywhere(stack: Runni
             f"/deployments/{deployment['id']}/create_flow_run", json={"parameters": {"recipe": "diabetes"}}
         )
         flow_run = made.json()["id"]
-        from tests.system.running import _final, until
-
-        state = until(lambda: _final(prefect.get(f"/flow_runs/{flow_run}").json()["state"]), "the training's end")
+        state = until(lambda: final(prefect.get(f"/flow_runs/{flow_run}").json()["state"]), "the training's end")
         assert state["type"] == "COMPLETED", state
         seen = [
             prefect.get(f"/flow_runs/{flow_run}").text,
