@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--pool", metavar="NAME", default=KUBERNETES, help=f"the work pool ({KUBERNETES})")
     parser.add_argument("--namespace", metavar="NAME", default=Place.namespace, help="where Jobs are made (onerun)")
     parser.add_argument("--pull", choices=("IfNotPresent", "Always", "Never"), default=Place.pull, help="of the image")
+    parser.add_argument("--authority", metavar="CONFIGMAP", default="", help="holds ca.pem, which pods trust instead")
     parser.add_argument(
         "--host-network", action="store_true", help="pods share the node's network; network policies do not hold then"
     )
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _done(asked: argparse.Namespace) -> dict[str, Any]:
     profile = load_profile(asked.profile)
     _need_servers(profile)
-    template = job_template(profile, Place(asked.image, asked.namespace, asked.pull, asked.host_network))
+    place = Place(asked.image, asked.namespace, asked.pull, asked.authority, asked.host_network)
+    template = job_template(profile, place)
     if asked.action == "template":
         print(json.dumps(template, indent=2))
         return template

@@ -17,6 +17,7 @@ CREDENTIALS = frozenset({"tracking_username"})  # no secret by itself, but kept 
 ACCOUNT = "training"  # the service account of Jobs: it may nothing
 LABELS = {"app.kubernetes.io/component": "training"}  # of pods; the network policies know them by it
 USER = 1000  # of the image
+BUNDLE = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")  # what Prefect, MLflow and S3 clients trust
 GRACE = 60  # seconds between SIGTERM and SIGKILL: the training ends its run, Prefect schedules the flow run again
 
 
@@ -27,6 +28,7 @@ class Place:
     image: str
     namespace: str = "onerun"
     pull: str = "IfNotPresent"
+    authority: str = ""  # a ConfigMap that holds ca.pem, for servers of a private authority
     host_network: bool = False  # for clusters without a network of pods; network policies do not hold there
 
 
@@ -61,6 +63,8 @@ def _job(profile: Profile, place: Place) -> dict[str, Any]:
 
 def _pod(profile: Profile, place: Place) -> dict[str, Any]:
     network = {"hostNetwork": True} if place.host_network else {}
+    volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}]
+    volumes += [{"name": "authority", "configMap": {"name": place.authority}}] if place.authority else []
     return {
         "completions": 1,  # these two belong to the Job, where they are 1 by themselves; Prefect's validator wants them
         "parallelism": 1,  # here, and Kubernetes drops them
@@ -74,7 +78,7 @@ def _pod(profile: Profile, place: Place) -> dict[str, Any]:
             "runAsNonRoot": True, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "volumes": volumes,
         "containers": [_container(profile, place)],
         **network,
     }  # fmt: skip
@@ -85,17 +89,21 @@ def _container(profile: Profile, place: Place) -> dict[str, Any]:
         "requests": {"cpu": "{{ cpu_request }}", "memory": "{{ memory_request }}"},
         "limits": {"cpu": "{{ cpu_limit }}", "memory": "{{ memory_limit }}", "nvidia.com/gpu": "{{ gpus }}"},
     }
+    env, mounts = references(profile), [{"name": "tmp", "mountPath": "/tmp"}]
+    if place.authority:
+        env += [{"name": variable, "value": "/etc/authority/ca.pem"} for variable in BUNDLE]
+        mounts.append({"name": "authority", "mountPath": "/etc/authority"})
     return {
         "name": "prefect-job",  # what Prefect's validator and its log forwarding call it
         "image": "{{ image }}",
         "imagePullPolicy": place.pull,
         "args": "{{ command }}",
-        "env": references(profile),  # Prefect puts those of `env` before them
+        "env": env,  # Prefect puts those of `env` before them
         "resources": resources,
         "securityContext": {
             "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        "volumeMounts": mounts,
     }  # fmt: skip
 
 

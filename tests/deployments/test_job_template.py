@@ -11,7 +11,7 @@ import pytest
 
 from deployments.kubernetes.__main__ import main
 from deployments.kubernetes.pool import write_pool
-from deployments.kubernetes.template import Place, job_template
+from deployments.kubernetes.template import BUNDLE, Place, job_template
 from settings.profile import Profile
 
 PUBLIC = {
@@ -75,6 +75,14 @@ def test_p7_an_address_with_a_password_is_a_secret(monkeypatch: pytest.MonkeyPat
     template = job_template(Profile(), Place("onerun:1"))
     (found,) = [entry for entry in pod(template)["containers"][0]["env"] if entry["name"] == "MLFLOW_TRACKING_URI"]
     assert "secretKeyRef" in found["valueFrom"] and "hush" not in json.dumps(template)
+
+
+def test_a_private_authority_is_trusted_by_all_clients_of_a_pod() -> None:
+    spec = pod(job_template(Profile(), Place("onerun:1", authority="our-ca")))
+    assert {"name": "authority", "configMap": {"name": "our-ca"}} in spec["volumes"]
+    (container,) = spec["containers"]
+    trusted = {entry["value"] for entry in container["env"] if entry["name"] in BUNDLE}
+    assert trusted == {container["volumeMounts"][-1]["mountPath"] + "/ca.pem"}
 
 
 def test_a_pod_has_no_rights_and_is_not_root(template: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """The manifests as kustomize renders them: limits, probes, rights, images, and not one credential."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from deployments.kubernetes import __main__ as kubernetes
+from deployments.kubernetes.template import BUNDLE
 from flows import metrics
 from settings.profile import Profile
 
@@ -22,10 +24,14 @@ HOLDS_SECRET = re.compile("PASSWORD|SECRET|AUTH_STRING|ACCESS_KEY|CONNECTION_URL
 
 @cache
 def rendered(overlay: str) -> list[dict[str, Any]]:
+    return render(FOLDER / "overlays" / overlay)
+
+
+def render(folder: Path) -> list[dict[str, Any]]:
     tool = shutil.which("kubectl") or shutil.which("kustomize")
     if not tool:
         pytest.skip("neither kubectl nor kustomize is installed")
-    line = [tool, "kustomize" if tool.endswith("kubectl") else "build", str(FOLDER / "overlays" / overlay)]
+    line = [tool, "kustomize" if tool.endswith("kubectl") else "build", str(folder)]
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))
@@ -175,6 +181,23 @@ def test_the_pools_image_is_the_workers(overlay: str) -> None:
     assert line[:3] == ["python", "-m", "deployments.kubernetes"] and kubernetes.parser().parse_args(line[3:])
     said = {entry["name"]: entry.get("value") for entry in renews["env"]}["IMAGE"]
     assert said == renews["image"] == pod["containers"][0]["image"]
+
+
+def test_a_private_authority_is_trusted_everywhere_when_an_overlay_says_so(tmp_path: Path) -> None:
+    rendered("dev")  # skips where nothing renders
+    base, extra = (os.path.relpath(FOLDER / each, tmp_path) for each in ("overlays/production", "components/authority"))
+    document = {"resources": [base], "components": [extra], "images": [{"name": "onerun", "newName": "my/onerun"}]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(document))
+    deployments = {found["metadata"]["name"]: found for found in render(tmp_path) if found["kind"] == "Deployment"}
+    for name in ("prefect", "mlflow", "worker", "exporter"):
+        pod = deployments[name]["spec"]["template"]["spec"]
+        assert {"name": "authority", "configMap": {"name": "authority"}} in pod["volumes"]
+        env = {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}
+        assert {env[variable] for variable in BUNDLE} == {"/etc/authority/ca.pem"}
+        assert any(mount["mountPath"] == "/etc/authority" for mount in pod["containers"][0]["volumeMounts"])
+    (renews,) = deployments["worker"]["spec"]["template"]["spec"]["initContainers"]
+    assert kubernetes.parser().parse_args(renews["args"][3:]).authority == "authority"
+    assert "/etc/authority" in {mount["mountPath"] for mount in renews["volumeMounts"]}
 
 
 def test_dev_keeps_its_data_on_volumes_and_production_keeps_none() -> None:

@@ -50,6 +50,28 @@ authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 """
 
 
+SCRIPT = """
+import os, time
+import mlflow, pandas
+from sklearn.dummy import DummyRegressor
+train = pandas.read_parquet(os.environ["ONERUN_TRAIN_DATA"])
+target = os.environ["ONERUN_TARGET"]
+model = DummyRegressor().fit(train.drop(columns=[target]), train[target])
+{more}
+mlflow.sklearn.save_model(model, os.environ["ONERUN_MODEL_DIR"], skops_trusted_types=["sklearn.dummy.DummyRegressor"])
+"""
+SLEEPS = "time.sleep(40)"
+# whoever is short of memory ends the other processes of the pod first
+EATS = """
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    if int(pid) != os.getpid():
+        open(f"/proc/{pid}/oom_score_adj", "w").write("1000")
+held = bytearray(1_800_000_000)
+held[::4096] = bytes(len(held[::4096]))
+print("had the memory")
+"""
+
+
 @pytest.fixture(scope="module")
 def image() -> str:
     need("docker")
@@ -101,6 +123,16 @@ class Platform:
         client = MlflowClient(self.mlflow_uri)
         experiments = [found.experiment_id for found in client.search_experiments()]
         return list(client.search_runs(experiments, f"tags.`onerun.flow_run_id` = '{flow_run}'"))
+
+    def log(self, flow_run: UUID) -> str:
+        """Returns: what the flow run logged, as Prefect keeps it."""
+        chosen = {"flow_run_id": {"any_": [str(flow_run)]}}
+        lines = self.ask("POST", "/logs/filter", json={"limit": 200, "logs": chosen})
+        return "\n".join(line["message"] for line in lines)
+
+    def at_work(self, flow_run: UUID) -> bool:
+        """Whether its training has begun."""
+        return any("onerun.stage.validate" in run.data.tags for run in self.mlflow_runs(flow_run))
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +253,12 @@ def test_an_account_may_do_what_it_does_and_anything_else_is_refused(platform: P
 @pytest.fixture(scope="module")
 def deployment(platform: Platform) -> str:
     """A training, deployed to the cluster by the command that people use; its recipe is as it was."""
-    line = ["--no-prompt", "deploy", "--name", "diabetes", "--pool", "kubernetes"]
+    deploy(platform, "diabetes")
+    return "train/diabetes"
+
+
+def deploy(platform: Platform, name: str) -> None:
+    line = ["--no-prompt", "deploy", "--name", name, "--pool", "kubernetes"]
     variables = ["--job-variable", "memory_limit=3Gi", "--job-variable", "cpu_request=100m"]
     account = {"PREFECT_API_URL": platform.api, "PREFECT_API_AUTH_STRING": ":".join(PREFECT), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -229,13 +266,19 @@ def deployment(platform: Platform) -> str:
         cwd=ROOT, env={**os.environ, **account}, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    return "train/diabetes"
 
 
 def job_of(flow_run: UUID) -> dict[str, Any]:
     """Returns: the flow run's newest Job."""
     found = read("jobs", "--selector", f"prefect.io/flow-run-id={flow_run}")
     return max(found, key=lambda job: str(job["metadata"]["creationTimestamp"]))
+
+
+def recipe(name: str, more: str) -> dict[str, str]:
+    data = {"source": "sklearn:diabetes", "target": "target"}
+    command = ["python", "-c", SCRIPT.format(more=more)]
+    return {"recipe": json.dumps({"name": name, "task": "regression", "data": data,
+                                  "train": {"run_in": "command", "command": command}}, indent=1)}  # fmt: skip
 
 
 def test_a_pod_trains_and_its_job_holds_references_alone(platform: Platform, deployment: str) -> None:
@@ -296,3 +339,51 @@ def test_p7_the_pools_template_and_prefects_database_hold_no_credential(platform
         [platform.ask("GET", "/work_pools/kubernetes"), platform.ask("POST", "/deployments/filter", json={})]
     )
     assert not any(secret in held for secret in SECRETS)
+
+
+def test_p1_a_pod_out_of_memory_reads_crashed_and_the_retry_finishes_in_the_same_run(
+    platform: Platform, deployment: str
+) -> None:
+    tight = {"memory_limit": "1600Mi"}
+    flow_run = platform.run(deployment, parameters=recipe("short-of-memory", EATS), job_variables=tight)
+    assert platform.ended(flow_run) == "CRASHED"
+    (before,) = platform.mlflow_runs(flow_run)
+    (pod,) = read("pods", "--selector", f"job-name={job_of(flow_run)['metadata']['name']}")
+    (status,) = pod["status"]["containerStatuses"]
+    assert status["state"]["terminated"]["reason"] == "OOMKilled"
+    assert before.info.status in ("RUNNING", "KILLED"), (
+        "killed without a word: the reconciler's to settle, or the retry's"
+    )
+
+    platform.ask("PATCH", f"/flow_runs/{flow_run}", json={"job_variables": {"memory_limit": "5Gi"}})
+    state = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+    platform.ask("POST", f"/flow_runs/{flow_run}/set_state", json={"state": state, "force": True})
+    assert platform.ended(flow_run) == "COMPLETED"
+    (after,) = platform.mlflow_runs(flow_run)
+    assert (after.info.run_id, after.info.status) == (before.info.run_id, "FINISHED")
+    assert after.data.tags["onerun.attempt"] == "2"
+
+
+def test_p1_a_pod_that_is_deleted_while_training_goes_on_in_another_in_the_same_run(
+    platform: Platform, deployment: str
+) -> None:
+    """What a drained node does: the run reads KILLED, the flow run is scheduled again by itself."""
+    flow_run = platform.run(deployment, parameters=recipe("moved-away", SLEEPS))
+    until(lambda: platform.at_work(flow_run), "the training's begin", PATIENCE)
+    first = job_of(flow_run)["metadata"]["name"]
+    kubectl("--namespace", NAMESPACE, "delete", "pod", "--selector", f"job-name={first}", "--wait=false")
+    until(lambda: platform.mlflow_runs(flow_run)[0].info.status == "KILLED", "the run's end", PATIENCE)
+    until(lambda: job_of(flow_run)["metadata"]["name"] != first, "another Job", PATIENCE)
+    assert platform.ended(flow_run) == "COMPLETED"
+    (run,) = platform.mlflow_runs(flow_run)
+    assert (run.info.status, run.data.tags["onerun.attempt"]) == ("FINISHED", "2")
+    assert len(MlflowClient(platform.mlflow_uri).search_model_versions("name = 'moved-away'")) == 1
+
+
+def test_the_doctor_finds_all_well_inside_a_pod(platform: Platform, deployment: str) -> None:
+    deploy(platform, "doctor")
+    flow_run = platform.run("doctor/doctor", parameters={"pool": "kubernetes"})
+    assert platform.ended(flow_run) == "COMPLETED", platform.log(flow_run)
+    said = platform.log(flow_run)
+    assert "artifact" in said and "object" in said
+    assert not any(secret in said for secret in SECRETS)
