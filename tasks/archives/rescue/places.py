@@ -27,9 +27,11 @@ def is_near(address: str) -> bool:
 
 
 def add_facts(facts: Facts, owner: str, address: str) -> int:
-    """Notes every artifact by its SHA-256. Returns: bytes."""
+    """Notes the address and every artifact below it, by its SHA-256. Returns: bytes."""
     total = 0
+    facts.add("place", owner, "", address)
     if not is_near(address):
+        facts.add("place elsewhere, files not compared", owner, "")
         return 0
     for artifact in places.files(address):
         if artifact.note:

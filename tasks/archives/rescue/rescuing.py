@@ -91,7 +91,10 @@ def rescue(source: str, to: str, keep_in: str | None = None) -> Rescue:
         if not done.proven:
             kept = home / "not-proven.db"
             shutil.move(work / "mlflow.db", kept)
-            done = Rescue(**{**done.__dict__, "to": "", "notes": (*notes, f"what was migrated is in {kept}")})
+            notes.append(f"what was migrated is in {kept}")
+            if not to.startswith("sqlite"):
+                notes.append(f"{redact(to)} holds what was brought there, unproven: empty it before the next try")
+            done = Rescue(**{**done.__dict__, "to": "", "notes": tuple(notes)})
     (home / "report.json").write_text(json.dumps(asdict(done), indent=2, ensure_ascii=True))
     return done
 
@@ -143,7 +146,8 @@ def _require_free(to: str) -> None:
         return
     with database.engine(to) as engine:
         if database.row_count(engine, "runs") or database.row_count(engine, "experiments") > 1:
-            raise Mistakes([Mistake("--to", "the database holds experiments already; name an empty one")])
+            says = "the database holds experiments already; name an empty one (a killed rescue may have left them)"
+            raise Mistakes([Mistake("--to", says)])
         if to.startswith("sqlite"):
             raise Mistakes([Mistake("--to", "the file is there already (and empty): remove it or name another one")])
 

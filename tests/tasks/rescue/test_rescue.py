@@ -135,6 +135,19 @@ def test_a_store_that_was_moved_has_its_files(old: Store, tmp_path: Path, quick_
     assert set(run["files"]) == {"empty.txt", "plots/a b/ü.txt"}
 
 
+def test_files_elsewhere_are_counted_and_said_not_to_be_compared(
+    old: Store, tmp_path: Path, quick_schema: None
+) -> None:
+    meta = old.run / "meta.yaml"
+    said = yaml.safe_load(meta.read_text()) | {"artifact_uri": "s3://bucket/old/artifacts"}
+    meta.write_text(yaml.safe_dump(said))
+    done = rescue(str(old.root), f"sqlite:///{tmp_path}/new.db")
+    assert done.proven and done.before["place elsewhere, files not compared"] == 1
+    assert everything(f"sqlite:///{tmp_path}/new.db", files=False)[f"run {old.runs[0]}"]["info"]["artifact_uri"] == (
+        "s3://bucket/old/artifacts"
+    )
+
+
 def test_all_damage_at_once(old: Store, tmp_path: Path, quick_schema: None) -> None:
     """In another order, one upon the other: whatever is left is in the database, and MLflow can list it."""
     for name, damage in sorted(CORPUS.items(), reverse=True):
@@ -168,6 +181,7 @@ def test_what_the_tool_itself_loses_is_listed(
         with contextlib.closing(sqlite3.connect(file)) as database, database:
             database.execute("DELETE FROM params WHERE key = 'depth' AND run_uuid = ?", [old.runs[0]])
             database.execute("DELETE FROM experiments WHERE experiment_id = ?", [int(old.experiment)])
+            database.execute("UPDATE runs SET artifact_uri = 's3://elsewhere/x' WHERE run_uuid = ?", [old.runs[1]])
         (old.run / "artifacts" / "empty.txt").write_text("changed")
         return said
 
@@ -177,6 +191,7 @@ def test_what_the_tool_itself_loses_is_listed(
     assert not (tmp_path / "new.db").exists()
     assert f"parameter depth of run {old.runs[0]} is not there as it was" in done.differences
     assert f"artifact empty.txt of run {old.runs[0]} is not there as it was" in done.differences
+    assert f"place of run {old.runs[1]} is not there as it was" in done.differences
     assert "runs without experiments: 3" in done.orphans
     assert json.loads(Path(done.report).read_text())["differences"] == list(done.differences)
 
