@@ -29,9 +29,9 @@ def is_near(address: str) -> bool:
 def add_facts(facts: Facts, owner: str, address: str) -> int:
     """Notes the address and every artifact below it, by its SHA-256. Returns: bytes."""
     total = 0
-    facts.add("place", owner, "", address)
+    facts.add("place", owner, "of files", address)
     if not is_near(address):
-        facts.add("place elsewhere, files not compared", owner, "")
+        facts.add("place elsewhere, files not compared", owner, "of files")
         return 0
     for artifact in places.files(address):
         if artifact.note:
