@@ -45,7 +45,7 @@ def holder(stack: RunningStack) -> str | None:
 def test_resuming_moves_the_alias_and_refusing_leaves_it(stack: RunningStack) -> None:
     first = asked(stack, stack.run("train/wine", overrides=MANUAL))
     assert first["name"] == "approve wine version 1" and first["state"]["name"] == "Suspended"
-    inputs = stack.ask("POST", f"/flow_runs/{first['id']}/input/filter", json={"prefix": "paused-"})
+    inputs = stack.ask("POST", f"/flow_runs/{first['id']}/input/filter", json={"prefix": "suspended-"})
     (description,) = [each["value"] for each in inputs if each["key"].endswith("description")]
     assert "| f1_macro |" in description and "**wine version 1** held its gates" in description
     assert holder(stack) is None
