@@ -32,9 +32,23 @@ def asked(stack: RunningStack, training: UUID) -> dict[str, Any]:
     return question
 
 
+def form(stack: RunningStack, question: dict[str, Any]) -> dict[str, str]:
+    """Returns: description and schema of what the UI shows; Prefect writes them a moment after the state."""
+
+    def written() -> dict[str, str] | None:
+        inputs = stack.ask("POST", f"/flow_runs/{question['id']}/input/filter", json={"prefix": "suspended-"})
+        found = {each["key"].rpartition("-")[2]: each["value"] for each in inputs}
+        return found if {"description", "schema"} <= found.keys() else None
+
+    held: dict[str, str] = until(written, "the question's form")
+    return held
+
+
 def answered(stack: RunningStack, question: dict[str, Any], **answer: Any) -> None:
     """What *Resume* and *Submit* do."""
-    stack.ask("POST", f"/flow_runs/{question['id']}/resume", json={"run_input": answer})
+    form(stack, question)
+    said = stack.ask("POST", f"/flow_runs/{question['id']}/resume", json={"run_input": answer})
+    assert said["status"] == "ACCEPT", said
     assert stack.ended(UUID(question["id"]))["type"] == "COMPLETED"
 
 
@@ -45,8 +59,7 @@ def holder(stack: RunningStack) -> str | None:
 def test_resuming_moves_the_alias_and_refusing_leaves_it(stack: RunningStack) -> None:
     first = asked(stack, stack.run("train/wine", overrides=MANUAL))
     assert first["name"] == "approve wine version 1" and first["state"]["name"] == "Suspended"
-    inputs = stack.ask("POST", f"/flow_runs/{first['id']}/input/filter", json={"prefix": "suspended-"})
-    (description,) = [each["value"] for each in inputs if each["key"].endswith("description")]
+    description = form(stack, first)["description"]
     assert "| f1_macro |" in description and "**wine version 1** held its gates" in description
     assert holder(stack) is None
     answered(stack, first, approve=True, who="the owner", why="looks fine")
