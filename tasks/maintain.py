@@ -10,8 +10,9 @@ from domain.maintenance.page import render
 from domain.maintenance.plan import Plan
 from settings.policy import Policy
 from tasks.maintenance.applying import Result, apply
-from tasks.maintenance.examining import examine, set_aside
+from tasks.maintenance.examining import examine
 from tasks.maintenance.planning import plan_store
+from tasks.maintenance.setting_aside import set_aside
 from tasks.maintenance.spool import Share, Spool
 from tasks.maintenance.stores import Store, open_store
 
@@ -68,7 +69,14 @@ def carry_out(what: Planned, yes_really: bool) -> Result:
     with what.store.alone():
         result = apply(what.store, what.policy, what.plan, what.spool, yes_really)
         if what.policy.action == "hard_delete":
-            before = what.plan.at - int(1000 * what.policy.keep.younger_than)
-            result.set_aside, notes = set_aside(what.findings, before)
-            result.notes += notes
+            _set_aside(what, result)
     return result
+
+
+def _set_aside(what: Planned, result: Result) -> None:
+    before = what.plan.at - int(1000 * what.policy.keep.younger_than)
+    try:
+        result.set_aside, notes = set_aside(what.store, what.findings, before)
+        result.notes += notes
+    except Exception as error:  # whatever it is: what was deleted before must still be told
+        result.notes.append(f"artifacts that nobody owns were left: {type(error).__name__}: {str(error)[:500]}")

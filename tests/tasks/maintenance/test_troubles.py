@@ -6,7 +6,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from tasks.maintenance.examining import QUARANTINE, examine, set_aside
+from tasks.maintenance.examining import examine
 from tasks.maintenance.stores import open_store
 from tasks.summarise import summarise
 from tasks.tracking.runs import client, log_params
@@ -64,23 +64,6 @@ def test_every_kind_is_found(experiment: str, make_run: MakeRun, tmp_path: Path)
         ("duplicate-parameter", twice, None),
         ("conflicting-parameter", twice, None),
     }
-
-
-def test_what_nobody_owns_is_set_aside_and_can_be_moved_back(
-    experiment: str, make_run: MakeRun, tmp_path: Path
-) -> None:
-    kept = make_run(3, NOW)
-    houses = tmp_path / "artifacts" / "houses"
-    for name in ("a" * 32, f"models/m-{'b' * 32}"):
-        (houses / name).mkdir(parents=True)
-    findings = examine(open_store())
-    assert set_aside(findings, before=NOW - 86_400_000) == (0, []), "too young"
-    assert set_aside(findings, before=NOW + 86_400_000) == (2, [])
-    assert {path.relative_to(houses).as_posix() for path in houses.rglob("*") if path.is_dir()} == {
-        kept, f"{kept}/artifacts", "models", QUARANTINE, f"{QUARANTINE}/{'a' * 32}", f"{QUARANTINE}/models",
-        f"{QUARANTINE}/models/m-{'b' * 32}",
-    }  # fmt: skip
-    assert examine(open_store()) == []
 
 
 def test_what_lies_in_anothers_folder_has_an_owner_all_the_same(
