@@ -78,5 +78,5 @@ def _set_aside(what: Planned, result: Result) -> None:
     try:
         result.set_aside, notes = set_aside(what.store, what.findings, before)
         result.notes += notes
-    except Exception as error:  # whatever it is: what was deleted before must still be told
+    except Exception as error:  # noqa: BLE001 -- whatever it is: what was deleted before must still be told
         result.notes.append(f"artifacts that nobody owns were left: {type(error).__name__}: {str(error)[:500]}")
