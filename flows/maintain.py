@@ -21,7 +21,7 @@ from flows.reconciling.dead import dead_runs
 from flows.reconciling.living import living_flow_runs
 from flows.upkeep.maintenance import prepared
 from tasks.maintain import Planned, carry_out, planned
-from tasks.maintenance.applying import Result
+from tasks.maintenance.applying import Result, need_leave
 from tasks.notify import notify
 
 WAITS_FOR_A_PERSON = 7 * 86_400  # seconds
@@ -57,7 +57,10 @@ def maintain(
     with planned(checked, living_flow_runs(), store) as what:
         what.findings.extend([] if store else dead_runs())
         _show_plan(what)
-        if not apply or not _approved(what):
+        if not apply:
+            return what.as_json()
+        need_leave(what.plan, what.policy, yes_really)
+        if not _approved(what):
             return what.as_json()
         result = carry_out(what, yes_really)
         told = [*plan_lines(what.plan), *finding_lines(what.findings, what.plan.at)]

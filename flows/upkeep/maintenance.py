@@ -58,6 +58,7 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
     from flows.reconciling.dead import dead_runs
     from flows.reconciling.living import living_flow_runs
     from tasks.maintain import carry_out, planned
+    from tasks.maintenance.applying import need_leave
 
     out = sys.stderr if asked.json else sys.stdout
     with planned(policy, living_flow_runs(), asked.store) as what:
@@ -66,6 +67,7 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
         print("\n".join(lines), file=out, flush=True)
         result = None
         if asked.apply:
+            need_leave(what.plan, what.policy, asked.yes_really)
             _approved(what.policy, what.plan.going)
             result = carry_out(what, asked.yes_really)
             _tell(policy, [*lines, *result_lines(what.policy.action, result.as_json())], result.notes)

@@ -57,9 +57,7 @@ def apply(store: Store, policy: Policy, plan: Plan, spool: Spool[Share], yes_rea
 
     Raises: TooMuch; whatever writing the archive raises: then nothing was deleted.
     """
-    refused = None if yes_really else too_much(plan, policy.max_delete)
-    if refused:
-        raise TooMuch(refused)
+    need_leave(plan, policy, yes_really)
     result = Result()
     if policy.action == "hard_delete":
         _finish_interrupted(store, policy.backups.to, result)
@@ -69,6 +67,13 @@ def apply(store: Store, policy: Policy, plan: Plan, spool: Spool[Share], yes_rea
     else:
         _set_aside(store, policy, spool, going, result)
     return result
+
+
+def need_leave(plan: Plan, policy: Policy, yes_really: bool) -> None:
+    """Raises: TooMuch. Asked before a person is, so that nobody says yes to what is refused afterwards."""
+    refused = None if yes_really else too_much(plan, policy.max_delete)
+    if refused:
+        raise TooMuch(refused)
 
 
 def _set_aside(store: Store, policy: Policy, spool: Spool[Share], going: Collection[str], result: Result) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from flows.upkeep import summarising
 from flows.upkeep.maintenance import main
+from tasks.maintenance.applying import TooMuch
 from tasks.tracking.database import make_whole
 from tasks.tracking.runs import client
 
@@ -127,6 +128,15 @@ def test_more_than_max_delete_is_exit_code_1(old_run: str, capsys: pytest.Captur
     assert is_there(old_run)
 
 
+def test_nobody_is_asked_to_approve_what_is_refused_anyway(old_run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    refused = ["--policy", POLICY + "approval: manual\n", "--set", "max_delete=20%", "--apply"]
+    assert main(refused) == 1
+    assert "say --yes-really" in capsys.readouterr().err
+    assert main([*refused, "--yes-really"]) == 2
+    assert "approval: is manual" in capsys.readouterr().err
+    assert is_there(old_run)
+
+
 def test_a_summary_is_told(old_run: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert summarising.main([]) == 0
     told = capsys.readouterr().out
@@ -142,6 +152,8 @@ def test_the_flow_asks_a_person_and_shows_plan_and_result(old_run: str, prefect_
     from flows import maintain as module
 
     assert module.maintain(POLICY)["status"] == "planned"
+    with pytest.raises(TooMuch):
+        module.maintain(POLICY + "approval: manual\n", apply=True, overrides=["max_delete=20%"])
     flow_run = answered(False, module)
     assert is_there(old_run)
     flow_run = answered(True, module)
