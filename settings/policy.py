@@ -5,6 +5,7 @@ A policy can only add to it.
 """
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, PlainSerializer, Strict, WithJsonSchema, model_validator
@@ -12,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from settings.evaluation import CLASSIFICATION_METRICS, GREATER_IS_BETTER, REGRESSION_METRICS
 from settings.fields import SECONDS, Duration, Fraction, Section, Words
+from settings.mistakes import Mistake, Mistakes
 
 REFERENCE = r"^\$\{[A-Za-z_]\w*\}$"
 _LONGEST = 10 * 365 * 86400
@@ -111,7 +113,12 @@ class Protect(Section):
 class Backups(Section):
     """Where archives go before anything is deleted for good."""
 
-    to: str = Field(".onerun/backups", min_length=1, max_length=1000, description="A folder, or s3://bucket/prefix.")
+    to: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="A folder, or s3://bucket/prefix; backups in the profile's ONERUN_STORE when omitted.",
+    )
     keep: int = Field(8, ge=1, le=10_000, description="How many of this policy's archives are kept.")
 
 
@@ -139,6 +146,19 @@ class Policy(Section):
     deleted_experiment: Literal["report", "restore"] = Field(
         "report", description="A training asks for a deleted experiment: report it, or restore it."
     )
+
+    @property
+    def archives(self) -> str:
+        """Where archives go. Raises: Mistakes when neither the policy nor a profile says so."""
+        if self.backups.to is None:
+            raise Mistakes([Mistake("backups.to", "is missing, and no profile names a store for archives")])
+        return self.backups.to
+
+    def with_archives(self, default: str) -> Self:
+        """Returns: the policy with an absolute place for archives; they go to `default` where it names none."""
+        place = self.backups.to or default
+        place = place if "://" in place else str(Path(place).expanduser().absolute())
+        return self.model_copy(update={"backups": self.backups.model_copy(update={"to": place})})
 
     def public(self) -> dict[str, Any]:
         """Returns: the policy as plain values; addresses are references, so that nothing in it is secret."""

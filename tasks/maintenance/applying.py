@@ -60,7 +60,7 @@ def apply(store: Store, policy: Policy, plan: Plan, spool: Spool[Share], yes_rea
     need_leave(plan, policy, yes_really)
     result = Result()
     if policy.action == "hard_delete":
-        _finish_interrupted(store, policy.backups.to, result)
+        _finish_interrupted(store, policy.archives, result)
     going = frozenset(item.id for share in spool for item in share.items if item.kind == "run")
     if policy.action == "hard_delete":
         _delete_for_good(store, policy, spool, going, result)
@@ -114,7 +114,7 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: C
     locations: dict[str, str] = {}
     pace = Pace()
     for batch in batches(_runs(spool, locations), pace):
-        written = journal.write(policy.backups.to, store.identity, result.archive, locations, batch)
+        written = journal.write(policy.archives, store.identity, result.archive, locations, batch)
         with _timed(pace):
             outcome = store.hard_delete(batch, policy, going)
         _count(outcome, batch, result)
@@ -124,7 +124,7 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: C
     outcome = store.hard_delete_experiments(experiments, policy)
     result.experiments += len(outcome.done)
     result.leave(outcome.left)
-    for removed in keeping.keep(policy.backups.to, policy.name, policy.backups.keep):
+    for removed in keeping.keep(policy.archives, policy.name, policy.backups.keep):
         result.notes.append(f"{removed} was removed: backups.keep is {policy.backups.keep}")
 
 

@@ -129,7 +129,7 @@ class FoldersStore:
         wanted = set(experiments)
         whole = [path for path in reading.experiment_folders(self.root) if path.name in wanted]
         single = [path for path in self._folders_of(runs) if not set(path.parents) & set(whole)]
-        return folders.back_up(self.root, [*whole, *single], policy.backups.to, policy.name)
+        return folders.back_up(self.root, [*whole, *single], policy.archives, policy.name)
 
     def _folders_of(self, runs: Collection[str]) -> list[Path]:
         """The runs' own folders and those of the models that they logged."""
