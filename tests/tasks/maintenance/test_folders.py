@@ -14,6 +14,7 @@ import yaml
 from domain.errors import ArchiveDamaged
 from flows.upkeep.maintenance import main
 from tasks.archives import folders
+from tasks.summarise import summarise
 from tasks.tracking.folders import reading
 from tests.tasks.maintenance.conftest import DAY
 
@@ -207,3 +208,25 @@ def test_soft_delete_is_what_mlflow_reads(tmp_path: Path, monkeypatch: pytest.Mo
     assert [run.info.run_id for run in mlflow.search_runs(["1"])] == [f"{2:032x}"]
     mlflow.restore_run(f"{1:032x}")
     assert len(mlflow.search_runs(["1"])) == 2
+
+
+def test_every_version_is_counted_and_one_without_files_is_found(tmp_path: Path) -> None:
+    root = tmp_path / "mlruns"
+    make_experiment(root, 1, {1: 3})
+    run = root / "1" / f"{1:032x}"
+    (run / "artifacts" / "model").mkdir()
+    for number, source in enumerate(
+        (f"runs:/{run.name}/model", f"runs:/{run.name}/other", f"models:/m-{'a' * 32}", "models:/prices/1"), start=1
+    ):
+        version = root / "models" / "prices" / f"version-{number}"
+        version.mkdir(parents=True)
+        (version / "meta.yaml").write_text(yaml.safe_dump({"name": "prices", "version": number, "source": source}))
+    (root / "models" / "prices" / "version-5").mkdir()
+    (root / "models" / "prices" / "version-5" / "meta.yaml").write_text("\0: [")
+    told = summarise(str(root))
+    assert (told["registered_models"], told["versions"]) == (1, 5)
+    found = {trouble["id"]: trouble["cause"] for trouble in told["troubles"]}
+    assert found == {
+        "prices version 2": f"there is nothing at {run}/artifacts/other",
+        "prices version 3": "what it was made of is gone",
+    }
