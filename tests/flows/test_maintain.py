@@ -8,15 +8,18 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from domain import names
 from flows.upkeep import summarising
 from flows.upkeep.maintenance import main, use, wanted
 from settings.mistakes import Mistakes
 from tasks.maintenance.applying import TooMuch
 from tasks.maintenance.reporting import address_of_report, keep_report
 from tasks.maintenance.stores import open_store
+from tasks.processes import this_process
 from tasks.tracking.database import make_whole
 from tasks.tracking.runs import client
 
@@ -194,6 +197,21 @@ def test_a_summary_is_told(old_run: str, capsys: pytest.CaptureFixture[str]) -> 
     told = capsys.readouterr().out
     assert "runs               1 (1 FINISHED)" in told
     assert "troubles           0" in told
+
+
+@pytest.mark.slow
+def test_plan_and_summary_tell_of_a_run_that_reads_running_and_is_dead(
+    old_run: str, prefect_api: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = this_process().model_copy(update={"start": 1}).model_dump_json()
+    tags = {names.TAG_FLOW_RUN_ID: str(uuid4()), names.TAG_PROCESS: gone, names.TAG_RUN_COUNT: "1"}
+    dead = client().create_run("1", tags=tags).info.run_id
+    for command, *arguments in ((summarising.main,), (main, "--policy", POLICY)):
+        assert command([*arguments, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        (found,) = told.get("troubles") or told["findings"]
+        assert (found["kind"], found["id"]) == ("dead-running", dead)
+        assert "Prefect does not know its flow run" in found["cause"]
 
 
 @pytest.mark.slow
