@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from domain.maintenance.findings import Finding
@@ -32,6 +33,7 @@ class Planned:
     findings: list[Finding]
     spool: Spool[Share]
     notes: tuple[str, ...]
+    folder: str = ""  # the store, when it is one of files
 
     def as_json(self, result: Result | None = None) -> dict[str, Any]:
         """Returns: plain values."""
@@ -59,15 +61,17 @@ def planned(policy: Policy, live: Collection[str] | None, folder: str | None = N
         wanted = policy
         if policy.action == "hard_delete" and not store.can_hard_delete:
             wanted = policy.model_copy(update={"action": "soft_delete"})
+        place = str(Path(folder.removeprefix("file://")).expanduser().absolute()) if folder else ""
         plan, spool = plan_store(store, wanted, live or ())
         with spool:
-            yield Planned(store, wanted, plan, examine(store), spool, tuple(notes))
+            yield Planned(store, wanted, plan, examine(store), spool, tuple(notes), place)
 
 
 def carry_out(what: Planned, yes_really: bool) -> Result:
     """Does what was planned, alone. Raises: MaintenanceUnderWay, TooMuch, what writing the archive raises."""
     with what.store.alone():
         result = apply(what.store, what.policy, what.plan, what.spool, yes_really)
+        result.folder = what.folder
         if what.policy.action == "hard_delete":
             _set_aside(what, result)
     return result

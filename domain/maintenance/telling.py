@@ -98,7 +98,7 @@ def _done(action: str, result: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {result['set_aside']:,} folders that nobody owns were set aside"
     if result["archive"]:
         yield f"  archive {result['archive']} (sha256 {result['archive_digest'][:12]})"
-        yield f"  back: {command_back(result['archive'])}"
+        yield f"  back: {command_back(result['archive'], result['folder'])}"
     if result["left_count"]:
         yield f"  left, because something changed since the plan: {result['left_count']:,}"
 
@@ -124,8 +124,8 @@ def message_lines(plan: Plan, findings: Sequence[Finding], result: Mapping[str, 
     yield from _each(findings, plan.at)
 
 
-def command_back(archive: str) -> str:
-    """Returns: the command that brings an archive back."""
-    if archive.endswith(".folders.tar.gz"):
-        return f"tar xzf {shlex.quote(archive)} -C THE_STORE"
+def command_back(archive: str, folder: str) -> str:
+    """Args: folder: the store of files that was cleaned up. Returns: the command that brings an archive back."""
+    if folder:
+        return f"python -m flows.restore {shlex.quote(archive)} --to {shlex.quote(folder)} --apply"
     return f"python -m flows.restore {shlex.quote(archive)} --apply"

@@ -40,6 +40,7 @@ class Result:
     set_aside: int = 0  # folders that nobody owns
     archive: str = ""
     archive_digest: str = ""
+    folder: str = ""  # the store, when it is one of files: an archive of folders is unpacked into it again
     notes: list[str] = field(default_factory=list)
 
     def leave(self, left: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from domain.errors import ArchiveDamaged
+from flows.upkeep import restoring
 from flows.upkeep.maintenance import main
 from tasks.archives import folders
 from tasks.summarise import summarise
@@ -102,11 +103,18 @@ def test_the_case_from_the_field(tmp_path: Path, capsys: pytest.CaptureFixture[s
     after = {name: content for name, content in digests(root).items() if not name.startswith(".onerun")}
     assert after.items() <= before.items()
 
-    subprocess.run(["tar", "xzf", told["result"]["archive"]], cwd=root, check=True)
+    archive = told["result"]["archive"]
+    assert restoring.main([archive, "--to", str(root), "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert (planned["status"], planned["new"], planned["differ"]) == ("planned", len(before) - len(after), 0)
+    assert counts(root) == (15, 1150)
+    assert restoring.main([archive, "--to", str(root), "--apply"]) == 0
     assert counts(root) == (17, 1293)
-    lists = digests(root)
-    assert len(lists.pop(folders.LIST).splitlines()) == len(before) - len(after)
-    assert {name: content for name, content in lists.items() if not name.startswith(".onerun")} == before
+    there = digests(root)
+    assert {name: content for name, content in there.items() if not name.startswith(".onerun")} == before
+    assert main(asked) == 0
+    plan = json.loads(capsys.readouterr().out.splitlines()[-1])["plan"]
+    assert (plan["going"], plan["going_experiments"]) == (143, 2), "times came back too"
 
 
 def test_an_archive_of_folders_is_a_plain_tar(tmp_path: Path) -> None:
