@@ -7,6 +7,7 @@ A policy can only add to it.
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from unicodedata import normalize
 
 from pydantic import AfterValidator, Field, PlainSerializer, Strict, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
@@ -15,6 +16,7 @@ from settings.evaluation import CLASSIFICATION_METRICS, GREATER_IS_BETTER, REGRE
 from settings.fields import SECONDS, Duration, Fraction, Section, Words
 from settings.mistakes import Mistake, Mistakes
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 REFERENCE = r"^\$\{[A-Za-z_]\w*\}$"
 _LONGEST = 10 * 365 * 86400
 
@@ -31,6 +33,17 @@ def _in_words(seconds: float) -> str:
     return f"{seconds / SECONDS[unit]:g}{unit}"
 
 
+def _is_name(name: str) -> str:
+    """It becomes part of file names, addresses and Prefect's keys: what one of them refuses is refused at once."""
+    if not re.fullmatch(NAME, name) or name.endswith("\n"):
+        words = (
+            "expected letters from a to z, digits, dots, dashes, underscores; at most 100, a letter or digit first"
+        )
+        near = re.sub(r"[^A-Za-z0-9._-]+", "-", normalize("NFKD", name).encode("ascii", "ignore").decode()).strip("-._")
+        raise ValueError(words + (f"; did you mean {near[:100]}?" if near else ""))
+    return name
+
+
 def _is_reference(addresses: tuple[str, ...]) -> tuple[str, ...]:
     for address in addresses:
         if not re.fullmatch(REFERENCE, address):
@@ -42,6 +55,7 @@ def _is_reference(addresses: tuple[str, ...]) -> tuple[str, ...]:
 
 _addresses_schema = {"type": "array", "items": {"type": "string", "pattern": REFERENCE}}
 Age = Annotated[Duration, AfterValidator(_at_least_an_hour), PlainSerializer(_in_words, when_used="json")]
+Name = Annotated[str, AfterValidator(_is_name), WithJsonSchema({"type": "string", "pattern": NAME})]
 TagGlobs = Annotated[dict[str, str], Strict(False)]
 Addresses = Annotated[Words, AfterValidator(_is_reference), WithJsonSchema(_addresses_schema)]
 Action = Literal["quarantine", "soft_delete", "hard_delete"]
@@ -125,7 +139,7 @@ class Backups(Section):
 class Policy(Section):
     """What the maintenance keeps and what it does with the rest."""
 
-    name: str = Field("maintenance", pattern=r"^[A-Za-z0-9][\w.-]{0,99}$", description="What the policy is called.")
+    name: Name = Field("maintenance", description="What the policy is called; the beginning of its archives' names.")
     description: str = Field("", max_length=2000, description="A sentence for the report.")
     select: Select = Select()
     keep: Keep = Keep()
