@@ -36,9 +36,7 @@ def _in_words(seconds: float) -> str:
 def _is_name(name: str) -> str:
     """It becomes part of file names, addresses and Prefect's keys: what one of them refuses is refused at once."""
     if not re.fullmatch(NAME, name) or name.endswith("\n"):
-        words = (
-            "expected letters from a to z, digits, dots, dashes, underscores; at most 100, a letter or digit first"
-        )
+        words = "expected letters from a to z, digits, dots, dashes, underscores; at most 100, a letter or digit first"
         near = re.sub(r"[^A-Za-z0-9._-]+", "-", normalize("NFKD", name).encode("ascii", "ignore").decode()).strip("-._")
         raise ValueError(words + (f"; did you mean {near[:100]}?" if near else ""))
     return name
