@@ -64,7 +64,7 @@ def planned(policy: Policy, live: Collection[str] | None, folder: str | None = N
         place = str(Path(folder.removeprefix("file://")).expanduser().absolute()) if folder else ""
         plan, spool = plan_store(store, wanted, live or ())
         with spool:
-            yield Planned(store, wanted, plan, examine(store), spool, tuple(notes), place)
+            yield Planned(store, wanted, plan, examine(store, wanted), spool, tuple(notes), place)
 
 
 def carry_out(what: Planned, yes_really: bool) -> Result:
@@ -80,7 +80,7 @@ def carry_out(what: Planned, yes_really: bool) -> Result:
 def _set_aside(what: Planned, result: Result) -> None:
     before = what.plan.at - int(1000 * what.policy.keep.younger_than)
     try:
-        result.set_aside, notes = set_aside(what.store, what.findings, before)
+        result.set_aside, notes = set_aside(what.store, what.policy, what.findings, before)
         result.notes += notes
     except Exception as error:  # noqa: BLE001 -- whatever it is: what was deleted before must still be told
         result.notes.append(f"artifacts that nobody owns were left: {type(error).__name__}: {str(error)[:500]}")

@@ -64,7 +64,7 @@ def summary_of(profile: str | None, folder: str | None, files: bool) -> dict[str
         from flows.reconciling.dead import dead_runs
 
         now = int(time.time() * 1000)
-        result["troubles"] += [finding.as_json(now) for finding in dead_runs()]
+        result["troubles"] += [finding.as_json(now) for finding in dead_runs(files)]
     return result
 
 

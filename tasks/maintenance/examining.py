@@ -16,17 +16,30 @@ _MODEL = re.compile(r"m-[0-9a-f]{32}")
 NOTHING_ASKED = Policy()
 
 
-def examine(store: Store) -> list[Finding]:
-    """Returns: everything that was found. The store is read first, its artifacts are looked at afterwards."""
+def examine(store: Store, policy: Policy = NOTHING_ASKED) -> list[Finding]:
+    """Returns: everything that was found. The store is read first, its artifacts are looked at afterwards.
+
+    Args: policy: which tags of experiments matter.
+    """
     with Spool[Group]() as groups:
-        with store.inventory(NOTHING_ASKED, ()) as (_, found):
+        with store.inventory(policy, ()) as (_, found):
             for group in found:
                 groups.add(group)
-        troubles = list(store.troubles())
+        troubles = [_measured(finding) for finding in store.troubles()]
+        lonely = {finding.id for finding in troubles if finding.kind == "model-without-run"}
+        experiments = {model.id: group.experiment for group in groups for model in group.models if model.id in lonely}
+        troubles = [finding._replace(experiment=experiments.get(finding.id)) for finding in troubles]
         for group in groups:
             troubles += _of_deleted(group)
         ownerless = [found for group in groups for found in _unknown(group)] if store.finds_owners else []
     return [*troubles, *_nobodys(store, ownerless), *_versions_without_files(store)]
+
+
+def _measured(finding: Finding) -> Finding:
+    """Parameters are a matter of records: what else the run holds is no part of it."""
+    if finding.bytes is not None or not finding.place or finding.kind.endswith("-parameter"):
+        return finding
+    return finding._replace(bytes=prefixes.size_of(finding.place))
 
 
 def _nobodys(store: Store, candidates: Sequence[Finding]) -> list[Finding]:
@@ -52,7 +65,9 @@ def _versions_without_files(store: Store) -> Iterator[Finding]:
         address = prefixes.real_address(place) if place else None
         if place is None or (address is not None and not storage.exists(address)):
             cause = f"there is nothing at {place}" if place else "what it was made of is gone"
-            yield Finding("version-without-files", version, None, None, cause)
+            yield Finding(
+                "version-without-files", version, None if place is None else 0, None, cause, place=place or ""
+            )
 
 
 def _of_deleted(group: Group) -> Iterator[Finding]:
@@ -80,4 +95,5 @@ def _unknown(group: Group) -> Iterator[Finding]:
     for parts, count, changed in prefixes.folders(location, ownerless):
         what = "run" if len(parts) == 1 else "logged model"
         cause = f"the store knows no {what} {parts[-1]} in {group.experiment.name}"
-        yield Finding("prefix-without-owner", "/".join([plain(location), *parts]), count, changed, cause)
+        place = "/".join([plain(location), *parts])
+        yield Finding("prefix-without-owner", place, count, changed, cause, experiment=group.experiment)

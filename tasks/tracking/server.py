@@ -160,7 +160,8 @@ class ServerStore:
             for model in _paged(client().search_logged_models, size=50, experiment_ids=[experiment.experiment_id]):
                 if model.source_run_id and model.source_run_id not in known:
                     cause = f"there is no run {model.source_run_id}"
-                    yield Finding("model-without-run", model.model_id, None, model.creation_timestamp, cause)
+                    created, place = model.creation_timestamp, model.artifact_location
+                    yield Finding("model-without-run", model.model_id, None, created, cause, place=place)
 
     def version_places(self) -> Iterator[tuple[str, str | None]]:
         """Every registered version, and where its files lie, as `place_of` says; asked one by one."""

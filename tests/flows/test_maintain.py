@@ -205,13 +205,17 @@ def test_plan_and_summary_tell_of_a_run_that_reads_running_and_is_dead(
 ) -> None:
     gone = this_process().model_copy(update={"start": 1}).model_dump_json()
     tags = {names.TAG_FLOW_RUN_ID: str(uuid4()), names.TAG_PROCESS: gone, names.TAG_RUN_COUNT: "1"}
-    dead = client().create_run("1", tags=tags).info.run_id
+    run = client().create_run("1", tags=tags).info
+    dead = run.run_id
+    Path(run.artifact_uri.removeprefix("file://")).mkdir(parents=True)
+    Path(run.artifact_uri.removeprefix("file://"), "x").write_text("left")
     for command, *arguments in ((summarising.main,), (main, "--policy", POLICY)):
         assert command([*arguments, "--json"]) == 0
         told = json.loads(capsys.readouterr().out)
         (found,) = told.get("troubles") or told["findings"]
         assert (found["kind"], found["id"]) == ("dead-running", dead)
         assert "Prefect does not know its flow run" in found["cause"]
+        assert (found["bytes"], found["path"]) == (4, client().get_run(dead).info.artifact_uri)
 
 
 @pytest.mark.slow

@@ -50,16 +50,23 @@ def test_every_kind_is_found(experiment: str, make_run: MakeRun, tmp_path: Path)
         f"UPDATE logged_models SET source_run_id = '{'c' * 32}' WHERE model_id = '{lonely}'",
         "UPDATE registered_model_aliases SET version = 7",
     )
-    found = {(finding.kind, Path(finding.id).name, finding.bytes) for finding in examine(open_store())}
+    findings = examine(open_store())
+    found = {(finding.kind, Path(finding.id).name, finding.bytes) for finding in findings}
+    without = {"path": {"alias-to-nothing"}, "age": {"alias-to-nothing", "version-without-files"}}
+    for key, kinds in without.items():
+        assert {each.kind for each in findings if each.as_json(NOW)[key] is None} == kinds, key
+    places = {finding.kind: finding.path for finding in findings}
+    assert places["run-without-experiment"] == (houses / orphan / "artifacts").as_uri()
+    assert places["version-without-files"] == (houses / "models" / registered / "artifacts").as_uri()
     assert found == {
-        ("run-without-experiment", orphan, None),
-        ("model-without-run", lonely, None),
+        ("run-without-experiment", orphan, 1000),
+        ("model-without-run", lonely, 500),
         ("deleted-run-files", deleted, 1000),
         ("deleted-run-files", lost, 1000),
         ("deleted-experiment-files", "gone", 1000),
         ("prefix-without-owner", "a" * 32, 7),
         ("prefix-without-owner", f"m-{'b' * 32}", 7),
-        ("version-without-files", "prices version 1", None),
+        ("version-without-files", "prices version 1", 0),
         ("alias-to-nothing", "prices@champion", None),
         ("duplicate-parameter", twice, None),
         ("conflicting-parameter", twice, None),
