@@ -6,23 +6,24 @@ if __name__ == "__main__":
 
     raise SystemExit(main())
 
+from collections.abc import Iterable
 from typing import Any
 
-from prefect import flow
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect import flow, runtime
 from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
 from pydantic import Field
 
-from domain.maintenance.findings import counted
-from domain.maintenance.telling import finding_lines, plan_lines, result_lines
+from domain.maintenance.telling import message_lines
 from domain.maintenance.words import size
+from flows.command_line.links import flow_run_url
 from flows.reconciling.dead import dead_runs
 from flows.reconciling.living import living_flow_runs
-from flows.upkeep.maintenance import prepared
+from flows.upkeep.maintenance import use, wanted
+from flows.upkeep.notifying import failure_told, tell
+from flows.upkeep.showing import show_plan, show_result, warn
 from tasks.maintain import Planned, carry_out, planned
-from tasks.maintenance.applying import Result
-from tasks.notify import notify
+from tasks.maintenance.applying import need_leave
 
 WAITS_FOR_A_PERSON = 7 * 86_400  # seconds
 LOOKS_EVERY = 10  # seconds
@@ -53,29 +54,46 @@ def maintain(
         store: A store of files such as ./mlruns, in place of the profile's store.
         profile: Name of a profile in `settings/profiles/`.
     """
-    checked = prepared(policy, overrides or (), profile, store)
-    with planned(checked, living_flow_runs(), store) as what:
-        what.findings.extend([] if store else dead_runs())
-        _show_plan(what)
-        if not apply or not _approved(what):
-            return what.as_json()
-        result = carry_out(what, yes_really)
-        told = [*plan_lines(what.plan), *finding_lines(what.findings, what.plan.at)]
-        told += result_lines(what.policy.action, result.as_json())
-        result.notes += notify(checked.notify, f"maintenance: {checked.name}", "\n".join(told))
-        _show_result(what, result)
-        return what.as_json(result)
+    checked = wanted(policy, overrides or ())
+    with failure_told(checked, _page()):
+        checked = use(checked, profile, store)
+        with planned(checked, living_flow_runs(), store) as what:
+            what.findings.extend([] if store else dead_runs())
+            report = show_plan(what)
+            if not apply:
+                return _unchanged(what, "is planned", report)
+            need_leave(what.plan, what.policy, yes_really)
+            if not _approved(what, report):
+                return _unchanged(what, "was not approved", report)
+            return _done(what, yes_really)
 
 
-def _approved(what: Planned) -> bool:
+def _unchanged(what: Planned, how: str, report: str) -> dict[str, Any]:
+    """Told as well, since nobody looks at a schedule. Returns: what the flow run returns."""
+    warn(_tell(what, how, message_lines(what.plan, what.findings, None), report))
+    return what.as_json() | {"report": report}
+
+
+def _done(what: Planned, yes_really: bool) -> dict[str, Any]:
+    result = carry_out(what, yes_really)
+    report = show_result(what, result)
+    unsaid = _tell(what, "", message_lines(what.plan, what.findings, result.as_json()), report)
+    warn(unsaid)
+    result.notes += unsaid
+    return what.as_json(result) | {"report": report}
+
+
+def _approved(what: Planned, report: str) -> bool:
     """Waits for a person where the policy wants one. Returns: whether to go on."""
     policy = what.policy
     if policy.approval == "auto" or policy.action != "hard_delete" or not what.plan.going:
         return True
-    many = f"**{what.plan.going:,} of {what.plan.runs:,} runs, {size(what.plan.bytes)}**"
+    many = f"{what.plan.going:,} of {what.plan.runs:,} runs, {size(what.plan.bytes)}"
+    lines = [f"answer within a week: {many}: deleted for good?", *message_lines(what.plan, what.findings, None)]
+    warn(_tell(what, "waits for a person", lines, report))
     answer = pause_flow_run(
         wait_for_input=Approval.with_initial_data(
-            description=f"{many}: deleted for good? The plan is an artifact of this run."
+            description=f"**{many}**: deleted for good? The plan is an artifact of this run."
         ),
         timeout=WAITS_FOR_A_PERSON,
         poll_interval=LOOKS_EVERY,
@@ -83,28 +101,11 @@ def _approved(what: Planned) -> bool:
     return answer.delete_for_good
 
 
-def _show_plan(what: Planned) -> None:
-    key = _key(what)
-    rows = [
-        {"experiment": name, "runs": row[0], "would go": row[1], "protected": row[2], "bytes": size(row[3])}
-        for name, row in what.plan.by_experiment.items()
-        if row[1] or row[2]
-    ]
-    create_table_artifact(rows, key=f"{key}-plan", description="What would go, by experiment")
-    lines = [*plan_lines(what.plan), "", *finding_lines(what.findings, what.plan.at), "", *what.notes]
-    create_markdown_artifact("```\n" + "\n".join(lines) + "\n```", key=f"{key}-plan-in-words", description="The plan")
-    troubles = [
-        {"what": title, "how many": count, "bytes": size(held), "what is done": remedy}
-        for title, count, held, remedy in counted(what.findings)
-    ]
-    create_table_artifact(troubles, key=f"{key}-troubles", description="What was found")
+def _tell(what: Planned, how: str, lines: Iterable[str], report: str) -> list[str]:
+    first, *more = lines
+    return tell(what.policy, how, [first, *(each for each in (_page(), report) if each), *more])
 
 
-def _show_result(what: Planned, result: Result) -> None:
-    lines = "\n".join(result_lines(what.policy.action, result.as_json()))
-    create_markdown_artifact(f"```\n{lines}\n```", key=f"{_key(what)}-result", description="What was done")
-
-
-def _key(what: Planned) -> str:
-    """Prefect takes small letters, digits and dashes."""
-    return "maintenance-" + "".join(letter if letter.isalnum() else "-" for letter in what.policy.name.lower())
+def _page() -> str:
+    """Returns: the flow run's page; nothing where it has none."""
+    return flow_run_url(str(runtime.flow_run.id)) or ""

@@ -24,6 +24,7 @@ def restore(
     artifacts: str | None = None,
     overwrite: bool = False,
     profile: str | None = None,
+    to: str | None = None,
 ) -> dict[str, Any]:
     """Bring back what an archive holds and the MLflow store lacks. Without `apply` only the plan is made.
 
@@ -36,9 +37,10 @@ def restore(
         artifacts: Files go below this folder or address, not where they were.
         overwrite: Make what differs as it is in the archive.
         profile: Name of a profile in `settings/profiles/`.
+        to: The store of files that an archive of folders is unpacked into, such as ./mlruns.
     """
     parts = (experiments or [], runs or [], models or [])
-    result = bring_back(archive, *parts, apply, artifacts, overwrite, profile)
+    result = bring_back(archive, *parts, apply, artifacts, overwrite, profile, to)
     table = [{"what": kind, **counts} for kind, counts in result["found"].items()]
     create_table_artifact(table, key="restore", description="\n\n".join([archive, *result["differing"]]))
     return result

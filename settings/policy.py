@@ -5,14 +5,18 @@ A policy can only add to it.
 """
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from unicodedata import normalize
 
 from pydantic import AfterValidator, Field, PlainSerializer, Strict, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from settings.evaluation import CLASSIFICATION_METRICS, GREATER_IS_BETTER, REGRESSION_METRICS
 from settings.fields import SECONDS, Duration, Fraction, Section, Words
+from settings.mistakes import Mistake, Mistakes
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 REFERENCE = r"^\$\{[A-Za-z_]\w*\}$"
 _LONGEST = 10 * 365 * 86400
 
@@ -29,6 +33,15 @@ def _in_words(seconds: float) -> str:
     return f"{seconds / SECONDS[unit]:g}{unit}"
 
 
+def _is_name(name: str) -> str:
+    """It becomes part of file names, addresses and Prefect's keys: what one of them refuses is refused at once."""
+    if not re.fullmatch(NAME, name) or name.endswith("\n"):
+        words = "expected letters from a to z, digits, dots, dashes, underscores; at most 100, a letter or digit first"
+        near = re.sub(r"[^A-Za-z0-9._-]+", "-", normalize("NFKD", name).encode("ascii", "ignore").decode()).strip("-._")
+        raise ValueError(words + (f"; did you mean {near[:100]}?" if near else ""))
+    return name
+
+
 def _is_reference(addresses: tuple[str, ...]) -> tuple[str, ...]:
     for address in addresses:
         if not re.fullmatch(REFERENCE, address):
@@ -40,6 +53,7 @@ def _is_reference(addresses: tuple[str, ...]) -> tuple[str, ...]:
 
 _addresses_schema = {"type": "array", "items": {"type": "string", "pattern": REFERENCE}}
 Age = Annotated[Duration, AfterValidator(_at_least_an_hour), PlainSerializer(_in_words, when_used="json")]
+Name = Annotated[str, AfterValidator(_is_name), WithJsonSchema({"type": "string", "pattern": NAME})]
 TagGlobs = Annotated[dict[str, str], Strict(False)]
 Addresses = Annotated[Words, AfterValidator(_is_reference), WithJsonSchema(_addresses_schema)]
 Action = Literal["quarantine", "soft_delete", "hard_delete"]
@@ -111,14 +125,19 @@ class Protect(Section):
 class Backups(Section):
     """Where archives go before anything is deleted for good."""
 
-    to: str = Field(".onerun/backups", min_length=1, max_length=1000, description="A folder, or s3://bucket/prefix.")
+    to: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="A folder, or s3://bucket/prefix; backups in the profile's ONERUN_STORE when omitted.",
+    )
     keep: int = Field(8, ge=1, le=10_000, description="How many of this policy's archives are kept.")
 
 
 class Policy(Section):
     """What the maintenance keeps and what it does with the rest."""
 
-    name: str = Field("maintenance", pattern=r"^[A-Za-z0-9][\w.-]{0,99}$", description="What the policy is called.")
+    name: Name = Field("maintenance", description="What the policy is called; the beginning of its archives' names.")
     description: str = Field("", max_length=2000, description="A sentence for the report.")
     select: Select = Select()
     keep: Keep = Keep()
@@ -139,6 +158,19 @@ class Policy(Section):
     deleted_experiment: Literal["report", "restore"] = Field(
         "report", description="A training asks for a deleted experiment: report it, or restore it."
     )
+
+    @property
+    def archives(self) -> str:
+        """Where archives go. Raises: Mistakes when neither the policy nor a profile says so."""
+        if self.backups.to is None:
+            raise Mistakes([Mistake("backups.to", "is missing, and no profile names a store for archives")])
+        return self.backups.to
+
+    def with_archives(self, default: str) -> Self:
+        """Returns: the policy with an absolute place for archives; they go to `default` where it names none."""
+        place = self.backups.to or default
+        place = place if "://" in place else str(Path(place).expanduser().absolute())
+        return self.model_copy(update={"backups": self.backups.model_copy(update={"to": place})})
 
     def public(self) -> dict[str, Any]:
         """Returns: the policy as plain values; addresses are references, so that nothing in it is secret."""

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from domain.maintenance.findings import Finding
@@ -10,8 +11,9 @@ from domain.maintenance.page import render
 from domain.maintenance.plan import Plan
 from settings.policy import Policy
 from tasks.maintenance.applying import Result, apply
-from tasks.maintenance.examining import examine, set_aside
+from tasks.maintenance.examining import examine
 from tasks.maintenance.planning import plan_store
+from tasks.maintenance.setting_aside import set_aside
 from tasks.maintenance.spool import Share, Spool
 from tasks.maintenance.stores import Store, open_store
 
@@ -31,6 +33,7 @@ class Planned:
     findings: list[Finding]
     spool: Spool[Share]
     notes: tuple[str, ...]
+    folder: str = ""  # the store, when it is one of files
 
     def as_json(self, result: Result | None = None) -> dict[str, Any]:
         """Returns: plain values."""
@@ -58,17 +61,26 @@ def planned(policy: Policy, live: Collection[str] | None, folder: str | None = N
         wanted = policy
         if policy.action == "hard_delete" and not store.can_hard_delete:
             wanted = policy.model_copy(update={"action": "soft_delete"})
+        place = str(Path(folder.removeprefix("file://")).expanduser().absolute()) if folder else ""
         plan, spool = plan_store(store, wanted, live or ())
         with spool:
-            yield Planned(store, wanted, plan, examine(store), spool, tuple(notes))
+            yield Planned(store, wanted, plan, examine(store, wanted), spool, tuple(notes), place)
 
 
 def carry_out(what: Planned, yes_really: bool) -> Result:
     """Does what was planned, alone. Raises: MaintenanceUnderWay, TooMuch, what writing the archive raises."""
     with what.store.alone():
         result = apply(what.store, what.policy, what.plan, what.spool, yes_really)
+        result.folder = what.folder
         if what.policy.action == "hard_delete":
-            before = what.plan.at - int(1000 * what.policy.keep.younger_than)
-            result.set_aside, notes = set_aside(what.findings, before)
-            result.notes += notes
+            _set_aside(what, result)
     return result
+
+
+def _set_aside(what: Planned, result: Result) -> None:
+    before = what.plan.at - int(1000 * what.policy.keep.younger_than)
+    try:
+        result.set_aside, notes = set_aside(what.store, what.policy, what.findings, before)
+        result.notes += notes
+    except Exception as error:  # noqa: BLE001 -- whatever it is: what was deleted before must still be told
+        result.notes.append(f"artifacts that nobody owns were left: {type(error).__name__}: {str(error)[:500]}")

@@ -23,7 +23,12 @@ def addresses(references: Sequence[str]) -> list[str]:
 
 
 def notify(references: Sequence[str], title: str, body: str) -> list[str]:
-    """Tells everyone. Returns: what could not be sent, by the reference's name, never by the address."""
+    """Tells everyone, the beginning of what is too long. Returns: what could not be sent.
+
+    That is told by the reference's name, never by the address.
+    """
+    if not references:
+        return []
     from apprise import Apprise
 
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its words repeat addresses
@@ -32,6 +37,15 @@ def notify(references: Sequence[str], title: str, body: str) -> list[str]:
         speaker = Apprise()
         if not speaker.add(address):
             failed.append(f"{reference} is no address that Apprise knows: nobody was told there")
-        elif not speaker.notify(title=title, body=body[:LONGEST]):
+        elif not speaker.notify(title=title, body=cut(body)):
             failed.append(f"{reference} did not take the message")
     return failed
+
+
+def cut(body: str) -> str:
+    """Returns: as many whole lines as a chat takes, and how many more there are."""
+    if len(body) <= LONGEST:
+        return body
+    room = LONGEST - 40
+    kept = body[: body.rfind("\n", 0, room) if "\n" in body[:room] else room]
+    return f"{kept}\n... and {body[len(kept) :].count(chr(10)) or 1:,} more lines"

@@ -1,9 +1,10 @@
 """Folders of runs and logged models: how large they are, and removing them. Never any other folder."""
 
 import os
+import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from domain.maintenance.prefixes import MODELS, below, plain
 from tasks import storage
 
 PROXY = "mlflow-artifacts:"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 DESTINATION = "MLFLOW_ARTIFACTS_DESTINATION"  # the variable of `mlflow server --artifacts-destination`
 
 
@@ -29,11 +31,11 @@ def real_address(address: str) -> str | None:
         destination = os.environ.get(DESTINATION)
         path = address[len(PROXY) :]
         path = "/" + path[2:].partition("/")[2] if path.startswith("//") else path
-        return f"{plain(destination)}/{path.strip('/')}" if destination else None
+        return real_address(f"{plain(destination)}/{path.strip('/')}") if destination else None
     address = plain(address)
     if storage.is_s3(address):
         return address
-    return None if "://" in address else os.path.abspath(address)  # noqa: PTH100 -- keeps links as they are
+    return None if _SCHEME.match(address) else os.path.abspath(address)  # noqa: PTH100 -- keeps links as they are
 
 
 def sizes(location: str, folders: Iterable[str]) -> dict[str, int | None]:
@@ -139,17 +141,37 @@ def size_of(location: str) -> int | None:
     return sum(count for _, count, _ in storage.walk(root)) if storage.is_s3(root) else _local_size(root)
 
 
-def folders(location: str) -> Iterator[tuple[tuple[str, ...], int, int | None]]:
-    """Yields: names below the location (one, or two below `models`), bytes, last change in milliseconds."""
+def folders(
+    location: str, wanted: Callable[[tuple[str, ...]], bool]
+) -> Iterator[tuple[tuple[str, ...], int, int | None]]:
+    """Yields: names below the location (one, or two below `models`), bytes, last change of anything in it.
+
+    Args: wanted: says of the names whether they are; others are not looked into. Times are milliseconds since 1970.
+    """
     root = real_address(location)
     if root is None:
         return
     if storage.is_s3(root):
-        for parts, (count, changed) in _listed(root).items():
-            yield parts, count, changed
+        yield from ((parts, *about) for parts, about in _listed(root).items() if wanted(parts))
         return
     for parts, path in _local_folders(Path(root)):
-        yield parts, _local_size(str(path)), int(path.stat().st_mtime * 1000)
+        if wanted(parts):
+            yield parts, *measured(str(path))
+
+
+def measured(folder: str) -> tuple[int, int | None]:
+    """Returns: bytes below a local folder, and when it or anything in it changed last; None: it is not there.
+
+    A folder's own time does not tell of files further down that are written to. Nothing behind links is looked at.
+    """
+    total, newest = 0, None
+    for base, _, names in os.walk(folder):
+        for path in (base, *(f"{base}/{name}" for name in names)):
+            with suppress(FileNotFoundError):
+                found = os.lstat(path)
+                total += found.st_size if path is not base else 0
+                newest = max(newest or 0, found.st_mtime_ns // 1_000_000)
+    return total, newest
 
 
 def _local_folders(root: Path) -> Iterator[tuple[tuple[str, ...], Path]]:

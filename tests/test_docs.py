@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from deployments import worker
 from deployments.kubernetes import __main__ as kubernetes
 from deployments.stack import __main__ as stack
+from domain.maintenance.plan import Pace
 from domain.monitoring import series
 from flows import metrics
 from flows.checking import checkup
@@ -112,3 +113,15 @@ def test_the_examples_of_the_help_are_good_ones() -> None:
     for asked in (launch.parser().parse_args(shlex.split(line)) for line in lines):
         load_recipe(asked.recipe, asked.set)
     assert len(lines) >= 3
+
+
+def test_pages_say_how_large_a_batch_is_and_where_a_repair_keeps_its_backup() -> None:
+    (page,) = (ROOT / "docs" / "decisions").glob("0009-*.md")
+    least, most = Pace(), Pace()
+    for _ in range(20):
+        least.took(10)
+        most.took(0.1)
+    words = f"first batch has {Pace().at_once} runs", f"never fewer than {least.at_once} or more than {most.at_once:,}"
+    assert all(each in page.read_text().replace("\n", " ") for each in words)
+    assert f"into `{rescuing.REPAIR_KEEPS_IN}/`" in (ROOT / "docs" / "backup-and-rescue.md").read_text()
+    assert f"or {rescuing.REPAIR_KEEPS_IN})" in " ".join(rescuing.parser().format_help().split())

@@ -3,18 +3,26 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from domain.maintenance.inventory import Experiment
 from domain.maintenance.words import age, size
 
+REBUILT = "python -m flows.rescue --from THE_FOLDER --to A_DATABASE --apply rebuilds it there"
 # kind -> what it is, what is done about it
 KINDS = {
-    "run-without-experiment": ("run whose experiment is gone", "python -m flows.rescue gives it one again"),
+    "run-without-experiment": (
+        "run whose experiment is gone",
+        "python -m flows.rescue --repair --to THE_DATABASE --apply gives it one again",
+    ),
     "dead-running": ("run that reads RUNNING and is dead", "python -m flows.reconcile ends it"),
     "deleted-run-files": ("deleted run that still holds artifacts", "a policy with action: hard_delete removes them"),
     "deleted-experiment-files": (
         "deleted experiment that still holds artifacts",
         "a policy with action: hard_delete removes them",
     ),
-    "model-without-run": ("logged model whose run is gone", "left: it can still be loaded by its id"),
+    "model-without-run": (
+        "logged model whose run is gone",
+        "its files are set aside by action: hard_delete unless a version needs them; until then it loads by its id",
+    ),
     "prefix-without-owner": ("artifacts that no run, model or trace owns", "set aside by action: hard_delete"),
     "version-without-files": ("registered version whose files are missing", "left: restore it from an archive"),
     "alias-to-nothing": ("alias of a version that does not exist", "left: move it by python -m flows.promote --to"),
@@ -23,10 +31,10 @@ KINDS = {
         "parameter that a later attempt logged differently",
         "left: both values stand on the run",
     ),
-    "experiment-without-meta": ("experiment folder without meta.yaml", "python -m flows.rescue rebuilds it"),
-    "experiment-with-broken-meta": ("experiment whose meta.yaml cannot be read", "python -m flows.rescue rebuilds it"),
-    "run-without-meta": ("run folder without meta.yaml", "python -m flows.rescue rebuilds it"),
-    "run-with-broken-meta": ("run whose meta.yaml cannot be read", "python -m flows.rescue rebuilds it"),
+    "experiment-without-meta": ("experiment folder without meta.yaml", REBUILT),
+    "experiment-with-broken-meta": ("experiment whose meta.yaml cannot be read", REBUILT),
+    "run-without-meta": ("run folder without meta.yaml", REBUILT),
+    "run-with-broken-meta": ("run whose meta.yaml cannot be read", REBUILT),
     "backup-folder": ("backup folder that MLflow takes for an experiment", "left: move it out of the store"),
 }
 
@@ -40,6 +48,13 @@ class Finding(NamedTuple):
     since: int | None  # milliseconds since 1970
     cause: str
     action: str = ""  # when it is another than the kind's usual one
+    place: str = ""  # where its files lie, when the id does not say it
+    experiment: Experiment | None = None  # whose artifacts these are, where a policy has to ask
+
+    @property
+    def path(self) -> str | None:
+        """Where its files lie, or would; None: it has none, or nobody knows."""
+        return self.place or (self.id if "/" in self.id else None)
 
     @property
     def title(self) -> str:
@@ -55,15 +70,16 @@ class Finding(NamedTuple):
         """Returns: plain values; the age in seconds."""
         seconds = None if self.since is None else max(0, now - self.since) // 1000
         return {
-            "kind": self.kind, "what": self.title, "id": self.id, "bytes": self.bytes, "age": seconds,
-            "cause": self.cause, "action": self.remedy,
+            "kind": self.kind, "what": self.title, "id": self.id, "path": self.path, "bytes": self.bytes,
+            "age": seconds, "cause": self.cause, "action": self.remedy,
         }  # fmt: skip
 
     def line(self, now: int) -> str:
         """Returns: one line for a person."""
         old = "" if self.since is None else f", {age(max(0, now - self.since))} old"
         large = "" if self.bytes is None else f", {size(self.bytes)}"
-        return f"{self.title}: {self.id} ({self.cause}{large}{old}); {self.remedy}"
+        at = f" at {self.place}" if self.place else ""
+        return f"{self.title}: {self.id}{at} ({self.cause}{large}{old}); {self.remedy}"
 
 
 def counted(findings: Sequence[Finding]) -> list[tuple[str, int, int, str]]:

@@ -15,6 +15,14 @@ DONE = {"quarantine": "marked", "soft_delete": "deleted, can be restored", "hard
 
 def plan_lines(plan: Plan) -> Iterator[str]:
     """Yields: the plan, line by line."""
+    yield from plan_head(plan)
+    yield from _experiments(plan)
+    yield from _items(plan)
+    yield from _kept(plan)
+
+
+def plan_head(plan: Plan) -> Iterator[str]:
+    """Yields: what the plan comes to."""
     yield (
         f"plan of {plan.policy}: {plan.going:,} of {plan.runs:,} runs in {plan.experiments:,} experiments would "
         f"{VERBS[plan.action]}, {size(plan.bytes)}"
@@ -23,9 +31,6 @@ def plan_lines(plan: Plan) -> Iterator[str]:
         yield f"  {plan.unmeasured:,} of them hold artifacts outside their experiment's folder, which are left"
     if plan.going_experiments:
         yield f"  {plan.going_experiments:,} deleted or damaged experiments would go too"
-    yield from _experiments(plan)
-    yield from _items(plan)
-    yield from _kept(plan)
 
 
 def _experiments(plan: Plan) -> Iterator[str]:
@@ -60,9 +65,17 @@ def _kept(plan: Plan) -> Iterator[str]:
 
 def finding_lines(findings: Sequence[Finding], now: int) -> Iterator[str]:
     """Yields: what was found, counted first."""
+    yield from _counted(findings)
+    yield from _each(findings, now)
+
+
+def _counted(findings: Sequence[Finding]) -> Iterator[str]:
     yield f"found: {len(findings):,} trouble{'s' * (len(findings) != 1)}" if findings else "found: no troubles"
     for title, count, held, remedy in counted(findings):
         yield f"  {count:>7,}  {title}{f', {size(held)}' if held else ''}; {remedy}"
+
+
+def _each(findings: Sequence[Finding], now: int) -> Iterator[str]:
     for finding in findings[:SHOWN]:
         yield f"  {finding.line(now)}"
     if len(findings) > SHOWN:
@@ -71,6 +84,11 @@ def finding_lines(findings: Sequence[Finding], now: int) -> Iterator[str]:
 
 def result_lines(action: str, result: Mapping[str, Any]) -> Iterator[str]:
     """Yields: what was done, line by line."""
+    yield from _done(action, result)
+    yield from _left_and_noted(result)
+
+
+def _done(action: str, result: Mapping[str, Any]) -> Iterator[str]:
     yield f"done: {result['done']:,} runs {DONE[action]}, {size(result['bytes'])}"
     if result["experiments"]:
         yield f"  {result['experiments']:,} experiments deleted for good"
@@ -80,17 +98,34 @@ def result_lines(action: str, result: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {result['set_aside']:,} folders that nobody owns were set aside"
     if result["archive"]:
         yield f"  archive {result['archive']} (sha256 {result['archive_digest'][:12]})"
-        yield f"  back: {command_back(result['archive'])}"
+        yield f"  back: {command_back(result['archive'], result['folder'])}"
     if result["left_count"]:
         yield f"  left, because something changed since the plan: {result['left_count']:,}"
+
+
+def _left_and_noted(result: Mapping[str, Any]) -> Iterator[str]:
     for run, why in list(result["left"].items())[:SHOWN]:
         yield f"    {run}: {why}"
     for note in result["notes"][:SHOWN]:
         yield f"  {note}"
 
 
-def command_back(archive: str) -> str:
-    """Returns: the command that brings an archive back."""
-    if archive.endswith(".folders.tar.gz"):
-        return f"tar xzf {shlex.quote(archive)} -C THE_STORE"
+def message_lines(plan: Plan, findings: Sequence[Finding], result: Mapping[str, Any] | None) -> Iterator[str]:
+    """Yields: the same for a chat, which cuts: what was done, what the plan and the troubles come to, details last."""
+    if result:
+        yield from _done(plan.action, result)
+    yield from plan_head(plan)
+    yield from _counted(findings)
+    if result:
+        yield from _left_and_noted(result)
+    yield from _kept(plan)
+    yield from _experiments(plan)
+    yield from _items(plan)
+    yield from _each(findings, plan.at)
+
+
+def command_back(archive: str, folder: str) -> str:
+    """Args: folder: the store of files that was cleaned up. Returns: the command that brings an archive back."""
+    if folder:
+        return f"python -m flows.restore {shlex.quote(archive)} --to {shlex.quote(folder)} --apply"
     return f"python -m flows.restore {shlex.quote(archive)} --apply"

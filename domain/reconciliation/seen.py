@@ -63,6 +63,7 @@ class RunSeen(Seen):
     run_id: str
     name: str = ""
     experiment: str = ""
+    place: str = Field("", description="Where its artifacts lie.")
     started: datetime
     last_metric: datetime | None = None
     heartbeat: datetime | None = None

@@ -25,21 +25,21 @@ def exit_code(do: Callable[[], dict[str, Any]], as_json: bool, interrupted: str,
         with _stdout_kept_for_json() if as_json else contextlib.nullcontext():
             result = do()
     except Mistakes as mistakes:
-        return _ended(as_json, "mistake", str(mistakes), mistakes.exit_code)
+        return _ended(as_json, "mistake", "\n".join([str(mistakes), *_notes(mistakes)]), mistakes.exit_code)
     except KeyboardInterrupt as stop:
         return _ended(as_json, "interrupted", "\n".join(_notes(stop)) or interrupted, 130)
     except Exception as error:  # whatever a library raises becomes a sentence; --traceback lets it through
         if traceback:
             raise
-        return _ended(as_json, "failed", "\n".join([_in_words(error), *_notes(error)]), 1)
+        return _ended(as_json, "failed", "\n".join([in_words(error), *_notes(error)]), 1)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
     return 0
 
 
-def _in_words(error: Exception) -> str:
+def in_words(error: Exception) -> str:
     """Our own errors are written for a person; of others the first line, without SQL statements and the like."""
-    if isinstance(error, OnerunError):
+    if isinstance(error, OnerunError | Mistakes):
         return str(error)
     if "database or disk is full" in str(error):  # SQLite's words, somewhere in pages of SQL
         return "no space left on the disk of MLflow's store; free some and run again"

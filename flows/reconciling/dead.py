@@ -7,6 +7,7 @@ from domain.reconciliation.plan import Plan
 from domain.reconciliation.seen import Policy
 from flows.reconciling.flow_runs import FlowRuns
 from flows.reconciling.survey import plan
+from tasks import prefixes
 
 
 def seen_now() -> Plan:
@@ -19,9 +20,12 @@ def seen_now() -> Plan:
         return plan(FlowRuns(client), Policy())
 
 
-def dead_runs() -> list[Finding]:
-    """Returns: them with the evidence; nothing is changed."""
+def dead_runs(files: bool = True) -> list[Finding]:
+    """Args: files: measure what they left. Returns: them with the evidence; nothing is changed."""
     return [
-        Finding("dead-running", run.run_id, None, int(1000 * run.started.timestamp()), "; ".join(dead.evidence))
+        Finding(
+            "dead-running", run.run_id, prefixes.size_of(run.place) if files and run.place else None,
+            int(1000 * run.started.timestamp()), "; ".join(dead.evidence), place=run.place,
+        )
         for run, dead in seen_now().dead
-    ]
+    ]  # fmt: skip

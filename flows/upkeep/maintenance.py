@@ -1,20 +1,26 @@
 """The command line of the maintenance. Needs no Prefect of its own; asks a server that is named which runs live."""
 
 import argparse
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from domain.maintenance.telling import finding_lines, plan_lines, result_lines
+from domain.maintenance.telling import finding_lines, message_lines, plan_lines, result_lines
 from flows.command_line.arguments import add_usual, command_line, parsed
 from flows.command_line.endings import exit_code
 from flows.training.preparation import with_prefect
+from flows.upkeep.notifying import failure_told, tell
 from flows.upkeep.stores import use_store
 from settings.loading import load_policy
 from settings.mistakes import Mistake, Mistakes
 from settings.policy import Policy
+from settings.profile import load_profile
+from tasks import storage
 
+ABOUT_BUCKETS = ("AWS_", "MLFLOW_S3_")
 EXAMPLE = """example:
   python -m flows.maintain --policy policies/weekly.yaml
   python -m flows.maintain --policy policies/weekly.yaml --apply
@@ -54,10 +60,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _done(asked: argparse.Namespace) -> dict[str, Any]:
-    policy = prepared(asked.policy, asked.set, asked.profile, asked.store)
+    policy = wanted(asked.policy, asked.set)
+    with failure_told(policy) if asked.apply else contextlib.nullcontext():  # without, somebody reads the terminal
+        return _carried_out(asked, use(policy, asked.profile, asked.store))
+
+
+def _carried_out(asked: argparse.Namespace, policy: Policy) -> dict[str, Any]:
     from flows.reconciling.dead import dead_runs
     from flows.reconciling.living import living_flow_runs
     from tasks.maintain import carry_out, planned
+    from tasks.maintenance.applying import need_leave
 
     out = sys.stderr if asked.json else sys.stdout
     with planned(policy, living_flow_runs(), asked.store) as what:
@@ -66,9 +78,10 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
         print("\n".join(lines), file=out, flush=True)
         result = None
         if asked.apply:
+            need_leave(what.plan, what.policy, asked.yes_really)
             _approved(what.policy, what.plan.going)
             result = carry_out(what, asked.yes_really)
-            _tell(policy, [*lines, *result_lines(what.policy.action, result.as_json())], result.notes)
+            result.notes += tell(policy, "", list(message_lines(what.plan, what.findings, result.as_json())))
             print("\n".join(result_lines(what.policy.action, result.as_json())), file=out)
         elif what.plan.going:
             print("nothing was changed; --apply does it", file=out)
@@ -77,20 +90,29 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
         return what.as_json(result)
 
 
-def prepared(policy: str, overrides: Sequence[str], profile: str | None, folder: str | None = None) -> Policy:
-    """Returns: the checked policy; the profile's store answers and is set, unless a folder takes its place.
-
-    Raises: Mistakes.
-    """
+def wanted(policy: str, overrides: Sequence[str]) -> Policy:
+    """Returns: the checked policy, whose addresses are there. Raises: Mistakes."""
     from tasks.notify import addresses
 
     checked = load_policy(policy, overrides)
     addresses(checked.notify)
+    return checked
+
+
+def use(policy: Policy, profile: str | None, folder: str | None) -> Policy:
+    """The profile's store answers and is set, unless a folder takes its place; archives may go to the profile's bucket.
+
+    Returns: the policy, which says where archives go. Raises: Mistakes.
+    """
     if folder is None:
-        with_prefect(use_store(profile)).apply()
+        chosen = use_store(profile)
+        with_prefect(chosen).apply()
     elif "://" in folder and not folder.startswith("file:"):
         raise Mistakes([Mistake("--store", f"expected a folder, got {folder}; databases and servers go by --profile")])
-    return checked
+    else:
+        chosen = load_profile(profile)
+        os.environ.update({key: held for key, held in chosen.variables().items() if key.startswith(ABOUT_BUCKETS)})
+    return policy.with_archives(storage.join(chosen.variables()["ONERUN_STORE"], "backups"))
 
 
 def _approved(policy: Policy, going: int) -> None:
@@ -104,9 +126,3 @@ def _approved(policy: Policy, going: int) -> None:
         raise Mistakes([Mistake("approval", "nobody said yes; nothing was changed")])
     words = "is manual: run it at a terminal, or as a deployment and approve it in the Prefect UI; nothing was changed"
     raise Mistakes([Mistake("approval", words)])
-
-
-def _tell(policy: Policy, lines: Sequence[str], notes: list[str]) -> None:
-    from tasks.notify import notify
-
-    notes += notify(policy.notify, f"maintenance: {policy.name}", "\n".join(lines))

@@ -25,6 +25,7 @@ migrated by MLflow's own tool, and the database compared with what was in the fo
 only read; artifacts stay where they are.
 exit codes: 0 done and proven (or examined), 1 the database is not what the folder was, 2 a mistake in what was asked,
 130 interrupted"""
+REPAIR_KEEPS_IN = "rescue"  # in the working directory
 SHOWN = 40
 
 
@@ -40,7 +41,11 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--repair", action="store_true", help="a database that was migrated badly: see --to")
     parser.add_argument("--to", metavar="URI", help="the database: an SQLite file that is not there, or an empty one")
     parser.add_argument("--apply", action="store_true", help="do it; without it nothing is written")
-    parser.add_argument("--keep-in", metavar="FOLDER", help="backup, quarantine and report go there (FOLDER-rescue)")
+    parser.add_argument(
+        "--keep-in",
+        metavar="FOLDER",
+        help=f"backup, quarantine and report go there (FOLDER-rescue, or {REPAIR_KEEPS_IN})",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
     parser.add_argument("--traceback", action="store_true", help="show the whole traceback of a failure")
     return parser
@@ -92,7 +97,7 @@ def repair(store: str | None, apply: bool, keep_in: str | None) -> dict[str, Any
     _quiet()
     if not store:
         raise Mistakes([Mistake("--to", "is missing: which database? --to sqlite:///mlflow.db")])
-    done = mend(with_driver(store), apply, keep_in or "rescue")
+    done = mend(with_driver(store), apply, keep_in or REPAIR_KEEPS_IN)
     status = "repaired" if done.applied else "examined"
     backup = done.backup.uri if done.backup else ""
     lost = {identity: row["artifact_location"] for identity, row in done.experiments.items()}

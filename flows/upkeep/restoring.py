@@ -7,12 +7,15 @@ from typing import Any
 from flows.command_line.arguments import add_usual, command_line, parsed
 from flows.command_line.endings import exit_code
 from flows.upkeep.backing_up import add_selection, counted, size
+from flows.upkeep.restoring_folders import is_of_folders, restore_folders, verify_folders
 from flows.upkeep.stores import use_store
+from settings.mistakes import Mistake, Mistakes
 
 EXAMPLE = """example:
   python -m flows.restore backups/store-20260301T040000000000Z-8b0b75be744f.tar.gz
   python -m flows.restore s3://backups/mlflow/store-20260301T040000000000Z-8b0b75be744f.tar.gz --apply
   python -m flows.restore backups/part-20260301T040000000000Z-8b0b75be744f.tar.gz --model houses --apply
+  python -m flows.restore backups/weekly-20260301T040000000000Z-8b0b75be744f.folders.tar.gz --to ./mlruns --apply
 
 The archive is read and verified as a whole first. Without --apply nothing is written. What the store has with another
 content is told and left.
@@ -27,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("archive", metavar="ARCHIVE", help="a file, or its s3:// address")
     add_selection(parser)
+    parser.add_argument("--to", metavar="FOLDER", help="the store of files that an archive of folders is unpacked into")
     parser.add_argument("--apply", action="store_true", help="write; without it the plan is all there is")
     parser.add_argument("--verify", action="store_true", help="look at the archive alone, at no store")
     parser.add_argument(
@@ -47,10 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _done(asked: argparse.Namespace) -> dict[str, Any]:
     if asked.verify:
-        result = verify(asked.archive, asked.profile)
+        of_folders = is_of_folders(asked.archive)
+        result = (verify_folders if of_folders else verify)(asked.archive, asked.profile)
     else:
         parts = (asked.experiment, asked.run, asked.model)
-        result = restore(asked.archive, *parts, asked.apply, asked.artifacts, asked.overwrite, asked.profile)
+        result = restore(asked.archive, *parts, asked.apply, asked.artifacts, asked.overwrite, asked.profile, asked.to)
     if not asked.json:
         print("\n".join(told(result)))
     return result
@@ -86,8 +91,13 @@ def restore(
     artifacts: str | None,
     overwrite: bool,
     profile: str | None,
+    to: str | None = None,
 ) -> dict[str, Any]:
     """Plans, and with `apply` restores. Returns: what --json prints. Raises: Mistakes, OnerunError."""
+    if is_of_folders(archive):
+        return restore_folders(archive, to, (*experiments, *runs, *models, artifacts, overwrite), apply, profile)
+    if to:
+        raise Mistakes([Mistake("--to", "is for archives of folders; this one goes into the profile's store")])
     from tasks import archives
 
     use_store(profile, must_exist=False)
@@ -112,6 +122,8 @@ def told(result: dict[str, Any]) -> list[str]:
     """Returns: the lines of the result."""
     if "found" not in result:
         counts = counted(result["counts"])
+        if not result["header"]:
+            return [f"{result['archive']} is whole: {size(result['bytes'])} of folders"]
         written = f"written {result['header']['written']} from {result['header']['store']}"
         return [f"{result['archive']} is whole: {size(result['bytes'])}, {written}", f"  {counts}"]
     head = f"  {'':<18}{'restored' if result['applied'] else 'new':>10}{'the same':>10}{'differ':>10}"

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from domain.maintenance.words import size
 from flows.command_line.arguments import add_usual, command_line
 from flows.command_line.endings import exit_code
+from flows.training.preparation import with_prefect
 from flows.upkeep.stores import use_store
 
 EXAMPLE = """example:
@@ -49,12 +51,21 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def summary_of(profile: str | None, folder: str | None, files: bool) -> dict[str, Any]:
-    """Returns: the summary. Raises: Mistakes when the store cannot be read."""
+    """Returns: the summary, dead runs among its troubles as far as they can be told.
+
+    Raises: Mistakes when the store cannot be read.
+    """
     if folder is None:
-        use_store(profile)
+        with_prefect(use_store(profile)).apply()
     from tasks.summarise import summarise
 
-    return summarise(folder, files)
+    result = summarise(folder, files)
+    if folder is None:
+        from flows.reconciling.dead import dead_runs
+
+        now = int(time.time() * 1000)
+        result["troubles"] += [finding.as_json(now) for finding in dead_runs(files)]
+    return result
 
 
 def summary_lines(result: Mapping[str, Any]) -> Iterator[str]:

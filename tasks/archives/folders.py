@@ -46,7 +46,19 @@ def back_up(
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         uri = storage.join(destination, keeping.name_of(label, datetime.now(UTC), digest, keeping.FOLDERS))
         keeping.put(draft, uri)
+        if storage.is_s3(uri) and (arrived := _digest(uri)) != digest:
+            raise ArchiveDamaged(
+                f"{uri} is not what was sent: {arrived[:12]}, not {digest[:12]}; nothing else was done"
+            )
     return uri, digest, notes + (unreadable or [])
+
+
+def _digest(uri: str) -> str:
+    found = hashlib.sha256()
+    with storage.explained(uri), storage.open_input(uri) as file:
+        while block := file.read(BLOCK):
+            found.update(block)
+    return found.hexdigest()
 
 
 def _write(file: IO[bytes], root: Path, folders: Iterable[Path], unreadable: list[str] | None) -> None:
@@ -122,20 +134,27 @@ def _line(name: str, digest: str) -> bytes:
 def verify(archive: Path) -> None:
     """Raises: ArchiveDamaged when it cannot be read, or its list does not say what it holds."""
     found, listed = hashlib.sha256(), ""
-    # Unpacked by gzip, which does it bit by bit: tarfile itself makes a gigabyte of a block of zeros at once.
+    for member, content in members(archive):
+        if content is not None:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
+            listed = digest if member.name == LIST else ""
+            found.update(b"" if listed else _line(member.name, digest))
+    if listed != found.hexdigest():
+        raise ArchiveDamaged(
+            f"{archive}: what it holds is not what its list says: something changed while it was archived, or since"
+        )
+
+
+def members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
+    """Yields: each member, and its content when it is a file, to be read before the next one. Raises: ArchiveDamaged.
+
+    Unpacked by gzip, which does it bit by bit: tarfile itself makes a gigabyte of a block of zeros at once.
+    """
     with (
         damage_told(str(archive)),
         gzip.open(archive) as packed,
         tarfile.open(fileobj=packed, mode="r|", bufsize=BLOCK) as tar,
     ):
         for member in tar:
-            source = tar.extractfile(member) if member.isreg() else None
-            if source is not None:
-                digest = hashlib.file_digest(source, "sha256").hexdigest()  # type: ignore[arg-type]
-                listed = digest if member.name == LIST else ""
-                found.update(b"" if listed else _line(member.name, digest))
+            yield member, tar.extractfile(member) if member.isreg() else None
             _forget(tar)
-    if listed != found.hexdigest():
-        raise ArchiveDamaged(
-            f"{archive}: what it holds is not what its list says: something changed while it was archived, or since"
-        )

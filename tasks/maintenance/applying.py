@@ -40,6 +40,7 @@ class Result:
     set_aside: int = 0  # folders that nobody owns
     archive: str = ""
     archive_digest: str = ""
+    folder: str = ""  # the store, when it is one of files: an archive of folders is unpacked into it again
     notes: list[str] = field(default_factory=list)
 
     def leave(self, left: dict[str, str]) -> None:
@@ -57,18 +58,23 @@ def apply(store: Store, policy: Policy, plan: Plan, spool: Spool[Share], yes_rea
 
     Raises: TooMuch; whatever writing the archive raises: then nothing was deleted.
     """
-    refused = None if yes_really else too_much(plan, policy.max_delete)
-    if refused:
-        raise TooMuch(refused)
+    need_leave(plan, policy, yes_really)
     result = Result()
     if policy.action == "hard_delete":
-        _finish_interrupted(store, policy.backups.to, result)
+        _finish_interrupted(store, policy.archives, result)
     going = frozenset(item.id for share in spool for item in share.items if item.kind == "run")
     if policy.action == "hard_delete":
         _delete_for_good(store, policy, spool, going, result)
     else:
         _set_aside(store, policy, spool, going, result)
     return result
+
+
+def need_leave(plan: Plan, policy: Policy, yes_really: bool) -> None:
+    """Raises: TooMuch. Asked before a person is, so that nobody says yes to what is refused afterwards."""
+    refused = None if yes_really else too_much(plan, policy.max_delete)
+    if refused:
+        raise TooMuch(refused)
 
 
 def _set_aside(store: Store, policy: Policy, spool: Spool[Share], going: Collection[str], result: Result) -> None:
@@ -109,7 +115,7 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: C
     locations: dict[str, str] = {}
     pace = Pace()
     for batch in batches(_runs(spool, locations), pace):
-        written = journal.write(policy.backups.to, store.identity, result.archive, locations, batch)
+        written = journal.write(policy.archives, store.identity, result.archive, locations, batch)
         with _timed(pace):
             outcome = store.hard_delete(batch, policy, going)
         _count(outcome, batch, result)
@@ -119,7 +125,7 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: C
     outcome = store.hard_delete_experiments(experiments, policy)
     result.experiments += len(outcome.done)
     result.leave(outcome.left)
-    for removed in keeping.keep(policy.backups.to, policy.name, policy.backups.keep):
+    for removed in keeping.keep(policy.archives, policy.name, policy.backups.keep):
         result.notes.append(f"{removed} was removed: backups.keep is {policy.backups.keep}")
 
 

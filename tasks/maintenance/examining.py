@@ -2,12 +2,10 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from domain.maintenance.findings import Finding
 from domain.maintenance.inventory import DELETED, Group
-from domain.maintenance.prefixes import MODELS, below, of_model, of_run, plain
-from domain.maintenance.words import size
+from domain.maintenance.prefixes import below, of_model, of_run, plain
 from settings.policy import Policy
 from tasks import prefixes, storage
 from tasks.maintenance.spool import Spool
@@ -16,28 +14,50 @@ from tasks.maintenance.stores import Store
 _RUN = re.compile(r"[0-9a-f]{32}")
 _MODEL = re.compile(r"m-[0-9a-f]{32}")
 NOTHING_ASKED = Policy()
-QUARANTINE = ".onerun-quarantine"  # folder of an experiment's artifacts where ownerless ones are set aside
 
 
-def examine(store: Store) -> list[Finding]:
-    """Returns: everything that was found. The store is read first, its artifacts are looked at afterwards."""
+def examine(store: Store, policy: Policy = NOTHING_ASKED) -> list[Finding]:
+    """Returns: everything that was found. The store is read first, its artifacts are looked at afterwards.
+
+    Args: policy: which tags of experiments matter.
+    """
     with Spool[Group]() as groups:
-        with store.inventory(NOTHING_ASKED, ()) as (_, found):
+        with store.inventory(policy, ()) as (_, found):
             for group in found:
                 groups.add(group)
-        troubles = list(store.troubles())
+        troubles = [_measured(finding) for finding in store.troubles()]
+        lonely = {finding.id for finding in troubles if finding.kind == "model-without-run"}
+        experiments = {model.id: group.experiment for group in groups for model in group.models if model.id in lonely}
+        troubles = [finding._replace(experiment=experiments.get(finding.id)) for finding in troubles]
         for group in groups:
             troubles += _of_deleted(group)
         ownerless = [found for group in groups for found in _unknown(group)] if store.finds_owners else []
     return [*troubles, *_nobodys(store, ownerless), *_versions_without_files(store)]
 
 
+def _measured(finding: Finding) -> Finding:
+    """Parameters are a matter of records: what else the run holds is no part of it."""
+    if finding.bytes is not None or not finding.place or finding.kind.endswith("-parameter"):
+        return finding
+    return finding._replace(bytes=prefixes.size_of(finding.place))
+
+
 def _nobodys(store: Store, candidates: Sequence[Finding]) -> list[Finding]:
     """Asked once more, and of the whole store: experiments may share a folder, and runs begin while we look."""
-    ids = [finding.id.rpartition("/")[2] for finding in candidates]
+    owned = owners(store, [finding.id for finding in candidates])
+    return [finding for finding in candidates if owner_of(finding.id) not in owned]
+
+
+def owner_of(folder: str) -> str:
+    """Returns: the id of the run or logged model that a folder is called after."""
+    return folder.rpartition("/")[2]
+
+
+def owners(store: Store, folders: Sequence[str]) -> set[str]:
+    """Returns: the ids of those runs and logged models that folders are called after and that the store knows now."""
+    ids = [owner_of(folder) for folder in folders]
     there = store.existing([each for each in ids if _RUN.fullmatch(each)])
-    there |= store.existing_models([each for each in ids if _MODEL.fullmatch(each)])
-    return [finding for finding, each in zip(candidates, ids, strict=True) if each not in there]
+    return there | store.existing_models([each for each in ids if _MODEL.fullmatch(each)])
 
 
 def _versions_without_files(store: Store) -> Iterator[Finding]:
@@ -45,7 +65,9 @@ def _versions_without_files(store: Store) -> Iterator[Finding]:
         address = prefixes.real_address(place) if place else None
         if place is None or (address is not None and not storage.exists(address)):
             cause = f"there is nothing at {place}" if place else "what it was made of is gone"
-            yield Finding("version-without-files", version, None, None, cause)
+            yield Finding(
+                "version-without-files", version, None if place is None else 0, None, cause, place=place or ""
+            )
 
 
 def _of_deleted(group: Group) -> Iterator[Finding]:
@@ -65,31 +87,13 @@ def _unknown(group: Group) -> Iterator[Finding]:
     location = group.experiment.location
     owned = {below(location, folder) for run in group.runs if (folder := of_run(location, run))}
     owned |= {below(location, folder) for model in group.models if (folder := of_model(location, model))}
-    for parts, count, changed in prefixes.folders(location):
+
+    def ownerless(parts: tuple[str, ...]) -> bool:
         looks_like_one = _RUN.fullmatch(parts[0]) if len(parts) == 1 else _MODEL.fullmatch(parts[1])
-        if looks_like_one and parts not in owned:
-            what = "run" if len(parts) == 1 else "logged model"
-            cause = f"the store knows no {what} {parts[-1]} in {group.experiment.name}"
-            yield Finding("prefix-without-owner", "/".join([plain(location), *parts]), count, changed, cause)
+        return looks_like_one is not None and parts not in owned
 
-
-def set_aside(findings: Sequence[Finding], before: int) -> tuple[int, list[str]]:
-    """Moves ownerless artifacts that nobody changed since `before` into their experiment's quarantine, by renaming.
-
-    Returns: how many, and what could not be moved. Moving one back undoes it.
-    """
-    moved, notes = 0, []
-    for finding in findings:
-        if finding.kind != "prefix-without-owner" or (finding.since or before) > before:
-            continue
-        source = Path(finding.id)
-        if storage.is_s3(finding.id) or source.is_symlink() or source.parent.is_symlink():
-            notes.append(f"{finding.id}: cannot be set aside, it was left ({size(finding.bytes)})")
-            continue
-        root = source.parent.parent if source.parent.name == MODELS else source.parent
-        target = root / QUARANTINE / source.relative_to(root)
-        with storage.explained(str(source)):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source.rename(target)
-        moved += 1
-    return moved, notes
+    for parts, count, changed in prefixes.folders(location, ownerless):
+        what = "run" if len(parts) == 1 else "logged model"
+        cause = f"the store knows no {what} {parts[-1]} in {group.experiment.name}"
+        place = "/".join([plain(location), *parts])
+        yield Finding("prefix-without-owner", place, count, changed, cause, experiment=group.experiment)

@@ -66,7 +66,7 @@ class Store(Protocol):
         """What is wrong in the store itself, artifacts aside."""
 
     def version_places(self) -> Iterable[tuple[str, str | None]]:
-        """Every registered version, and where its files lie; None: what it was made of is gone."""
+        """Every registered version, and where its files lie, as `place_of` says; none is left out."""
 
 
 def open_store(uri: str | None = None) -> Store:

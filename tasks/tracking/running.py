@@ -164,6 +164,7 @@ def _seen(run: "Run", experiment: str) -> RunSeen:
         run_id=run.info.run_id,
         name=run.info.run_name or "",
         experiment=experiment,
+        place=run.info.artifact_uri or "",
         started=_moment(run.info.start_time),
         last_metric=max((_moment(metric.timestamp) for metric in metrics), default=None),
         heartbeat=_time(tags.get(names.TAG_HEARTBEAT)),

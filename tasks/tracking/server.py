@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from domain import names
 from domain.maintenance.findings import Finding
 from domain.maintenance.inventory import Experiment, Group, LoggedModel, Run, Version
+from domain.maintenance.places import place_of
 from domain.maintenance.plan import Item
 from domain.maintenance.protection import Guards, guards, protecting_tag, references
 from settings.addresses import redact
@@ -159,14 +160,13 @@ class ServerStore:
             for model in _paged(client().search_logged_models, size=50, experiment_ids=[experiment.experiment_id]):
                 if model.source_run_id and model.source_run_id not in known:
                     cause = f"there is no run {model.source_run_id}"
-                    yield Finding("model-without-run", model.model_id, None, model.creation_timestamp, cause)
+                    created, place = model.creation_timestamp, model.artifact_location
+                    yield Finding("model-without-run", model.model_id, None, created, cause, place=place)
 
     def version_places(self) -> Iterator[tuple[str, str | None]]:
-        """Where versions that name a plain address lie."""
+        """Every registered version, and where its files lie, as `place_of` says; asked one by one."""
         for version in _versions():
-            source = version.source.split(" ")[0]
-            if source and not source.startswith(("models:", "runs:")):
-                yield version.words, source
+            yield version.words, place_of(version, _place_of_model, _place_of_run)
 
     def existing(self, runs: Sequence[str]) -> set[str]:
         """Returns: those of the runs that the server knows now."""
@@ -177,16 +177,26 @@ class ServerStore:
         return {model for model in models if _known(client().get_logged_model, model)}
 
 
-def _known(get: Any, identity: str) -> bool:
+def _known(get: Any, identity: str) -> Any:
+    """Returns: what the server knows of it; None: it does not."""
     from mlflow.exceptions import MlflowException
 
     try:
-        get(identity)
+        return get(identity)
     except MlflowException as error:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
             raise
-        return False
-    return True
+        return None
+
+
+def _place_of_model(model: str) -> str | None:
+    known = _known(client().get_logged_model, model)
+    return str(known.artifact_location) if known else None
+
+
+def _place_of_run(run: str) -> str | None:
+    known = _known(client().get_run, run)
+    return str(known.info.artifact_uri) if known else None
 
 
 def _paged(search: Any, size: int = PAGE, **asked: Any) -> Iterator[Any]:

@@ -137,3 +137,13 @@ def test_docker_compose_takes_it_where_it_is_installed() -> None:
     assert done.returncode == 0, done.stderr
     missing = subprocess.run([*line, "-f", FILE, "config", "--quiet"], capture_output=True, text=True)
     assert missing.returncode and "set it in .env" in missing.stderr
+
+
+def test_the_page_on_maintenance_names_database_and_bucket_as_they_are_here() -> None:
+    page = (ROOT / "docs" / "maintenance.md").read_text().replace('"', "")
+    server = SERVICES["mlflow"]
+    (destination,) = (each for each in server["command"] if each.startswith("--artifacts-destination="))
+    assert f"-e MLFLOW_ARTIFACTS_DESTINATION={destination.partition('=')[2]} " in page
+    database = re.sub(r"\$\{(\w+):\?[^}]*\}", r"$\1", server["environment"]["MLFLOW_BACKEND_STORE_URI"])
+    assert f"-e MLFLOW_TRACKING_URI={database} " in page
+    assert SERVICES["worker"]["environment"]["ONERUN_STORE"].startswith("s3://"), "archives outlive the container"

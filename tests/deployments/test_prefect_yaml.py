@@ -41,6 +41,23 @@ def test_every_shipped_recipe_is_deployed_with_a_schedule() -> None:
         assert [schedule["slug"] for schedule in entry["schedules"]] == ["nightly"]
 
 
+def test_upkeep_runs_by_itself_as_the_page_says() -> None:
+    """A table of docs/operations.md: who believes it must not be surprised by what is deleted, or is not."""
+    upkeep = {entry["name"]: entry for entry in DEPLOYMENTS if entry["tags"] == ["upkeep"] and entry["schedules"]}
+    assert {name: entry["schedules"][0]["slug"] for name, entry in upkeep.items()} == {
+        "reconcile": "every-15-minutes", "maintain": "weekly", "backup": "daily",
+    }  # fmt: skip
+    page = (ROOT / "docs" / "operations.md").read_text()
+    for name, entry in upkeep.items():
+        (schedule,) = entry["schedules"]
+        assert schedule.get("active", True) and schedule["timezone"] == "UTC"
+        parameters = yaml.safe_dump(entry["parameters"], default_flow_style=True).strip("{}\n")
+        assert f"| `{name}/{name}` | `{schedule['cron']}` | `{parameters}` |" in page
+    assert not upkeep["maintain"]["parameters"].get("apply"), "a store that nobody looked at is not cleaned up"
+    assert upkeep["reconcile"]["parameters"] == {"apply": True}
+    assert upkeep["backup"]["parameters"] == {"keep": 14}
+
+
 def test_infrastructure_is_written_once_and_both_pools_are_there() -> None:
     assert {pool["name"] for pool in DOCUMENT["definitions"]["infrastructure"]} == {"local", "kubernetes"}
     text = (ROOT / "prefect.yaml").read_text()

@@ -8,16 +8,25 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from domain import names
 from flows.upkeep import summarising
-from flows.upkeep.maintenance import main
+from flows.upkeep.maintenance import main, use, wanted
+from settings.mistakes import Mistakes
+from tasks.maintenance.applying import TooMuch
+from tasks.maintenance.reporting import address_of_report, keep_report
+from tasks.maintenance.stores import open_store
+from tasks.processes import this_process
 from tasks.tracking.database import make_whole
 from tasks.tracking.runs import client
 
 DAY = 86_400_000
 POLICY = "name: ours\nkeep: {last: 0}\nmax_delete: 100%\naction: hard_delete\n"
+WEEKLY = str(Path(__file__).parents[2] / "policies" / "weekly.yaml")
+ASKS = POLICY + "approval: manual\nnotify: ['${CHANNEL}']\n"
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +99,7 @@ def test_the_plan_changes_nothing_and_says_how_to_go_on(old_run: str, capsys: py
 
 def test_it_deletes_tells_and_can_be_undone(
     old_run: str, listener: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], tmp_path: Path,
 ) -> None:  # fmt: skip
     from tasks.archives import restore
 
@@ -103,6 +112,7 @@ def test_it_deletes_tells_and_can_be_undone(
     assert message["title"] == "maintenance: ours"
     assert "done: 1 runs deleted for good, 1 B" in message["message"]
     assert told["result"]["notes"] == ["${WRONG} is no address that Apprise knows: nobody was told there"]
+    assert told["result"]["archive"].startswith(f"{tmp_path}/.onerun/backups/ours-"), "the profile's store"
     restore(told["result"]["archive"], apply=True)
     assert is_there(old_run)
 
@@ -127,6 +137,61 @@ def test_more_than_max_delete_is_exit_code_1(old_run: str, capsys: pytest.Captur
     assert is_there(old_run)
 
 
+def test_nobody_is_asked_to_approve_what_is_refused_anyway(old_run: str, capsys: pytest.CaptureFixture[str]) -> None:
+    refused = ["--policy", POLICY + "approval: manual\n", "--set", "max_delete=20%", "--apply"]
+    assert main(refused) == 1
+    assert "say --yes-really" in capsys.readouterr().err
+    assert main([*refused, "--yes-really"]) == 2
+    assert "approval: is manual" in capsys.readouterr().err
+    assert is_there(old_run)
+
+
+def test_an_apply_that_fails_is_told_and_its_error_stays(
+    old_run: str, listener: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("CHANNEL", listener[0])
+    monkeypatch.setenv("WRONG", "nonsense")
+    asked = ["--policy", POLICY + "notify: ['${CHANNEL}', '${WRONG}']\n", "--apply"]
+    assert main([*asked, "--set", "max_delete=20%"]) == 1
+    said = capsys.readouterr().err
+    assert "say --yes-really" in said
+    assert "${WRONG} is no address that Apprise knows: nobody was told there" in said
+    with open_store().alone():
+        assert main(asked) == 1
+    Path("no-folder").write_text("a file")
+    assert main([*asked, "--set", "backups.to=no-folder"]) in (1, 2)
+    assert main([*asked, "--set", "approval=manual"]) == 2
+    assert [message["title"] for message in listener[1]] == ["maintenance: ours failed"] * 4
+    for message, words in zip(listener[1], ("--yes-really", "another clean-up", "no-folder", "is manual"), strict=True):
+        assert words in message["message"]
+    main(["--policy", POLICY + "notify: ['${CHANNEL}']\n", "--store", "nowhere"])
+    assert len(listener[1]) == 4, "a plan at a terminal is read there"
+    assert is_there(old_run)
+
+
+def test_archives_go_to_the_profiles_store_also_for_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container the working directory dies with it; what the policy says goes before."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ONERUN_STORE", "s3://ours/data")
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://127.0.0.1:9")
+    assert use(wanted(POLICY, ()), None, "mlruns").archives == "s3://ours/data/backups"
+    assert use(wanted(WEEKLY, ()), None, "mlruns").archives == "s3://ours/data/backups"
+    assert use(wanted(POLICY, ["backups.to=here"]), None, "mlruns").archives == f"{tmp_path}/here"
+    with pytest.raises(Mistakes, match="is missing, and no profile names a store"):
+        _ = wanted(POLICY, ()).archives
+
+
+def test_reports_of_a_policy_are_kept_as_its_archives_are(tmp_path: Path) -> None:
+    policy = wanted(POLICY, [f"backups.to={tmp_path}", "backups.keep=2"])
+    other = tmp_path / "reports" / "ours-too-20260101T000000000000Z.html"
+    for second in (3, 1, 2, 4):
+        keep_report(policy, address_of_report(policy, second * 1000), f"page {second}")
+        other.touch()
+    pages = sorted(path.read_text() for path in (tmp_path / "reports").iterdir())
+    assert pages == ["", "page 3", "page 4"]
+
+
 def test_a_summary_is_told(old_run: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert summarising.main([]) == 0
     told = capsys.readouterr().out
@@ -135,23 +200,65 @@ def test_a_summary_is_told(old_run: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.slow
-def test_the_flow_asks_a_person_and_shows_plan_and_result(old_run: str, prefect_api: str) -> None:
+def test_plan_and_summary_tell_of_a_run_that_reads_running_and_is_dead(
+    old_run: str, prefect_api: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = this_process().model_copy(update={"start": 1}).model_dump_json()
+    tags = {names.TAG_FLOW_RUN_ID: str(uuid4()), names.TAG_PROCESS: gone, names.TAG_RUN_COUNT: "1"}
+    run = client().create_run("1", tags=tags).info
+    dead = run.run_id
+    Path(run.artifact_uri.removeprefix("file://")).mkdir(parents=True)
+    Path(run.artifact_uri.removeprefix("file://"), "x").write_text("left")
+    for command, *arguments in ((summarising.main,), (main, "--policy", POLICY)):
+        assert command([*arguments, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        (found,) = told.get("troubles") or told["findings"]
+        assert (found["kind"], found["id"]) == ("dead-running", dead)
+        assert "Prefect does not know its flow run" in found["cause"]
+        assert (found["bytes"], found["path"]) == (4, client().get_run(dead).info.artifact_uri)
+
+
+@pytest.mark.slow
+def test_the_flow_asks_a_person_and_shows_plan_and_result(
+    old_run: str, prefect_api: str, listener: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:  # fmt: skip
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
     from flows import maintain as module
 
-    assert module.maintain(POLICY)["status"] == "planned"
-    flow_run = answered(False, module)
+    monkeypatch.setenv("CHANNEL", listener[0])
+    told = listener[1]
+    planned = module.maintain(ASKS)
+    assert planned["status"] == "planned"
+    with pytest.raises(TooMuch):
+        module.maintain(ASKS, apply=True, overrides=["max_delete=20%"])
+    answered(False, module)
     assert is_there(old_run)
     flow_run = answered(True, module)
     assert not is_there(old_run)
+    assert [message["title"].removeprefix("maintenance: ours") for message in told] == [
+        " is planned", " failed", " waits for a person", " was not approved", " waits for a person", "",
+    ]  # fmt: skip
+    assert told[2]["message"].startswith("answer within a week: 1 of 1 runs, 1 B: deleted for good?\nhttp://127.0.0.1")
+    assert flow_run in told[4]["message"]
+    assert "say --yes-really" in told[1]["message"]
+    assert "/runs/flow-run/" in told[1]["message"]
+    report = Path(planned["report"])
+    assert report.parent == tmp_path / ".onerun" / "backups" / "reports"
+    assert "nothing was changed" in report.read_text()
     with get_client(sync_client=True) as prefect:
         wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run]))
         artifacts = {str(each.key): str(each.data) for each in prefect.read_artifacts(artifact_filter=wanted)}
     assert {"maintenance-ours-plan", "maintenance-ours-troubles", "maintenance-ours-result"} <= artifacts.keys()
     assert "houses" in artifacts["maintenance-ours-plan"]
     assert "done: 1 runs deleted for good" in artifacts["maintenance-ours-result"]
+    last = max(report.parent.iterdir())
+    assert str(last) in told[-1]["message"]
+    assert str(last) in artifacts["maintenance-ours-result"]
+    assert last.as_uri() in artifacts["maintenance-ours-report"]
+    assert ">What was done<" in last.read_text()
 
 
 def answered(yes: bool, module: Any) -> Any:
@@ -182,7 +289,7 @@ def answered(yes: bool, module: Any) -> Any:
 
     person = threading.Thread(target=answer)
     person.start()
-    result = module.maintain(POLICY + "approval: manual\n", apply=True)
+    result = module.maintain(ASKS, apply=True)
     person.join()
     assert result["status"] == ("done" if yes else "planned")
-    return asked[0]
+    return str(asked[0])

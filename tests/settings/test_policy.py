@@ -7,9 +7,11 @@ import jsonschema
 import pytest
 import yaml
 
+from flows.upkeep.showing import key_of
 from settings.loading import load_policy
 from settings.mistakes import Mistakes
 from settings.schema import POLICY_PATH, policy_schema_text
+from tasks.archives import keeping
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "policies").glob("*.yaml"))
@@ -65,13 +67,29 @@ max_delete: 120%
     [
         ("keep: {younger_than: 30}\n", "between 1h and 3650d"),
         ("keep: {younger_than: 7d, failed_younger_than: 30d}\n", "failed runs would outlive the others"),
-        ("name: a/b\n", "name:"),
+        ("name: a/b\n", "name: expected letters from a to z"),
+        ("name: wöchentlich\n", "did you mean wochentlich?"),
+        ("name: Große Putzerei\n", "did you mean Groe-Putzerei?"),
+        ('name: "weekly\\n"\nselect: {}\n', "did you mean weekly?"),
+        ("name: -weekly\n", "a letter or digit first"),
+        ("name: 每周\n", "at most 100, a letter or digit first"),
         ("protect: {aliases: false}\n", "unknown key"),
         ("a: 1\n---\nb: 2\n", "a policy is one document"),
     ],
 )
 def test_what_makes_no_sense_is_refused(text: str, said: str) -> None:
     assert said in "\n".join(mistakes(text))
+
+
+def test_what_is_a_name_here_is_one_for_archives_and_for_prefect(tmp_path: Path) -> None:
+    from prefect.client.schemas.actions import ArtifactCreate
+
+    name = load_policy("name: Aa.0_-Z\nselect: {}\n").name
+    keeping.require_label(name)
+    assert ArtifactCreate(key=key_of(name)).key == "maintenance-aa-0--z"
+    (tmp_path / "wöchentlich.yaml").write_text("select: {}\n")
+    with pytest.raises(Mistakes, match=r"wöchentlich.yaml: name: expected letters"):
+        load_policy(str(tmp_path / "wöchentlich.yaml"))
 
 
 def test_an_address_in_plain_text_is_refused_and_not_repeated() -> None:

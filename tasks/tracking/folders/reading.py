@@ -112,12 +112,12 @@ def versions(root: Path) -> Iterator[Version]:
 def _version(model: str, number: str, path: Path, aliases: tuple[str, ...]) -> Version:
     try:
         meta: Mapping[str, Any] = meta_of(path)
-        source = f"{meta.get('source') or ''} {meta.get('storage_location') or ''}"
-        return Version(model, number, meta.get("run_id") or None, source, aliases)
+        source, location = (str(meta.get(key) or "") for key in ("source", "storage_location"))
+        return Version(model, number, meta.get("run_id") or None, source, aliases, location)
     except FileNotFoundError:
         return Version(model, number, None, "", aliases)
     except Broken:
-        return Version(model, number, None, (path / META).read_text(errors="replace"), aliases)
+        return Version(model, number, None, "", aliases, (path / META).read_text(errors="replace"))
 
 
 def troubles(root: Path) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ import yaml
 from domain import names
 from domain.maintenance.findings import Finding
 from domain.maintenance.inventory import Group, LoggedModel, Run
+from domain.maintenance.places import place_of
 from domain.maintenance.plan import Item
 from domain.maintenance.protection import Guards, guards, protecting_tag, references
 from domain.maintenance.retention import selected_name
@@ -129,7 +130,7 @@ class FoldersStore:
         wanted = set(experiments)
         whole = [path for path in reading.experiment_folders(self.root) if path.name in wanted]
         single = [path for path in self._folders_of(runs) if not set(path.parents) & set(whole)]
-        return folders.back_up(self.root, [*whole, *single], policy.backups.to, policy.name)
+        return folders.back_up(self.root, [*whole, *single], policy.archives, policy.name)
 
     def _folders_of(self, runs: Collection[str]) -> list[Path]:
         """The runs' own folders and those of the models that they logged."""
@@ -221,9 +222,11 @@ class FoldersStore:
         return list(reading.troubles(self.root))
 
     def version_places(self) -> list[tuple[str, str | None]]:
-        """Versions whose source is a plain address; those of models and runs are their folders."""
-        found = ((version.words, version.source.split(" ")[0]) for version in reading.versions(self.root))
-        return [(words, source) for words, source in found if source and not source.startswith(("models:", "runs:"))]
+        """Every registered version, and where its files lie; those of models and runs in their folders, read or not."""
+        experiments = reading.experiment_folders(self.root)
+        models = {path.name: str(path / "artifacts") for each in experiments for path in (each / "models").glob("m-*")}
+        runs = {path.name: str(path / "artifacts") for path in self._runs()}
+        return [(each.words, place_of(each, models.get, runs.get)) for each in reading.versions(self.root)]
 
     def existing(self, runs: Sequence[str]) -> set[str]:
         """Returns: those of the runs that are still there."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from domain import names
 from domain.maintenance.inventory import Experiment, Group, LoggedModel, Run, Version
+from domain.maintenance.places import place_of
 from domain.maintenance.protection import PIN, Guards, guards, references
 from settings.policy import Policy
 from tasks.tracking.tables.database import STREAMED, choose
@@ -229,18 +230,15 @@ def pairs(connection: "Connection", query: "Select[Any]") -> dict[str, str]:
 
 
 def version_places(connection: "Connection", registry: "Connection") -> Iterator[tuple[str, str | None]]:
-    """Yields: every registered version, and where its files lie; None: the model or run it was made of is gone."""
+    """Yields: every registered version, and where its files lie, as `place_of` says."""
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
     from mlflow.store.tracking.dbmodels.models import SqlRun as R
 
+    def model(identity: str) -> str | None:
+        return connection.execute(choose(M.artifact_location).where(M.model_id == identity)).scalar()
+
+    def run(identity: str) -> str | None:
+        return connection.execute(choose(R.artifact_uri).where(R.run_uuid == identity)).scalar()
+
     for version in versions(registry):
-        source = version.source
-        if source.startswith("models:/m-"):
-            query = choose(M.artifact_location).where(M.model_id == source.removeprefix("models:/"))
-            yield version.words, connection.execute(query).scalar()
-        elif source.startswith("runs:/"):
-            run, _, path = source.removeprefix("runs:/").partition("/")
-            place = connection.execute(choose(R.artifact_uri).where(R.run_uuid == run)).scalar()
-            yield version.words, f"{place}/{path}".rstrip("/") if place else None
-        elif source and not source.startswith("models:/"):
-            yield version.words, source
+        yield version.words, place_of(version, model, run)

@@ -59,7 +59,7 @@ class TablesStore:
     def back_up(self, runs: Collection[str], experiments: Sequence[str], policy: Policy) -> tuple[str, str, list[str]]:
         """One verified archive of rows and files."""
         selection = archives.Selection(experiments=tuple(sorted(experiments)), runs=tuple(sorted(runs)))
-        archive = archives.back_up(selection, policy.backups.to, policy.name)
+        archive = archives.back_up(selection, policy.archives, policy.name)
         return archive.uri, archive.digest, list(archive.notes)
 
     def mark(

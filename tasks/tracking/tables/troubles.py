@@ -23,19 +23,22 @@ def _runs_without_experiment(connection: "Connection") -> Iterator[Finding]:
     from mlflow.store.tracking.dbmodels.models import SqlExperiment as E
     from mlflow.store.tracking.dbmodels.models import SqlRun as R
 
-    query = choose(R.run_uuid, R.experiment_id, R.start_time).outerjoin(E, E.experiment_id == R.experiment_id)
-    for run, experiment, started in connection.execute(query.where(E.experiment_id.is_(None))):
-        yield Finding("run-without-experiment", run, None, started, f"there is no experiment {experiment}")
+    query = choose(R.run_uuid, R.experiment_id, R.start_time, R.artifact_uri)
+    query = query.outerjoin(E, E.experiment_id == R.experiment_id).where(E.experiment_id.is_(None))
+    for run, experiment, started, place in connection.execute(query):
+        cause = f"there is no experiment {experiment}"
+        yield Finding("run-without-experiment", run, None, started, cause, place=place or "")
 
 
 def _models_without_run(connection: "Connection") -> Iterator[Finding]:
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
     from mlflow.store.tracking.dbmodels.models import SqlRun as R
 
-    query = choose(M.model_id, M.source_run_id, M.creation_timestamp_ms)
+    query = choose(M.model_id, M.source_run_id, M.creation_timestamp_ms, M.artifact_location)
     query = query.outerjoin(R, R.run_uuid == M.source_run_id)
-    for model, run, created in connection.execute(query.where(R.run_uuid.is_(None), M.source_run_id.is_not(None))):
-        yield Finding("model-without-run", model, None, created, f"there is no run {run}")
+    query = query.where(R.run_uuid.is_(None), M.source_run_id.is_not(None))
+    for model, run, created, place in connection.execute(query):
+        yield Finding("model-without-run", model, None, created, f"there is no run {run}", place=place or "")
 
 
 def _aliases_to_nothing(registry: "Connection") -> Iterator[Finding]:
@@ -57,7 +60,15 @@ def _duplicate_parameters(connection: "Connection") -> Iterator[Finding]:
     lowered = func.lower(P.key)
     query = choose(P.run_uuid, lowered, func.count(), func.min(P.key), func.max(P.key))
     for run, _, count, one, other in connection.execute(query.group_by(P.run_uuid, lowered).having(func.count() > 1)):
-        yield Finding("duplicate-parameter", run, None, None, f"{count} of them: {one}, {other}")
+        yield _of_run(connection, "duplicate-parameter", run, f"{count} of them: {one}, {other}")
+
+
+def _of_run(connection: "Connection", kind: str, run: str, cause: str) -> Finding:
+    from mlflow.store.tracking.dbmodels.models import SqlRun as R
+
+    about = connection.execute(choose(R.start_time, R.artifact_uri).where(R.run_uuid == run)).one_or_none()
+    started, place = about or (None, "")
+    return Finding(kind, run, None, started, cause, place=place or "")
 
 
 def _conflicting_parameters(connection: "Connection") -> Iterator[Finding]:
@@ -70,4 +81,4 @@ def _conflicting_parameters(connection: "Connection") -> Iterator[Finding]:
         first = connection.execute(choose(P.value).where(P.run_uuid == run, P.key == name)).scalar()
         if attempt.isdigit() and first is not None and first != later:
             cause = f"{name} was {first[:60]}, and {(later or '')[:60]} at attempt {attempt}"
-            yield Finding("conflicting-parameter", run, None, None, cause)
+            yield _of_run(connection, "conflicting-parameter", run, cause)

@@ -17,10 +17,11 @@ from tests.tasks.maintenance.conftest import MakeRun, log_model
 
 NOW = int(time.time() * 1000)
 RULES = "keep: {younger_than: 30d, last: 0}\nmax_delete: 100%\n"
+BACKUPS = ".onerun/backups"
 
 
 def policy(action: str, more: str = "") -> Policy:
-    return load_policy(f"action: {action}\n{RULES}{more}")
+    return load_policy(f"action: {action}\n{RULES}{more}").with_archives(BACKUPS)
 
 
 def planned(rules: Policy, live: set[str] | None = None) -> tuple[Plan, list[Item]]:
@@ -248,7 +249,7 @@ def test_a_deleted_experiment_goes_with_its_last_run(experiment: str, make_run: 
 def test_more_than_max_delete_is_refused(experiment: str, make_run: MakeRun) -> None:
     for _ in range(3):
         make_run(40, NOW)
-    rules = load_policy("action: hard_delete\nkeep: {last: 0}\n")
+    rules = load_policy("action: hard_delete\nkeep: {last: 0}\n").with_archives(BACKUPS)
     store = open_store()
     plan, spool = plan_store(store, rules, set(), NOW)
     with spool:

@@ -12,8 +12,10 @@ import pytest
 import yaml
 
 from domain.errors import ArchiveDamaged
+from flows.upkeep import restoring
 from flows.upkeep.maintenance import main
 from tasks.archives import folders
+from tasks.summarise import summarise
 from tasks.tracking.folders import reading
 from tests.tasks.maintenance.conftest import DAY
 
@@ -101,11 +103,18 @@ def test_the_case_from_the_field(tmp_path: Path, capsys: pytest.CaptureFixture[s
     after = {name: content for name, content in digests(root).items() if not name.startswith(".onerun")}
     assert after.items() <= before.items()
 
-    subprocess.run(["tar", "xzf", told["result"]["archive"]], cwd=root, check=True)
+    archive = told["result"]["archive"]
+    assert restoring.main([archive, "--to", str(root), "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    assert (planned["status"], planned["new"], planned["differ"]) == ("planned", len(before) - len(after), 0)
+    assert counts(root) == (15, 1150)
+    assert restoring.main([archive, "--to", str(root), "--apply"]) == 0
     assert counts(root) == (17, 1293)
-    lists = digests(root)
-    assert len(lists.pop(folders.LIST).splitlines()) == len(before) - len(after)
-    assert {name: content for name, content in lists.items() if not name.startswith(".onerun")} == before
+    there = digests(root)
+    assert {name: content for name, content in there.items() if not name.startswith(".onerun")} == before
+    assert main(asked) == 0
+    plan = json.loads(capsys.readouterr().out.splitlines()[-1])["plan"]
+    assert (plan["going"], plan["going_experiments"]) == (143, 2), "times came back too"
 
 
 def test_an_archive_of_folders_is_a_plain_tar(tmp_path: Path) -> None:
@@ -207,3 +216,25 @@ def test_soft_delete_is_what_mlflow_reads(tmp_path: Path, monkeypatch: pytest.Mo
     assert [run.info.run_id for run in mlflow.search_runs(["1"])] == [f"{2:032x}"]
     mlflow.restore_run(f"{1:032x}")
     assert len(mlflow.search_runs(["1"])) == 2
+
+
+def test_every_version_is_counted_and_one_without_files_is_found(tmp_path: Path) -> None:
+    root = tmp_path / "mlruns"
+    make_experiment(root, 1, {1: 3})
+    run = root / "1" / f"{1:032x}"
+    (run / "artifacts" / "model").mkdir()
+    for number, source in enumerate(
+        (f"runs:/{run.name}/model", f"runs:/{run.name}/other", f"models:/m-{'a' * 32}", "models:/prices/1"), start=1
+    ):
+        version = root / "models" / "prices" / f"version-{number}"
+        version.mkdir(parents=True)
+        (version / "meta.yaml").write_text(yaml.safe_dump({"name": "prices", "version": number, "source": source}))
+    (root / "models" / "prices" / "version-5").mkdir()
+    (root / "models" / "prices" / "version-5" / "meta.yaml").write_text("\0: [")
+    told = summarise(str(root))
+    assert (told["registered_models"], told["versions"]) == (1, 5)
+    found = {trouble["id"]: trouble["cause"] for trouble in told["troubles"]}
+    assert found == {
+        "prices version 2": f"there is nothing at {run}/artifacts/other",
+        "prices version 3": "what it was made of is gone",
+    }

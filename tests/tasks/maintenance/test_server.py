@@ -7,6 +7,8 @@ import pytest
 
 from settings.loading import load_policy
 from tasks.maintain import carry_out, planned
+from tasks.maintenance.stores import open_store
+from tasks.summarise import summarise
 from tasks.tracking.runs import client
 from tests.servers import MlflowServer
 from tests.tasks.maintenance.conftest import DAY
@@ -36,6 +38,13 @@ def test_a_server_deletes_so_that_it_can_be_restored(
     client().create_model_version(tmp_path.name, f"runs:/{registered}/model", registered)
     late = make(experiment, 40)
     policy = load_policy(f"action: hard_delete\nkeep: {{last: 0}}\nselect: {{experiments: ['{tmp_path.name}']}}\n")
+    copied = client().create_model_version(tmp_path.name, f"models:/{tmp_path.name}/1")
+    places = dict(open_store().version_places())
+    assert places.pop(f"{tmp_path.name} version 1") == f"{client().get_run(registered).info.artifact_uri}/model"
+    assert f"{tmp_path.name} version {copied.version}" in places, "though nothing says where its files are"
+    told = summarise(files=False)
+    names = {words.partition(" version ")[0] for words, _ in open_store().version_places()}
+    assert (told["registered_models"], told["versions"]) == (len(names), len(places) + 1)
     with planned(policy, frozenset()) as what:
         assert what.policy.action == "soft_delete"
         assert any(

@@ -6,7 +6,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from tasks.maintenance.examining import QUARANTINE, examine, set_aside
+from tasks.maintenance.examining import examine
 from tasks.maintenance.stores import open_store
 from tasks.summarise import summarise
 from tasks.tracking.runs import client, log_params
@@ -50,37 +50,27 @@ def test_every_kind_is_found(experiment: str, make_run: MakeRun, tmp_path: Path)
         f"UPDATE logged_models SET source_run_id = '{'c' * 32}' WHERE model_id = '{lonely}'",
         "UPDATE registered_model_aliases SET version = 7",
     )
-    found = {(finding.kind, Path(finding.id).name, finding.bytes) for finding in examine(open_store())}
+    findings = examine(open_store())
+    found = {(finding.kind, Path(finding.id).name, finding.bytes) for finding in findings}
+    without = {"path": {"alias-to-nothing"}, "age": {"alias-to-nothing", "version-without-files"}}
+    for key, kinds in without.items():
+        assert {each.kind for each in findings if each.as_json(NOW)[key] is None} == kinds, key
+    places = {finding.kind: finding.path for finding in findings}
+    assert places["run-without-experiment"] == (houses / orphan / "artifacts").as_uri()
+    assert places["version-without-files"] == (houses / "models" / registered / "artifacts").as_uri()
     assert found == {
-        ("run-without-experiment", orphan, None),
-        ("model-without-run", lonely, None),
+        ("run-without-experiment", orphan, 1000),
+        ("model-without-run", lonely, 500),
         ("deleted-run-files", deleted, 1000),
         ("deleted-run-files", lost, 1000),
         ("deleted-experiment-files", "gone", 1000),
         ("prefix-without-owner", "a" * 32, 7),
         ("prefix-without-owner", f"m-{'b' * 32}", 7),
-        ("version-without-files", "prices version 1", None),
+        ("version-without-files", "prices version 1", 0),
         ("alias-to-nothing", "prices@champion", None),
         ("duplicate-parameter", twice, None),
         ("conflicting-parameter", twice, None),
     }
-
-
-def test_what_nobody_owns_is_set_aside_and_can_be_moved_back(
-    experiment: str, make_run: MakeRun, tmp_path: Path
-) -> None:
-    kept = make_run(3, NOW)
-    houses = tmp_path / "artifacts" / "houses"
-    for name in ("a" * 32, f"models/m-{'b' * 32}"):
-        (houses / name).mkdir(parents=True)
-    findings = examine(open_store())
-    assert set_aside(findings, before=NOW - 86_400_000) == (0, []), "too young"
-    assert set_aside(findings, before=NOW + 86_400_000) == (2, [])
-    assert {path.relative_to(houses).as_posix() for path in houses.rglob("*") if path.is_dir()} == {
-        kept, f"{kept}/artifacts", "models", QUARANTINE, f"{QUARANTINE}/{'a' * 32}", f"{QUARANTINE}/models",
-        f"{QUARANTINE}/models/m-{'b' * 32}",
-    }  # fmt: skip
-    assert examine(open_store()) == []
 
 
 def test_what_lies_in_anothers_folder_has_an_owner_all_the_same(

@@ -1,0 +1,102 @@
+"""Setting artifacts aside that nobody needs: renamed within their experiment's folder; moving one back undoes it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from domain.maintenance.findings import Finding
+from domain.maintenance.prefixes import MODELS, plain
+from domain.maintenance.protection import Guards, of_experiment
+from domain.maintenance.retention import selected
+from domain.maintenance.words import size
+from settings.policy import Policy
+from tasks import prefixes, storage
+from tasks.maintenance.examining import owner_of, owners
+from tasks.maintenance.stores import Store
+
+QUARANTINE = ".onerun-quarantine"  # folder of an experiment's artifacts where such folders are set aside
+OWNERLESS, LONELY = "prefix-without-owner", "model-without-run"
+
+
+def set_aside(store: Store, policy: Policy, findings: Sequence[Finding], before: int) -> tuple[int, list[str]]:
+    """Moves folders that nobody owns, and those of logged models whose run is gone, into the quarantine beside them.
+
+    Only where nobody changed anything since `before`, and the policy is about the experiment and does not protect it.
+    Findings may be a week old when a person had to be asked: need and age are looked up once more for each of them.
+
+    Returns: how many, and what was left and why. One that cannot be moved does not keep the others.
+    """
+    moved, notes = 0, []
+    chosen = [each for each in findings if each.kind in (OWNERLESS, LONELY) and _is_meant(each, policy, before)]
+    still = _lonely_still(store) if any(finding.kind == LONELY for finding in chosen) else {}
+    for finding in chosen:
+        place = prefixes.real_address(_folder(finding))
+        refused = (
+            _not_movable(finding, place)
+            or (still.get(finding.id, "has its run again, or is gone") if finding.kind == LONELY else None)
+            or _in_use(store, finding, str(place), before)
+            or _moved(Path(str(place)))
+        )
+        if refused:
+            notes.append(f"{finding.path}: {refused}; it was left ({size(finding.bytes)})")
+        else:
+            moved += 1
+    return moved, notes
+
+
+def _is_meant(finding: Finding, policy: Policy, before: int) -> bool:
+    experiment = finding.experiment
+    guard = Guards(tags=policy.protect.tags, experiments=policy.protect.experiments)
+    return (
+        (finding.since or before) <= before
+        and not (finding.kind == LONELY and finding.bytes == 0)  # its files were set aside before, or never were
+        and experiment is not None
+        and selected(experiment, policy.select)
+        and of_experiment(experiment, guard) is None
+    )
+
+
+def _folder(finding: Finding) -> str:
+    """Of a logged model the folder that is called after it, which holds `artifacts`."""
+    return plain(finding.path or "").removesuffix("/artifacts") if finding.kind == LONELY else finding.id
+
+
+def _lonely_still(store: Store) -> dict[str, str]:
+    """Returns: id of each logged model whose run is gone now -> the version that needs its files, or nothing."""
+    places = [(words, plain(place)) for words, place in store.version_places() if place]
+    found = {}
+    for finding in store.troubles():
+        if finding.kind == LONELY:
+            needs = (f"{words} needs it" for words, place in places if f"/{finding.id}" in place)
+            found[finding.id] = next(needs, "")
+    return found
+
+
+def _not_movable(finding: Finding, place: str | None) -> str | None:
+    if place is None:
+        return f"lies behind a server's proxy, and {prefixes.DESTINATION} does not say where"
+    if storage.is_s3(place):
+        return "an object store cannot rename"
+    if finding.kind == LONELY and Path(place).parts[-2:] != (MODELS, finding.id):
+        return "lies elsewhere than the logged models of its experiment"
+    return "is reached through a link" if Path(place).is_symlink() or Path(place).parent.is_symlink() else None
+
+
+def _in_use(store: Store, finding: Finding, place: str, before: int) -> str | None:
+    if finding.kind == OWNERLESS and owners(store, [finding.id]):
+        return f"{owner_of(finding.id)} is in the store again"
+    changed = prefixes.measured(place)[1]
+    if changed is None:
+        return "is gone meanwhile"
+    return "was changed meanwhile" if changed > before else None
+
+
+def _moved(source: Path) -> str | None:
+    """Returns: why it could not be moved; None: it was."""
+    root = source.parent.parent if source.parent.name == MODELS else source.parent
+    target = root / QUARANTINE / source.relative_to(root)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.rename(target)
+    except OSError as error:
+        return f"cannot be moved to {target} ({error.strerror})"
+    return None

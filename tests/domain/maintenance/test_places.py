@@ -1,0 +1,28 @@
+"""Every version has a place, a place that nobody knows, or none any more; nothing is guessed."""
+
+import pytest
+
+from domain.maintenance.inventory import Version
+from domain.maintenance.places import place_of
+
+MODEL, RUN = f"m-{'a' * 32}", "b" * 32
+
+
+@pytest.mark.parametrize(
+    ("source", "location", "place"),
+    [
+        (f"models:/{MODEL}", "", "/of-model"),
+        (f"models:/m-{'c' * 32}", "", None),
+        (f"runs:/{RUN}/model/best", "", "/of-run/model/best"),
+        (f"runs:/{RUN}", "", "/of-run"),
+        (f"runs:/{'d' * 32}/model", "", None),
+        ("models:/m-prices/3", "", ""),
+        ("models:/prices/3", "s3://b/prices", "s3://b/prices"),
+        ("models:/prices/3", "models:/prices/3", ""),
+        ("file:///srv/my models/x", "", "file:///srv/my models/x"),
+        ("", "text of a file that is broken", ""),
+    ],
+)
+def test_places(source: str, location: str, place: str | None) -> None:
+    version = Version("prices", "1", None, source, (), location)
+    assert place_of(version, {MODEL: "/of-model"}.get, {RUN: "/of-run/"}.get) == place
