@@ -70,9 +70,9 @@ def maintain(
 def _approved(what: Planned) -> bool:
     """Waits for a person where the policy wants one. Returns: whether to go on."""
     policy = what.policy
-    if policy.approval == "auto" or policy.action != "hard_delete" or not what.plan.going:
+    if policy.approval == "auto" or policy.action != "hard_delete" or not what.plan.amount:
         return True
-    many = f"**{what.plan.going:,} of {what.plan.runs:,} runs, {size(what.plan.bytes)}**"
+    many = f"**{what.plan.amount}, {size(what.plan.bytes)}**"
     answer = pause_flow_run(
         wait_for_input=Approval.with_initial_data(
             description=f"{many}: deleted for good? The plan is an artifact of this run."

@@ -66,11 +66,11 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
         print("\n".join(lines), file=out, flush=True)
         result = None
         if asked.apply:
-            _approved(what.policy, what.plan.going)
+            _approved(what.policy, what.plan.amount)
             result = carry_out(what, asked.yes_really)
             _tell(policy, [*lines, *result_lines(what.policy.action, result.as_json())], result.notes)
             print("\n".join(result_lines(what.policy.action, result.as_json())), file=out)
-        elif what.plan.going:
+        elif what.plan.amount:
             print("nothing was changed; --apply does it", file=out)
         if asked.report:
             Path(asked.report).write_text(what.page(result), encoding="utf-8")
@@ -93,12 +93,12 @@ def prepared(policy: str, overrides: Sequence[str], profile: str | None, folder:
     return checked
 
 
-def _approved(policy: Policy, going: int) -> None:
-    """Raises: Mistakes when a person has to say yes and none did."""
+def _approved(policy: Policy, going: str) -> None:
+    """Args: going: in words, empty when nothing goes. Raises: Mistakes when a person has to say yes and none did."""
     if policy.approval == "auto" or policy.action != "hard_delete" or not going:
         return
     if sys.stdin.isatty():
-        print(f"delete {going:,} runs for good? yes or no: ", end="", file=sys.stderr, flush=True)
+        print(f"delete {going} for good? yes or no: ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() == "yes":
             return
         raise Mistakes([Mistake("approval", "nobody said yes; nothing was changed")])
