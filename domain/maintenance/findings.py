@@ -35,6 +35,10 @@ KINDS = {
     "stray": ("something in the store that is nothing of MLflow's", "left: move it out of the store"),
     "folder-of-something-else": ("folder in the store that is no experiment", "left: move it out of the store"),
     "model-without-meta": ("logged model whose meta.yaml cannot be read", "python -m flows.rescue rebuilds it"),
+    "unreadable-part": (
+        "part of an experiment, run or registered model that cannot be read",
+        "python -m flows.rescue saves the rest",
+    ),
     "backup-folder": ("backup folder that MLflow takes for an experiment", "left: move it out of the store"),
 }
 

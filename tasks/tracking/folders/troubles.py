@@ -1,5 +1,6 @@
 """Everything in a store of files that MLflow stumbles over, or loses in silence."""
 
+import stat
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ def troubles(root: Path) -> Iterator[Finding]:
                 yield _finding("experiment-twice", folder, f"its id is also that of {seen[folder.name]}")
             seen[folder.name] = folder
             yield from _of_experiment(folder, names)
+            yield from _parts_of(folder)
             for path in reading.run_folders(folder):
                 homes[path.name].append(path)
                 yield from _of_run(path)
@@ -34,7 +36,7 @@ def troubles(root: Path) -> Iterator[Finding]:
     yield from _twice(homes)
     yield from _files(root)
     yield from _models(root, set(homes))
-    yield from _aliases(root)
+    yield from _registry(root)
 
 
 def _of_experiment(folder: Path, names: dict[str, Path]) -> Iterator[Finding]:
@@ -45,7 +47,9 @@ def _of_experiment(folder: Path, names: dict[str, Path]) -> Iterator[Finding]:
     except Broken as error:
         yield _finding("experiment-with-broken-meta", folder, f"meta.yaml {error}")
     else:
-        if names.setdefault(name, folder) != folder:
+        if not isinstance(reading.meta_of(folder)["name"], str):
+            yield _finding("experiment-with-broken-meta", folder, f"meta.yaml says that its name is {name}")
+        elif names.setdefault(name, folder) != folder:
             yield _finding("experiment-twice", folder, f"its name is also that of {names[name]}: {name}")
 
 
@@ -79,23 +83,65 @@ def _of_run(path: Path) -> Iterator[Finding]:
         yield _finding("run-without-meta", path, "there is no meta.yaml")
     except Broken as error:
         yield _finding("run-with-broken-meta", path, f"meta.yaml {error}")
+    yield from _values(path / "tags")
+    yield from _values(path / "params")
+    yield from _parameters(path / "params")
+
+
+def _values(folder: Path) -> Iterator[Finding]:
+    """Parameters or tags that are no text of MLflow's."""
+    if folder.is_symlink():
+        yield _finding("unreadable-part", folder, "is a link")
+        return
+    for file in folder.rglob("*"):
+        if cause := _no_value(file):
+            yield _finding("unreadable-part", file, cause)
+
+
+def _no_value(file: Path) -> str | None:
+    about = file.lstat()
+    if not stat.S_ISREG(about.st_mode):
+        return None if stat.S_ISDIR(about.st_mode) else "is no file"
+    if about.st_size > reading.LARGEST_META:
+        return f"has {about.st_size:,} bytes"
+    try:
+        str(file).encode()
+        file.read_bytes().decode()
+    except UnicodeError:
+        return "is no text (not UTF-8)"
+    return None
+
+
+def _parameters(folder: Path) -> Iterator[Finding]:
+    """MLflow compares names by case in some databases, and writes one value into a file."""
     names: dict[str, list[str]] = {}
-    for file in (path / "params").rglob("*"):
-        key = file.relative_to(path / "params").as_posix()
-        if file.is_dir():
-            continue
-        names.setdefault(key.lower(), []).append(key)
-        if cause := _not_one_value(file, key):
-            yield _finding("conflicting-parameter", path, cause)
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and not file.is_symlink() and file.stat().st_size <= reading.LARGEST_META:
+            key = file.relative_to(folder).as_posix()
+            names.setdefault(key.lower(), []).append(key)
+            if len(set(file.read_text(errors="replace").splitlines())) > 1:
+                yield _finding("conflicting-parameter", folder.parent, f"{key} holds several lines")
     for same in names.values():
         if len(same) > 1:
-            yield _finding("duplicate-parameter", path, f"{len(same)} of them: {', '.join(sorted(same))}")
+            yield _finding("duplicate-parameter", folder.parent, f"{len(same)} of them: {', '.join(same)}")
 
 
-def _not_one_value(file: Path, key: str) -> str | None:
-    if file.is_symlink() or not file.is_file() or file.stat().st_size > reading.LARGEST_META:
-        return None  # no value of MLflow's: the rescue tells of it
-    return f"{key} holds several lines" if len(set(file.read_text(errors="replace").splitlines())) > 1 else None
+def _parts_of(experiment: Path) -> Iterator[Finding]:
+    """Data sets and traces. What is in metrics, inputs and outputs is read by the rescue alone."""
+    for path in reading.folders(experiment / "datasets"):
+        yield from _unreadable(path)
+    for path in reading.folders(experiment / "traces"):
+        if not (path / "trace_info.yaml").is_file():
+            yield _finding("unreadable-part", path, "there is no trace_info.yaml")
+
+
+def _unreadable(folder: Path) -> Iterator[Finding]:
+    try:
+        reading.meta_of(folder)
+    except FileNotFoundError:
+        yield _finding("unreadable-part", folder, "there is no meta.yaml")
+    except Broken as error:
+        yield _finding("unreadable-part", folder, f"meta.yaml {error}")
 
 
 def _models(root: Path, runs: set[str]) -> Iterator[Finding]:
@@ -112,12 +158,16 @@ def _models(root: Path, runs: set[str]) -> Iterator[Finding]:
                     yield _finding("model-without-run", path, f"there is no run {model.run_id}")
 
 
-def _aliases(root: Path) -> Iterator[Finding]:
+def _registry(root: Path) -> Iterator[Finding]:
     for model in reading.folders(root / reading.MODELS):
-        there = {path.name.removeprefix("version-") for path in reading.folders(model)}
+        yield from _unreadable(model)
+        versions = [path for path in reading.folders(model) if path.name.startswith("version-")]
+        for path in versions:
+            yield from _unreadable(path)
+        there = {path.name.removeprefix("version-") for path in versions}
         for alias, version in reading.texts(model / "aliases").items():
             if version.strip() not in there:
-                since = int(1000 * (model / "aliases" / alias).stat().st_mtime)
+                since = newest_change(model / "aliases" / alias)
                 cause = f"there is no version {version.strip()}"
                 yield Finding("alias-to-nothing", f"{model.name}@{alias}", None, since, cause)
 

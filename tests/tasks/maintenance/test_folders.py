@@ -169,7 +169,7 @@ def test_damage_is_told_by_kind(tmp_path: Path, capsys: pytest.CaptureFixture[st
         ("run-without-meta", runs[1].name), ("run-with-broken-meta", runs[2].name),
         ("duplicate-parameter", runs[3].name), ("conflicting-parameter", runs[4].name),
         ("experiment-with-broken-meta", "2"), ("experiment-with-broken-meta", "3"), ("backup-folder", "1.bak"),
-        ("alias-to-nothing", "prices@champion"),
+        ("alias-to-nothing", "prices@champion"), ("unreadable-part", "prices"),
     }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from flows.upkeep.maintenance import main
 from settings.loading import load_policy
 from tasks.maintain import carry_out, planned
 from tasks.maintenance.applying import Result, TooMuch
+from tasks.summarise import summarise
 from tasks.tracking.folders.store import FoldersStore
 from tests.tasks.maintenance.test_folders import age, make_experiment
 
@@ -402,3 +403,57 @@ def test_an_experiment_that_became_a_link_is_left(root: Path, tmp_path: Path, mo
     words = "lies behind a link, which is never followed to delete"
     assert result.left == {f"{1:032x}": words, "3": words}
     assert not run_of(root, 2, 2).exists()
+
+
+def test_of_what_is_deleted_its_artifacts_alone_are_measured(root: Path) -> None:
+    make_experiment(root, 1, {1: 3, 2: 3})
+    make_experiment(root / ".trash", 5, {3: 3})
+    make_experiment(root / ".trash", 6, {})
+    logged_model(root / ".trash" / "5", f"{3:032x}")
+    edit(root / ".trash" / "5", lifecycle_stage="deleted")
+    for number in (1, 2):
+        edit(run_of(root, 1, number), lifecycle_stage="deleted", deleted_time=1)
+    (run_of(root, 1, 2) / "artifacts" / "data.bin").unlink()
+    with planned(load_policy(POLICY), frozenset(), str(root)) as what:
+        assert {(Path(found.id).name, found.kind, found.bytes) for found in what.findings} == {
+            (f"{1:032x}", "deleted-run-files", 100), ("5", "deleted-experiment-files", 104)
+        }  # fmt: skip
+
+
+def test_where_versions_lie_is_known_wherever_the_store_was_moved(root: Path) -> None:
+    make_experiment(root, 1, {1: 3})
+    run, model = run_of(root, 1, 1), logged_model(root / "1", f"{1:032x}", name="best")
+    sources = {
+        1: f"models:/{model.name}", 2: f"runs:/{run.name}/data.bin", 3: f"runs:/{run.name}/best", 4: "models:/prices/1",
+        5: f"models:/m-{9:032x}", 6: f"runs:/{9:032x}/model", 7: f"runs:/{run.name}/gone", 8: "/nowhere/model",
+    }  # fmt: skip
+    for number, source in sources.items():
+        folder = root / "models" / "prices" / f"version-{number}"
+        folder.mkdir(parents=True)
+        (folder / "meta.yaml").write_text(yaml.safe_dump({"name": "prices", "version": number, "source": source}))
+    (root / "models" / "prices" / "meta.yaml").write_text("name: prices\n")
+    with planned(load_policy(POLICY), frozenset(), str(root)) as what:
+        found = {found.id: found.cause for found in what.findings}
+    assert found == {
+        "prices version 5": "what it was made of is gone", "prices version 6": "what it was made of is gone",
+        "prices version 7": f"there is nothing at {run}/artifacts/gone",
+        "prices version 8": "there is nothing at /nowhere/model",
+    }  # fmt: skip
+    assert summarise(str(root))["versions"] == 8
+    assert summarise(str(root))["registered_models"] == 1
+
+
+def test_models_that_nobody_owns_are_told(root: Path) -> None:
+    make_experiment(root, 1, {1: 3})
+    logged_model(root / "1", f"{1:032x}", 1)
+    logged_model(root / "1", f"{9:032x}", 2)
+    logged_model(root / "1", f"{1:032x}", 3)
+    (root / "1" / "models" / f"m-{3:032x}" / "meta.yaml").write_text("creation_timestamp: x\n")
+    (root / "1" / "models" / f"m-{4:032x}" / "artifacts").mkdir(parents=True)
+    with planned(load_policy(POLICY), frozenset(), str(root)) as what:
+        assert {(Path(found.id).name, found.kind, found.cause) for found in what.findings} == {
+            (f"m-{2:032x}", "model-without-run", f"there is no run {9:032x}"),
+            (f"m-{3:032x}", "model-without-meta", "meta.yaml has creation_timestamp 'x'"),
+            (f"m-{4:032x}", "model-without-meta", "there is no meta.yaml"),
+        }
+        assert all(found.bytes is not None and found.since for found in what.findings)
