@@ -52,7 +52,7 @@ def _changed(found: Sequence[Path], item: Item, policy: Policy) -> str | None:
     if run.status in ("RUNNING", "SCHEDULED"):
         return f"reads {run.status} meanwhile"
     if run.ended != item.ended:
-        return "ended anew meanwhile"
+        return "was resumed meanwhile"
     return protecting_tag(reading.texts(found[0] / "tags"), policy.protect.tags)
 
 

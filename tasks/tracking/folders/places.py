@@ -17,16 +17,15 @@ def version_places(root: Path) -> Iterator[tuple[str, str | None]]:
 
 
 def _place(version: Version, models: dict[str, LoggedModel], runs: dict[str, Path]) -> str | None:
-    source, _, stored = version.source.partition(" ")
-    kind, _, named = source.partition(":/")
+    kind, _, named = version.source.partition(":/")
     if kind == "models" and named.startswith("m-"):
         return models[named].location if named in models else None
     if kind == "models":
-        return stored  # a copy of another version says itself where it lies
+        return version.location  # a copy of another version says itself where it lies
     if kind == "runs":
         run, _, path = named.strip("/").partition("/")
         return _of_run(runs[run], path, models) if run in runs else None
-    return source
+    return version.source
 
 
 def _of_run(run: Path, path: str, models: dict[str, LoggedModel]) -> str:

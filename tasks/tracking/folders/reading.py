@@ -211,13 +211,13 @@ def versions(root: Path) -> Iterator[Version]:
 def _version(model: str, number: str, path: Path, aliases: tuple[str, ...]) -> Version:
     try:
         meta: Mapping[str, Any] = meta_of(path)
-        source = f"{meta.get('source') or ''} {meta.get('storage_location') or ''}"
-        return Version(model, number, _text(meta, "run_id") or None, source, aliases)
+        source, location = str(meta.get("source") or ""), str(meta.get("storage_location") or "")
+        return Version(model, number, _text(meta, "run_id") or None, source, aliases, location)
     except FileNotFoundError:
         return Version(model, number, None, "", aliases)
     except Broken:
         text = (path / META).read_text(errors="replace") if (path / META).is_file() else ""
-        return Version(model, number, None, text, aliases)
+        return Version(model, number, None, "", aliases, text)
 
 
 def size_of(folder: Path) -> int:

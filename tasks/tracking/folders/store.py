@@ -44,7 +44,7 @@ class FoldersStore:
         self.identity = hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:12]
         self._live: Collection[str] = ()
         self._archived: dict[Path, int] = {}  # folder -> what it was like when it was archived
-        self._asked: tuple[Policy, int] | None = None  # how damaged experiments were chosen
+        self._planned_at = 0  # milliseconds since 1970: how old damaged experiments are follows from it
 
     def close(self) -> None:
         """Nothing is held."""
@@ -76,7 +76,7 @@ class FoldersStore:
 
     def damaged(self, policy: Policy, guard: Guards, now: int) -> Iterator[Item]:
         """Yields: experiments that MLflow cannot read and nobody changed or protects, to be archived and removed."""
-        self._asked = policy, now
+        self._planned_at = now
         yield from damaged.items(self.root, policy, guard, now)
 
     def back_up(self, runs: Collection[str], experiments: Sequence[str], policy: Policy) -> tuple[str, str, list[str]]:
@@ -131,35 +131,35 @@ class FoldersStore:
         """Moves folders of emptied deleted experiments, and of damaged ones, out of the store; then removes them."""
         left = {}
         for item in items:
-            if word := self._delete_experiment(item):
+            if word := self._delete_experiment(item, policy):
                 left[item.id] = word
         leaving.empty(self.root)
         return Outcome(tuple(item.id for item in items if item.id not in left), left)
 
-    def _delete_experiment(self, item: Item) -> str | None:
+    def _delete_experiment(self, item: Item, policy: Policy) -> str | None:
         """Returns: why it was left; None: it is out of the store."""
         found = [path for path in reading.experiment_folders(self.root) if path.name == item.id]
         if len(found) != 1:
             return "its id is in the trash too" if found else GONE
-        word = self._repaired(found[0]) if item.lifecycle == damaged.DAMAGED else self._used(found[0])
-        return word or leaving.move_out(self.root, found[0])
+        still = self._still_damaged if item.lifecycle == damaged.DAMAGED else self._still_empty
+        return still(found[0], policy) or leaving.move_out(self.root, found[0])
 
-    def _repaired(self, folder: Path) -> str | None:
+    def _still_damaged(self, folder: Path, policy: Policy) -> str | None:
         """Returns: why a damaged experiment is left after all."""
-        if self._asked is None or reading.kind_of(folder) != Kind.DAMAGED:
+        if reading.kind_of(folder) != Kind.DAMAGED:
             return "was repaired meanwhile"
-        policy, now = self._asked
         if word := self._changed(folder):
             return word
-        return kept_by(damaged.examined(folder), policy, store_guards(self.root, policy, self._live), now)
+        guard = store_guards(self.root, policy, self._live)
+        return kept_by(damaged.examined(folder), policy, guard, self._planned_at)
 
-    def _used(self, folder: Path) -> str | None:
+    def _still_empty(self, folder: Path, policy: Policy) -> str | None:
         """Returns: why an emptied, deleted experiment is left after all."""
         if reading.kind_of(folder) != Kind.EXPERIMENT or reading.experiment(folder).lifecycle != DELETED:
             return "is not deleted any more"
         if reading.run_folders(folder) or reading.model_folders(folder):
             return "still holds runs or logged models"
-        return (protected(folder, self._asked[0]) if self._asked else None) or self._changed(folder, own_alone=True)
+        return protected(folder, policy) or self._changed(folder, own_alone=True)
 
     def _changed(self, folder: Path, own_alone: bool = False) -> str | None:
         """Returns: why a folder is not in the archive as it is now; None: it is."""

@@ -265,7 +265,7 @@ def test_a_family_across_experiments_stays(action: str, root: Path) -> None:
 ONE_OF_A_FAMILY: dict[str, tuple[Callable[[Path], object], str]] = {
     "pinned": (lambda run: (run / "tags" / "pin").write_text("1"), "tag pin"),
     "reopened": (lambda run: edit(run, status=1), "reads RUNNING meanwhile"),
-    "ended anew": (lambda run: edit(run, end_time=5), "ended anew meanwhile"),
+    "resumed": (lambda run: edit(run, end_time=5), "was resumed meanwhile"),
     "deleted": (lambda run: edit(run, lifecycle_stage="deleted"), "deleted meanwhile"),
     "broken": (lambda run: (run / "meta.yaml").write_text(""), "cannot be read any more"),
     "registered": (lambda run: version_of(run.parents[1], run_id=run.name), "prices version 1"),
