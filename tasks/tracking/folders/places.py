@@ -25,7 +25,7 @@ def _place(version: Version, models: dict[str, LoggedModel], runs: dict[str, Pat
     if kind == "runs":
         run, _, path = named.strip("/").partition("/")
         return _of_run(runs[run], path, models) if run in runs else None
-    return version.source
+    return version.address
 
 
 def _of_run(run: Path, path: str, models: dict[str, LoggedModel]) -> str:

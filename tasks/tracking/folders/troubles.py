@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from domain.maintenance.findings import Finding
+from domain.maintenance.parameters import conflicts
 from tasks.tracking.folders import reading
 from tasks.tracking.folders.reading import Broken, Kind, newest_change, size_of
 
@@ -86,6 +87,8 @@ def _of_run(path: Path) -> Iterator[Finding]:
     yield from _values(path / "tags")
     yield from _values(path / "params")
     yield from _parameters(path / "params")
+    for cause in conflicts(reading.texts(path / "params"), reading.texts(path / "tags")):
+        yield _finding("conflicting-parameter", path, cause)
 
 
 def _values(folder: Path) -> Iterator[Finding]:
