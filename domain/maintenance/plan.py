@@ -129,11 +129,12 @@ def kind_of_protection(words: str) -> str:
 
 def too_much(plan: Plan, max_delete: float) -> str | None:
     """Returns: why the plan is refused without --yes-really; None: it is within the limit."""
-    if plan.action == "quarantine" or plan.going <= max_delete * plan.runs:
+    nothing = max_delete == 0 and plan.going_experiments > 0  # 0% is said by who wants nothing deleted at all
+    if plan.action == "quarantine" or (plan.going <= max_delete * plan.runs and not nothing):
         return None
-    share = plan.going / plan.runs
+    share = plan.going / max(1, plan.runs)
     return (
-        f"the plan deletes {plan.going:,} of {plan.runs:,} runs ({share:.0%}, {size(plan.bytes)}), and max_delete is "
+        f"the plan deletes {plan.amount} ({share:.0%}, {size(plan.bytes)}), and max_delete is "
         f"{max_delete:.0%}; look at the plan, change the policy, or say --yes-really"
     )
 

@@ -4,9 +4,10 @@ import stat
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from domain.maintenance.findings import Finding
-from domain.maintenance.parameters import conflicts
+from domain.maintenance.parameters import conflicts, duplicates
 from tasks.tracking.folders import reading
 from tasks.tracking.folders.reading import Broken, Kind, newest_change, size_of
 
@@ -84,49 +85,41 @@ def _of_run(path: Path) -> Iterator[Finding]:
         yield _finding("run-without-meta", path, "there is no meta.yaml")
     except Broken as error:
         yield _finding("run-with-broken-meta", path, f"meta.yaml {error}")
-    yield from _values(path / "tags")
-    yield from _values(path / "params")
-    yield from _parameters(path / "params")
-    for cause in conflicts(reading.texts(path / "params"), reading.texts(path / "tags")):
+    tags, params = _values(path / "tags"), _values(path / "params")
+    for file, cause in (*tags.unreadable, *params.unreadable):
+        yield _finding("unreadable-part", file, cause)
+    several = (f"{key} holds several lines" for key, text in params.good.items() if len(set(text.splitlines())) > 1)
+    for cause in (*several, *conflicts(params.good, tags.good)):
         yield _finding("conflicting-parameter", path, cause)
+    for cause in duplicates(params.good):
+        yield _finding("duplicate-parameter", path, cause)
 
 
-def _values(folder: Path) -> Iterator[Finding]:
-    """Parameters or tags that are no text of MLflow's."""
+class _Values(NamedTuple):
+    """Parameters or tags: those that are text, and why the others are none."""
+
+    good: dict[str, str]
+    unreadable: list[tuple[Path, str]]
+
+
+def _values(folder: Path) -> _Values:
+    found = _Values({}, [])
     if folder.is_symlink():
-        yield _finding("unreadable-part", folder, "is a link")
-        return
+        found.unreadable.append((folder, "is a link"))
+        return found
     for file in folder.rglob("*"):
-        if cause := _no_value(file):
-            yield _finding("unreadable-part", file, cause)
-
-
-def _no_value(file: Path) -> str | None:
-    about = file.lstat()
-    if not stat.S_ISREG(about.st_mode):
-        return None if stat.S_ISDIR(about.st_mode) else "is no file"
-    if about.st_size > reading.LARGEST_META:
-        return f"has {about.st_size:,} bytes"
-    try:
-        str(file).encode()
-        file.read_bytes().decode()
-    except UnicodeError:
-        return "is no text (not UTF-8)"
-    return None
-
-
-def _parameters(folder: Path) -> Iterator[Finding]:
-    """MLflow compares names by case in some databases, and writes one value into a file."""
-    names: dict[str, list[str]] = {}
-    for file in sorted(folder.rglob("*")):
-        if file.is_file() and not file.is_symlink() and file.stat().st_size <= reading.LARGEST_META:
-            key = file.relative_to(folder).as_posix()
-            names.setdefault(key.lower(), []).append(key)
-            if len(set(file.read_text(errors="replace").splitlines())) > 1:
-                yield _finding("conflicting-parameter", folder.parent, f"{key} holds several lines")
-    for same in names.values():
-        if len(same) > 1:
-            yield _finding("duplicate-parameter", folder.parent, f"{len(same)} of them: {', '.join(same)}")
+        about = file.lstat()
+        if stat.S_ISDIR(about.st_mode):
+            continue
+        try:
+            str(file).encode()
+            if not stat.S_ISREG(about.st_mode) or about.st_size > reading.LARGEST_META:
+                found.unreadable.append((file, f"is no file of less than {reading.LARGEST_META:,} bytes"))
+            else:
+                found.good[file.relative_to(folder).as_posix()] = file.read_bytes().decode()
+        except UnicodeError:
+            found.unreadable.append((file, "is no text (not UTF-8)"))
+    return found
 
 
 def _parts_of(experiment: Path) -> Iterator[Finding]:

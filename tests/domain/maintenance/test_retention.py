@@ -101,6 +101,10 @@ def test_runs_in_damaged_experiments_are_of_the_plan() -> None:
     assert plan.amount == "95 of 100 runs and 1 deleted or damaged experiments"
     assert "95 of 100 runs" in (too_much(plan, 0.94) or "")
     assert too_much(plan, 0.95) is None
+    empty = Plan("ours", "hard_delete", NOW)
+    empty.add(Item("experiment", "2", "2", "2", "2", "no meta.yaml", 950, lifecycle="damaged"))
+    assert "deletes 1 deleted or damaged experiments (0%, 950 B)" in (too_much(empty, 0) or "")
+    assert too_much(empty, 0.01) is None
 
 
 def test_deleted_runs_go_for_good_only_with_hard_delete_and_after_their_time() -> None:
