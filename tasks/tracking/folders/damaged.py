@@ -9,8 +9,8 @@ from domain.maintenance.plan import Item
 from domain.maintenance.protection import Guards
 from domain.maintenance.words import age
 from settings.policy import Policy
-from tasks.tracking.folders import reading
-from tasks.tracking.folders.reading import Broken, Kind
+from tasks.tracking.folders import layout, measuring, reading
+from tasks.tracking.folders.layout import Broken, Kind
 
 DAMAGED = "damaged"  # an item's lifecycle
 
@@ -18,26 +18,26 @@ DAMAGED = "damaged"  # an item's lifecycle
 def items(root: Path, policy: Policy, guard: Guards, now: int) -> Iterator[Item]:
     """Yields: the damaged experiments that the policy lets go and nobody protects."""
     twice = _ids_in_the_trash_too(root)
-    for folder, kind in reading.classified(root):
+    for folder, kind in layout.classified(root):
         if kind == Kind.DAMAGED and folder.name not in twice:
             damaged = examined(folder)
             if kept_by(damaged, policy, guard, now) is None:
                 why = f"{_cause(folder)}, unchanged for {age(now - damaged.changed)}"
                 yield Item(
                     "experiment", folder.name, damaged.name or folder.name, folder.name, damaged.name or folder.name,
-                    why, reading.size_of(folder), (), DAMAGED, inside=len(damaged.runs),
+                    why, measuring.size_of(folder), (), DAMAGED, inside=len(damaged.runs),
                 )  # fmt: skip
 
 
 def examined(folder: Path) -> Damaged:
     """Returns: what the folder of a damaged experiment still tells."""
-    runs = reading.run_folders(folder)
+    runs = layout.run_folders(folder)
     readable = [run for path in runs if (run := readable_run(path))]
-    names = dict.fromkeys((path.name for path in reading.model_folders(folder)), None)
+    names = dict.fromkeys((path.name for path in layout.model_folders(folder)), None)
     models = names | {model.id: model.name for model in reading.models(folder)}
     return Damaged(
         folder.name, reading.name_of(folder), str(folder), reading.texts(folder / "tags"),
-        [path.name for path in runs], readable, models, reading.newest_change(folder),
+        [path.name for path in runs], readable, models, measuring.newest_change(folder),
     )  # fmt: skip
 
 
@@ -60,5 +60,5 @@ def _cause(folder: Path) -> str:
 
 
 def _ids_in_the_trash_too(root: Path) -> set[str]:
-    both = [{path.name for path in reading.folders(place)} for place in (root, root / reading.TRASH)]
+    both = [{path.name for path in layout.folders(place)} for place in (root, root / layout.TRASH)]
     return both[0] & both[1]

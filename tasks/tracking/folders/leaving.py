@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from domain.maintenance.protection import references
-from tasks.tracking.folders import reading
+from tasks.tracking.folders import layout, reading
 
 GOING = ".onerun-going"  # folders on their way out: archived already
 
@@ -49,10 +49,10 @@ def finish(root: Path) -> None:
     if going.is_symlink() or not going.is_dir():
         return
     gone = [(path.parent.name.partition("-")[2], path.name) for path in going.glob("*/*")]
-    if runs := {(home, run) for home, run in gone if reading.is_run_id(run)}:
+    if runs := {(home, run) for home, run in gone if layout.is_run_id(run)}:
         needed = {each for version in reading.versions(root) for each in references(version)}
-        for folder in reading.experiment_folders(root):
-            there = {path.name for path in reading.run_folders(folder)}
+        for folder in layout.experiment_folders(root):
+            there = {path.name for path in layout.run_folders(folder)}
             for model, owner in list(_models(folder)):
                 if (folder.name, owner) in runs and owner not in there and not {owner, model.name} & needed:
                     move_out(root, model)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from domain.maintenance.plan import Item
 from domain.maintenance.protection import GONE, Guards, left_with_family, of_experiment, protecting_tag, references
 from settings.policy import Policy
-from tasks.tracking.folders import reading
+from tasks.tracking.folders import layout, reading
 from tasks.tracking.folders.damaged import readable_run
 
 Places = Mapping[str, Sequence[Path]]  # run id -> its folders
@@ -26,8 +26,8 @@ def look_again(
 ) -> Look:
     """Args: going: ids of everything in the plan; last: says of a run's folder why it is left all the same."""
     places: dict[str, list[Path]] = defaultdict(list)
-    for folder in reading.experiment_folders(root):
-        for path in reading.run_folders(folder):
+    for folder in layout.experiment_folders(root):
+        for path in layout.run_folders(folder):
             places[path.name].append(path)
     parents = _parents(places)
     words = _needed(root) | _kept_in_family(parents, places, going)
@@ -78,13 +78,13 @@ def _needed(root: Path) -> dict[str, str]:
     needed = {each: version.words for version in reading.versions(root) for each in references(version)}
     if not needed:
         return needed
-    models = (model for folder in reading.experiment_folders(root) for model in reading.models(folder))
+    models = (model for folder in layout.experiment_folders(root) for model in reading.models(folder))
     return {model.run_id: needed[model.id] for model in models if model.run_id and model.id in needed} | needed
 
 
 def _protected_experiments(root: Path, policy: Policy) -> dict[str, str]:
     """Returns: experiment id -> what protects all of it now."""
-    return {folder.name: word for folder in reading.experiment_folders(root) if (word := protected(folder, policy))}
+    return {folder.name: word for folder in layout.experiment_folders(root) if (word := protected(folder, policy))}
 
 
 def protected(folder: Path, policy: Policy) -> str | None:
@@ -92,5 +92,5 @@ def protected(folder: Path, policy: Policy) -> str | None:
     guard = Guards(tags=policy.protect.tags, experiments=policy.protect.experiments)
     try:
         return of_experiment(reading.experiment(folder), guard)
-    except (FileNotFoundError, reading.Broken):
+    except (FileNotFoundError, layout.Broken):
         return None

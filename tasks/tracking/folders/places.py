@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from domain.maintenance.inventory import LoggedModel, Version
-from tasks.tracking.folders import reading
+from tasks.tracking.folders import layout, reading
 
 
 def version_places(root: Path) -> Iterator[tuple[str, str | None]]:
     """Yields: every registered version, and where its files lie; None: what it was made of is gone; "": not known."""
-    folders = reading.experiment_folders(root)
+    folders = layout.experiment_folders(root)
     models = [model for folder in folders for model in reading.models(folder)]
-    runs = {path.name: path for folder in folders for path in reading.run_folders(folder)}
+    runs = {path.name: path for folder in folders for path in layout.run_folders(folder)}
     for version in reading.versions(root):
         yield version.words, _place(version, {model.id: model for model in models}, runs)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from domain import names
 from domain.maintenance.protection import Guards, guards, protecting_tag, references
 from settings.policy import Policy
-from tasks.tracking.folders import reading
-from tasks.tracking.folders.reading import Kind
+from tasks.tracking.folders import layout, reading
+from tasks.tracking.folders.layout import Kind
 
 
 def store_guards(root: Path, policy: Policy, live: Collection[str]) -> Guards:
@@ -22,7 +22,7 @@ def store_guards(root: Path, policy: Policy, live: Collection[str]) -> Guards:
     related = [(child, parent) for child, parent in parents.items() if child in homes and parent in homes]
     owners = {
         model.id: model.run_id
-        for folder in reading.experiment_folders(root)
+        for folder in layout.experiment_folders(root)
         for model in reading.models(folder)
         if model.run_id
     }
@@ -46,8 +46,8 @@ def _census(root: Path, policy: Policy) -> tuple[dict[str, dict[str, str]], dict
     tags: dict[str, dict[str, str]] = {}
     homes: dict[str, list[Path]] = defaultdict(list)
     pinned: dict[str, str] = {}
-    for folder, kind in reading.classified(root):
-        for path in reading.run_folders(folder):
+    for folder, kind in layout.classified(root):
+        for path in layout.run_folders(folder):
             held = reading.texts(path / "tags")
             if word := protecting_tag(held, policy.protect.tags):
                 pinned[path.name] = word

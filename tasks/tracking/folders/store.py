@@ -17,11 +17,11 @@ from domain.maintenance.protection import GONE, Guards
 from settings.mistakes import Mistake, Mistakes
 from settings.policy import Policy
 from tasks.archives import folders
-from tasks.tracking.folders import damaged, leaving, reading
+from tasks.tracking.folders import damaged, layout, leaving, measuring, reading
+from tasks.tracking.folders.layout import Kind
 from tasks.tracking.folders.looking import look_again, protected
 from tasks.tracking.folders.places import version_places
 from tasks.tracking.folders.protecting import store_guards
-from tasks.tracking.folders.reading import Kind
 from tasks.tracking.folders.troubles import troubles
 from tasks.tracking.tables.database import MaintenanceUnderWay
 from tasks.tracking.tables.deletion import Outcome
@@ -69,9 +69,9 @@ class FoldersStore:
         yield store_guards(self.root, policy, live), self._groups(tuple(best.metric for best in policy.keep.best))
 
     def _groups(self, metrics: tuple[str, ...]) -> Iterator[Group]:
-        for folder, kind in reading.classified(self.root):
+        for folder, kind in layout.classified(self.root):
             if kind == Kind.EXPERIMENT:
-                runs = [run for path in reading.run_folders(folder) if (run := damaged.readable_run(path, metrics))]
+                runs = [run for path in layout.run_folders(folder) if (run := damaged.readable_run(path, metrics))]
                 yield Group(reading.experiment(folder), runs, list(reading.models(folder)))
 
     def damaged(self, policy: Policy, guard: Guards, now: int) -> Iterator[Item]:
@@ -82,19 +82,19 @@ class FoldersStore:
     def back_up(self, runs: Collection[str], experiments: Sequence[str], policy: Policy) -> tuple[str, str, list[str]]:
         """Returns: address and SHA-256 of a verified archive of the folders, and notes."""
         wanted = set(experiments)
-        whole = [path for path in reading.experiment_folders(self.root) if path.name in wanted]
+        whole = [path for path in layout.experiment_folders(self.root) if path.name in wanted]
         single = [path for path in self._folders_of(runs) if not set(path.parents) & set(whole)]
-        inside = [each for path in whole for each in (*reading.run_folders(path), *reading.model_folders(path))]
-        self._archived = {path: reading.print_of(path) for path in (*single, *inside)}
+        inside = [each for path in whole for each in (*layout.run_folders(path), *layout.model_folders(path))]
+        self._archived = {path: measuring.print_of(path) for path in (*single, *inside)}
         self._archived |= {
-            path: reading.print_of(path, own_alone=reading.kind_of(path) == Kind.EXPERIMENT) for path in whole
+            path: measuring.print_of(path, own_alone=layout.kind_of(path) == Kind.EXPERIMENT) for path in whole
         }
         return folders.back_up(self.root, [*whole, *single], policy.backups.to, policy.name)
 
     def _folders_of(self, runs: Collection[str]) -> Iterator[Path]:
         """The runs' own folders and those of the models that they logged."""
-        for folder in reading.experiment_folders(self.root):
-            yield from (path for path in reading.run_folders(folder) if path.name in runs)
+        for folder in layout.experiment_folders(self.root):
+            yield from (path for path in layout.run_folders(folder) if path.name in runs)
             yield from (Path(model.location).parent for model in reading.models(folder) if model.run_id in runs)
 
     def mark(self, items: Sequence[Item], policy: Policy, going: Collection[str], tag: tuple[str, str]) -> Outcome:
@@ -110,10 +110,10 @@ class FoldersStore:
         """Deletes as MLflow does: the run's meta.yaml says so."""
 
         def write(path: Path) -> None:
-            meta = reading.meta_of(path) | {"lifecycle_stage": DELETED, "deleted_time": now}
+            meta = layout.meta_of(path) | {"lifecycle_stage": DELETED, "deleted_time": now}
             draft = path / f".{uuid4().hex}"
             draft.write_text(yaml.safe_dump(meta))
-            draft.replace(path / reading.META)
+            draft.replace(path / layout.META)
 
         return self._each(items, policy, going, write, _nothing)
 
@@ -138,7 +138,7 @@ class FoldersStore:
 
     def _delete_experiment(self, item: Item, policy: Policy) -> str | None:
         """Returns: why it was left; None: it is out of the store."""
-        found = [path for path in reading.experiment_folders(self.root) if path.name == item.id]
+        found = [path for path in layout.experiment_folders(self.root) if path.name == item.id]
         if len(found) != 1:
             return "its id is in the trash too" if found else GONE
         still = self._still_damaged if item.lifecycle == damaged.DAMAGED else self._still_empty
@@ -146,7 +146,7 @@ class FoldersStore:
 
     def _still_damaged(self, folder: Path, policy: Policy) -> str | None:
         """Returns: why a damaged experiment is left after all."""
-        if reading.kind_of(folder) != Kind.DAMAGED:
+        if layout.kind_of(folder) != Kind.DAMAGED:
             return "was repaired meanwhile"
         if word := self._changed(folder):
             return word
@@ -155,9 +155,9 @@ class FoldersStore:
 
     def _still_empty(self, folder: Path, policy: Policy) -> str | None:
         """Returns: why an emptied, deleted experiment is left after all."""
-        if reading.kind_of(folder) != Kind.EXPERIMENT or reading.experiment(folder).lifecycle != DELETED:
+        if layout.kind_of(folder) != Kind.EXPERIMENT or reading.experiment(folder).lifecycle != DELETED:
             return "is not deleted any more"
-        if reading.run_folders(folder) or reading.model_folders(folder):
+        if layout.run_folders(folder) or layout.model_folders(folder):
             return "still holds runs or logged models"
         return protected(folder, policy) or self._changed(folder, own_alone=True)
 
@@ -165,7 +165,7 @@ class FoldersStore:
         """Returns: why a folder is not in the archive as it is now; None: it is."""
         if folder not in self._archived:
             return "is not in the archive"
-        same = reading.print_of(folder, own_alone) == self._archived[folder]
+        same = measuring.print_of(folder, own_alone) == self._archived[folder]
         return None if same else "its files changed since they were archived"
 
     def _as_archived(self, run: Path) -> str | None:
@@ -196,12 +196,12 @@ class FoldersStore:
 
     def existing(self, runs: Sequence[str]) -> set[str]:
         """Returns: those of the runs that are still there."""
-        found = (path.name for folder in reading.experiment_folders(self.root) for path in reading.run_folders(folder))
+        found = (path.name for folder in layout.experiment_folders(self.root) for path in layout.run_folders(folder))
         return set(found) & set(runs)
 
     def existing_models(self, models: Sequence[str]) -> set[str]:
         """Returns: those of the logged models that are still there."""
-        found = (each.id for folder in reading.experiment_folders(self.root) for each in reading.models(folder))
+        found = (each.id for folder in layout.experiment_folders(self.root) for each in reading.models(folder))
         return set(found) & set(models)
 
 

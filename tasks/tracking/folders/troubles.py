@@ -1,15 +1,15 @@
 """Everything in a store of files that MLflow stumbles over, or loses in silence."""
 
-import stat
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from domain.maintenance.findings import Finding
 from domain.maintenance.parameters import conflicts, duplicates
-from tasks.tracking.folders import reading
-from tasks.tracking.folders.reading import Broken, Kind, newest_change, size_of
+from tasks.tracking.folders import layout, reading
+from tasks.tracking.folders.layout import Broken, Kind
+from tasks.tracking.folders.measuring import newest_change, size_of
+from tasks.tracking.folders.values import values_in
 
 
 def troubles(root: Path) -> Iterator[Finding]:
@@ -17,7 +17,7 @@ def troubles(root: Path) -> Iterator[Finding]:
     seen: dict[str, Path] = {}
     homes: dict[str, list[Path]] = defaultdict(list)
     names: dict[str, Path] = {}
-    for folder, kind in reading.classified(root):
+    for folder, kind in layout.classified(root):
         if kind == Kind.COPY:
             yield _finding("backup-folder", folder, "its meta.yaml names another experiment than its folder")
         elif kind == Kind.STRANGER:
@@ -30,7 +30,7 @@ def troubles(root: Path) -> Iterator[Finding]:
             seen[folder.name] = folder
             yield from _of_experiment(folder, names)
             yield from _parts_of(folder)
-            for path in reading.run_folders(folder):
+            for path in layout.run_folders(folder):
                 homes[path.name].append(path)
                 yield from _of_run(path)
             if kind == Kind.EXPERIMENT:
@@ -49,7 +49,7 @@ def _of_experiment(folder: Path, names: dict[str, Path]) -> Iterator[Finding]:
     except Broken as error:
         yield _finding("experiment-with-broken-meta", folder, f"meta.yaml {error}")
     else:
-        if not isinstance(reading.meta_of(folder)["name"], str):
+        if not isinstance(layout.meta_of(folder)["name"], str):
             yield _finding("experiment-with-broken-meta", folder, f"meta.yaml says that its name is {name}")
         elif names.setdefault(name, folder) != folder:
             yield _finding("experiment-twice", folder, f"its name is also that of {names[name]}: {name}")
@@ -57,7 +57,7 @@ def _of_experiment(folder: Path, names: dict[str, Path]) -> Iterator[Finding]:
 
 def _files(folder: Path) -> Iterator[Finding]:
     for path in sorted(folder.iterdir()):
-        ours = path.name == reading.META or path.name.startswith(".onerun")
+        ours = path.name == layout.META or path.name.startswith(".onerun")
         if not ours and (path.is_symlink() or not path.is_dir()):
             yield _finding("stray", path, "MLflow knows no such file")
 
@@ -65,10 +65,10 @@ def _files(folder: Path) -> Iterator[Finding]:
 def _others(folder: Path) -> Iterator[Finding]:
     """What lies in an experiment's folder and is nothing of it."""
     yield from _files(folder)
-    for path in reading.folders(folder):
+    for path in layout.folders(folder):
         if path.is_symlink():
             continue
-        if path.name not in reading.RESERVED and not reading.is_run_id(path.name):
+        if path.name not in layout.RESERVED and not layout.is_run_id(path.name):
             yield _finding("stray", path, "its name is no run's id")
 
 
@@ -85,7 +85,7 @@ def _of_run(path: Path) -> Iterator[Finding]:
         yield _finding("run-without-meta", path, "there is no meta.yaml")
     except Broken as error:
         yield _finding("run-with-broken-meta", path, f"meta.yaml {error}")
-    tags, params = _values(path / "tags"), _values(path / "params")
+    tags, params = values_in(path / "tags"), values_in(path / "params")
     for file, cause in (*tags.unreadable, *params.unreadable):
         yield _finding("unreadable-part", file, cause)
     several = (f"{key} holds several lines" for key, text in params.good.items() if len(set(text.splitlines())) > 1)
@@ -95,45 +95,18 @@ def _of_run(path: Path) -> Iterator[Finding]:
         yield _finding("duplicate-parameter", path, cause)
 
 
-class _Values(NamedTuple):
-    """Parameters or tags: those that are text, and why the others are none."""
-
-    good: dict[str, str]
-    unreadable: list[tuple[Path, str]]
-
-
-def _values(folder: Path) -> _Values:
-    found = _Values({}, [])
-    if folder.is_symlink():
-        found.unreadable.append((folder, "is a link"))
-        return found
-    for file in folder.rglob("*"):
-        about = file.lstat()
-        if stat.S_ISDIR(about.st_mode):
-            continue
-        try:
-            str(file).encode()
-            if not stat.S_ISREG(about.st_mode) or about.st_size > reading.LARGEST_META:
-                found.unreadable.append((file, f"is no file of less than {reading.LARGEST_META:,} bytes"))
-            else:
-                found.good[file.relative_to(folder).as_posix()] = file.read_bytes().decode()
-        except UnicodeError:
-            found.unreadable.append((file, "is no text (not UTF-8)"))
-    return found
-
-
 def _parts_of(experiment: Path) -> Iterator[Finding]:
     """Data sets and traces. What is in metrics, inputs and outputs is read by the rescue alone."""
-    for path in reading.folders(experiment / "datasets"):
+    for path in layout.folders(experiment / "datasets"):
         yield from _unreadable(path)
-    for path in reading.folders(experiment / "traces"):
+    for path in layout.folders(experiment / "traces"):
         if not (path / "trace_info.yaml").is_file():
             yield _finding("unreadable-part", path, "there is no trace_info.yaml")
 
 
 def _unreadable(folder: Path) -> Iterator[Finding]:
     try:
-        reading.meta_of(folder)
+        layout.meta_of(folder)
     except FileNotFoundError:
         yield _finding("unreadable-part", folder, "there is no meta.yaml")
     except Broken as error:
@@ -141,8 +114,8 @@ def _unreadable(folder: Path) -> Iterator[Finding]:
 
 
 def _models(root: Path, runs: set[str]) -> Iterator[Finding]:
-    for folder in reading.experiment_folders(root):
-        for path in reading.model_folders(folder):
+    for folder in layout.experiment_folders(root):
+        for path in layout.model_folders(folder):
             try:
                 model = reading.model(path)
             except FileNotFoundError:
@@ -155,9 +128,9 @@ def _models(root: Path, runs: set[str]) -> Iterator[Finding]:
 
 
 def _registry(root: Path) -> Iterator[Finding]:
-    for model in reading.folders(root / reading.MODELS):
+    for model in layout.folders(root / layout.MODELS):
         yield from _unreadable(model)
-        versions = [path for path in reading.folders(model) if path.name.startswith("version-")]
+        versions = [path for path in layout.folders(model) if path.name.startswith("version-")]
         for path in versions:
             yield from _unreadable(path)
         there = {path.name.removeprefix("version-") for path in versions}

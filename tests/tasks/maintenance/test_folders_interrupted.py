@@ -12,25 +12,15 @@ from flows.upkeep.maintenance import main
 from settings.loading import load_policy
 from tasks.maintain import carry_out, planned
 from tasks.maintenance.stores import open_store
-from tests.tasks.maintenance.test_folders import digests, make_experiment
-from tests.tasks.maintenance.test_folders_kept import POLICY, logged_model, root, run_of, unreadable
+from tests.tasks.maintenance.conftest import DYING
+from tests.tasks.maintenance.file_stores import POLICY, digests, logged_model, make_experiment, run_of, unreadable
 
-__all__ = ["root"]
 ROOT = Path(__file__).parents[3]
 CLEAN_UP = """
-import os, shutil, signal
+import shutil
 from tasks.tracking.folders import leaving
 from tasks.tracking.folders.store import FoldersStore
 from tests.tasks.maintenance.test_folders_interrupted import clean_up
-
-def die(*_, **__):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def then_die(function):
-    def both(*arguments, **named):
-        function(*arguments, **named)
-        die()
-    return both
 
 def half(root):
     shutil.rmtree(sorted((root / leaving.GOING).iterdir())[0])
@@ -63,7 +53,7 @@ def clean_up() -> None:
 
 def killed(point: str, folder: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    script = CLEAN_UP.format(patch=POINTS[point])
+    script = DYING + CLEAN_UP.format(patch=POINTS[point])
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, env=environment, check=False, timeout=200)
     assert done.returncode == -signal.SIGKILL
 
