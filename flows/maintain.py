@@ -86,9 +86,9 @@ def _done(what: Planned, yes_really: bool) -> dict[str, Any]:
 def _approved(what: Planned, report: str) -> bool:
     """Waits for a person where the policy wants one. Returns: whether to go on."""
     policy = what.policy
-    if policy.approval == "auto" or policy.action != "hard_delete" or not what.plan.going:
+    if policy.approval == "auto" or policy.action != "hard_delete" or not what.plan.amount:
         return True
-    many = f"{what.plan.going:,} of {what.plan.runs:,} runs, {size(what.plan.bytes)}"
+    many = f"{what.plan.amount}, {size(what.plan.bytes)}"
     lines = [f"answer within a week: {many}: deleted for good?", *message_lines(what.plan, what.findings, None)]
     warn(_tell(what, "waits for a person", lines, report))
     answer = pause_flow_run(

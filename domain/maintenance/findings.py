@@ -35,6 +35,18 @@ KINDS = {
     "experiment-with-broken-meta": ("experiment whose meta.yaml cannot be read", REBUILT),
     "run-without-meta": ("run folder without meta.yaml", REBUILT),
     "run-with-broken-meta": ("run whose meta.yaml cannot be read", REBUILT),
+    "run-twice": ("run that lies in several experiments", "left, all of them: move those out that are copies"),
+    "experiment-twice": (
+        "two experiments of one id or name",
+        "left, with all that has the same id: move one out, or rename it",
+    ),
+    "stray": ("something in the store that is nothing of MLflow's", "left: move it out of the store"),
+    "folder-of-something-else": ("folder in the store that is no experiment", "left: move it out of the store"),
+    "model-without-meta": ("logged model whose meta.yaml cannot be read", REBUILT),
+    "unreadable-part": (
+        "part of an experiment, run or registered model that cannot be read",
+        "python -m flows.rescue saves the rest",
+    ),
     "backup-folder": ("backup folder that MLflow takes for an experiment", "left: move it out of the store"),
 }
 

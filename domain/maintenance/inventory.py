@@ -3,9 +3,11 @@
 Named tuples, not models: a store has hundreds of thousands of them, and these cost a third of a microsecond each.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+_NAMED = re.compile(r"(?!file:|mlflow-artifacts:)[\w+.-]+:/(?!/)")  # models:/, runs:/, dbfs:/
 ACTIVE, DELETED = "active", "deleted"
 FAILED_STATES = ("FAILED", "KILLED")
 
@@ -68,6 +70,11 @@ class Version(NamedTuple):
     source: str
     aliases: tuple[str, ...]
     location: str = ""  # where the registry says that its files lie, when it says so
+
+    @property
+    def address(self) -> str:
+        """Its source where that is a place that can be looked at; nothing where it is a name, or of another service."""
+        return "" if _NAMED.match(self.source) else self.source
 
     @property
     def words(self) -> str:

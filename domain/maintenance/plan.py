@@ -24,6 +24,7 @@ class Item(NamedTuple):
     prefixes: tuple[str, ...] = ()  # the folders that go with it
     lifecycle: str = "active"
     family: str = ""  # the topmost run of its family: a family goes in one transaction
+    inside: int = 0  # runs that go with a damaged experiment
     ended: int | None = None  # when the run ended: one that ends again has something that no archive holds
 
 
@@ -47,6 +48,7 @@ class Plan:
     experiments: int = 0
     going: int = 0
     going_experiments: int = 0
+    inside: int = 0  # of the runs that go, those in damaged experiments
     bytes: int = 0
     unmeasured: int = 0
     by_experiment: dict[str, list[int]] = field(default_factory=dict)  # name -> runs, going, protected, bytes
@@ -61,7 +63,14 @@ class Plan:
         self.by_experiment.setdefault(experiment, [0, 0, 0, 0])[0] += runs
 
     def add(self, item: Item) -> None:
-        """Count what goes."""
+        """Count what goes; a damaged experiment with the runs in it, which no group told of."""
+        if item.inside:
+            self.runs += item.inside
+            self.going += item.inside
+            self.inside += item.inside
+            self.by_experiment.setdefault(item.experiment, [0, 0, 0, 0])
+            for column, count in enumerate((item.inside, item.inside, 0, item.bytes or 0)):
+                self.by_experiment[item.experiment][column] += count
         if item.kind == "run":
             self.going += 1
             row = self.by_experiment[item.experiment]
@@ -80,6 +89,18 @@ class Plan:
         self.protected[kind_of_protection(kept.protected_by)] += 1
         if len(self.kept) < SHOWN:
             self.kept.append(kept)
+
+    @property
+    def entries(self) -> int:
+        """How many items it has: a damaged experiment is one, with all that is in it."""
+        return self.going - self.inside + self.going_experiments
+
+    @property
+    def amount(self) -> str:
+        """What a person is asked about, in words; empty when nothing goes."""
+        runs = f"{self.going:,} of {self.runs:,} runs" if self.going else ""
+        whole = f"{self.going_experiments:,} deleted or damaged experiments" if self.going_experiments else ""
+        return " and ".join(filter(None, (runs, whole)))
 
     def as_json(self) -> dict[str, object]:
         """Returns: plain values."""
@@ -100,7 +121,7 @@ def kind_of_protection(words: str) -> str:
     """Returns: the kind of a reason, so that thousands of them can be counted."""
     if words.startswith("parent or child"):
         return "parent or child of a kept run"
-    as_it_is = ("tag ", "reads ", "its flow run", "has a parent", "protect.")
+    as_it_is = ("tag ", "reads ", "its flow run", "has a parent", "protect.", "lies ")
     if words.startswith("measured "):
         return "measured a registered model"
     return words if words.startswith(as_it_is) else "logged model" if words.startswith("logged model") else "registered"
@@ -108,11 +129,12 @@ def kind_of_protection(words: str) -> str:
 
 def too_much(plan: Plan, max_delete: float) -> str | None:
     """Returns: why the plan is refused without --yes-really; None: it is within the limit."""
-    if plan.action == "quarantine" or plan.going <= max_delete * plan.runs:
+    nothing = max_delete == 0 and plan.going_experiments > 0  # 0% is said by who wants nothing deleted at all
+    if plan.action == "quarantine" or (plan.going <= max_delete * plan.runs and not nothing):
         return None
-    share = plan.going / plan.runs
+    share = plan.going / max(1, plan.runs)
     return (
-        f"the plan deletes {plan.going:,} of {plan.runs:,} runs ({share:.0%}, {size(plan.bytes)}), and max_delete is "
+        f"the plan deletes {plan.amount} ({share:.0%}, {size(plan.bytes)}), and max_delete is "
         f"{max_delete:.0%}; look at the plan, change the policy, or say --yes-really"
     )
 

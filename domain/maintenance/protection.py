@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from domain.maintenance.inventory import Experiment, Run, Version
 
 PIN = "pin"
+GONE = "gone meanwhile"  # why a run is left that is not there any more: nothing of its family is kept for it
 NOT_PINNED = ("false", "no", "0", "off")
 _IDS = re.compile(r"m-[0-9a-f]{32}|[0-9a-f]{32}")
 
@@ -94,6 +95,27 @@ def of_run(run: Run, guard: Guards) -> str | None:
     if run.status in ("RUNNING", "SCHEDULED"):
         return f"reads {run.status}"
     return guard.runs.get(run.id)
+
+
+def left_with_family(left: Mapping[str, str], ids: Collection[str], parents: Mapping[str, str]) -> dict[str, str]:
+    """Args: left: run id -> why it is left after all; ids: runs that were to go; parents: run id -> its parent's.
+
+    Returns: `left`, and their parents and children among `ids`: a family goes whole or not at all.
+    """
+    near: dict[str, list[str]] = {}
+    for child, parent in parents.items():
+        near.setdefault(child, []).append(parent)
+        near.setdefault(parent, []).append(child)
+    found = dict(left)
+    kept = [run for run, word in left.items() if word != GONE]
+    inside = set(ids)
+    while kept:
+        run = kept.pop()
+        for other in near.get(run, ()):
+            if other in inside and other not in found:
+                found[other] = f"parent or child of {run}, which is kept"
+                kept.append(other)
+    return found
 
 
 def families(runs: Iterable[Run], parents: Mapping[str, str]) -> Iterator[list[str]]:

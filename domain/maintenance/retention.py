@@ -81,7 +81,10 @@ def _best_by(runs: Iterable[Run], position: int, best: Best) -> Iterable[str]:
     measured = [
         (value, run.id)
         for run in runs
-        if not run.is_deleted and (value := run.metrics[position]) is not None and run.status not in FAILED_STATES
+        if not run.is_deleted
+        and (value := run.metrics[position]) is not None
+        and value == value  # not a number is neither the best nor the worst
+        and run.status not in FAILED_STATES
     ]
     chosen = nlargest(best.count, measured) if best.descending else nsmallest(best.count, measured)
     return [run for _, run in chosen]

@@ -49,7 +49,7 @@ def _experiments(plan: Plan) -> Iterator[str]:
 def _items(plan: Plan) -> Iterator[str]:
     for item in plan.items[:SHOWN]:
         yield f"  {item.kind} {item.id} of {item.experiment}: {item.why}; {size(item.bytes)}"
-    total = plan.going + plan.going_experiments
+    total = plan.entries
     if total > SHOWN:
         yield f"  ... and {total - SHOWN:,} more"
 

@@ -79,11 +79,11 @@ def _carried_out(asked: argparse.Namespace, policy: Policy) -> dict[str, Any]:
         result = None
         if asked.apply:
             need_leave(what.plan, what.policy, asked.yes_really)
-            _approved(what.policy, what.plan.going)
+            _approved(what.policy, what.plan.amount)
             result = carry_out(what, asked.yes_really)
             result.notes += tell(policy, "", list(message_lines(what.plan, what.findings, result.as_json())))
             print("\n".join(result_lines(what.policy.action, result.as_json())), file=out)
-        elif what.plan.going:
+        elif what.plan.amount:
             print("nothing was changed; --apply does it", file=out)
         if asked.report:
             Path(asked.report).write_text(what.page(result), encoding="utf-8")
@@ -115,12 +115,12 @@ def use(policy: Policy, profile: str | None, folder: str | None) -> Policy:
     return policy.with_archives(storage.join(chosen.variables()["ONERUN_STORE"], "backups"))
 
 
-def _approved(policy: Policy, going: int) -> None:
-    """Raises: Mistakes when a person has to say yes and none did."""
+def _approved(policy: Policy, going: str) -> None:
+    """Args: going: in words, empty when nothing goes. Raises: Mistakes when a person has to say yes and none did."""
     if policy.approval == "auto" or policy.action != "hard_delete" or not going:
         return
     if sys.stdin.isatty():
-        print(f"delete {going:,} runs for good? yes or no: ", end="", file=sys.stderr, flush=True)
+        print(f"delete {going} for good? yes or no: ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() == "yes":
             return
         raise Mistakes([Mistake("approval", "nobody said yes; nothing was changed")])

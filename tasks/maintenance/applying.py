@@ -123,8 +123,7 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: C
         if _remove_files([entry for entry in written.entries if entry.run in done], result):
             journal.close(written)
     outcome = store.hard_delete_experiments(experiments, policy)
-    result.experiments += len(outcome.done)
-    result.leave(outcome.left)
+    _count_experiments(outcome, experiments, result)
     for removed in keeping.keep(policy.archives, policy.name, policy.backups.keep):
         result.notes.append(f"{removed} was removed: backups.keep is {policy.backups.keep}")
 
@@ -133,6 +132,14 @@ def _count(outcome: Outcome, batch: Sequence[Item], result: Result) -> None:
     done = frozenset(outcome.done)
     result.done += len(done)
     result.bytes += sum(item.bytes or 0 for item in batch if item.id in done)
+    result.leave(outcome.left)
+
+
+def _count_experiments(outcome: Outcome, experiments: Sequence[Item], result: Result) -> None:
+    done = frozenset(outcome.done)
+    result.experiments += len(done)
+    result.done += sum(item.inside for item in experiments if item.id in done)
+    result.bytes += sum(item.bytes or 0 for item in experiments if item.id in done)
     result.leave(outcome.left)
 
 

@@ -30,7 +30,7 @@ def examine(store: Store, policy: Policy = NOTHING_ASKED) -> list[Finding]:
         experiments = {model.id: group.experiment for group in groups for model in group.models if model.id in lonely}
         troubles = [finding._replace(experiment=experiments.get(finding.id)) for finding in troubles]
         for group in groups:
-            troubles += _of_deleted(group)
+            troubles += _of_deleted(group, "" if store.finds_owners else "/artifacts")
         ownerless = [found for group in groups for found in _unknown(group)] if store.finds_owners else []
     return [*troubles, *_nobodys(store, ownerless), *_versions_without_files(store)]
 
@@ -70,16 +70,27 @@ def _versions_without_files(store: Store) -> Iterator[Finding]:
             )
 
 
-def _of_deleted(group: Group) -> Iterator[Finding]:
+def _of_deleted(group: Group, inner: str) -> Iterator[Finding]:
+    """Args: inner: in a store of files a run's folder is the run itself, and only what is below this its artifacts."""
     location = group.experiment.location
-    deleted = {folder: run for run in group.runs if run.is_deleted and (folder := of_run(location, run))}
+    deleted = {f"{folder}{inner}": run for run in group.runs if run.is_deleted and (folder := of_run(location, run))}
     held = prefixes.sizes(location, deleted)
     for folder, run in deleted.items():
         if held[folder]:
-            yield Finding("deleted-run-files", folder, held[folder], run.deleted, f"run {run.id} is deleted")
+            place = folder.removesuffix(inner)
+            yield Finding("deleted-run-files", place, held[folder], run.deleted, f"run {run.id} is deleted")
     experiment = group.experiment
-    if experiment.lifecycle == DELETED and (count := prefixes.size_of(location)):
-        yield Finding("deleted-experiment-files", location, count, experiment.updated, f"{experiment.name} is deleted")
+    if experiment.lifecycle == DELETED:
+        count = _artifacts_of(group, inner) if inner else prefixes.size_of(location)
+        if count:
+            cause = f"{experiment.name} is deleted"
+            yield Finding("deleted-experiment-files", location, count, experiment.updated, cause)
+
+
+def _artifacts_of(group: Group, inner: str) -> int:
+    location = group.experiment.location
+    own = [*(of_run(location, run) for run in group.runs), *(of_model(location, model) for model in group.models)]
+    return sum(filter(None, prefixes.sizes(location, [f"{folder}{inner}" for folder in own if folder]).values()))
 
 
 def _unknown(group: Group) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from domain.maintenance.plan import Item
 from domain.maintenance.protection import Guards
 from settings.policy import Policy
 from tasks.tracking.folders.store import FoldersStore
-from tasks.tracking.server import ServerStore
+from tasks.tracking.served.store import ServerStore
 from tasks.tracking.tables.deletion import Outcome as Outcome
 from tasks.tracking.tables.store import TablesStore
 

@@ -2,7 +2,6 @@
 
 import fcntl
 import hashlib
-import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,23 +9,24 @@ from uuid import uuid4
 
 import yaml
 
-from domain import names
+from domain.maintenance.damaged import kept_by
 from domain.maintenance.findings import Finding
-from domain.maintenance.inventory import Group, LoggedModel, Run
-from domain.maintenance.places import place_of
+from domain.maintenance.inventory import DELETED, Group
 from domain.maintenance.plan import Item
-from domain.maintenance.protection import Guards, guards, protecting_tag, references
-from domain.maintenance.retention import selected_name
-from domain.maintenance.words import age
+from domain.maintenance.protection import GONE, Guards
 from settings.mistakes import Mistake, Mistakes
 from settings.policy import Policy
 from tasks.archives import folders
-from tasks.tracking.folders import reading
+from tasks.tracking.folders import damaged, layout, leaving, measuring, reading
+from tasks.tracking.folders.layout import Kind
+from tasks.tracking.folders.looking import look_again, protected
+from tasks.tracking.folders.places import version_places
+from tasks.tracking.folders.protecting import store_guards
+from tasks.tracking.folders.troubles import troubles
 from tasks.tracking.tables.database import MaintenanceUnderWay
 from tasks.tracking.tables.deletion import Outcome
 
-GOING = ".onerun-going"  # folders on their way out: archived already
-Do = Callable[[Path], None]
+Do = Callable[[Path], str | None]  # returns why it was not done
 
 
 class FoldersStore:
@@ -42,6 +42,9 @@ class FoldersStore:
         if not self.root.is_dir():
             raise Mistakes([Mistake("MLFLOW_TRACKING_URI", f"{self.root}: no such folder")])
         self.identity = hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:12]
+        self._live: Collection[str] = ()
+        self._archived: dict[Path, int] = {}  # folder -> what it was like when it was archived
+        self._planned_at = 0  # milliseconds since 1970: how old damaged experiments are follows from it
 
     def close(self) -> None:
         """Nothing is held."""
@@ -56,162 +59,128 @@ class FoldersStore:
                 raise MaintenanceUnderWay(
                     f"another clean-up of {self.root} is under way; run this one after it"
                 ) from None
-            self._empty()
+            leaving.finish(self.root)
             yield
-
-    def _empty(self) -> None:
-        going = self.root / GOING
-        if going.is_dir() and not going.is_symlink():
-            shutil.rmtree(going)
 
     @contextmanager
     def inventory(self, policy: Policy, live: Collection[str]) -> Iterator[tuple[Guards, Iterator[Group]]]:
         """Folders that MLflow cannot read are left out; `damaged` and `troubles` tell of them."""
-        registered = list(reading.versions(self.root))
-        tags = {run.name: reading.texts(run / "tags") for run in self._runs()}
-        owners = {model.id: model.run_id for model in self._models() if model.run_id}
-        named = {each for version in registered for each in references(version)}
-        yield (
-            guards(
-                registered,
-                {model: run for model, run in owners.items() if model in named},
-                tags,
-                {run for run, held in tags.items() if held.get(names.TAG_FLOW_RUN_ID) in live},
-                (),
-                {run: held[reading.PARENT] for run, held in tags.items() if reading.PARENT in held},
-                policy.protect.tags,
-                policy.protect.experiments,
-            ),
-            self._groups([best.metric for best in policy.keep.best]),
-        )
+        self._live = live
+        yield store_guards(self.root, policy, live), self._groups(tuple(best.metric for best in policy.keep.best))
 
-    def _runs(self) -> Iterator[Path]:
-        for folder in reading.experiment_folders(self.root):
-            yield from reading.run_folders(folder)
-
-    def _models(self) -> Iterator[LoggedModel]:
-        for folder in reading.experiment_folders(self.root):
-            yield from reading.models(folder)
-
-    def _groups(self, metrics: Sequence[str]) -> Iterator[Group]:
-        for folder in reading.experiment_folders(self.root):
-            try:
-                experiment = reading.experiment(folder)
-            except (FileNotFoundError, reading.Broken):
-                continue
-            runs = [run for path in reading.run_folders(folder) if (run := _readable(path, metrics))]
-            yield Group(experiment, runs, list(reading.models(folder)))
+    def _groups(self, metrics: tuple[str, ...]) -> Iterator[Group]:
+        for folder, kind in layout.classified(self.root):
+            if kind == Kind.EXPERIMENT:
+                runs = [run for path in layout.run_folders(folder) if (run := damaged.readable_run(path, metrics))]
+                yield Group(reading.experiment(folder), runs, list(reading.models(folder)))
 
     def damaged(self, policy: Policy, guard: Guards, now: int) -> Iterator[Item]:
         """Yields: experiments that MLflow cannot read and nobody changed or protects, to be archived and removed."""
-        for folder in reading.experiment_folders(self.root):
-            try:
-                reading.experiment(folder)
-            except (FileNotFoundError, reading.Broken) as error:
-                since = now - reading.newest_change(folder)
-                why = "no meta.yaml" if isinstance(error, FileNotFoundError) else f"meta.yaml {error}"
-                if since >= 1000 * policy.keep.younger_than and not self._protected(folder, policy, guard):
-                    why = f"{why}, unchanged for {age(since)}"
-                    size = reading.size_of(folder)
-                    yield Item(
-                        "experiment", folder.name, folder.name, folder.name, folder.name, why, size, (), "damaged"
-                    )
-
-    def _protected(self, folder: Path, policy: Policy, guard: Guards) -> bool:
-        runs = [run.name for run in reading.run_folders(folder)]
-        models = [path.name for path in (folder / reading.MODELS).glob("m-*")]
-        tagged = protecting_tag(reading.texts(folder / "tags"), policy.protect.tags)
-        lives = any((run := _readable(path, ())) and run.status == "RUNNING" for path in reading.run_folders(folder))
-        held = set(runs) & guard.runs.keys() or set(models) & guard.models.keys()
-        return bool(tagged or lives or held or not selected_name(folder.name, policy.select))
+        self._planned_at = now
+        yield from damaged.items(self.root, policy, guard, now)
 
     def back_up(self, runs: Collection[str], experiments: Sequence[str], policy: Policy) -> tuple[str, str, list[str]]:
         """Returns: address and SHA-256 of a verified archive of the folders, and notes."""
         wanted = set(experiments)
-        whole = [path for path in reading.experiment_folders(self.root) if path.name in wanted]
+        whole = [path for path in layout.experiment_folders(self.root) if path.name in wanted]
         single = [path for path in self._folders_of(runs) if not set(path.parents) & set(whole)]
+        inside = [each for path in whole for each in (*layout.run_folders(path), *layout.model_folders(path))]
+        self._archived = {path: measuring.print_of(path) for path in (*single, *inside)}
+        self._archived |= {
+            path: measuring.print_of(path, own_alone=layout.kind_of(path) == Kind.EXPERIMENT) for path in whole
+        }
         return folders.back_up(self.root, [*whole, *single], policy.archives, policy.name)
 
-    def _folders_of(self, runs: Collection[str]) -> list[Path]:
+    def _folders_of(self, runs: Collection[str]) -> Iterator[Path]:
         """The runs' own folders and those of the models that they logged."""
-        own = [path for path in self._runs() if path.name in runs]
-        return own + [Path(model.location).parent for model in self._models() if model.run_id in runs]
+        for folder in layout.experiment_folders(self.root):
+            yield from (path for path in layout.run_folders(folder) if path.name in runs)
+            yield from (Path(model.location).parent for model in reading.models(folder) if model.run_id in runs)
 
     def mark(self, items: Sequence[Item], policy: Policy, going: Collection[str], tag: tuple[str, str]) -> Outcome:
-        """Writes a tag."""
+        """Writes a tag, as MLflow does."""
 
         def write(path: Path) -> None:
             (path / "tags").mkdir(exist_ok=True)
             (path / "tags" / tag[0]).write_text(tag[1])
 
-        return self._each(items, policy, going, write)
+        return self._each(items, policy, going, write, _nothing)
 
     def soft_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str], now: int) -> Outcome:
         """Deletes as MLflow does: the run's meta.yaml says so."""
 
         def write(path: Path) -> None:
-            meta = reading.meta_of(path) | {"lifecycle_stage": "deleted", "deleted_time": now}
+            meta = layout.meta_of(path) | {"lifecycle_stage": DELETED, "deleted_time": now}
             draft = path / f".{uuid4().hex}"
             draft.write_text(yaml.safe_dump(meta))
-            draft.replace(path / reading.META)
+            draft.replace(path / layout.META)
 
-        return self._each(items, policy, going, write)
+        return self._each(items, policy, going, write, _nothing)
 
     def hard_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str]) -> Outcome:
         """Moves the folders of runs and of their models out of the store, then removes them."""
 
-        models: dict[str, list[Path]] = {}
-        for model in self._models():
-            models.setdefault(model.run_id or "", []).append(Path(model.location).parent)
+        def move(path: Path) -> str | None:
+            return leaving.move_run_out(self.root, path)
 
-        def move(path: Path) -> None:
-            for folder in (*models.get(path.name, ()), path):
-                self._move_out(folder)
-
-        outcome = self._each(items, policy, going, move)
-        self._empty()
+        outcome = self._each(items, policy, going, move, self._as_archived)
+        leaving.empty(self.root)
         return outcome
 
     def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> Outcome:
         """Moves folders of emptied deleted experiments, and of damaged ones, out of the store; then removes them."""
         left = {}
-        folders = {path.name: path for path in reading.experiment_folders(self.root)}
         for item in items:
-            path = folders.get(item.id)
-            if path is None:
-                left[item.id] = "gone meanwhile"
-            elif item.lifecycle != "damaged" and reading.run_folders(path):
-                left[item.id] = "still holds runs"
-            elif item.lifecycle == "damaged" and (path / reading.META).exists() and _reads(path):
-                left[item.id] = "was repaired meanwhile"
-            else:
-                self._move_out(path)
-        self._empty()
+            if word := self._delete_experiment(item, policy):
+                left[item.id] = word
+        leaving.empty(self.root)
         return Outcome(tuple(item.id for item in items if item.id not in left), left)
 
-    def _move_out(self, folder: Path) -> None:
-        if folder.is_symlink() or self.root.resolve() not in folder.resolve().parents:
-            raise Mistakes([Mistake("", f"{folder} is a link or lies outside {self.root}; it was left as it is")])
-        (self.root / GOING).mkdir(exist_ok=True)
-        folder.rename(self.root / GOING / uuid4().hex)
+    def _delete_experiment(self, item: Item, policy: Policy) -> str | None:
+        """Returns: why it was left; None: it is out of the store."""
+        found = [path for path in layout.experiment_folders(self.root) if path.name == item.id]
+        if len(found) != 1:
+            return "its id is in the trash too" if found else GONE
+        still = self._still_damaged if item.lifecycle == damaged.DAMAGED else self._still_empty
+        return still(found[0], policy) or leaving.move_out(self.root, found[0])
 
-    def _each(self, items: Sequence[Item], policy: Policy, going: Collection[str], do: Do) -> Outcome:
-        """Looks again at each run right before it is changed."""
-        folders = {path.name: path for path in self._runs()}
-        needed = {each: version.words for version in reading.versions(self.root) for each in references(version)}
-        needed |= {model.run_id: needed[model.id] for model in self._models() if model.run_id and model.id in needed}
-        for run, path in folders.items():
-            parent = path / "tags" / reading.PARENT
-            if run not in going and parent.is_file():
-                needed.setdefault(parent.read_text(), f"has child {run}")
-        left: dict[str, str] = {}
-        for item in items:
-            found = folders.get(item.id)
-            word = _changed(found, item, policy) or needed.get(item.id) if found else "gone meanwhile"
-            if word or not found:
-                left[item.id] = str(word)
-            else:
-                do(found)
+    def _still_damaged(self, folder: Path, policy: Policy) -> str | None:
+        """Returns: why a damaged experiment is left after all."""
+        if layout.kind_of(folder) != Kind.DAMAGED:
+            return "was repaired meanwhile"
+        if word := self._changed(folder):
+            return word
+        guard = store_guards(self.root, policy, self._live)
+        return kept_by(damaged.examined(folder), policy, guard, self._planned_at)
+
+    def _still_empty(self, folder: Path, policy: Policy) -> str | None:
+        """Returns: why an emptied, deleted experiment is left after all."""
+        if layout.kind_of(folder) != Kind.EXPERIMENT or reading.experiment(folder).lifecycle != DELETED:
+            return "is not deleted any more"
+        if layout.run_folders(folder) or layout.model_folders(folder):
+            return "still holds runs or logged models"
+        return protected(folder, policy) or self._changed(folder, own_alone=True)
+
+    def _changed(self, folder: Path, own_alone: bool = False) -> str | None:
+        """Returns: why a folder is not in the archive as it is now; None: it is."""
+        if folder not in self._archived:
+            return "is not in the archive"
+        same = measuring.print_of(folder, own_alone) == self._archived[folder]
+        return None if same else "its files changed since they were archived"
+
+    def _as_archived(self, run: Path) -> str | None:
+        """Returns: why a run or one of its models cannot be removed; None: it can."""
+        models = (Path(model.location).parent for model in reading.models(run.parent) if model.run_id == run.name)
+        words = (leaving.behind_a_link(self.root, path) or self._changed(path) for path in (run, *models))
+        return next(filter(None, words), None)
+
+    def _each(self, items: Sequence[Item], policy: Policy, going: Collection[str], do: Do, last_look: Do) -> Outcome:
+        """Looks again right before the runs are changed."""
+        look = look_again(self.root, items, policy, going, last_look)
+        left = dict(look.left)
+        for run, path in look.folders.items():
+            if word := do(path):
+                left[run] = word
         return Outcome(tuple(item.id for item in items if item.id not in left), left)
 
     def database_size(self) -> None:
@@ -219,44 +188,22 @@ class FoldersStore:
 
     def troubles(self) -> list[Finding]:
         """What MLflow stumbles over."""
-        return list(reading.troubles(self.root))
+        return list(troubles(self.root))
 
     def version_places(self) -> list[tuple[str, str | None]]:
-        """Every registered version, and where its files lie; those of models and runs in their folders, read or not."""
-        experiments = reading.experiment_folders(self.root)
-        models = {path.name: str(path / "artifacts") for each in experiments for path in (each / "models").glob("m-*")}
-        runs = {path.name: str(path / "artifacts") for path in self._runs()}
-        return [(each.words, place_of(each, models.get, runs.get)) for each in reading.versions(self.root)]
+        """Every registered version, and where its files lie; None: what it was made of is gone; "": not known."""
+        return list(version_places(self.root))
 
     def existing(self, runs: Sequence[str]) -> set[str]:
         """Returns: those of the runs that are still there."""
-        return {path.name for path in self._runs()} & set(runs)
+        found = (path.name for folder in layout.experiment_folders(self.root) for path in layout.run_folders(folder))
+        return set(found) & set(runs)
 
     def existing_models(self, models: Sequence[str]) -> set[str]:
         """Returns: those of the logged models that are still there."""
-        return {model.id for model in self._models()} & set(models)
+        found = (each.id for folder in layout.experiment_folders(self.root) for each in reading.models(folder))
+        return set(found) & set(models)
 
 
-def _readable(folder: Path, metrics: Sequence[str]) -> Run | None:
-    try:
-        return reading.run(folder, metrics)
-    except (FileNotFoundError, reading.Broken):
-        return None
-
-
-def _changed(folder: Path, item: Item, policy: Policy) -> str | None:
-    """Returns: why the run is left after all; None: it is as it was planned."""
-    run = _readable(folder, ())
-    if run is None or run.lifecycle != item.lifecycle:
-        return "cannot be read any more" if run is None else f"{run.lifecycle} meanwhile"
-    if run.status in ("RUNNING", "SCHEDULED"):
-        return f"reads {run.status} meanwhile"
-    return protecting_tag(reading.texts(folder / "tags"), policy.protect.tags)
-
-
-def _reads(folder: Path) -> bool:
-    try:
-        reading.experiment(folder)
-    except (FileNotFoundError, reading.Broken):
-        return False
-    return True
+def _nothing(_path: Path) -> None:
+    """What is only marked needs no archive."""

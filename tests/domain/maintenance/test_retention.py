@@ -1,15 +1,17 @@
 """P4, decided: whatever the policy, nothing protected is ever in the plan; rules keep what they say."""
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.maintenance.inventory import Experiment, Group, LoggedModel, Run, Version
 from domain.maintenance.plan import Item, Pace, Plan, batches, ordered, too_much
-from domain.maintenance.protection import Guards, guards, protecting_tag, references
+from domain.maintenance.protection import Guards, guards, left_with_family, protecting_tag, references
 from domain.maintenance.retention import decide
 from domain.maintenance.words import DAY
 from settings.loading import load_policy
@@ -68,6 +70,41 @@ def test_a_greater_metric_is_better_where_it_is() -> None:
     rules = policy(f"keep: {{younger_than: 1h, last: 0, best: {by}}}\n")
     runs = [run(0, metrics=(0.9, 5.0)), run(1, metrics=(0.5, 1.0)), run(2, metrics=(0.1, 9.0))]
     assert going(decide(group(runs), rules, Guards(), NOW)) == {IDS[2]}
+
+
+@pytest.mark.parametrize("greater", ["true", "false"])
+def test_not_a_number_is_never_the_best(greater: str) -> None:
+    rules = policy(
+        f"keep: {{younger_than: 1h, last: 0, best: [{{metric: x, count: 1, greater_is_better: {greater}}}]}}\n"
+    )
+    for values in ((math.nan, 1.0), (1.0, math.nan)):
+        runs = [run(number, metrics=(value,)) for number, value in enumerate(values)]
+        assert going(decide(group(runs), rules, Guards(), NOW)) == {IDS[values[0] == 1.0]}
+
+
+def test_of_a_family_all_that_were_to_go_are_left_with_one() -> None:
+    parents = {"b": "a", "c": "b", "e": "d", "g": "f", "z": "a"}
+    ids = ["a", "b", "c", "d", "e", "f", "g"]
+    assert left_with_family({"c": "tag pin", "d": "gone meanwhile"}, ids, parents) == {
+        "c": "tag pin", "d": "gone meanwhile", "b": "parent or child of c, which is kept",
+        "a": "parent or child of b, which is kept",
+    }  # fmt: skip
+    assert left_with_family({}, ids, parents) == {}
+
+
+def test_runs_in_damaged_experiments_are_of_the_plan() -> None:
+    plan = Plan("ours", "hard_delete", NOW)
+    assert plan.amount == ""
+    plan.add_group("houses", 5)
+    plan.add(Item("experiment", "2", "2", "2", "2", "no meta.yaml", 950, lifecycle="damaged", inside=95))
+    assert (plan.runs, plan.going, plan.entries, plan.by_experiment["2"]) == (100, 95, 1, [95, 95, 0, 950])
+    assert plan.amount == "95 of 100 runs and 1 deleted or damaged experiments"
+    assert "95 of 100 runs" in (too_much(plan, 0.94) or "")
+    assert too_much(plan, 0.95) is None
+    empty = Plan("ours", "hard_delete", NOW)
+    empty.add(Item("experiment", "2", "2", "2", "2", "no meta.yaml", 950, lifecycle="damaged"))
+    assert "deletes 1 deleted or damaged experiments (0%, 950 B)" in (too_much(empty, 0) or "")
+    assert too_much(empty, 0.01) is None
 
 
 def test_deleted_runs_go_for_good_only_with_hard_delete_and_after_their_time() -> None:

@@ -11,6 +11,18 @@ from tasks.tracking.database import make_whole
 from tasks.tracking.runs import client
 
 DAY = 86_400_000
+DYING = """
+import os, signal
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def then_die(function):
+    def both(*arguments, **named):
+        function(*arguments, **named)
+        die()
+    return both
+"""  # the beginning of a script that is killed where it says so
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +47,14 @@ def store_uri(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def experiment(store_uri: str, tmp_path: Path) -> str:
     """Returns: the id of an experiment called houses."""
     return str(client().create_experiment("houses", artifact_location=(tmp_path / "artifacts" / "houses").as_uri()))
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Returns: a store's folder; the archives go beside it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mlruns").mkdir()
+    return tmp_path / "mlruns"
 
 
 MakeRun = Callable[..., str]

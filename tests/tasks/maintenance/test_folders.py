@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import tarfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,9 @@ from flows.upkeep import restoring
 from flows.upkeep.maintenance import main
 from tasks.archives import folders
 from tasks.summarise import summarise
-from tasks.tracking.folders import reading
-from tests.tasks.maintenance.conftest import DAY
+from tasks.tracking.folders import layout
+from tests.tasks.maintenance.file_stores import age, digests, make_experiment
 
-NOW = int(time.time() * 1000)
 POLICY = """
 name: weekly
 keep: {younger_than: 30d, last: 0}
@@ -28,51 +26,9 @@ backups: {to: BACKUPS}
 """
 
 
-def make_experiment(root: Path, number: int, runs: dict[int, int]) -> None:
-    """Args: runs: number of a run -> how many days ago it ended."""
-    folder = root / str(number)
-    folder.mkdir(parents=True)
-    about = {
-        "artifact_location": folder.as_uri(),
-        "creation_time": 0,
-        "last_update_time": 0,
-        "lifecycle_stage": "active",
-    }
-    (folder / "meta.yaml").write_text(yaml.safe_dump({"experiment_id": str(number), "name": f"e{number}", **about}))
-    for run, days in runs.items():
-        make_run(folder, f"{run:032x}", days)
-
-
-def make_run(folder: Path, run_id: str, days: int) -> Path:
-    run, ended = folder / run_id, NOW - days * DAY
-    for name, content in (
-        ("metrics/rmse", f"{ended} {run_id.count('1')}.5 0\n"), ("params/depth", "3"), ("tags/note", "x"),
-        ("artifacts/data.bin", "x" * 100),
-    ):  # fmt: skip
-        (run / name).parent.mkdir(parents=True)
-        (run / name).write_text(content)
-    about = {
-        "artifact_uri": f"{folder.as_uri()}/{run_id}/artifacts", "end_time": ended, "entry_point_name": "",
-        "experiment_id": folder.name, "lifecycle_stage": "active", "run_id": run_id, "run_name": "r",
-        "run_uuid": run_id, "source_name": "", "source_type": 4, "source_version": "", "start_time": ended - 1,
-        "status": 3, "tags": [], "user_id": "me",
-    }  # fmt: skip
-    (run / "meta.yaml").write_text(yaml.safe_dump(about))
-    return run
-
-
-def age(folder: Path, days: int) -> None:
-    for path in (folder, *folder.rglob("*")):
-        os.utime(path, (time.time() - days * 86400,) * 2)
-
-
 def counts(root: Path) -> tuple[int, int]:
-    folders = reading.experiment_folders(root)
-    return len(folders), sum(len(reading.run_folders(folder)) for folder in folders)
-
-
-def digests(root: Path) -> dict[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    folders = layout.experiment_folders(root)
+    return len(folders), sum(len(layout.run_folders(folder)) for folder in folders)
 
 
 @pytest.mark.slow
@@ -178,7 +134,7 @@ def test_damage_is_told_by_kind(tmp_path: Path, capsys: pytest.CaptureFixture[st
         ("run-without-meta", runs[1].name), ("run-with-broken-meta", runs[2].name),
         ("duplicate-parameter", runs[3].name), ("conflicting-parameter", runs[4].name),
         ("experiment-with-broken-meta", "2"), ("experiment-with-broken-meta", "3"), ("backup-folder", "1.bak"),
-        ("alias-to-nothing", "prices@champion"),
+        ("alias-to-nothing", "prices@champion"), ("unreadable-part", "prices"),
     }  # fmt: skip
 
 

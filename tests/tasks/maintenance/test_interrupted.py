@@ -13,26 +13,16 @@ import pytest
 from flows.upkeep.maintenance import main
 from tasks.maintenance.stores import open_store
 from tasks.tracking.runs import client
-from tests.tasks.maintenance.conftest import MakeRun, log_model
+from tests.tasks.maintenance.conftest import DYING, MakeRun, log_model
 from tests.tasks.maintenance.test_clean_up import NOW, OF_RUNS, clean_up, policy, rows, runs_left
 
 ROOT = Path(__file__).parents[3]
 CLEAN_UP = """
-import os, signal
 from tasks import prefixes
 from tasks.maintenance import journal
 from tasks.tracking.tables import deletion
 from tasks.tracking.tables.store import TablesStore
 from tests.tasks.maintenance.test_clean_up import clean_up, policy
-
-def die(*_, **__):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def then_die(function):
-    def both(*arguments, **named):
-        function(*arguments, **named)
-        die()
-    return both
 
 def die_at_second(function):
     calls = []
@@ -73,7 +63,7 @@ def test_the_next_one_finishes_what_a_killed_one_began(
     gone = [make_run(40, NOW), make_run(50, NOW)]
     models = [log_model(run) for run in gone]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    script = CLEAN_UP.format(patch=POINTS[point])
+    script = DYING + CLEAN_UP.format(patch=POINTS[point])
     killed = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=False, timeout=200)
     assert killed.returncode == -signal.SIGKILL
     assert runs_left(experiment) >= {young, pinned}
