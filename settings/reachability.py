@@ -51,6 +51,23 @@ def check_profile(profile: "Profile", waits: bool = False) -> list[Mistake]:
     return [Mistake(name, problem) for name, problem in told.items()]
 
 
+def unguarded(profile: "Profile") -> list[Mistake]:
+    """Asks servers without the password that the profile has for them. Returns: those that answer all the same."""
+    variables = profile.variables()
+    return [
+        Mistake(password, f"is set, but {redact(variables[name])} answers without it: the server was started open")
+        for name, password in PASSWORDS.items()
+        if password in variables
+        and variables.get(name, "").startswith(("http://", "https://"))
+        and CHECKS[name](_bare(variables[name]), {}) is None
+    ]
+
+
+def _bare(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def _ask(name: str, variables: Mapping[str, str], answers: Answers) -> None:
     answers.put((name, CHECKS[name](variables[name], variables)))
 
@@ -172,7 +189,7 @@ def _get(url: str, authorization: str | None) -> tuple[int | None, str]:
     parts = urlsplit(url)
     if parts.username is not None:
         authorization = authorization or _basic(f"{unquote(parts.username)}:{unquote(parts.password or '')}")
-        url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        url = _bare(url)
     headers = {"User-Agent": "onerun"} | ({"Authorization": authorization} if authorization else {})
     insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS") == "true"
     context = ssl._create_unverified_context() if insecure else None  # as MLflow does
@@ -193,3 +210,4 @@ CHECKS: dict[str, Callable[[str, Mapping[str, str]], str | None]] = {
     "ONERUN_WORK": _folder,
     "ONERUN_STORE": _folder,
 }
+PASSWORDS = {"PREFECT_API_URL": "PREFECT_API_AUTH_STRING", "MLFLOW_TRACKING_URI": "MLFLOW_TRACKING_PASSWORD"}

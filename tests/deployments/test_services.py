@@ -56,6 +56,17 @@ def test_ports_are_those_of_the_profile_for_servers_pages_and_workers(monkeypatc
         assert stack["worker"].environment[variable] == value
 
 
+def test_the_profile_may_be_named_in_dot_env(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "tracking_uri: http://127.0.0.1:5123\nprefect_api_url: http://127.0.0.1:4123/api\nwork: there\n"
+    )
+    (tmp_path / ".env").write_text("ONERUN_PROFILE=./mine.yaml\n")
+    stack = read_stack(None)
+    assert stack.name == "./mine.yaml" and stack.processes.folder == tmp_path / "there" / "stack"
+    assert [service.place[1] for service in stack.servers] == [4123, 5123]
+    assert read_stack("stack").servers[0].place[1] == 4200, "what is asked for comes first"
+
+
 def test_no_secret_stands_on_a_command_line_or_in_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     stack = started(monkeypatch, **SECRETS)
     for service in stack.values():
@@ -112,4 +123,7 @@ def test_accounts_are_made_from_the_profile(monkeypatch: pytest.MonkeyPatch, tmp
     service = services.mlflow_server(load_profile("stack"), Servers(), tmp_path)
     assert service.command[-2:] == ("--app-name", "basic-auth")
     assert service.environment["MLFLOW_AUTH_ADMIN_PASSWORD"] == "a-long-password"
-    assert "a-long-password" not in Path(service.environment["MLFLOW_AUTH_CONFIG_PATH"]).read_text()
+    (written,) = service.files.items()
+    assert str(written[0]) == service.environment["MLFLOW_AUTH_CONFIG_PATH"]
+    assert str(tmp_path) in written[1] and "a-long-password" not in written[1]
+    assert list(tmp_path.iterdir()) == [], "nothing was made yet"

@@ -67,6 +67,14 @@ def test_up_trains_survives_a_second_up_and_a_dead_server_and_its_data_survives_
         assert "(ran already)" in done.stdout
         assert written_down(stack) == before, "deploying again changes nothing"
 
+        for variable, value, words in (
+            ("MLFLOW_TRACKING_URI", "http://127.0.0.1:9", "mlflow runs at"),
+            ("PREFECT_API_AUTH_STRING", "admin:set-later", "prefect: runs with other settings"),
+        ):
+            mistaken_up = RunningStack(tmp_path, {**stack.environment, variable: value}).command("up")
+            assert mistaken_up.returncode == 2 and words in mistaken_up.stderr, mistaken_up.stderr
+        (tmp_path / ".env").write_text("ONERUN_WORKER_LIMITS=2\n")
+        assert services(stack) == second, "it goes on, and is told and ended whatever .env says"
         assert json.loads(stack.command("down", "--json").stdout)["ended"] == ["worker", "mlflow", "prefect"]
         for service in second.values():
             assert (
