@@ -19,6 +19,8 @@ from settings.addresses import redact
 from settings.mistakes import Mistake
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from settings.profile import Profile
 
 Answers = queue.Queue[tuple[str, str | None]]  # name of the variable, what is wrong
@@ -180,9 +182,16 @@ def _basic(credentials: str) -> str:
     return f"Basic {base64.b64encode(credentials.encode()).decode()}"
 
 
+def tls() -> "SSLContext | None":
+    """Returns: how certificates are looked at; None: as Python does."""
+    import ssl
+
+    insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS") == "true"
+    return ssl._create_unverified_context() if insecure else None  # as MLflow does
+
+
 def _get(url: str, authorization: str | None) -> tuple[int | None, str]:
     """Returns: status and the beginning of the body; no status, and why, when nobody answers."""
-    import ssl
     from http.client import HTTPException
     from urllib import error, request
 
@@ -191,10 +200,8 @@ def _get(url: str, authorization: str | None) -> tuple[int | None, str]:
         authorization = authorization or _basic(f"{unquote(parts.username)}:{unquote(parts.password or '')}")
         url = _bare(url)
     headers = {"User-Agent": "onerun"} | ({"Authorization": authorization} if authorization else {})
-    insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS") == "true"
-    context = ssl._create_unverified_context() if insecure else None  # as MLflow does
     try:
-        with request.urlopen(request.Request(url, headers=headers), timeout=PATIENCE, context=context) as answer:
+        with request.urlopen(request.Request(url, headers=headers), timeout=PATIENCE, context=tls()) as answer:
             return int(answer.status), ""
     except error.HTTPError as refused:
         return refused.code, refused.read(500).decode(errors="replace")

@@ -11,11 +11,13 @@ from deployments.stack.accounts import accounts, configuration, configuration_fi
 from deployments.worker import HOME as HOME
 from deployments.worker import command as command_of_worker
 from deployments.worker import environment as environment_of_worker
+from settings.addresses import redact
 from settings.mistakes import Mistake, Mistakes
 from settings.profile import TELEMETRY_OFF, Profile
-from settings.servers import Servers
+from settings.servers import Servers, mlflow_file, prefect_file
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PREFECT_DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 WORKER = "stack"  # its name in Prefect's UI
 
 
@@ -34,6 +36,7 @@ class Service:
     address: str = ""  # what a person opens
     health: str = ""  # answers 200 when the service works
     files: Mapping[Path, str] = field(default_factory=dict)  # written before it starts
+    keeps: str = ""  # where its data is, for a person; no secret
 
     @property
     def environment(self) -> dict[str, str]:
@@ -52,23 +55,27 @@ def prefect_server(profile: Profile, servers: Servers, state: Path) -> Service:
     api = _here("PREFECT_API_URL", profile.prefect_api_url, servers)
     address = api.removesuffix("/api")
     environment = {
-        "PREFECT_HOME": str(state / "prefect"),
+        "PREFECT_HOME": str(prefect_file(state).parent),
         "PREFECT_UI_API_URL": api,  # the pages ask port 4200 otherwise, wherever the server listens
         # in memory, which is the default, a restart forgets who holds the slots of concurrency limits
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }
-    if servers.prefect_database is not None:
-        environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = servers.prefect_database.get_secret_value()
+    database = servers.prefect_database.get_secret_value() if servers.prefect_database else None
+    if database is not None:
+        environment[PREFECT_DATABASE] = database
+    keeps = f"data in {redact(database or str(prefect_file(state)))}" + _unless(database, PREFECT_DATABASE)
     if profile.prefect_api_auth_string is not None:
         environment["PREFECT_SERVER_API_AUTH_STRING"] = profile.prefect_api_auth_string.get_secret_value()
     command = ("prefect", "server", "start", "--host", servers.bind, "--port", _port(address))
-    return Service("prefect", _python(*command), environment, address, f"{api}/health")
+    return Service("prefect", _python(*command), environment, address, f"{api}/health", keeps=keeps)
 
 
 def mlflow_server(profile: Profile, servers: Servers, state: Path) -> Service:
     """MLflow's API and UI; it keeps the artifacts, so that clients need no keys of the object store."""
     address = _here("MLFLOW_TRACKING_URI", profile.tracking_uri, servers)
-    database = servers.mlflow_database.get_secret_value() if servers.mlflow_database else f"sqlite:///{state}/mlflow.db"
+    database = (
+        servers.mlflow_database.get_secret_value() if servers.mlflow_database else f"sqlite:///{mlflow_file(state)}"
+    )
     artifacts = servers.mlflow_artifacts or str(state / "artifacts")
     environment = {
         **{name: value for name, value in profile.variables().items() if name.startswith(OF_THE_STORE)},
@@ -86,14 +93,23 @@ def mlflow_server(profile: Profile, servers: Servers, state: Path) -> Service:
         command += ["--app-name", "basic-auth"]
         environment |= accounts(profile, servers, state)
         files[configuration_file(state)] = configuration(state)
-    return Service("mlflow", _python(*command), environment, address, f"{address}/health", files)
+    told = [
+        f"runs in {redact(database)}" + _unless(servers.mlflow_database, "MLFLOW_BACKEND_STORE_URI"),
+        f"artifacts in {redact(artifacts)}" + _unless(servers.mlflow_artifacts, "MLFLOW_ARTIFACTS_DESTINATION"),
+    ]
+    return Service("mlflow", _python(*command), environment, address, f"{address}/health", files, ", ".join(told))
 
 
 def worker(profile: Profile, servers: Servers, state: Path, pool: str) -> Service:
     """Takes flow runs from the pool and runs each in a process; they inherit its environment, credentials included."""
-    ours = {**environment_of_worker(profile), "PREFECT_HOME": str(state / "prefect")}
+    ours = {**environment_of_worker(profile), "PREFECT_HOME": str(prefect_file(state).parent)}
     line = command_of_worker(pool, WORKER, servers.worker_limit)
     return Service("worker", tuple(line), ours)
+
+
+def _unless(given: object, variable: str) -> str:
+    """Where the data goes because nobody said where, that is said: two words in .env less, and it is another place."""
+    return "" if given else f" ({variable} is not set)"
 
 
 def _python(*module: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from deployments.pools import LOCAL, make_process_pool, workers_seen
+from deployments.pools import LOCAL, make_what_is_missing, workers_seen
 from deployments.stack import services, up
 from deployments.stack.credentials import try_all
 from deployments.stack.differences import differences
@@ -68,8 +68,13 @@ def bring_up(stack: Stack, say: Say) -> None:
     try_all(stack.profile, stack.settings, say)
     with alone(stack.processes.folder):
         if found := differences(stack.all, stack.processes):
-            raise Mistakes(found)
+            raise Mistakes([*_refusals(stack.profile), *found])
         _bring_up(stack, say)
+
+
+def _refusals(profile: Profile) -> list[Mistake]:
+    """What runs and refuses the credentials says so first: MLflow's password is that of its first start, up or down."""
+    return [mistake for mistake in check_profile(profile) if "refuses" in mistake.message]
 
 
 def _bring_up(stack: Stack, say: Say) -> None:
@@ -108,11 +113,12 @@ def _start_servers(stack: Stack, fresh: list[str], say: Say) -> None:
     for service in stack.servers:
         up.wait(service.name, partial(up.healthy, service.health), processes, say)
         say(f"{service.name:<9} {service.address}" + ("" if service.name in fresh else "  (ran already)"))
+        say(f"{'':<9} {service.keeps}")
 
 
 def _start_worker(stack: Stack, fresh: list[str], say: Say) -> None:
-    if make_process_pool():
-        say(f"made the work pool {LOCAL}")
+    for what in make_what_is_missing():
+        say(f"made {what}")
     up.deploy(say)
     processes = stack.processes
     since = datetime.now(UTC) - SEEN_WITHIN

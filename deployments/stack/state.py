@@ -9,12 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from settings.mistakes import Mistake, Mistakes
+from settings.servers import stack_folder
 from settings.surroundings import work_folder
 
 
 def state_folder(profile: str) -> Path:
     """Returns: where the stack of a profile keeps data, logs and the records of its processes."""
-    return work_folder(profile) / "stack"
+    return stack_folder(work_folder(profile))
 
 
 @contextmanager

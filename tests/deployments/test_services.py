@@ -40,6 +40,11 @@ def test_by_default_everything_is_on_loopback_below_one_folder(monkeypatch: pyte
     assert stack["mlflow"].environment["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{state}/mlflow.db"
     assert stack["prefect"].environment["PREFECT_HOME"] == f"{state}/prefect"
     assert list(tmp_path.iterdir()) == [], "nothing was made yet"
+    assert (
+        stack["prefect"].keeps
+        == f"data in {state}/prefect/prefect.db (PREFECT_SERVER_DATABASE_CONNECTION_URL is not set)"
+    )
+    assert "(MLFLOW_BACKEND_STORE_URI is not set), artifacts in" in stack["mlflow"].keeps
 
 
 def test_ports_are_those_of_the_profile_for_servers_pages_and_workers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,6 +78,10 @@ def test_no_secret_stands_on_a_command_line_or_in_what_is_shown(monkeypatch: pyt
         shown = " ".join(service.command) + repr(service)
         assert not [value for value in SECRETS.values() if value in shown]
         assert "pass" not in shown
+        assert "pass" not in service.keeps and "an-access-key" not in service.keeps
+    assert stack["prefect"].keeps == "data in postgresql+asyncpg://me:***@127.0.0.1/prefect"
+    assert stack["mlflow"].keeps.startswith("runs in postgresql://me:***@127.0.0.1/mlflow, artifacts in /")
+    assert stack["mlflow"].keeps.endswith("(MLFLOW_ARTIFACTS_DESTINATION is not set)")
     assert stack["prefect"].environment["PREFECT_SERVER_API_AUTH_STRING"] == SECRETS["PREFECT_API_AUTH_STRING"]
     assert stack["worker"].environment["PREFECT_API_AUTH_STRING"] == SECRETS["PREFECT_API_AUTH_STRING"]
     assert stack["mlflow"].environment["AWS_SECRET_ACCESS_KEY"] == SECRETS["AWS_SECRET_ACCESS_KEY"]
