@@ -20,8 +20,9 @@ EXAMPLE = """example:
   python -m deployments.stack logs worker --follow
   python -m deployments.stack down
 
-up starts a Prefect server, an MLflow server and a worker, makes the work pool and writes the deployments of
-prefect.yaml; a second up starts only what is missing. down ends what up started; data, in .onerun/stack, stays.
+up starts a Prefect server, an MLflow server and a worker, makes the work pools and writes the deployments of
+prefect.yaml; a second up starts only what is missing, and says so where what runs has other settings. down ends what
+up started, whatever .env says by now; data, in .onerun/stack, stays.
 exit codes: 0 done, 1 something failed, 2 a mistake, or a server that does not start, 130 interrupted"""
 
 

@@ -37,11 +37,12 @@ class Service:
     health: str = ""  # answers 200 when the service works
     files: Mapping[Path, str] = field(default_factory=dict)  # written before it starts
     keeps: str = ""  # where its data is, for a person; no secret
+    theirs: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)  # as the command found them
 
     @property
     def environment(self) -> dict[str, str]:
         """All its variables."""
-        return {**os.environ, **TELEMETRY_OFF, **self.ours}
+        return {**self.theirs, **TELEMETRY_OFF, **self.ours}
 
     @property
     def place(self) -> tuple[str, int]:
