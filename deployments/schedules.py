@@ -34,7 +34,7 @@ def keep_added(flows: str = "flows.") -> dict[str, int]:
             for deployment in client.read_deployments(limit=200)
             if (deployment.entrypoint or "").startswith(flows)
             for schedule in deployment.schedules
-            if schedule.slug is None and schedule.id
+            if schedule.slug is None
         ]
         for deployment_id, schedule_id in without:
             client.update_deployment_schedule(deployment_id, schedule_id, slug=f"{ADDED}{schedule_id}")
