@@ -94,14 +94,11 @@ def test_a_schedule_that_is_off_is_so_at_first_alone(prefect_api: str) -> None:
 
 
 def test_a_schedule_that_was_added_in_the_ui_is_kept(prefect_api: str) -> None:
-    from prefect import flow
-
     from deployments.schedules import keep_added
 
-    @flow(name="added")
-    def nothing() -> None: ...
-
-    deployment = nothing.to_deployment("to", entrypoint="added.nothing").apply()
+    flow = httpx.post(f"{prefect_api}/flows/", json={"name": "added"}, timeout=60).json()["id"]
+    body = {"name": "to", "flow_id": flow, "entrypoint": "added.nothing"}
+    deployment = httpx.post(f"{prefect_api}/deployments/", json=body, timeout=60).json()["id"]
     url = f"{prefect_api}/deployments/{deployment}/schedules"
     httpx.post(url, json=[{"schedule": {"cron": "0 12 * * *"}}], timeout=60).raise_for_status()
     assert keep_added("others.") == {"kept": 0}
@@ -118,6 +115,9 @@ def test_the_server_says_where_deployments_go(pool: str) -> None:
     assert said["value"] == LOCAL
     kinds = {name: httpx.get(f"{pool}/work_pools/{name}", timeout=60).json()["type"] for name in (LOCAL, KUBERNETES)}
     assert kinds == {LOCAL: "process", KUBERNETES: "kubernetes"}
+    flow = httpx.post(f"{pool}/flows/", json={"name": "pinned"}, timeout=60).json()["id"]
+    pinned = {"name": "to", "flow_id": flow, "work_pool_name": KUBERNETES, "job_variables": {"memory_limit": "2Gi"}}
+    assert httpx.post(f"{pool}/deployments/", json=pinned, timeout=60).status_code == 201, "before its worker has come"
     httpx.delete(f"{pool}/variables/name/{names.VARIABLE_POOL}", timeout=60).raise_for_status()
     assert make_what_is_missing(KUBERNETES) == [f"the variable {names.VARIABLE_POOL} = {KUBERNETES}"]
 
