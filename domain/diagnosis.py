@@ -9,6 +9,7 @@ State = Literal["good", "note", "wrong"]
 MARK = {"good": "ok", "note": "note", "wrong": "WRONG"}
 LONGEST_SKEW = 30.0  # seconds; heartbeats and leases are counted in minutes, S3 refuses signatures after 15 of them
 LITTLE_SPACE = 2_000_000_000  # bytes; models, snapshots and databases grow
+TOO_LITTLE_SPACE = 500_000_000  # bytes; one snapshot with its copies, a model and a database's journal are more
 
 
 class Finding(Reference):
@@ -73,4 +74,7 @@ def skew(what: str, seconds: float) -> Finding:
 def space(what: str, free: float) -> Finding:
     """Bytes that are free for data."""
     told = f"{free / 1e9:,.1f} GB free"
-    return good(what, told) if free >= LITTLE_SPACE else note(what, f"only {told}; models and snapshots need more")
+    if free >= LITTLE_SPACE:
+        return good(what, told)
+    says = f"only {told}; models and snapshots need more"
+    return note(what, says) if free >= TOO_LITTLE_SPACE else wrong(what, f"{says}: make room, or name another folder")

@@ -62,3 +62,6 @@ TAG_RESCUED = "onerun.rescued"
 # labels of a flow run
 LABEL_LEASE = "onerun.lease"  # of its model's concurrency slot
 LABEL_TURN = "onerun.turn"  # the concurrency limit whose slot it holds, or held last
+
+# variable of a Prefect server
+VARIABLE_POOL = "onerun-pool"  # the work pool that deployments go to which name none

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from settings import patience
+from settings import patience, surroundings
 from settings.addresses import PrefectApi, StoreUri, WebAddress, redact, with_driver
 from settings.mistakes import Mistake, Mistakes, did_you_mean
 from settings.profile_file import read_profile
@@ -58,7 +58,7 @@ class Profile(BaseSettings):
     aws_secret_access_key: SecretStr | None = _of("AWS_SECRET_ACCESS_KEY", says="Secret key of the object store.")
     aws_session_token: SecretStr | None = _of("AWS_SESSION_TOKEN", says="Session token of the object store.")
     region: str | None = _of("AWS_DEFAULT_REGION", "AWS_REGION", says="Region of the object store.")
-    work: Folder = _of("ONERUN_WORK", default=".onerun", says="Local scratch folder.")
+    work: Folder = _of("ONERUN_WORK", default=surroundings.WORK, says="Local scratch folder.")
     store: Folder | None = _of(
         "ONERUN_STORE", says="Folder or s3://bucket/prefix of the snapshots; the work folder when omitted."
     )
@@ -149,8 +149,8 @@ def _absolute_store(uri: str) -> str:
 
 def load_profile(name: str | None = None) -> Profile:
     """Read the profile called `name`, or else ONERUN_PROFILE, or else the environment alone. Raises: Mistakes."""
-    environment = _environment()
-    name = name or environment.get("ONERUN_PROFILE") or None
+    _need_known_variables()
+    name, environment = surroundings.profile_name(name), surroundings.variables()
     secrets = [key for key, field in Profile.model_fields.items() if field.annotation == (SecretStr | None)]
     values, lines, file = read_profile(name, Profile.model_fields, secrets, environment) if name else ({}, {}, "")
     try:
@@ -159,16 +159,14 @@ def load_profile(name: str | None = None) -> Profile:
         raise Mistakes([_translated(dict(entry), environment, lines, file) for entry in error.errors()]) from None
 
 
-def _environment() -> dict[str, str]:
-    """Returns: `.env` with the process environment over it. Raises: Mistakes for a name of ours that does not exist."""
+def _need_known_variables() -> None:
+    """Raises: Mistakes for a name of ours in `.env` that does not exist."""
     from dotenv import dotenv_values
 
-    held = {key: value for key, value in dotenv_values(".env").items() if value}
     known = {variable for name in Profile.model_fields for variable in variables_of(name)} | {"ONERUN_PROFILE", *OURS}
-    unknown = [key for key in held if key.startswith("ONERUN_") and key not in known]
-    if unknown:
-        raise Mistakes(Mistake(key, f"unknown variable{did_you_mean(key, known)}", ".env") for key in unknown)
-    return held | {key: value for key, value in os.environ.items() if value}
+    unknown = [key for key, value in dotenv_values(".env").items() if value and key not in known]
+    if ours := [key for key in unknown if key.startswith("ONERUN_")]:
+        raise Mistakes(Mistake(key, f"unknown variable{did_you_mean(key, known)}", ".env") for key in ours)
 
 
 def _translated(entry: dict[str, Any], environment: dict[str, str], lines: dict[str, int], file: str) -> Mistake:

@@ -23,12 +23,7 @@ def read_profile(
     Raises: Mistakes: no such profile, unknown key, secret in plain text, reference to a variable that is not set.
     """
     path = _path(name)
-    try:
-        values, lines = yaml_lines.parse(path.read_text(encoding="utf-8-sig"), str(path))
-    except OSError as error:
-        raise Mistakes([Mistake("", f"cannot be read: {error.strerror}", str(path))]) from None
-    except UnicodeDecodeError as error:
-        raise Mistakes([Mistake("", f"not UTF-8 text (byte {error.start}); save it as UTF-8", str(path))]) from None
+    values, lines = _parsed(path)
     keys: list[Any] = list(values)  # YAML reads some as numbers
     if odd := [key for key in keys if not isinstance(key, str)]:
         raise Mistakes(Mistake(str(key), "unknown key; a key is a word, not a number", str(path)) for key in odd)
@@ -44,6 +39,29 @@ def read_profile(
         {key: lines[(key,)] for key in values},
         str(path),
     )
+
+
+def read_value(name: str, key: str, variables: Mapping[str, str]) -> str | None:
+    """Returns: one value of the profile, whatever is wrong with the others; None when it is not set.
+
+    Raises: Mistakes: no such profile, not YAML, reference to a variable that is not set.
+    """
+    path = _path(name)
+    values, lines = _parsed(path)
+    value = values.get(key)
+    missing = [each for each in _REFERENCE.findall(value) if each not in variables] if isinstance(value, str) else []
+    if missing:
+        raise Mistakes(Mistake(key, _not_set(each), str(path), lines[(key,)]) for each in missing)
+    return str(_filled(value, variables)) if value is not None else None
+
+
+def _parsed(path: Path) -> tuple[dict[str, Any], dict[yaml_lines.Path, int]]:
+    try:
+        return yaml_lines.parse(path.read_text(encoding="utf-8-sig"), str(path))
+    except OSError as error:
+        raise Mistakes([Mistake("", f"cannot be read: {error.strerror}", str(path))]) from None
+    except UnicodeDecodeError as error:
+        raise Mistakes([Mistake("", f"not UTF-8 text (byte {error.start}); save it as UTF-8", str(path))]) from None
 
 
 def _path(name: str) -> Path:
@@ -72,7 +90,11 @@ def _problems(
     if holds_secret(_REFERENCE.sub("", text)):
         return ["holds a password; write ${VARIABLE} in its place, and set that in the environment or in .env"]
     missing = [name for name in _REFERENCE.findall(text) if name not in variables]
-    return [f"${{{name}}} is not set, neither in the environment nor in .env" for name in missing]
+    return [_not_set(name) for name in missing]
+
+
+def _not_set(name: str) -> str:
+    return f"${{{name}}} is not set, neither in the environment nor in .env"
 
 
 def _filled(value: Any, variables: Mapping[str, str]) -> Any:

@@ -19,6 +19,8 @@ from settings.addresses import redact
 from settings.mistakes import Mistake
 
 if TYPE_CHECKING:
+    from ssl import SSLContext
+
     from settings.profile import Profile
 
 Answers = queue.Queue[tuple[str, str | None]]  # name of the variable, what is wrong
@@ -49,6 +51,23 @@ def check_profile(profile: "Profile", waits: bool = False) -> list[Mistake]:
     said = {name: problems.get(name, Silence(f"{redact(variables[name])} {silent}")) for name in asked}
     told = {name: problem for name, problem in said.items() if problem and not (waits and isinstance(problem, Silence))}
     return [Mistake(name, problem) for name, problem in told.items()]
+
+
+def unguarded(profile: "Profile") -> list[Mistake]:
+    """Asks servers without the password that the profile has for them. Returns: those that answer all the same."""
+    variables = profile.variables()
+    return [
+        Mistake(password, f"is set, but {redact(variables[name])} answers without it: the server was started open")
+        for name, password in PASSWORDS.items()
+        if password in variables
+        and variables.get(name, "").startswith(("http://", "https://"))
+        and CHECKS[name](_bare(variables[name]), {}) is None
+    ]
+
+
+def _bare(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _ask(name: str, variables: Mapping[str, str], answers: Answers) -> None:
@@ -163,21 +182,26 @@ def _basic(credentials: str) -> str:
     return f"Basic {base64.b64encode(credentials.encode()).decode()}"
 
 
+def tls() -> "SSLContext | None":
+    """Returns: how certificates are looked at; None: as Python does."""
+    import ssl
+
+    insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS") == "true"
+    return ssl._create_unverified_context() if insecure else None  # as MLflow does
+
+
 def _get(url: str, authorization: str | None) -> tuple[int | None, str]:
     """Returns: status and the beginning of the body; no status, and why, when nobody answers."""
-    import ssl
     from http.client import HTTPException
     from urllib import error, request
 
     parts = urlsplit(url)
     if parts.username is not None:
         authorization = authorization or _basic(f"{unquote(parts.username)}:{unquote(parts.password or '')}")
-        url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        url = _bare(url)
     headers = {"User-Agent": "onerun"} | ({"Authorization": authorization} if authorization else {})
-    insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS") == "true"
-    context = ssl._create_unverified_context() if insecure else None  # as MLflow does
     try:
-        with request.urlopen(request.Request(url, headers=headers), timeout=PATIENCE, context=context) as answer:
+        with request.urlopen(request.Request(url, headers=headers), timeout=PATIENCE, context=tls()) as answer:
             return int(answer.status), ""
     except error.HTTPError as refused:
         return refused.code, refused.read(500).decode(errors="replace")
@@ -193,3 +217,4 @@ CHECKS: dict[str, Callable[[str, Mapping[str, str]], str | None]] = {
     "ONERUN_WORK": _folder,
     "ONERUN_STORE": _folder,
 }
+PASSWORDS = {"PREFECT_API_URL": "PREFECT_API_AUTH_STRING", "MLFLOW_TRACKING_URI": "MLFLOW_TRACKING_PASSWORD"}

@@ -4,6 +4,8 @@ Which addresses they have stands in the profile, for clients and servers must ag
 servers' own, from the process environment, else from `.env` in the working folder.
 """
 
+import json
+from pathlib import Path
 from typing import Any
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
@@ -67,3 +69,26 @@ def load_servers() -> Servers:
             Mistake(str(entry["loc"][0]), entry["msg"].removeprefix("Value error, ").replace("Input should", "should"))
             for entry in error.errors()
         ) from None
+
+
+def stack_folder(work: str | Path) -> Path:
+    """Returns: where the local stack keeps data, logs and the records of its processes, below the work folder."""
+    return Path(work) / "stack"
+
+
+def mlflow_file(stack: Path) -> Path:
+    """The MLflow server's database, where no other was named."""
+    return stack / "mlflow.db"
+
+
+def prefect_file(stack: Path) -> Path:
+    """The Prefect server's."""
+    return stack / "prefect" / "prefect.db"
+
+
+def is_of_the_stack(stack: Path, name: str, address: str) -> bool:
+    """Whether the server at that address is the one that the stack of this folder started last under that name."""
+    try:
+        return bool(json.loads((stack / f"{name}.json").read_text())["address"] == address)
+    except (OSError, ValueError, KeyError):  # none was started here
+        return False

@@ -20,8 +20,9 @@ EXAMPLE = """example:
   python -m deployments.stack logs worker --follow
   python -m deployments.stack down
 
-up starts a Prefect server, an MLflow server and a worker, makes the work pool and writes the deployments of
-prefect.yaml; a second up starts only what is missing. down ends what up started; data, in .onerun/stack, stays.
+up starts a Prefect server, an MLflow server and a worker, makes the work pools and writes the deployments of
+prefect.yaml; a second up starts only what is missing, and says so where what runs has other settings. down ends what
+up started, whatever .env says by now; data, in .onerun/stack, stays.
 exit codes: 0 done, 1 something failed, 2 a mistake, or a server that does not start, 130 interrupted"""
 
 
@@ -45,23 +46,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _done(asked: argparse.Namespace) -> dict[str, Any]:
-    from deployments.stack import stack as whole
+    from deployments.stack import running
+    from deployments.stack.processes import Processes
+    from deployments.stack.stack import bring_up, meant, read_stack
+    from deployments.stack.state import state_folder
 
     say = Terminal(sys.stderr if asked.json else sys.stdout).say
-    stack = whole.read_stack(asked.profile)
+    processes = Processes(state_folder(meant(asked.profile)))
     if asked.action == "up":
-        whole.bring_up(stack, say)
-        for line in _ways_in(asked.profile or whole.DEFAULT_PROFILE, stack):
+        stack = read_stack(asked.profile)
+        bring_up(stack, say)
+        for line in _ways_in(stack):
             say(line)
     elif asked.action == "down":
-        return {"status": "done", "ended": whole.take_down(stack, say)}
+        return {"status": "done", "ended": running.take_down(processes, say)}
     elif asked.action == "logs":
-        show([asked.service] if asked.service else whole.NAMES, stack.processes, asked.lines, asked.follow, say)
+        show([asked.service] if asked.service else running.NAMES, processes, asked.lines, asked.follow, say)
         return {"status": "done"}
-    return {"status": "done", "services": whole.status(stack, say if asked.action == "status" else None)}
+    return {"status": "done", "services": running.status(processes, say if asked.action == "status" else None)}
 
 
-def _ways_in(profile: str, stack: "Stack") -> list[str]:
+def _ways_in(stack: "Stack") -> list[str]:
     prefect, mlflow = (service.address for service in stack.servers)
     return [
         "",
@@ -70,7 +75,7 @@ def _ways_in(profile: str, stack: "Stack") -> list[str]:
         "",
         f"  export PREFECT_API_URL={prefect}/api     # so that `prefect` finds it",
         "  prefect deployment run train/wine",
-        f"  python -m flows.train --recipe wine --profile {profile}",
+        f"  python -m flows.train --recipe wine --profile {stack.name}",
     ]
 
 

@@ -23,15 +23,22 @@ def accounts(profile: Profile, servers: Servers, state: Path) -> dict[str, str]:
     mistakes = _mistakes(profile, servers)
     if mistakes or servers.mlflow_secret is None or profile.tracking_password is None:
         raise Mistakes(mistakes)
-    configuration = state / "mlflow-accounts.ini"
-    configuration.parent.mkdir(parents=True, exist_ok=True)
-    configuration.write_text(CONFIGURATION.format(database=state / "mlflow-accounts.db"))
     return {
-        "MLFLOW_AUTH_CONFIG_PATH": str(configuration),
+        "MLFLOW_AUTH_CONFIG_PATH": str(configuration_file(state)),
         "MLFLOW_AUTH_ADMIN_USERNAME": str(profile.tracking_username),
         "MLFLOW_AUTH_ADMIN_PASSWORD": profile.tracking_password.get_secret_value(),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": servers.mlflow_secret.get_secret_value(),
     }
+
+
+def configuration_file(state: Path) -> Path:
+    """Where the server reads how it asks."""
+    return state / "mlflow-accounts.ini"
+
+
+def configuration(state: Path) -> str:
+    """Returns: what stands there; no secret."""
+    return CONFIGURATION.format(database=state / "mlflow-accounts.db")
 
 
 def _mistakes(profile: Profile, servers: Servers) -> list[Mistake]:

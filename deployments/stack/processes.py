@@ -10,8 +10,10 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from deployments.stack.state import write
 
 PROC = Path("/proc/self/stat")  # Linux; elsewhere `ps` is asked
 TICK = 0.1  # seconds between two looks at a process that is to end
@@ -24,6 +26,9 @@ class Started:
     pid: int
     since: str  # as the system tells it: identifies the process together with its id
     command: tuple[str, ...]
+    address: str = ""  # what a person opens
+    health: str = ""  # answers 200 when it works
+    settings: Mapping[str, str] = field(default_factory=dict)  # fingerprints of the variables it was given, by name
 
     @property
     def lives(self) -> bool:
@@ -47,10 +52,13 @@ class Processes:
             held = json.loads(self._record(name).read_text())
         except (OSError, ValueError):  # never started, or the disk was full when it was
             return None
-        started = Started(held["pid"], held["since"], tuple(held["command"]))
+        started = Started(**held | {"command": tuple(held["command"])})
         return started if started.lives else None
 
-    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Started:
+    def start(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path,
+        address: str = "", health: str = "", settings: Mapping[str, str] | None = None,
+    ) -> Started:  # fmt: skip
         """Starts it in a session of its own: neither Ctrl-C nor the end of this terminal reaches it."""
         self.log(name).parent.mkdir(parents=True, exist_ok=True)
         with self.log(name).open("ab") as log:
@@ -58,8 +66,9 @@ class Processes:
                 command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True,
             )  # fmt: skip
-        started = Started(process.pid, start_time(process.pid) or "gone", tuple(command))
-        self._record(name).write_text(json.dumps(asdict(started)))
+        since = start_time(process.pid) or "gone"
+        started = Started(process.pid, since, tuple(command), address, health, settings or {})
+        write(self._record(name), json.dumps(asdict(started)))
         return started
 
     def end(self, name: str, patience: float) -> bool:

@@ -7,16 +7,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from deployments.stack.accounts import accounts
+from deployments.stack.accounts import accounts, configuration, configuration_file
 from deployments.worker import HOME as HOME
 from deployments.worker import command as command_of_worker
 from deployments.worker import environment as environment_of_worker
+from settings.addresses import redact
 from settings.mistakes import Mistake, Mistakes
 from settings.profile import TELEMETRY_OFF, Profile
-from settings.servers import Servers
+from settings.servers import Servers, mlflow_file, prefect_file
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PREFECT_DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 WORKER = "stack"  # its name in Prefect's UI
+
+
+PATIENCE = {"prefect": 10.0, "mlflow": 10.0, "worker": 30.0}  # seconds that each may take to end; in order of starting
+ADDRESS = {"prefect": ("PREFECT_API_URL", "/api"), "mlflow": ("MLFLOW_TRACKING_URI", "")}  # which variable names it
+OF_THE_STORE = ("AWS_", "MLFLOW_S3_")  # variables with which the MLflow server reaches its object store
 
 
 @dataclass(frozen=True)
@@ -25,10 +32,17 @@ class Service:
 
     name: str
     command: tuple[str, ...]
-    environment: Mapping[str, str] = field(repr=False)  # holds credentials
+    ours: Mapping[str, str] = field(repr=False)  # variables that it gets besides those of this process; credentials too
     address: str = ""  # what a person opens
     health: str = ""  # answers 200 when the service works
-    patience: float = 10.0  # seconds that it may take to end
+    files: Mapping[Path, str] = field(default_factory=dict)  # written before it starts
+    keeps: str = ""  # where its data is, for a person; no secret
+    theirs: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)  # as the command found them
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """All its variables."""
+        return {**self.theirs, **TELEMETRY_OFF, **self.ours}
 
     @property
     def place(self) -> tuple[str, int]:
@@ -42,26 +56,30 @@ def prefect_server(profile: Profile, servers: Servers, state: Path) -> Service:
     api = _here("PREFECT_API_URL", profile.prefect_api_url, servers)
     address = api.removesuffix("/api")
     environment = {
-        "PREFECT_HOME": str(state / "prefect"),
+        "PREFECT_HOME": str(prefect_file(state).parent),
         "PREFECT_UI_API_URL": api,  # the pages ask port 4200 otherwise, wherever the server listens
         # in memory, which is the default, a restart forgets who holds the slots of concurrency limits
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }
-    if servers.prefect_database is not None:
-        environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = servers.prefect_database.get_secret_value()
+    database = servers.prefect_database.get_secret_value() if servers.prefect_database else None
+    if database is not None:
+        environment[PREFECT_DATABASE] = database
+    keeps = f"data in {redact(database or str(prefect_file(state)))}" + _unless(database, PREFECT_DATABASE)
     if profile.prefect_api_auth_string is not None:
         environment["PREFECT_SERVER_API_AUTH_STRING"] = profile.prefect_api_auth_string.get_secret_value()
     command = ("prefect", "server", "start", "--host", servers.bind, "--port", _port(address))
-    return Service("prefect", _python(*command), _environment(environment), address, f"{api}/health")
+    return Service("prefect", _python(*command), environment, address, f"{api}/health", keeps=keeps)
 
 
 def mlflow_server(profile: Profile, servers: Servers, state: Path) -> Service:
     """MLflow's API and UI; it keeps the artifacts, so that clients need no keys of the object store."""
     address = _here("MLFLOW_TRACKING_URI", profile.tracking_uri, servers)
-    database = servers.mlflow_database.get_secret_value() if servers.mlflow_database else f"sqlite:///{state}/mlflow.db"
+    database = (
+        servers.mlflow_database.get_secret_value() if servers.mlflow_database else f"sqlite:///{mlflow_file(state)}"
+    )
     artifacts = servers.mlflow_artifacts or str(state / "artifacts")
     environment = {
-        **profile.variables(),  # keys of the object store
+        **{name: value for name, value in profile.variables().items() if name.startswith(OF_THE_STORE)},
         "MLFLOW_BACKEND_STORE_URI": database,  # not on the command line, which everybody on the machine can read
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes and 0.9 GB for what is not used here
     }
@@ -71,25 +89,32 @@ def mlflow_server(profile: Profile, servers: Servers, state: Path) -> Service:
         *("mlflow", "server", "--host", servers.bind, "--port", _port(address), "--workers", "1"),
         *("--serve-artifacts", "--artifacts-destination", artifacts, "--allowed-hosts", hosts),
     ]
+    files: dict[Path, str] = {}
     if profile.tracking_username or profile.tracking_password:
         command += ["--app-name", "basic-auth"]
         environment |= accounts(profile, servers, state)
-    return Service("mlflow", _python(*command), _environment(environment), address, f"{address}/health")
+        files[configuration_file(state)] = configuration(state)
+    told = [
+        f"runs in {redact(database)}" + _unless(servers.mlflow_database, "MLFLOW_BACKEND_STORE_URI"),
+        f"artifacts in {redact(artifacts)}" + _unless(servers.mlflow_artifacts, "MLFLOW_ARTIFACTS_DESTINATION"),
+    ]
+    return Service("mlflow", _python(*command), environment, address, f"{address}/health", files, ", ".join(told))
 
 
 def worker(profile: Profile, servers: Servers, state: Path, pool: str) -> Service:
     """Takes flow runs from the pool and runs each in a process; they inherit its environment, credentials included."""
-    ours = {**environment_of_worker(profile), "PREFECT_HOME": str(state / "prefect")}
+    ours = {**environment_of_worker(profile), "PREFECT_HOME": str(prefect_file(state).parent)}
     line = command_of_worker(pool, WORKER, servers.worker_limit)
-    return Service("worker", tuple(line), _environment(ours), patience=30.0)
+    return Service("worker", tuple(line), ours)
+
+
+def _unless(given: object, variable: str) -> str:
+    """Where the data goes because nobody said where, that is said: two words in .env less, and it is another place."""
+    return "" if given else f" ({variable} is not set)"
 
 
 def _python(*module: str) -> tuple[str, ...]:
     return (sys.executable, "-m", *module)
-
-
-def _environment(ours: Mapping[str, str]) -> dict[str, str]:
-    return {**os.environ, **TELEMETRY_OFF, **ours}
 
 
 def _port(address: str) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deployments.stack.processes import Processes
-from deployments.stack.services import HOME, Service
+from deployments.stack.services import ADDRESS, HOME, Service
+from deployments.stack.state import fingerprints, write
 from settings.mistakes import Mistake, Mistakes
 
 Say = Callable[[str], None]
@@ -20,19 +21,20 @@ SHOWN = 15  # last lines of a log
 LOOK = 0.2  # seconds between two looks
 
 
-def start(service: Service, processes: Processes, folder: Path, say: Say) -> bool:
+def start(service: Service, processes: Processes, folder: Path) -> bool:
     """Starts the service unless it runs. Returns: whether it did not. Raises: Mistakes: port taken."""
-    running = processes.find(service.name)
-    if running is not None:
-        if running.command != service.command:
-            say(f"{service.name} runs with other settings than those asked for now; down and up changes that")
+    if processes.find(service.name) is not None:
         return False
     if service.address and taken(*service.place):
         host, port = service.place
-        variable = {"prefect": "PREFECT_API_URL", "mlflow": "MLFLOW_TRACKING_URI"}[service.name]
         says = f"another program listens on {host}:{port}; end it, or set this to an address with another port"
-        raise Mistakes([Mistake(variable, says)])
-    processes.start(service.name, service.command, service.environment, folder)
+        raise Mistakes([Mistake(ADDRESS[service.name][0], says)])
+    for path, text in service.files.items():
+        write(path, text)
+    settings = fingerprints(processes.folder, service.ours)
+    processes.start(
+        service.name, service.command, service.environment, folder, service.address, service.health, settings
+    )
     return True
 
 
@@ -64,10 +66,10 @@ def _last_words(name: str, waited: float, processes: Processes) -> str:
     return f"{ended} ({waited:.0f} s); the end of {processes.log(name)}:\n{words}"
 
 
-def healthy(service: Service) -> bool:
-    """Whether the server answers that it is well."""
+def healthy(health: str) -> bool:
+    """Whether the server answers at that address that it is well."""
     try:
-        with urllib.request.urlopen(service.health, timeout=5) as answer:
+        with urllib.request.urlopen(health, timeout=5) as answer:
             return int(answer.status) == 200
     except OSError:
         return False

@@ -1,15 +1,14 @@
 """The pre-flight checks, in order: what is missing, what does not answer, what is too old, what cannot be written."""
 
+import os
 import shutil
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from urllib.error import HTTPError
 
 from domain import diagnosis
 from domain.diagnosis import Finding, good, note, wrong
+from flows.checking import databases
+from flows.checking.clocks import clock
 from settings.addresses import redact
 from settings.mistakes import Mistakes
 from settings.profile import Profile, check_profile, load_profile
@@ -31,12 +30,12 @@ def findings(profile_name: str | None, pool: str | None) -> Iterator[Finding]:
     broken = {mistake.key for mistake in refused}
     profile.apply()
     if not broken & {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"}:
-        database = servers.mlflow_database.get_secret_value() if servers.mlflow_database else None
-        yield from _mlflow(profile, database)
+        yield from _mlflow(profile, databases.mlflow(profile, servers))
     if "PREFECT_API_URL" not in broken:
-        yield from _prefect(profile, pool, servers.prefect_database)
+        yield from _prefect(profile, pool, databases.prefect(profile, servers))
     if not broken & {"ONERUN_STORE", "MLFLOW_S3_ENDPOINT_URL"}:
         yield from _tried("store", lambda: _store(profile))
+        yield from _object_store(profile)
     if "ONERUN_WORK" not in broken:
         yield _space("work folder", profile.variables()["ONERUN_WORK"])
 
@@ -53,7 +52,7 @@ def _credentials(profile: Profile) -> Iterator[Finding]:
         yield wrong("MLFLOW_TRACKING_PASSWORD", "goes with MLFLOW_TRACKING_USERNAME: set both, or neither")
 
 
-def _mlflow(profile: Profile, database: str | None) -> Iterator[Finding]:
+def _mlflow(profile: Profile, database: str | Finding) -> Iterator[Finding]:
     from tasks.tracking import health
 
     uri = profile.variables()["MLFLOW_TRACKING_URI"]
@@ -62,10 +61,10 @@ def _mlflow(profile: Profile, database: str | None) -> Iterator[Finding]:
         yield from _tried(
             "MLflow server", lambda: diagnosis.versions("MLflow server", ours, health.server_version(uri))
         )
-        yield from _tried("MLflow clock", lambda: _clock("MLflow clock", f"{uri.rstrip('/')}/health"))
-    else:
-        database = database or uri
-    if database and not _is_new_file(database):
+        yield from _tried("MLflow clock", lambda: clock("MLflow clock", f"{uri.rstrip('/')}/health"))
+    if isinstance(database, Finding):
+        yield database
+    elif not _is_new_file(database):
         shown = redact(database)
         upgrade = f"mlflow db upgrade {shown}"
         yield from _tried(
@@ -84,9 +83,7 @@ def _is_new_file(uri: str) -> bool:
     return uri.startswith("sqlite") and not Path(uri.partition(":///")[2].partition("?")[0]).exists()
 
 
-def _prefect(profile: Profile, pool: str | None, database: object) -> Iterator[Finding]:
-    from pydantic import SecretStr
-
+def _prefect(profile: Profile, pool: str | None, database: str | Finding) -> Iterator[Finding]:
     if profile.prefect_api_url is None:
         yield note("PREFECT_API_URL", "is not set: each command starts a server of its own; nothing is scheduled")
         return
@@ -99,9 +96,22 @@ def _prefect(profile: Profile, pool: str | None, database: object) -> Iterator[F
         yield from _tried("Prefect server", lambda: prefect_checks.version(client))
         yield from _tried("Prefect pools", lambda: prefect_checks.pools(client, pool))
         yield from _tried("schedules", lambda: prefect_checks.schedules(client))
-    yield from _tried("Prefect clock", lambda: _clock("Prefect clock", f"{profile.prefect_api_url}/health"))
-    if isinstance(database, SecretStr):
-        yield from _tried("Prefect database", lambda: prefect_checks.database(database.get_secret_value()))
+    yield from _tried("Prefect clock", lambda: clock("Prefect clock", f"{profile.prefect_api_url}/health"))
+    if isinstance(database, Finding):
+        yield database
+    else:
+        yield from _tried("Prefect database", lambda: prefect_checks.database(database))
+    yield from _home()
+
+
+def _home() -> Iterator[Finding]:
+    """The checkout in which flow runs of this machine's workers import their flows."""
+    home = os.environ.get("ONERUN_HOME")
+    if not home:
+        says = "is not set here; `python -m deployments.worker` sets it, one that was started otherwise needs it"
+        yield note("ONERUN_HOME", says)
+    elif not (Path(home) / "flows" / "train.py").is_file():
+        yield wrong("ONERUN_HOME", f"{home} is no checkout (no flows/train.py there): flow runs end before they begin")
 
 
 def _store(profile: Profile) -> list[Finding]:
@@ -113,22 +123,20 @@ def _store(profile: Profile) -> list[Finding]:
     return found if "://" in store else [*found, _space("store", store)]
 
 
+def _object_store(profile: Profile) -> Iterator[Finding]:
+    """Its clock: it refuses requests that were signed a quarter of an hour ago."""
+    from tasks import storage
+
+    variables = profile.variables()
+    if variables["ONERUN_STORE"].startswith("s3://") or "MLFLOW_S3_ENDPOINT_URL" in variables:
+        region = f".{variables['AWS_DEFAULT_REGION']}" if "AWS_DEFAULT_REGION" in variables else ""
+        url = storage.endpoint() or f"https://s3{region}.amazonaws.com"
+        yield from _tried("S3 clock", lambda: clock("S3 clock", url))
+
+
 def _space(what: str, folder: str) -> Finding:
     there = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
     return diagnosis.space(f"{what} {folder}", shutil.disk_usage(there).free)
-
-
-def _clock(what: str, url: str) -> Finding:
-    before = time.time()
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            date = answer.headers["Date"]
-    except HTTPError as refused:  # its clock is told all the same
-        date = refused.headers["Date"]
-    if not date:
-        return note(what, "the server does not tell its time")
-    theirs = parsedate_to_datetime(date).timestamp() + 0.5  # told in whole seconds
-    return diagnosis.skew(what, theirs - (before + time.time()) / 2)
 
 
 def _tried(what: str, check: Callable[[], Found]) -> Iterator[Finding]:

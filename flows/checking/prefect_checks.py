@@ -10,7 +10,13 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 LATELY = timedelta(minutes=2)  # a worker tells that it lives every 30 seconds
-START_ONE = "start one: `python -m deployments.worker --pool {pool}`, or `make up`"
+WORKERS = {  # by the pool's type: what to do where none is heard of
+    "process": "start one: `python -m deployments.worker --pool {pool}`, or `make up`",
+    "kubernetes": (
+        "it is a Deployment of the cluster: `kubectl -n onerun get deployments,pods`, `kubectl -n onerun logs "
+        "deployment/worker`; where there is no cluster, `prefect variable set onerun-pool local --overwrite` and deploy"
+    ),
+}
 
 
 def version(client: "SyncPrefectClient") -> Finding:
@@ -66,16 +72,15 @@ def _pool(client: "SyncPrefectClient", name: str) -> Finding:
     try:
         pool = client.read_work_pool(name)
     except ObjectNotFound:
-        return wrong(what, "does not exist; `make up` makes `local`, deployments/kubernetes the other")
+        return wrong(what, "does not exist; `python -m deployments.pools` (make up) makes those of prefect.yaml")
     if pool.is_paused:
         return wrong(what, f"is paused; `prefect work-pool resume {name}`")
     workers = client.read_workers_for_work_pool(name)
     since = datetime.now(UTC) - LATELY
     lately = [worker.name for worker in workers if worker.last_heartbeat_time and worker.last_heartbeat_time > since]
     if not lately:
-        return wrong(
-            what, f"no worker was heard of within {LATELY.seconds // 60} minutes; {START_ONE.format(pool=name)}"
-        )
+        advice = WORKERS.get(pool.type, "start one: `prefect worker start --pool {pool}`").format(pool=name)
+        return wrong(what, f"no worker was heard of within {LATELY.seconds // 60} minutes; {advice}")
     return good(what, f"{len(lately)} worker{'s' * (len(lately) > 1)} heard of lately: {', '.join(sorted(lately))}")
 
 

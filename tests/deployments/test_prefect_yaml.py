@@ -12,6 +12,10 @@ import httpx
 import pytest
 import yaml
 
+from deployments.pools import KUBERNETES, LOCAL
+from deployments.schedules import ADDED
+from domain import names
+
 ROOT = Path(__file__).parents[2]
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 DEPLOYMENTS: list[dict[str, Any]] = DOCUMENT["deployments"]
@@ -28,7 +32,8 @@ def test_every_deployment_is_whole(entry: dict[str, Any]) -> None:
     assert flow.fn.__name__ == name
     assert set(entry.get("parameters", {})) <= set(flow.parameters.properties)
     assert len(entry["description"]) > 20 and entry["tags"] and "schedules" in entry
-    assert entry["work_pool"]["name"] == "local" and entry["version"] == "{{ version.stdout }}"
+    assert entry["work_pool"] in DOCUMENT["definitions"]["infrastructure"]
+    assert entry["version"] == "{{ version.stdout }}"
     limit = None if entry["name"] == "approve" else {"limit": 1, "collision_strategy": "ENQUEUE"}
     assert entry["concurrency_limit"] == limit
 
@@ -59,9 +64,10 @@ def test_upkeep_runs_by_itself_as_the_page_says() -> None:
 
 
 def test_infrastructure_is_written_once_and_both_pools_are_there() -> None:
-    assert {pool["name"] for pool in DOCUMENT["definitions"]["infrastructure"]} == {"local", "kubernetes"}
+    here = f"{{{{ prefect.variables.{names.VARIABLE_POOL} }}}}"
+    assert [pool["name"] for pool in DOCUMENT["definitions"]["infrastructure"]] == [here, LOCAL, KUBERNETES]
     text = (ROOT / "prefect.yaml").read_text()
-    assert text.count("name: local") == 1 and text.count("name: kubernetes") == 1
+    assert [text.count(f"name: {name}\n") + text.count(f"name: {name} ") for name in (LOCAL, KUBERNETES)] == [1, 1]
 
 
 def test_every_parameter_is_described_in_its_form() -> None:
@@ -76,11 +82,61 @@ def test_every_parameter_is_described_in_its_form() -> None:
 
 @pytest.fixture
 def pool(prefect_api: str) -> Iterator[str]:
-    from deployments.pools import make_process_pool
+    from deployments.pools import make_what_is_missing
 
-    make_process_pool()
-    assert not make_process_pool(), "a second time it is left as it is"
+    make_what_is_missing()
+    assert make_what_is_missing(KUBERNETES) == [], "a second time all is left as it is"
     yield prefect_api
+    httpx.delete(f"{prefect_api}/variables/name/{names.VARIABLE_POOL}", timeout=60)
+
+
+def test_a_schedule_that_is_off_is_so_at_first_alone(prefect_api: str) -> None:
+    from prefect import flow
+
+    from deployments.schedules import off_at_first
+
+    assert off_at_first("at-first/once") == {"active": False}
+    (entry,) = [entry for entry in DEPLOYMENTS if "push" in entry]
+    assert {"deployment": f"train/{entry['name']}", "id": "first"} in [
+        step.get("deployments.schedules.off_at_first") for step in entry["push"]
+    ]
+    assert entry["schedules"][0]["active"] == "{{ first.active }}"
+    assert not [each for each in DEPLOYMENTS if each is not entry and "active" in str(each["schedules"])]
+
+    @flow(name="at-first")
+    def nothing() -> None: ...
+
+    nothing.to_deployment("once").apply()
+    assert off_at_first("at-first/once") == {}
+
+
+def test_a_schedule_that_was_added_in_the_ui_is_kept(prefect_api: str) -> None:
+    from deployments.schedules import keep_added
+
+    flow = httpx.post(f"{prefect_api}/flows/", json={"name": "added"}, timeout=60).json()["id"]
+    body = {"name": "to", "flow_id": flow, "entrypoint": "added.nothing"}
+    deployment = httpx.post(f"{prefect_api}/deployments/", json=body, timeout=60).json()["id"]
+    url = f"{prefect_api}/deployments/{deployment}/schedules"
+    httpx.post(url, json=[{"schedule": {"cron": "0 12 * * *"}}], timeout=60).raise_for_status()
+    assert keep_added("others.") == {"kept": 0}
+    assert httpx.get(url, timeout=60).json()[0]["slug"] is None
+    assert keep_added("added.") == {"kept": 1} and keep_added("added.") == {"kept": 0}
+    (schedule,) = httpx.get(url, timeout=60).json()
+    assert schedule["slug"] == f"{ADDED}{schedule['id']}" and schedule["schedule"]["cron"] == "0 12 * * *"
+
+
+def test_the_server_says_where_deployments_go(pool: str) -> None:
+    from deployments.pools import make_what_is_missing
+
+    said = httpx.get(f"{pool}/variables/name/{names.VARIABLE_POOL}", timeout=60).json()
+    assert said["value"] == LOCAL
+    kinds = {name: httpx.get(f"{pool}/work_pools/{name}", timeout=60).json()["type"] for name in (LOCAL, KUBERNETES)}
+    assert kinds == {LOCAL: "process", KUBERNETES: "kubernetes"}
+    flow = httpx.post(f"{pool}/flows/", json={"name": "pinned"}, timeout=60).json()["id"]
+    pinned = {"name": "to", "flow_id": flow, "work_pool_name": KUBERNETES, "job_variables": {"memory_limit": "2Gi"}}
+    assert httpx.post(f"{pool}/deployments/", json=pinned, timeout=60).status_code == 201, "before its worker has come"
+    httpx.delete(f"{pool}/variables/name/{names.VARIABLE_POOL}", timeout=60).raise_for_status()
+    assert make_what_is_missing(KUBERNETES) == [f"the variable {names.VARIABLE_POOL} = {KUBERNETES}"]
 
 
 def deployed(api: str) -> tuple[subprocess.CompletedProcess[str], Any]:
@@ -92,9 +148,18 @@ def deployed(api: str) -> tuple[subprocess.CompletedProcess[str], Any]:
         [sys.executable, "-c", terminal],
         cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=250,
     )  # fmt: skip
+    return done, ours(api)
+
+
+def ours(api: str) -> Any:
+    """Returns: our deployments as the server has them, without the times at which they were written."""
     found = httpx.post(f"{api}/deployments/filter", json={}, timeout=60).json()
-    ours = [entry for entry in found if entry["entrypoint"] in {known["entrypoint"] for known in DEPLOYMENTS}]
-    return done, sorted((without_times(entry) for entry in ours), key=lambda entry: str(entry["name"]))
+    written = [entry for entry in found if entry["entrypoint"] in {known["entrypoint"] for known in DEPLOYMENTS}]
+    for entry in written:
+        for schedule in entry["schedules"]:
+            schedule["slug"] = "none" if (schedule["slug"] or ADDED).startswith(ADDED) else schedule["slug"]
+        entry["schedules"].sort(key=lambda schedule: str(schedule["slug"]))
+    return sorted((without_times(entry) for entry in written), key=lambda entry: str(entry["name"]))
 
 
 def without_times(value: Any) -> Any:
@@ -109,6 +174,10 @@ def without_times(value: Any) -> Any:
 def test_deploying_asks_nothing_and_changes_nothing_the_second_time(pool: str) -> None:
     done, first = deployed(pool)
     assert done.returncode == 0, done.stdout
+    by_name = {entry["name"]: entry for entry in first}
+    (nightly,) = by_name["california-housing"]["schedules"]
+    assert nightly["slug"] == "nightly" and not nightly["active"], "its table is not there yet"
+    first = switched_by_a_person(pool, by_name)
     assert {entry["name"] for entry in first} >= {entry["name"] for entry in DEPLOYMENTS}
     done, second = deployed(pool)
     assert done.returncode == 0, done.stdout
@@ -117,4 +186,21 @@ def test_deploying_asks_nothing_and_changes_nothing_the_second_time(pool: str) -
     by_name = {entry["name"]: entry for entry in second}
     assert by_name["wine"]["version"] and "{{" not in by_name["wine"]["version"]
     assert by_name["wine"]["global_concurrency_limit"]["limit"] == 1
+    assert {entry["work_pool_name"] for entry in second} == {LOCAL}
     assert str(ROOT) not in json.dumps(second), "a machine's path in a deployment holds for that machine alone"
+    httpx.patch(f"{pool}/variables/name/{names.VARIABLE_POOL}", json={"value": KUBERNETES}, timeout=60)
+    done, third = deployed(pool)
+    assert done.returncode == 0, done.stdout
+    assert {entry["work_pool_name"] for entry in third} == {KUBERNETES}, "on a cluster's server"
+
+
+def switched_by_a_person(api: str, by_name: dict[str, Any]) -> Any:
+    """What a person does in the UI: one schedule on, one off, one more. Returns: the deployments as they are then."""
+    for name, active in (("california-housing", True), ("wine", False)):
+        (schedule,) = by_name[name]["schedules"]
+        url = f"{api}/deployments/{by_name[name]['id']}/schedules"
+        httpx.patch(f"{url}/{schedule['id']}", json={"active": active}, timeout=60).raise_for_status()
+        if not active:
+            more = {"schedule": {"cron": "0 12 * * *"}, "active": True}  # neither UI nor CLI sends a slug
+            httpx.post(url, json=[more], timeout=60).raise_for_status()
+    return ours(api)

@@ -40,6 +40,11 @@ def test_by_default_everything_is_on_loopback_below_one_folder(monkeypatch: pyte
     assert stack["mlflow"].environment["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{state}/mlflow.db"
     assert stack["prefect"].environment["PREFECT_HOME"] == f"{state}/prefect"
     assert list(tmp_path.iterdir()) == [], "nothing was made yet"
+    assert (
+        stack["prefect"].keeps
+        == f"data in {state}/prefect/prefect.db (PREFECT_SERVER_DATABASE_CONNECTION_URL is not set)"
+    )
+    assert "(MLFLOW_BACKEND_STORE_URI is not set), artifacts in" in stack["mlflow"].keeps
 
 
 def test_ports_are_those_of_the_profile_for_servers_pages_and_workers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,12 +61,27 @@ def test_ports_are_those_of_the_profile_for_servers_pages_and_workers(monkeypatc
         assert stack["worker"].environment[variable] == value
 
 
+def test_the_profile_may_be_named_in_dot_env(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "tracking_uri: http://127.0.0.1:5123\nprefect_api_url: http://127.0.0.1:4123/api\nwork: there\n"
+    )
+    (tmp_path / ".env").write_text("ONERUN_PROFILE=./mine.yaml\n")
+    stack = read_stack(None)
+    assert stack.name == "./mine.yaml" and stack.processes.folder == tmp_path / "there" / "stack"
+    assert [service.place[1] for service in stack.servers] == [4123, 5123]
+    assert read_stack("stack").servers[0].place[1] == 4200, "what is asked for comes first"
+
+
 def test_no_secret_stands_on_a_command_line_or_in_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     stack = started(monkeypatch, **SECRETS)
     for service in stack.values():
         shown = " ".join(service.command) + repr(service)
         assert not [value for value in SECRETS.values() if value in shown]
         assert "pass" not in shown
+        assert "pass" not in service.keeps and "an-access-key" not in service.keeps
+    assert stack["prefect"].keeps == "data in postgresql+asyncpg://me:***@127.0.0.1/prefect"
+    assert stack["mlflow"].keeps.startswith("runs in postgresql://me:***@127.0.0.1/mlflow, artifacts in /")
+    assert stack["mlflow"].keeps.endswith("(MLFLOW_ARTIFACTS_DESTINATION is not set)")
     assert stack["prefect"].environment["PREFECT_SERVER_API_AUTH_STRING"] == SECRETS["PREFECT_API_AUTH_STRING"]
     assert stack["worker"].environment["PREFECT_API_AUTH_STRING"] == SECRETS["PREFECT_API_AUTH_STRING"]
     assert stack["mlflow"].environment["AWS_SECRET_ACCESS_KEY"] == SECRETS["AWS_SECRET_ACCESS_KEY"]
@@ -112,4 +132,7 @@ def test_accounts_are_made_from_the_profile(monkeypatch: pytest.MonkeyPatch, tmp
     service = services.mlflow_server(load_profile("stack"), Servers(), tmp_path)
     assert service.command[-2:] == ("--app-name", "basic-auth")
     assert service.environment["MLFLOW_AUTH_ADMIN_PASSWORD"] == "a-long-password"
-    assert "a-long-password" not in Path(service.environment["MLFLOW_AUTH_CONFIG_PATH"]).read_text()
+    (written,) = service.files.items()
+    assert str(written[0]) == service.environment["MLFLOW_AUTH_CONFIG_PATH"]
+    assert str(tmp_path) in written[1] and "a-long-password" not in written[1]
+    assert list(tmp_path.iterdir()) == [], "nothing was made yet"

@@ -44,5 +44,7 @@ def test_clocks_may_differ_by_half_a_minute(seconds: float, state: str, words: s
 def test_little_space_is_told_and_one_wrong_thing_is_enough() -> None:
     findings = [diagnosis.space("disk", 5e8), diagnosis.space("disk", 5e10)]
     assert [finding.state for finding in findings] == ["note", "good"]
+    none_left = diagnosis.space("disk", 4e8)
+    assert none_left.state == "wrong" and "make room" in none_left.says
     assert all_well(findings) and not all_well([*findings, diagnosis.wrong("server", "gone")])
     assert findings[0].summary.startswith("note   disk: only 0.5 GB free")

@@ -34,6 +34,15 @@ def looked(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dic
     return code, {finding["what"]: finding for finding in output["findings"]}
 
 
+def copied(file: Path, copy: Path, version: str | None = None) -> None:
+    """A database as it is, whoever writes to it; its schema's version, where given, is another then."""
+    with contextlib.closing(sqlite3.connect(file)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+        if version:
+            target.execute("UPDATE alembic_version SET version_num = ?", [version])
+            target.commit()
+
+
 def test_where_nothing_was_set_up_nothing_is_wrong(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
     code, found = looked(capfd)
     assert code == 0
@@ -59,6 +68,49 @@ def test_servers_pools_artifacts_and_clocks_are_looked_at(
     assert not [path for path in mlflow_server.folder.rglob("pre-flight*") if path.is_file()]
     code, found = looked(capfd, "--pool", "mispelt")
     assert "does not exist" in found["work pool mispelt"]["says"]
+
+
+def test_databases_of_servers_elsewhere_are_not_looked_at_and_those_of_the_stack_are(
+    capfd: pytest.CaptureFixture[str],
+    mlflow_server: MlflowServer,
+    prefect_api: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
+    monkeypatch.setenv("ONERUN_HOME", str(folder))
+    code, found = looked(capfd)
+    assert code == 2 and "is no checkout" in found["ONERUN_HOME"]["says"]
+    for name, variable in (
+        ("MLflow", "MLFLOW_BACKEND_STORE_URI"),
+        ("Prefect", "PREFECT_SERVER_DATABASE_CONNECTION_URL"),
+    ):
+        assert found[f"{name} database"]["state"] == "note"
+        assert "not looked at" in found[f"{name} database"]["says"] and variable in found[f"{name} database"]["says"]
+    stack = folder / ".onerun" / "stack"
+    (stack / "prefect").mkdir(parents=True)
+    for name, address in (("mlflow", mlflow_server.uri), ("prefect", prefect_api.removesuffix("/api"))):
+        (stack / f"{name}.json").write_text(json.dumps({"address": address}))
+    copied(mlflow_server.folder / "server.db", stack / "mlflow.db")
+    copied(Path(os.environ["PREFECT_HOME"]) / "prefect.db", stack / "prefect" / "prefect.db", "older")
+    monkeypatch.delenv("ONERUN_HOME")
+    code, found = looked(capfd)
+    assert code == 2
+    assert found[f"MLflow database sqlite:///{stack}/mlflow.db"]["state"] == "good"
+    assert "prefect server database upgrade" in found["Prefect database"]["says"]
+    assert found["ONERUN_HOME"]["state"] == "note" and "deployments.worker" in found["ONERUN_HOME"]["says"]
+
+
+def test_advice_for_a_missing_worker_is_that_of_the_pools_type(
+    capfd: pytest.CaptureFixture[str], prefect_api: str
+) -> None:
+    from deployments.pools import KUBERNETES, make_kubernetes_pool
+
+    make_kubernetes_pool()
+    code, found = looked(capfd, "--pool", KUBERNETES)
+    assert code == 2
+    pool = found[f"work pool {KUBERNETES}"]["says"]
+    assert "kubectl -n onerun" in pool and "deployments.worker" not in pool
 
 
 @pytest.mark.parametrize(
@@ -110,10 +162,7 @@ def test_prefects_database_is_read_where_its_address_is_known(folder: Path, pref
     file = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
     assert database(f"sqlite+aiosqlite:///{file}").state == "good"
     copy = folder / "copy.db"
-    with contextlib.closing(sqlite3.connect(file)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
-        target.execute("UPDATE alembic_version SET version_num = 'older'")
-        target.commit()
+    copied(file, copy, "older")
     assert "prefect server database upgrade" in database(f"sqlite+aiosqlite:///{copy}").says
 
 
@@ -130,6 +179,7 @@ def test_an_object_store_is_tried_with_one_object_and_wrong_keys_are_told(
     monkeypatch.setenv("ONERUN_STORE", "s3://pre-flight/data")
     code, found = looked(capfd)
     assert code == 0 and found["store"]["state"] == "good"
+    assert found["S3 clock"]["state"] == "good"
     assert files.find("pre-flight") == []
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     code, found = looked(capfd)

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from settings import reachability
 from settings.profile import Profile, check_profile
-from settings.reachability import PATIENCE
+from settings.reachability import PATIENCE, unguarded
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +87,20 @@ def test_right_credentials_from_fields_or_address() -> None:
         assert problems(tracking_uri=url, tracking_username="me", tracking_password="pa ss") == []
         assert problems(tracking_uri=url.replace("//", "//me:pa%20ss@")) == []
         assert problems(prefect_api_url=f"{url}/api", prefect_api_auth_string="me:pa ss") == []
+
+
+def test_a_server_that_asks_nobody_for_the_password_that_is_set() -> None:
+    with server() as opened, server(credentials="me:secret-word") as guarded:
+        credentials = {"tracking_username": "me", "tracking_password": "secret-word"}
+        for url in (opened, opened.replace("//", "//me:secret-word@")):
+            profile = Profile(tracking_uri=url, prefect_api_url=f"{url}/api", **credentials)  # type: ignore[arg-type]
+            (said,) = map(str, unguarded(profile))
+            assert said.startswith("MLFLOW_TRACKING_PASSWORD: is set, but") and "answers without it" in said
+            assert "secret-word" not in said
+        found = unguarded(Profile(prefect_api_url=f"{opened}/api", prefect_api_auth_string=SecretStr("me:secret-word")))
+        assert [mistake.key for mistake in found] == ["PREFECT_API_AUTH_STRING"]
+        found = unguarded(Profile(tracking_uri=guarded, **credentials))  # type: ignore[arg-type]
+        assert found == [] == unguarded(Profile(tracking_uri=opened)) == unguarded(Profile(**credentials))  # type: ignore[arg-type]
 
 
 def test_p7_wrong_credentials_are_not_repeated() -> None:

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import fsspec
 import pytest
+import sqlalchemy
 
+from tests.servers import POSTGRES_PASSWORD, POSTGRES_USER, S3_KEY, S3_SECRET
 from tests.system.running import RunningStack, running, until
 
 
@@ -67,6 +70,14 @@ def test_up_trains_survives_a_second_up_and_a_dead_server_and_its_data_survives_
         assert "(ran already)" in done.stdout
         assert written_down(stack) == before, "deploying again changes nothing"
 
+        for variable, value, words in (
+            ("MLFLOW_TRACKING_URI", "http://127.0.0.1:9", "mlflow runs at"),
+            ("PREFECT_API_AUTH_STRING", "admin:set-later", "prefect: runs with other settings"),
+        ):
+            mistaken_up = RunningStack(tmp_path, {**stack.environment, variable: value}).command("up")
+            assert mistaken_up.returncode == 2 and words in mistaken_up.stderr, mistaken_up.stderr
+        (tmp_path / ".env").write_text("ONERUN_WORKER_LIMITS=2\n")
+        assert services(stack) == second, "it goes on, and is told and ended whatever .env says"
         assert json.loads(stack.command("down", "--json").stdout)["ended"] == ["worker", "mlflow", "prefect"]
         for service in second.values():
             assert (
@@ -96,3 +107,37 @@ def test_a_port_that_is_taken_is_told_and_nothing_is_left_running(tmp_path: Path
     assert done.returncode == 2
     assert f"MLFLOW_TRACKING_URI: another program listens on 127.0.0.1:{port}" in done.stderr
     assert [service["state"] for service in services(stack).values()] == ["not running"] * 3
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_the_profile_servers_by_dot_env_alone(tmp_path: Path, s3_server: str, postgres: str) -> None:
+    """PostgreSQL and an object store that are there already; the shell names neither the profile nor a secret."""
+    account = f"{POSTGRES_USER}:{POSTGRES_PASSWORD}@{postgres}"
+    engine = sqlalchemy.create_engine(f"postgresql+psycopg://{account}/postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for name in ("servers_prefect", "servers_mlflow"):
+            connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    (tmp_path / ".env").write_text(
+        f"""ONERUN_PROFILE=servers
+MLFLOW_S3_ENDPOINT_URL={s3_server}
+MINIO_ROOT_USER={S3_KEY}
+MINIO_ROOT_PASSWORD={S3_SECRET}
+MLFLOW_ARTIFACTS_DESTINATION=s3://onerun/of-the-server
+MLFLOW_BACKEND_STORE_URI=postgresql+psycopg://{account}/servers_mlflow
+PREFECT_SERVER_DATABASE_CONNECTION_URL=postgresql+asyncpg://{account}/servers_prefect
+"""
+    )
+    with running(tmp_path) as stack:
+        said = stack.command("up").stdout
+        assert f"data in postgresql+asyncpg://{POSTGRES_USER}:***@{postgres}/servers_prefect\n" in said
+        assert "/servers_mlflow, artifacts in s3://onerun/of-the-server\n" in said and "is not set" not in said
+        assert "--profile servers" in said and POSTGRES_PASSWORD not in said
+        (run,) = stack.runs(trained(stack))
+        assert run.info.status == "FINISHED"
+        state = tmp_path / "work" / "stack"
+        assert not (state / "mlflow.db").exists() and not (state / "prefect" / "prefect.db").exists()
+        keys = {"key": S3_KEY, "secret": S3_SECRET, "endpoint_url": s3_server}
+        files = fsspec.filesystem("s3", **keys)
+        assert files.find("onerun/of-the-server") and files.find("onerun/data")
