@@ -98,9 +98,11 @@ def _marks(
 
 
 def _has_no_run(seen: FlowRunSeen, named: Named) -> bool:
-    """One that has only begun may not have opened its run yet."""
+    """One that has only begun may not have opened its run yet, and one that waits for its time has not begun."""
     young = seen.state_type not in ENDED and seen.for_ < SETTLE
-    return seen.flow_run_id not in named and not young and not running.of_flow_run(seen.flow_run_id)
+    if young or (seen.state_type == "SCHEDULED" and not seen.run_count):
+        return False
+    return seen.flow_run_id not in named and not running.of_flow_run(seen.flow_run_id)
 
 
 def _named(runs: Mapping[str, RunSeen]) -> Named:

@@ -14,7 +14,7 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.states import AwaitingRetry, Cancelling, Completed, Crashed, Failed, Pending, Running, Suspended
+from prefect.states import AwaitingRetry, Cancelling, Completed, Crashed, Failed, Pending, Running, Scheduled, Suspended
 
 from domain import names
 from domain.reconciliation.plan import Plan
@@ -288,7 +288,11 @@ def test_what_does_not_fit_together_is_told(prefect: SyncPrefectClient, experime
     run = open_run(experiment, stranger, "of another server", "digest", {})
     alone = prefect.create_flow_run(training, state=Pending())
     prefect.set_flow_run_state(alone.id, Running(), force=True)
+    nightly = prefect.create_flow_run(
+        training, state=Scheduled(scheduled_time=datetime.now(UTC) - timedelta(minutes=5))
+    )
     seen = planned(prefect, experiment)
+    assert str(nightly.id) not in {each.flow_run_id for each in seen.without_run}, "it has not begun"
     assert (run.run_id, stranger) in seen.without_flow_run
     assert str(alone.id) in {each.flow_run_id for each in seen.without_run}
     said = "\n".join(seen.lines())
