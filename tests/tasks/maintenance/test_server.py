@@ -14,6 +14,7 @@ from tasks.maintenance.applying import Result
 from tasks.maintenance.stores import open_store
 from tasks.summarise import summarise
 from tasks.tracking.runs import client
+from tasks.tracking.served.looking import Look
 from tests.servers import MlflowServer
 from tests.tasks.maintenance.conftest import DAY
 
@@ -181,3 +182,24 @@ def test_what_is_wrong_behind_a_server_is_told(
         ("version-without-files", f"{name}-lost version 1"): "what it was made of is gone",
         ("version-without-files", f"{name}-gone version 1"): "what it was made of is gone",
     }
+
+
+@pytest.mark.slow
+def test_who_was_quicker_ends_nothing(name: str) -> None:
+    """The API has no lock: another machine may clean up the same server."""
+    from mlflow.exceptions import MlflowException
+
+    experiment = client().create_experiment(name)
+    run, other = make(experiment, 40), make(experiment, 40)
+    rules = load_policy(f"action: soft_delete\nkeep: {{last: 0}}\nselect: {{experiments: ['{name}']}}\n")
+    with planned(rules, frozenset()) as what:
+        items = [item for share in what.spool for item in share.items]
+
+    def too_late(run: str) -> None:
+        client().delete_run(run)  # as if somebody else had done it since our look
+        client().set_tag(run, "a", "b")
+
+    look = Look(rules, {run, other}, {})
+    assert look.carry_out([item for item in items if item.id == run], too_late) == {run: "deleted meanwhile"}
+    with pytest.raises(MlflowException):  # what is not explained is not hidden
+        look.carry_out([item for item in items if item.id == other], lambda run: client().set_tag(run, "", ""))
