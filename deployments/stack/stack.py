@@ -65,11 +65,16 @@ def bring_up(stack: Stack, say: Say) -> None:
     Raises: Mistakes: what runs has other settings, another `up` is under way, a port is taken, a server ends,
     credentials are refused, a deployment cannot be written.
     """
+    _need_no_other(stack)
     try_all(stack.profile, stack.settings, say)
     with alone(stack.processes.folder):
-        if found := differences(stack.all, stack.processes):
-            raise Mistakes([*_refusals(stack.profile), *found])
+        _need_no_other(stack)  # another `up` may have started it meanwhile
         _bring_up(stack, say)
+
+
+def _need_no_other(stack: Stack) -> None:
+    if found := differences(stack.all, stack.processes):
+        raise Mistakes([*_refusals(stack.profile), *found])
 
 
 def _refusals(profile: Profile) -> list[Mistake]:

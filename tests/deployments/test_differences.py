@@ -73,6 +73,15 @@ def test_settings_that_came_later_are_told_by_name(
     assert SECRET not in mistake.message
 
 
+def test_another_database_is_not_touched(
+    elsewhere: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", f"sqlite:///{tmp_path}/another.db")
+    code, said = up(capsys)
+    assert code == 2 and "MLFLOW_BACKEND_STORE_URI" in said
+    assert not (tmp_path / "another.db").exists()
+
+
 def test_a_retry_budget_is_nothing_to_a_server(elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from deployments.stack.differences import differences
 
