@@ -18,8 +18,16 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 DESTINATION = "MLFLOW_ARTIFACTS_DESTINATION"  # the variable of `mlflow server --artifacts-destination`
 
 
-class OutsideTheStore(TerminalError):
-    """A folder that was to be removed is not one of the store's own; it was left as it is."""
+class Left(TerminalError):
+    """A folder that was to be removed was left as it is; why, it says."""
+
+
+class OutsideTheStore(Left):
+    """It is not one of the store's own."""
+
+
+class ChangedMeanwhile(Left):
+    """It holds what no archive holds."""
 
 
 def real_address(address: str) -> str | None:
@@ -93,10 +101,12 @@ def _local_size(folder: str) -> int:
     return total
 
 
-def remove(location: str, folders: Iterable[str]) -> None:
+def remove(location: str, folders: Iterable[str], archived: int | None = None) -> None:
     """Removes folders of one experiment; what is gone already is no mistake.
 
-    Raises: OutsideTheStore when one is not the experiment's own or is reached through a link; Mistakes when refused.
+    Args: archived: when their archive was begun, in milliseconds since 1970; what was written after that stays.
+    Raises: OutsideTheStore when one is not the experiment's own or is reached through a link; ChangedMeanwhile;
+        Mistakes when refused.
     """
     root = real_address(location)
     for folder in folders:
@@ -104,18 +114,28 @@ def remove(location: str, folders: Iterable[str]) -> None:
         if root is None or parts is None:
             raise OutsideTheStore(f"{folder} is not one of the own folders of {location}; it was left as it is")
         if storage.is_s3(root):
-            storage.remove_tree("/".join([root, *parts]))
+            place = "/".join([root, *parts])
+            _need_unchanged(place, max((changed or 0 for _, _, changed in storage.walk(place)), default=0), archived)
+            storage.remove_tree(place)
         else:
-            _remove_local(root, parts)
+            _remove_local(root, parts, archived)
 
 
-def _remove_local(root: str, parts: tuple[str, ...]) -> None:
+def _need_unchanged(place: str, changed: int, archived: int | None) -> None:
+    if archived is not None and changed > archived:
+        raise ChangedMeanwhile(f"{place} was changed after it was archived; its files were left")
+
+
+def _remove_local(root: str, parts: tuple[str, ...], archived: int | None) -> None:
     """Thousands of small folders are removed: addresses stay text, which costs a third."""
     path = root
     for part in parts:
         path = f"{path}/{part}"
         if os.path.islink(path):  # noqa: PTH114
             raise OutsideTheStore(f"{path} is a link; neither it nor what it points at was removed")
+
+    if archived is not None:
+        _need_unchanged(path, measured(path)[1] or 0, archived)
 
     def gone_already(_function: Any, _path: str, error: BaseException) -> None:
         if not isinstance(error, FileNotFoundError):

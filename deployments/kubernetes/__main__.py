@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from deployments.kubernetes.pool import KUBERNETES, write_pool
+from deployments.kubernetes.pool import write_pool
 from deployments.kubernetes.template import Place, job_template
+from deployments.pools import KUBERNETES, make_what_is_missing
 from flows.command_line.arguments import command_line
 from flows.command_line.endings import exit_code
 from settings.mistakes import Mistake, Mistakes
@@ -62,6 +63,9 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
         raise Mistakes(mistakes)
     profile.apply()
     print(f"{asked.pool}: {write_pool(template, asked.pool)}")
+    if asked.pool == KUBERNETES:  # the one that prefect.yaml knows, on a server that nobody told another
+        for what in make_what_is_missing(KUBERNETES):
+            print(f"made {what}")
     return template
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-KUBERNETES = "kubernetes"  # the pool that prefect.yaml names
+from deployments.pools import KUBERNETES
 
 
 def write_pool(template: dict[str, Any], name: str = KUBERNETES) -> str:

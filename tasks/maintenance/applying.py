@@ -110,17 +110,18 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: C
     experiments = [item for share in spool for item in share.items if item.kind == "experiment"]
     if not going and not experiments:
         return  # an empty selection would mean everything
+    archived = milliseconds()
     result.archive, result.archive_digest, notes = store.back_up(going, [item.id for item in experiments], policy)
     result.notes += notes
     locations: dict[str, str] = {}
     pace = Pace()
     for batch in batches(_runs(spool, locations), pace):
-        written = journal.write(policy.archives, store.identity, result.archive, locations, batch)
+        written = journal.write(policy.archives, store.identity, result.archive, archived, locations, batch)
         with _timed(pace):
             outcome = store.hard_delete(batch, policy, going)
         _count(outcome, batch, result)
         done = frozenset(outcome.done)
-        if _remove_files([entry for entry in written.entries if entry.run in done], result):
+        if _remove_files([entry for entry in written.entries if entry.run in done], archived, result):
             journal.close(written)
     outcome = store.hard_delete_experiments(experiments, policy)
     _count_experiments(outcome, experiments, result)
@@ -143,13 +144,13 @@ def _count_experiments(outcome: Outcome, experiments: Sequence[Item], result: Re
     result.leave(outcome.left)
 
 
-def _remove_files(entries: Sequence[journal.Entry], result: Result) -> bool:
-    """Returns: whether nothing is left to do; what is not the store's own is left for good, and said."""
+def _remove_files(entries: Sequence[journal.Entry], archived: int, result: Result) -> bool:
+    """Returns: whether nothing is left to do; what is not the store's own, or new, is left for good, and said."""
     complete = True
     for entry in entries:
         try:
-            prefixes.remove(entry.location, entry.folders)
-        except prefixes.OutsideTheStore as error:
+            prefixes.remove(entry.location, entry.folders, archived)
+        except prefixes.Left as error:
             result.notes.append(str(error))
         except Mistakes as mistakes:  # no permission, or an object store that does not answer: the next one tries again
             complete = False
@@ -164,6 +165,6 @@ def _finish_interrupted(store: Store, destination: str, result: Result) -> None:
             continue
         there = store.existing([entry.run for entry in written.entries])
         gone = [entry for entry in written.entries if entry.run not in there]
-        if _remove_files(gone, result):
+        if _remove_files(gone, written.archived, result):
             journal.close(written)
         result.finished += len(gone)

@@ -30,16 +30,20 @@ class Journal:
 
     uri: str
     archive: str
+    archived: int  # when it was begun, in milliseconds since 1970
     entries: tuple[Entry, ...]
 
 
-def write(destination: str, store: str, archive: str, locations: Mapping[str, str], items: Sequence[Item]) -> Journal:
+def write(
+    destination: str, store: str, archive: str, archived: int, locations: Mapping[str, str], items: Sequence[Item]
+) -> Journal:
     """Args: destination: where the archives go; store: its identity; locations: experiment id -> its artifacts."""
     entries = tuple(Entry(item.id, locations[item.experiment_id], item.prefixes) for item in items)
     uri = storage.join(destination, FOLDER, f"{store}-{uuid4().hex}.json")
-    content = {"archive": archive, "entries": [[entry.run, entry.location, *entry.folders] for entry in entries]}
+    listed = [[entry.run, entry.location, *entry.folders] for entry in entries]
+    content = {"archive": archive, "archived": archived, "entries": listed}
     storage.write_bytes_atomically(uri, json.dumps(content).encode())
-    return Journal(uri, archive, entries)
+    return Journal(uri, archive, archived, entries)
 
 
 def left_behind(destination: str, store: str) -> Iterator[Journal]:
@@ -48,7 +52,7 @@ def left_behind(destination: str, store: str) -> Iterator[Journal]:
         if uri.rpartition("/")[2].startswith(f"{store}-") and uri.endswith(".json"):
             content = json.loads(storage.read_bytes(uri))
             entries = tuple(Entry(run, location, tuple(folders)) for run, location, *folders in content["entries"])
-            yield Journal(uri, content["archive"], entries)
+            yield Journal(uri, content["archive"], content["archived"], entries)
 
 
 def close(journal: Journal) -> None:

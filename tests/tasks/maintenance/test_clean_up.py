@@ -2,12 +2,14 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from domain.maintenance.plan import Item, Plan
 from settings.loading import load_policy
 from settings.policy import Policy
+from tasks import archives
 from tasks.archives import restore
 from tasks.maintenance.applying import Result, TooMuch, apply
 from tasks.maintenance.planning import plan_store
@@ -217,6 +219,27 @@ def test_what_measured_a_registered_model_stays_with_its_metrics(experiment: str
     with spool:
         assert apply(store, rules, plan, spool).left == {late: "prices version 2"}
     assert {metric.value for metric in mlflow.get_logged_model(other).metrics} >= {2.0}
+
+
+def test_files_that_come_while_the_archive_is_written_stay(
+    experiment: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, quiet = make_run(40, NOW), make_run(40, NOW)
+    new = tmp_path / "artifacts" / "houses" / late / "artifacts" / "deep" / "late.txt"
+    original = archives.back_up
+
+    def meanwhile(*given: Any, **more: Any) -> Any:
+        done = original(*given, **more)
+        time.sleep(0.05)
+        new.parent.mkdir()
+        new.write_text("nobody archived this")
+        return done
+
+    monkeypatch.setattr(archives, "back_up", meanwhile)
+    result = clean_up(policy("hard_delete"))
+    assert new.read_text() == "nobody archived this"
+    assert any(f"{late} was changed after it was archived" in note for note in result.notes)
+    assert not (tmp_path / "artifacts" / "houses" / quiet).exists()
 
 
 def test_a_store_below_a_folder_with_spaces_is_measured_and_emptied(
