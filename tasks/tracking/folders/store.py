@@ -42,7 +42,6 @@ class FoldersStore:
         if not self.root.is_dir():
             raise Mistakes([Mistake("MLFLOW_TRACKING_URI", f"{self.root}: no such folder")])
         self.identity = hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:12]
-        self._live: Collection[str] = ()
         self._archived: dict[Path, int] = {}  # folder -> what it was like when it was archived
         self._planned_at = 0  # milliseconds since 1970: how old damaged experiments are follows from it
 
@@ -65,7 +64,6 @@ class FoldersStore:
     @contextmanager
     def inventory(self, policy: Policy, live: Collection[str]) -> Iterator[tuple[Guards, Iterator[Group]]]:
         """Folders that MLflow cannot read are left out; `damaged` and `troubles` tell of them."""
-        self._live = live
         yield store_guards(self.root, policy, live), self._groups(tuple(best.metric for best in policy.keep.best))
 
     def _groups(self, metrics: tuple[str, ...]) -> Iterator[Group]:
@@ -150,7 +148,7 @@ class FoldersStore:
             return "was repaired meanwhile"
         if word := self._changed(folder):
             return word
-        guard = store_guards(self.root, policy, self._live)
+        guard = store_guards(self.root, policy, ())  # whose flow run lived for the plan was kept there
         return kept_by(damaged.examined(folder), policy, guard, self._planned_at)
 
     def _still_empty(self, folder: Path, policy: Policy) -> str | None:

@@ -15,7 +15,7 @@ from tasks.maintenance.applying import Result
 from tests.tasks.maintenance.conftest import DAY
 
 NOW = int(time.time() * 1000)
-POLICY = "name: weekly\nkeep: {last: 0}\naction: hard_delete\nmax_delete: 100%\n"
+POLICY = "name: weekly\nkeep: {last: 0}\naction: hard_delete\nmax_delete: 100%\nbackups: {to: .onerun/backups}\n"
 PARENT = "mlflow.parentRunId"
 
 
