@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from settings.profile import Profile
 
 Answers = queue.Queue[tuple[str, str | None]]  # name of the variable, what is wrong
-PATIENCE = 3.0  # seconds, for all checks together
+PATIENCE = 10.0  # seconds, for all checks together; a laptop that has its hands full takes five to answer
 LEAST_SPACE = 50_000_000  # bytes
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
