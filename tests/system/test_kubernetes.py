@@ -61,11 +61,7 @@ model = DummyRegressor().fit(train.drop(columns=[target]), train[target])
 mlflow.sklearn.save_model(model, os.environ["ONERUN_MODEL_DIR"], skops_trusted_types=["sklearn.dummy.DummyRegressor"])
 """
 SLEEPS = "time.sleep(40)"
-# whoever is short of memory ends the other processes of the pod first
 EATS = """
-for pid in filter(str.isdigit, os.listdir("/proc")):
-    if int(pid) != os.getpid():
-        open(f"/proc/{pid}/oom_score_adj", "w").write("1000")
 held = bytearray(1_800_000_000)
 held[::4096] = bytes(len(held[::4096]))
 print("had the memory")
@@ -342,19 +338,22 @@ def test_p7_the_pools_template_and_prefects_database_hold_no_credential(platform
     assert not any(secret in held for secret in SECRETS)
 
 
-def test_p1_a_pod_out_of_memory_reads_crashed_and_the_retry_finishes_in_the_same_run(
+def test_p1_a_pod_out_of_memory_is_told_and_the_retry_finishes_in_the_same_run(
     platform: Platform, deployment: str
 ) -> None:
+    """The kernel ends the largest process, here the training, or the whole pod, where nobody is left to say so."""
     tight = {"memory_limit": "1600Mi"}
     flow_run = platform.run(deployment, parameters=recipe("short-of-memory", EATS), job_variables=tight)
-    assert platform.ended(flow_run) == "CRASHED"
+    state = platform.ended(flow_run)
+    assert state in ("FAILED", "CRASHED")
     (before,) = platform.mlflow_runs(flow_run)
     (pod,) = read("pods", "--selector", f"job-name={job_of(flow_run)['metadata']['name']}")
     (status,) = pod["status"]["containerStatuses"]
     assert status["state"]["terminated"]["reason"] == "OOMKilled"
-    assert before.info.status in ("RUNNING", "KILLED"), (
-        "killed without a word: the reconciler's to settle, or the retry's"
-    )
+    if state == "FAILED":
+        assert before.info.status == "FAILED" and "out of memory, perhaps" in platform.log(flow_run)
+    else:
+        assert before.info.status == "RUNNING", "killed without a word: the reconciler's to settle, or the retry's"
 
     platform.ask("PATCH", f"/flow_runs/{flow_run}", json={"job_variables": {"memory_limit": "5Gi"}})
     state = {"type": "SCHEDULED", "name": "AwaitingRetry"}
