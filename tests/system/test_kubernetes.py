@@ -344,13 +344,13 @@ def test_p1_a_pod_out_of_memory_is_told_and_the_retry_finishes_in_the_same_run(
     """The kernel ends the largest process, here the training, or the whole pod, where nobody is left to say so."""
     tight = {"memory_limit": "1600Mi"}
     flow_run = platform.run(deployment, parameters=recipe("short-of-memory", EATS), job_variables=tight)
-    state = platform.ended(flow_run)
-    assert state in ("FAILED", "CRASHED")
+    ended = platform.ended(flow_run)
+    assert ended in ("FAILED", "CRASHED")
     (before,) = platform.mlflow_runs(flow_run)
     (pod,) = read("pods", "--selector", f"job-name={job_of(flow_run)['metadata']['name']}")
     (status,) = pod["status"]["containerStatuses"]
     assert status["state"]["terminated"]["reason"] == "OOMKilled"
-    if state == "FAILED":
+    if ended == "FAILED":
         assert before.info.status == "FAILED" and "out of memory, perhaps" in platform.log(flow_run)
     else:
         assert before.info.status == "RUNNING", "killed without a word: the reconciler's to settle, or the retry's"
