@@ -11,6 +11,7 @@ from domain import predictor
 from domain.errors import ModelUnusable
 from domain.predictor import Predictor
 from tasks.tracking.answering import asked
+from tasks.tracking.fence import require_ownership
 from tasks.tracking.runs import client, stored
 
 if TYPE_CHECKING:
@@ -110,9 +111,11 @@ def log_model(run_id: str, folder: Path, tags: Mapping[str, str] | None = None) 
             client().log_model_artifacts(model.model_id, str(folder))
         tag_model(model.model_id, tags or {})
         client().finalize_logged_model(model.model_id, "READY")
-    for other in _ours(run_id):  # made by a request that was thought lost
-        if other.model_id != model.model_id:
-            client().delete_logged_model(other.model_id)
+    others = [other for other in _ours(run_id) if other.model_id != model.model_id]
+    if others:  # made by a request that was thought lost, or by whoever took this process' place
+        require_ownership(run_id)
+    for other in others:
+        client().delete_logged_model(other.model_id)
     return str(model.model_id)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from domain.errors import DataError, TrainingFailed
+from domain import names
+from domain.errors import DataError, Superseded, TrainingFailed
 from tasks.tracking import models
 from tasks.tracking.runs import client
 from tasks.train import train
@@ -34,6 +35,19 @@ def test_learns_california_and_leaves_the_run_running(run_id, houses, snapshot_o
     history = client().get_metric_history(run_id, "validation_rmse")
     assert [metric.step for metric in history] == list(range(len(history)))
     assert history[0].value > history[-1].value > 0
+
+
+def test_p2_a_process_that_was_replaced_leaves_the_model_of_the_one_that_took_its_place(run_id, tmp_path):
+    (tmp_path / "MLmodel").write_text("flavors: {}\nmodel_uuid: x\n")
+    mine, theirs = models._make(run_id), models._make(run_id)
+    client().finalize_logged_model(mine.model_id, "READY")
+    client().set_tag(run_id, names.TAG_PROCESS, "another process")
+    with pytest.raises(Superseded):
+        models.log_model(run_id, tmp_path)
+    assert client().get_logged_model(theirs.model_id).status == "PENDING"
+    client().delete_tag(run_id, names.TAG_PROCESS)
+    assert models.log_model(run_id, tmp_path) == mine.model_id
+    assert [model.model_id for model in models._ours(run_id)] == [mine.model_id]
 
 
 def test_the_seed_makes_the_same_model_again(run_id, houses, snapshot_of, recipe_of, tmp_path):
