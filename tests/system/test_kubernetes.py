@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import httpx
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from sklearn.datasets import load_wine
 
 from tests.servers import S3_KEY, S3_SECRET, free_port
 from tests.system.cluster import (
@@ -189,6 +191,27 @@ def test_the_image_is_whole_and_holds_nothing_else(image: str) -> None:
     assert {"flows", "recipes", "prefect.yaml"} <= set(files)
     assert not {".env", ".git", ".venv", ".onerun", "tests", "docs"} & set(files)
     docker(*run, "python", "-c", "import flows.train, prefect_kubernetes, psycopg, flask_wtf, lightgbm")
+
+
+def test_the_image_trains_and_serves_what_it_trained(image: str) -> None:
+    """As docs/operations.md says; on the node's network, which is the only one here."""
+    data, name, port = f"onerun-test-{free_port()}", "onerun-test-served", free_port()
+    run = ("run", "--network", "host", "--workdir", "/data", "--volume", f"{data}:/data", "--name", name)
+    try:
+        said = docker(*run, "--rm", image, "python", "-m", "flows.train", "--recipe", "/opt/onerun/recipes/wine.yaml")
+        assert "champion moved to wine version 1" in said
+        serve = ("--env-manager", "local", "--model-uri", "models:/wine@champion", "--port", str(port))
+        docker(*run, "--detach", image, "python", "-m", "mlflow", "models", "serve", *serve)
+        features = load_wine(as_frame=True).data.iloc[[0, 100]].to_dict("records")
+
+        def answer() -> Any:
+            with suppress(httpx.TransportError):
+                return httpx.post(f"http://127.0.0.1:{port}/invocations", json={"dataframe_records": features}).json()
+
+        assert until(answer, "an answer", PATIENCE)["predictions"] == ["class_0", "class_1"]
+    finally:
+        docker("rm", "--force", name)
+        docker("volume", "rm", "--force", data)
 
 
 def test_nobody_gets_in_without_the_right_password(platform: Platform) -> None:
