@@ -36,7 +36,9 @@ def form(stack: RunningStack, question: dict[str, Any]) -> dict[str, str]:
     """Returns: description and schema of what the UI shows; Prefect writes them a moment after the state."""
 
     def written() -> dict[str, str] | None:
-        inputs = stack.ask("POST", f"/flow_runs/{question['id']}/input/filter", json={"prefix": "suspended-"})
+        inputs = stack.ask(
+            "POST", f"/flow_runs/{question['id']}/input/filter", json={"prefix": "suspended-", "limit": 10}
+        )
         found = {each["key"].rpartition("-")[2]: each["value"] for each in inputs}
         return found if {"description", "schema"} <= found.keys() else None
 
