@@ -331,7 +331,10 @@ def test_the_exporter_tells_of_trainings_and_measures_artifacts(platform: Platfo
     kubectl("--namespace", NAMESPACE, "rollout", "restart", "deployment/exporter")  # it measures artifacts once an hour
 
     def told() -> str:
-        text = httpx.get(platform.exporter, timeout=60).text
+        try:
+            text = httpx.get(platform.exporter, timeout=60).text
+        except httpx.TransportError:  # the old pod is gone, the new one not there yet
+            return ""
         finished = re.search(r'onerun_trainings\{recipe="diabetes",state="finished"\} [1-9]', text)
         return text if finished and re.search(r'onerun_store_size_bytes\{part="artifacts"\} [1-9]', text) else ""
 
@@ -370,9 +373,15 @@ def test_p1_a_pod_out_of_memory_is_told_and_the_retry_finishes_in_the_same_run(
     ended = platform.ended(flow_run)
     assert ended in ("FAILED", "CRASHED")
     (before,) = platform.mlflow_runs(flow_run)
-    (pod,) = read("pods", "--selector", f"job-name={job_of(flow_run)['metadata']['name']}")
-    (status,) = pod["status"]["containerStatuses"]
-    assert status["state"]["terminated"]["reason"] == "OOMKilled"
+    job = job_of(flow_run)["metadata"]["name"]
+
+    def end() -> dict[str, Any] | None:  # the pod ends a moment after its flow run
+        (pod,) = read("pods", "--selector", f"job-name={job}")
+        (status,) = pod["status"]["containerStatuses"]
+        ended: dict[str, Any] | None = status["state"].get("terminated")
+        return ended
+
+    assert until(end, "the pod's end", PATIENCE)["reason"] == "OOMKilled"
     if ended == "FAILED":
         assert before.info.status == "FAILED" and "out of memory, perhaps" in platform.log(flow_run)
     else:
@@ -390,7 +399,10 @@ def test_p1_a_pod_out_of_memory_is_told_and_the_retry_finishes_in_the_same_run(
 def test_p1_a_pod_that_is_deleted_while_training_goes_on_in_another_in_the_same_run(
     platform: Platform, deployment: str
 ) -> None:
-    """What a drained node does: the run reads KILLED, the flow run is scheduled again by itself."""
+    """What a drained node does: the run reads KILLED, the flow run is scheduled again by itself.
+
+    So does Kubernetes' Job, with another pod (docs/decisions/0014): one of the two trains, whichever comes first.
+    """
     flow_run = platform.run(deployment, parameters=recipe("moved-away", SLEEPS))
     until(lambda: platform.at_work(flow_run), "the training's begin", PATIENCE)
     first = job_of(flow_run)["metadata"]["name"]
@@ -399,7 +411,7 @@ def test_p1_a_pod_that_is_deleted_while_training_goes_on_in_another_in_the_same_
     until(lambda: job_of(flow_run)["metadata"]["name"] != first, "another Job", PATIENCE)
     assert platform.ended(flow_run) == "COMPLETED"
     (run,) = platform.mlflow_runs(flow_run)
-    assert (run.info.status, run.data.tags["onerun.attempt"]) == ("FINISHED", "2")
+    assert run.info.status == "FINISHED" and run.data.tags["onerun.attempt"] in ("2", "3")
     assert len(MlflowClient(platform.mlflow_uri).search_model_versions("name = 'moved-away'")) == 1
 
 
@@ -407,6 +419,7 @@ def test_the_doctor_finds_all_well_inside_a_pod(platform: Platform, deployment: 
     deploy(platform, "doctor")
     flow_run = platform.run("doctor/doctor", parameters={"pool": "kubernetes"})
     assert platform.ended(flow_run) == "COMPLETED", platform.log(flow_run)
-    said = platform.log(flow_run)
-    assert "artifact" in said and "object" in said
+    said = until(
+        lambda: (log := platform.log(flow_run)) if "one object written" in log else "", "the findings", PATIENCE
+    )
     assert not any(secret in said for secret in SECRETS)
