@@ -419,7 +419,10 @@ def test_the_doctor_finds_all_well_inside_a_pod(platform: Platform, deployment: 
     deploy(platform, "doctor")
     flow_run = platform.run("doctor/doctor", parameters={"pool": "kubernetes"})
     assert platform.ended(flow_run) == "COMPLETED", platform.log(flow_run)
-    said = until(
-        lambda: (log := platform.log(flow_run)) if "one object written" in log else "", "the findings", PATIENCE
-    )
+
+    def findings() -> str:  # they are sent to Prefect in batches
+        log = platform.log(flow_run)
+        return log if "one object written" in log else ""
+
+    said = until(findings, "the findings", PATIENCE)
     assert not any(secret in said for secret in SECRETS)
