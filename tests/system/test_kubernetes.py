@@ -383,7 +383,8 @@ def test_p1_a_pod_out_of_memory_is_told_and_the_retry_finishes_in_the_same_run(
 
     assert until(end, "the pod's end", PATIENCE)["reason"] == "OOMKilled"
     if ended == "FAILED":
-        assert before.info.status == "FAILED" and "out of memory, perhaps" in platform.log(flow_run)
+        assert before.info.status == "FAILED"
+        until(lambda: "out of memory, perhaps" in platform.log(flow_run), "the log", PATIENCE)
     else:
         assert before.info.status == "RUNNING", "killed without a word: the reconciler's to settle, or the retry's"
 
