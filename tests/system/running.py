@@ -69,6 +69,11 @@ class RunningStack:
     def ask(self, method: str, path: str, **more: Any) -> Any:
         """Returns: what Prefect's API answers."""
         answer = httpx.request(method, f"{self.api}{path}", timeout=60, **more)
+        for _ in range(5):
+            if answer.status_code != 503:  # its SQLite file was locked: Prefect's own clients ask again
+                break
+            time.sleep(2)
+            answer = httpx.request(method, f"{self.api}{path}", timeout=60, **more)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
