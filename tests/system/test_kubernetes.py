@@ -364,12 +364,19 @@ def test_p7_the_pools_template_and_prefects_database_hold_no_credential(platform
     assert not any(secret in held for secret in SECRETS)
 
 
+def limit_memory(platform: Platform, deployment: str, memory: str) -> None:
+    """As a person does on the deployment's page; its next Jobs have it."""
+    found = platform.ask("GET", f"/deployments/name/{deployment}")
+    variables = found["job_variables"] | {"memory_limit": memory}
+    platform.ask("PATCH", f"/deployments/{found['id']}", json={"job_variables": variables})
+
+
 def test_p1_a_pod_out_of_memory_is_told_and_the_retry_finishes_in_the_same_run(
     platform: Platform, deployment: str
 ) -> None:
     """The kernel ends the largest process, here the training, or the whole pod, where nobody is left to say so."""
-    tight = {"memory_limit": "1600Mi"}
-    flow_run = platform.run(deployment, parameters=recipe("short-of-memory", EATS), job_variables=tight)
+    limit_memory(platform, deployment, "1600Mi")
+    flow_run = platform.run(deployment, parameters=recipe("short-of-memory", EATS))
     ended = platform.ended(flow_run)
     assert ended in ("FAILED", "CRASHED")
     (before,) = platform.mlflow_runs(flow_run)
@@ -388,7 +395,7 @@ def test_p1_a_pod_out_of_memory_is_told_and_the_retry_finishes_in_the_same_run(
     else:
         assert before.info.status == "RUNNING", "killed without a word: the reconciler's to settle, or the retry's"
 
-    platform.ask("PATCH", f"/flow_runs/{flow_run}", json={"job_variables": {"memory_limit": "5Gi"}})
+    limit_memory(platform, deployment, "5Gi")
     state = {"type": "SCHEDULED", "name": "AwaitingRetry"}
     platform.ask("POST", f"/flow_runs/{flow_run}/set_state", json={"state": state, "force": True})
     assert platform.ended(flow_run) == "COMPLETED"
