@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from flows.command_line.arguments import add_usual, command_line, span
 from flows.command_line.endings import exit_code
-from flows.command_line.terminal import Terminal
+from flows.command_line.terminal import QUIET, Terminal
 from flows.monitoring.looks import Looker, Say
-from flows.training.launch import QUIET
 from settings.mistakes import Mistake, Mistakes
 from settings.profile import load_profile
 

@@ -16,11 +16,11 @@ from prefect.client.orchestration import get_client
 from pydantic import Field
 
 from domain.reconciliation.plan import Plan
+from flows.command_line.prefect_address import with_prefect
 from flows.command_line.sparing import end_quickly
 from flows.command_line.watch import Log
 from flows.reconciling.flow_runs import FlowRuns
 from flows.reconciling.reconciliation import policy, reconciled, use
-from flows.training.preparation import with_prefect
 from settings.profile import load_profile
 
 ARTIFACT = "reconciliation"

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from domain.diagnosis import all_well
 from flows.command_line.arguments import add_usual, command_line
 from flows.command_line.endings import exit_code
-from flows.command_line.terminal import Terminal
-from flows.training.launch import QUIET
+from flows.command_line.terminal import QUIET, Terminal
 from settings.mistakes import Mistakes
 
 EXAMPLE = """example:

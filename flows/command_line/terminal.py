@@ -10,6 +10,12 @@ from settings.evaluation import GREATER_IS_BETTER
 BAR = 24  # characters
 EVERY = 0.1  # seconds between two drawings of the bar
 SLOW = 10.0  # seconds between two lines of progress where no bar can be drawn
+QUIET = {  # what libraries say meanwhile; whoever sets one of these hears more
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 
 
 class Terminal:

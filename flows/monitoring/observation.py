@@ -6,9 +6,9 @@ from datetime import timedelta
 from domain.monitoring.series import Samples
 from domain.monitoring.stores import merged, of_models, of_running, of_store
 from domain.monitoring.trainings import of_trainings
+from flows.command_line.prefect_address import with_prefect
 from flows.promoting.aliases import ABOUT_THE_REGISTRY
 from flows.reconciling.dead import seen_now
-from flows.training.preparation import with_prefect
 from flows.upkeep.stores import use_store
 from flows.upkeep.summarising import summary_of
 from tasks.count import count_models, count_trainings

@@ -12,7 +12,7 @@ from flows.command_line import temporary_server
 from flows.command_line.arguments import add_usual, command_line, parsed
 from flows.command_line.endings import exit_code
 from flows.command_line.links import links
-from flows.command_line.terminal import Terminal, outcome_lines
+from flows.command_line.terminal import QUIET, Terminal, outcome_lines
 from flows.training.preparation import Asked, check_asked, read_asked
 from settings.profile import Profile
 
@@ -23,13 +23,6 @@ EXAMPLE = """example:
   python -m flows.train --recipe recipes/diabetes.yaml --retry 0195d6b4-5d2c-7bc3-8f0e-2b1d3c4e5f60
 
 exit codes: 0 done (promoted, or held by a gate), 1 a stage failed, 2 a mistake in what was asked, 130 interrupted"""
-
-QUIET = {  # the terminal tells it better; whoever sets one of these hears more
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-}
 
 
 def parser() -> argparse.ArgumentParser:

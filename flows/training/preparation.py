@@ -1,8 +1,6 @@
 """What was asked, read and checked as a whole before anything starts (P5)."""
 
 import hashlib
-import os
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +8,7 @@ from pathlib import Path
 from domain.estimators import check_model, task_of
 from domain.expectations import check_expectations
 from domain.gates import check_evaluation
+from flows.command_line.prefect_address import with_prefect
 from settings.loading import Document, check_document, read_document
 from settings.mistakes import Mistake, Mistakes
 from settings.profile import Profile, check_profile, load_profile
@@ -44,25 +43,6 @@ def read_asked(
     checked = check_document(document)
     digest = hashlib.sha256(checked.model_dump_json(by_alias=True).encode()).hexdigest()
     return document, Asked(checked, with_prefect(load_profile(profile)), digest)
-
-
-def with_prefect(profile: Profile) -> Profile:
-    """Returns: the profile, with the address that Prefect's own profile names when it has none itself."""
-    if profile.prefect_api_url is not None:
-        return profile
-    return profile.model_copy(update={"prefect_api_url": _address_of_prefect_profile()})
-
-
-def _address_of_prefect_profile() -> str | None:
-    """What `prefect config set PREFECT_API_URL=...` left behind, without importing Prefect for it."""
-    home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
-    path = Path(os.environ.get("PREFECT_PROFILES_PATH", home / "profiles.toml"))
-    try:
-        profiles = tomllib.loads(path.read_text())
-    except (OSError, ValueError):  # none, or not ours to judge
-        return None
-    active = os.environ.get("PREFECT_PROFILE") or profiles.get("active")
-    return profiles.get("profiles", {}).get(active, {}).get("PREFECT_API_URL") or None
 
 
 def check_asked(document: Document, asked: Asked, waits: bool = False) -> None:

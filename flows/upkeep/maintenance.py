@@ -11,7 +11,7 @@ from typing import Any
 from domain.maintenance.telling import finding_lines, message_lines, plan_lines, result_lines
 from flows.command_line.arguments import add_usual, command_line, parsed
 from flows.command_line.endings import exit_code
-from flows.training.preparation import with_prefect
+from flows.command_line.prefect_address import with_prefect
 from flows.upkeep.notifying import failure_told, tell
 from flows.upkeep.stores import use_store
 from settings.loading import load_policy

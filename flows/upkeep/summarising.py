@@ -10,7 +10,7 @@ from typing import Any
 from domain.maintenance.words import size
 from flows.command_line.arguments import add_usual, command_line
 from flows.command_line.endings import exit_code
-from flows.training.preparation import with_prefect
+from flows.command_line.prefect_address import with_prefect
 from flows.upkeep.stores import use_store
 
 EXAMPLE = """example:

@@ -10,10 +10,10 @@ from tasks.tracking.folders import layout, reading
 def version_places(root: Path) -> Iterator[tuple[str, str | None]]:
     """Yields: every registered version, and where its files lie; None: what it was made of is gone; "": not known."""
     folders = layout.experiment_folders(root)
-    models = [model for folder in folders for model in reading.models(folder)]
+    models = {model.id: model for folder in folders for model in reading.models(folder)}
     runs = {path.name: path for folder in folders for path in layout.run_folders(folder)}
     for version in reading.versions(root):
-        yield version.words, _place(version, {model.id: model for model in models}, runs)
+        yield version.words, _place(version, models, runs)
 
 
 def _place(version: Version, models: dict[str, LoggedModel], runs: dict[str, Path]) -> str | None:
