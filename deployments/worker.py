@@ -52,7 +52,8 @@ def environment(profile: Profile) -> dict[str, str]:
 def command(pool: str, name: str | None, limit: int) -> list[str]:
     """Returns: Prefect's worker."""
     named = ["--name", name] if name else []
-    return [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--limit", str(limit), *named]
+    start = ["worker", "start", "--pool", pool, "--limit", str(limit)]
+    return [sys.executable, "-m", "deployments.prefect_worker", *start, *named]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -45,13 +45,13 @@ class RunningStack:
             line, cwd=self.folder, env=dict(self.environment), capture_output=True, text=True, timeout=700
         )
 
-    def worker(self, name: str, **more: str) -> "subprocess.Popen[bytes]":
+    def worker(self, name: str, *arguments: str, **more: str) -> "subprocess.Popen[bytes]":
         """Starts one more worker, as on another machine: a working folder and a scratch folder of its own."""
         folder = self.folder / name
         folder.mkdir()
         log = (folder / "worker.log").open("ab")
         variables = {**self.environment, "ONERUN_WORK": str(folder / "scratch"), **more}
-        line = [sys.executable, "-m", "deployments.worker", "--name", name, "--limit", "2"]
+        line = [sys.executable, "-m", "deployments.worker", "--name", name, "--limit", "2", *arguments]
         started = subprocess.Popen(line, cwd=folder, env=variables, stdout=log, stderr=log, start_new_session=True)
         log.close()
         return started

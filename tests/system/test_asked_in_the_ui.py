@@ -1,6 +1,5 @@
 """A model's owner is asked in Prefect's UI: no process waits, resuming moves the alias, refusing leaves it."""
 
-import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -50,9 +49,6 @@ def form(stack: RunningStack, question: dict[str, Any]) -> dict[str, str]:
 def answered(stack: RunningStack, question: dict[str, Any], **answer: Any) -> None:
     """What *Resume* and *Submit* do."""
     form(stack, question)
-    time.sleep(
-        10
-    )  # Prefect 3.8's worker ends when a flow run comes again before it has noticed that its process is gone
     said = stack.ask("POST", f"/flow_runs/{question['id']}/resume", json={"run_input": answer})
     assert said["status"] == "ACCEPT", said
     assert stack.ended(UUID(question["id"]))["type"] == "COMPLETED"

@@ -1,5 +1,6 @@
 """Servers with passwords, and with certificates of a private authority: ours get in, nobody else, nobody sees."""
 
+import json
 import socket
 import ssl
 import subprocess
@@ -10,13 +11,16 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import httpx
 import pytest
 
+from tests import servers
 from tests.system.running import ROOT, RunningStack, final, running, until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+TOKEN = "token-of-the-tests-7"
 PREFECT_PASSWORD, MLFLOW_PASSWORD, SIGNING = "prefect-password-7", "mlflow-password-7", "signing-secret-7"
 SECRETS = (PREFECT_PASSWORD, MLFLOW_PASSWORD, SIGNING)
 ACCOUNTS = (
@@ -200,3 +204,107 @@ def test_servers_behind_a_private_authority_are_reached_when_it_is_named(stack: 
         variables = {**stack.environment, **addresses, **trust}
         well = subprocess.run(line, cwd=stack.folder, env=variables, capture_output=True, text=True, timeout=300)
         assert well.returncode == 0, well.stdout
+
+
+@pytest.fixture
+def as_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's client in this process is let in."""
+    for name, value in ACCOUNTS.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("as_owner")
+def test_a_worker_and_the_object_store_of_a_private_authority(
+    stack: RunningStack, authority: Path, s3_server: str
+) -> None:
+    """Everything encrypted: Prefect, MLflow, and the bucket of the snapshots; the worker is told by its environment."""
+    pair, named = (authority / "server.pem", authority / "server.key"), str(authority / "ca.pem")
+    with (
+        encrypted(stack.environment["MLFLOW_TRACKING_URI"], *pair) as mlflow,
+        encrypted(stack.api, *pair) as prefect,
+        encrypted(s3_server, *pair) as objects,
+        logged_in(stack) as client,
+    ):
+        client.post("/work_pools/", json={"name": "private", "type": "process"}).raise_for_status()
+        deployment = client.get("/deployments/name/train/wine").json()
+        client.patch(f"/deployments/{deployment['id']}", json={"work_pool_name": "private"}).raise_for_status()
+        made = client.post(f"/deployments/{deployment['id']}/create_flow_run", json={"parameters": {"recipe": "wine"}})
+        variables = {
+            "MLFLOW_TRACKING_URI": mlflow, "PREFECT_API_URL": prefect,
+            "MLFLOW_S3_ENDPOINT_URL": objects, "ONERUN_STORE": "s3://private-snapshots/onerun",
+            "AWS_ACCESS_KEY_ID": servers.S3_KEY, "AWS_SECRET_ACCESS_KEY": servers.S3_SECRET,
+            "REQUESTS_CA_BUNDLE": named, "SSL_CERT_FILE": named, "AWS_CA_BUNDLE": named,
+        }  # fmt: skip
+        make_bucket(s3_server, "private-snapshots")
+        worker = stack.worker("private", "--pool", "private", **variables)
+        try:
+            flow_run = made.json()["id"]
+            state = until(lambda: final(client.get(f"/flow_runs/{flow_run}").json()["state"]), "the training's end")
+            assert state["type"] == "COMPLETED", (stack.folder / "private" / "worker.log").read_text()[-3000:]
+        finally:
+            worker.terminate()
+            worker.wait(60)
+        (run,) = stack.runs(UUID(flow_run))
+        assert "s3://private-snapshots/onerun" in run.data.tags["onerun.stage.ingest"]
+        untold = {**variables, "AWS_CA_BUNDLE": ""}
+        refused = trained(stack, "--plan", **untold)
+        assert refused.returncode == 2 and "certificate" in refused.stderr.lower()
+
+
+def make_bucket(endpoint: str, name: str) -> None:
+    from minio import Minio
+
+    Minio(endpoint.partition("://")[2], servers.S3_KEY, servers.S3_SECRET, secure=False).make_bucket(name)
+
+
+@contextmanager
+def behind_a_token(address: str, token: str, login: tuple[str, str] | None) -> Iterator[str]:
+    """Yields: the address of a proxy that lets in who shows the token, and logs in for them, as oauth2-proxy does."""
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.routing import Route
+
+    inside = httpx.AsyncClient(base_url=address, auth=login, timeout=120)
+
+    async def hand_on(request: Request) -> Response:
+        if request.headers.get("authorization") != f"Bearer {token}":
+            return Response("no token, no entry", 401)
+        kept = {key: value for key, value in request.headers.items() if key not in ("host", "authorization")}
+        url = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        answer = await inside.request(request.method, url, content=await request.body(), headers=kept)
+        return Response(answer.content, answer.status_code, {"content-type": answer.headers.get("content-type", "")})
+
+    everything = Route("/{path:path}", hand_on, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"])
+    port = servers.free_port()
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=[everything]), port=port, log_level="warning"))
+    serving = threading.Thread(target=server.run, daemon=True)
+    serving.start()
+    try:
+        until(lambda: server.started, "the proxy")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        serving.join(30)
+
+
+@pytest.mark.usefixtures("as_owner")
+def test_an_mlflow_behind_a_token(stack: RunningStack, tmp_path: Path) -> None:
+    login = (ACCOUNTS["MLFLOW_TRACKING_USERNAME"], MLFLOW_PASSWORD) if ACCOUNTS else None
+    without = {key: value for key, value in stack.environment.items() if not key.startswith("MLFLOW_TRACKING_")}
+    with behind_a_token(stack.environment["MLFLOW_TRACKING_URI"], TOKEN, login) as address:
+        inside = RunningStack(tmp_path, {**without, "MLFLOW_TRACKING_URI": address})
+        refused = trained(inside)
+        assert refused.returncode == 2 and "MLFLOW_TRACKING_TOKEN" in refused.stderr
+        wrong = trained(inside, MLFLOW_TRACKING_TOKEN="another-token")
+        assert wrong.returncode == 2 and "MLFLOW_TRACKING_TOKEN" in wrong.stderr
+        assert "another-token" not in wrong.stderr + wrong.stdout
+        done = trained(inside, "--set", "train.run_in=process", "--json", MLFLOW_TRACKING_TOKEN=TOKEN)
+        assert done.returncode == 0, done.stderr
+        assert TOKEN not in done.stdout + done.stderr
+        run = stack.mlflow.get_run(json.loads(done.stdout)["run_id"])
+        assert run.info.status == "FINISHED"
+        written = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert not [path for path in written if TOKEN.encode() in path.read_bytes()]
+        assert TOKEN not in str(run.to_dictionary())
