@@ -45,7 +45,7 @@ class Writing:
             if replace and table == main:
                 _update(connection, kind, found[0])
             else:
-                connection.execute(tables()[table].insert(), found)
+                connection.execute(tables()[table].insert(), _without_computed(table, found))
         self._count += 1
         if self._count >= AT_ONCE:
             self._close(commit=True)
@@ -76,6 +76,12 @@ def _require_columns(table: str, rows: Sequence[dict[str, Any]]) -> None:
             f"the archive's {table} have {', '.join(sorted(unknown))}, which this MLflow does not know: "
             "restore with the MLflow version that the archive names, then upgrade the database"
         )
+
+
+def _without_computed(table: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The database computes some columns from others, such as how long a span took, and lets nobody write them."""
+    computed = {column.name for column in tables()[table].columns if column.computed is not None}
+    return [{name: row[name] for name in row.keys() - computed} for row in rows] if computed else rows
 
 
 def _clear(connection: "Connection", kind: str, identity: str) -> None:
