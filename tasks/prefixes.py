@@ -114,15 +114,21 @@ def remove(location: str, folders: Iterable[str], archived: int | None = None) -
         if root is None or parts is None:
             raise OutsideTheStore(f"{folder} is not one of the own folders of {location}; it was left as it is")
         if storage.is_s3(root):
-            place = "/".join([root, *parts])
-            _need_unchanged(place, max((changed or 0 for _, _, changed in storage.walk(place)), default=0), archived)
-            storage.remove_tree(place)
+            _remove_objects("/".join([root, *parts]), archived)
         else:
             _remove_local(root, parts, archived)
 
 
-def _need_unchanged(place: str, changed: int, archived: int | None) -> None:
-    if archived is not None and changed > archived:
+def _remove_objects(place: str, archived: int | None) -> None:
+    """What comes while they are removed stays: only what was looked at goes."""
+    found = list(storage.walk(place))
+    if archived is not None:
+        _need_unchanged(place, max((changed or 0 for _, _, changed in found), default=0), archived)
+    storage.remove_below(place, [path for path, _, _ in found])
+
+
+def _need_unchanged(place: str, changed: int, archived: int) -> None:
+    if changed > archived:
         raise ChangedMeanwhile(f"{place} was changed after it was archived; its files were left")
 
 
@@ -177,6 +183,14 @@ def folders(
     for parts, path in _local_folders(Path(root)):
         if wanted(parts):
             yield parts, *measured(str(path))
+
+
+def measured_at(place: str) -> tuple[int, int | None]:
+    """Returns: bytes at a real address, and when anything there changed last; None: there is nothing."""
+    if not storage.is_s3(place):
+        return measured(place)
+    found = [(count, changed or 0) for _, count, changed in storage.walk(place)]
+    return sum(count for count, _ in found), max((changed for _, changed in found), default=None)
 
 
 def measured(folder: str) -> tuple[int, int | None]:

@@ -1,4 +1,4 @@
-"""Setting artifacts aside that nobody needs: renamed within their experiment's folder; moving one back undoes it."""
+"""Setting artifacts aside that nobody needs: moved within their experiment's folder; moving one back undoes it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ from domain.maintenance.prefixes import MODELS, plain
 from domain.maintenance.protection import Guards, of_experiment
 from domain.maintenance.retention import selected
 from domain.maintenance.words import size
+from settings.mistakes import Mistakes
 from settings.policy import Policy
 from tasks import prefixes, storage
 from tasks.maintenance.examining import owner_of, owners
@@ -34,7 +35,7 @@ def set_aside(store: Store, policy: Policy, findings: Sequence[Finding], before:
             _not_movable(finding, place)
             or (still.get(finding.id, "has its run again, or is gone") if finding.kind == LONELY else None)
             or _in_use(store, finding, str(place), before)
-            or _moved(Path(str(place)))
+            or _moved(str(place))
         )
         if refused:
             notes.append(f"{finding.path}: {refused}; it was left ({size(finding.bytes)})")
@@ -74,29 +75,34 @@ def _lonely_still(store: Store) -> dict[str, str]:
 def _not_movable(finding: Finding, place: str | None) -> str | None:
     if place is None:
         return f"lies behind a server's proxy, and {prefixes.DESTINATION} does not say where"
-    if storage.is_s3(place):
-        return "an object store cannot rename"
-    if finding.kind == LONELY and Path(place).parts[-2:] != (MODELS, finding.id):
+    if finding.kind == LONELY and not place.endswith(f"/{MODELS}/{finding.id}"):
         return "lies elsewhere than the logged models of its experiment"
-    return "is reached through a link" if Path(place).is_symlink() or Path(place).parent.is_symlink() else None
+    linked = not storage.is_s3(place) and (Path(place).is_symlink() or Path(place).parent.is_symlink())
+    return "is reached through a link" if linked else None
 
 
 def _in_use(store: Store, finding: Finding, place: str, before: int) -> str | None:
     if finding.kind == OWNERLESS and owners(store, [finding.id]):
         return f"{owner_of(finding.id)} is in the store again"
-    changed = prefixes.measured(place)[1]
+    changed = prefixes.measured_at(place)[1]
     if changed is None:
         return "is gone meanwhile"
     return "was changed meanwhile" if changed > before else None
 
 
-def _moved(source: Path) -> str | None:
+def _moved(source: str) -> str | None:
     """Returns: why it could not be moved; None: it was."""
-    root = source.parent.parent if source.parent.name == MODELS else source.parent
-    target = root / QUARANTINE / source.relative_to(root)
+    parent, _, name = source.rpartition("/")
+    below = f"{MODELS}/{name}" if parent.endswith(f"/{MODELS}") else name
+    target = f"{source.removesuffix(below)}{QUARANTINE}/{below}"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        source.rename(target)
+        if storage.is_s3(source):
+            storage.move_tree(source, target)
+        else:
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+            Path(source).rename(target)
     except OSError as error:
         return f"cannot be moved to {target} ({error.strerror})"
+    except (storage.NotMovedError, Mistakes) as error:
+        return f"cannot be moved to {target} ({error})"
     return None

@@ -5,7 +5,16 @@ waited for.
 """
 
 from tasks.storage.access import bucket_and_key, endpoint, filesystem, is_s3, minio
-from tasks.storage.buckets import list_objects, make_bucket, need_bucket, upload
+from tasks.storage.buckets import (
+    NotMovedError,
+    list_objects,
+    make_bucket,
+    move_tree,
+    need_bucket,
+    remove_below,
+    upload,
+    walk,
+)
 from tasks.storage.files import (
     exists,
     join,
@@ -14,15 +23,14 @@ from tasks.storage.files import (
     put_file,
     read_bytes,
     remove,
-    remove_tree,
     round_trip,
     size,
-    walk,
     write_bytes_atomically,
 )
 from tasks.storage.words import answered, explained, silence
 
 __all__ = [
+    "NotMovedError",
     "answered",
     "bucket_and_key",
     "endpoint",
@@ -35,12 +43,13 @@ __all__ = [
     "listed",
     "make_bucket",
     "minio",
+    "move_tree",
     "need_bucket",
     "open_input",
     "put_file",
     "read_bytes",
     "remove",
-    "remove_tree",
+    "remove_below",
     "round_trip",
     "silence",
     "size",

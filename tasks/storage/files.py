@@ -99,16 +99,6 @@ def _beside(uri: str) -> Iterator[Path]:
             temporary.unlink()
 
 
-def walk(uri: str) -> Iterator[tuple[str, int, int | None]]:
-    """Yields: path below `uri`, bytes and last change (milliseconds since 1970) of every object. For object stores."""
-    with explained(uri):
-        files = filesystem(uri)
-        root = uri.removeprefix("s3://").rstrip("/") + "/"
-        for path, about in files.find(root, detail=True).items():
-            changed = about.get("LastModified")
-            yield path.removeprefix(root), int(about["size"] or 0), changed and int(changed.timestamp() * 1000)
-
-
 def remove(uri: str) -> None:
     """Removes one file; a bucket with versions keeps it for a while."""
     with explained(uri):
@@ -116,14 +106,6 @@ def remove(uri: str) -> None:
             minio().remove_object(*bucket_and_key(uri))
         else:
             Path(uri).unlink(missing_ok=True)
-
-
-def remove_tree(uri: str) -> None:
-    """Removes every object below `uri`; nothing to remove is no mistake. For object stores."""
-    with explained(uri):
-        found = filesystem(uri).find(uri.rstrip("/") + "/")
-        if found:
-            filesystem(uri).rm(found)
 
 
 def listed(uri: str) -> list[str]:

@@ -1,7 +1,8 @@
 """Taking folders out of a store: moved aside in one step, then removed. What a killed clean-up began is finished."""
 
 import shutil
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -30,12 +31,20 @@ def move_out(root: Path, folder: Path) -> str | None:
     return None
 
 
-def move_run_out(root: Path, run: Path) -> str | None:
+def models_by_run(experiment: Path) -> Mapping[str, Sequence[Path]]:
+    """Returns: run id -> folders of the models that it logged."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for model in reading.models(experiment):
+        if model.run_id:
+            found[model.run_id].append(Path(model.location).parent)
+    return found
+
+
+def move_run_out(root: Path, run: Path, models: Sequence[Path]) -> str | None:
     """The run goes before its models: killed in between, `finish` knows by the run which models were to follow.
 
     Returns: why the run was left; None: it is out of the store, and so are its models.
     """
-    models = [path for path, owner in _models(run.parent) if owner == run.name]
     if word := move_out(root, run):
         return word
     for model in models:
@@ -53,9 +62,10 @@ def finish(root: Path) -> None:
         needed = {each for version in reading.versions(root) for each in references(version)}
         for folder in layout.experiment_folders(root):
             there = {path.name for path in layout.run_folders(folder)}
-            for model, owner in list(_models(folder)):
-                if (folder.name, owner) in runs and owner not in there and not {owner, model.name} & needed:
-                    move_out(root, model)
+            for owner, models in models_by_run(folder).items():
+                for model in models:
+                    if (folder.name, owner) in runs and owner not in there and not {owner, model.name} & needed:
+                        move_out(root, model)
     empty(root)
 
 
@@ -64,8 +74,3 @@ def empty(root: Path) -> None:
     going = root / GOING
     if going.is_dir() and not going.is_symlink():
         shutil.rmtree(going)
-
-
-def _models(experiment: Path) -> Iterator[tuple[Path, str | None]]:
-    for model in reading.models(experiment):
-        yield Path(model.location).parent, model.run_id

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -117,11 +118,20 @@ class FoldersStore:
 
     def hard_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str]) -> Outcome:
         """Moves the folders of runs and of their models out of the store, then removes them."""
+        by_run = cache(leaving.models_by_run)  # an experiment is read once, not for each of its runs
 
-        def move(path: Path) -> str | None:
-            return leaving.move_run_out(self.root, path)
+        def models(run: Path) -> Sequence[Path]:
+            return by_run(run.parent).get(run.name, ())
 
-        outcome = self._each(items, policy, going, move, self._as_archived)
+        def move(run: Path) -> str | None:
+            return leaving.move_run_out(self.root, run, models(run))
+
+        def as_archived(run: Path) -> str | None:
+            """Returns: why a run or one of its models cannot be removed; None: it can."""
+            words = (leaving.behind_a_link(self.root, path) or self._changed(path) for path in (run, *models(run)))
+            return next(filter(None, words), None)
+
+        outcome = self._each(items, policy, going, move, as_archived)
         leaving.empty(self.root)
         return outcome
 
@@ -165,12 +175,6 @@ class FoldersStore:
             return "is not in the archive"
         same = measuring.print_of(folder, own_alone) == self._archived[folder]
         return None if same else "its files changed since they were archived"
-
-    def _as_archived(self, run: Path) -> str | None:
-        """Returns: why a run or one of its models cannot be removed; None: it can."""
-        models = (Path(model.location).parent for model in reading.models(run.parent) if model.run_id == run.name)
-        words = (leaving.behind_a_link(self.root, path) or self._changed(path) for path in (run, *models))
-        return next(filter(None, words), None)
 
     def _each(self, items: Sequence[Item], policy: Policy, going: Collection[str], do: Do, last_look: Do) -> Outcome:
         """Looks again right before the runs are changed."""

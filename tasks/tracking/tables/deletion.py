@@ -1,14 +1,15 @@
 """Deleting runs in batches: each in one short transaction that first looks again at who protects what."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from domain.maintenance.inventory import Version
 from domain.maintenance.plan import Item
-from domain.maintenance.protection import protecting_tag, references
+from domain.maintenance.protection import GONE, left_with_family, protecting_tag, references
 from settings.policy import Policy
 from tasks.tracking.tables.database import Database, choose
 from tasks.tracking.tables.inventory import PARENT, chunks, pairs, tag_condition, versions
+from tasks.tracking.tables.prints import prints
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -59,11 +60,19 @@ def mark(
 
 
 def hard_delete(
-    database: Database, registry: Database, items: Sequence[Item], policy: Policy, going: Collection[str]
+    database: Database,
+    registry: Database,
+    items: Sequence[Item],
+    policy: Policy,
+    going: Collection[str],
+    archived: Mapping[str, int],
 ) -> Outcome:
-    """Removes the rows of runs and of the models that they logged, from every table. Traces stay."""
+    """Removes the rows of runs and of the models that they logged, from every table. Traces stay.
+
+    Args: archived: run id -> its print when the archive was begun; what is not as it was then, or not in it, is left.
+    """
     with database.writing() as connection:
-        left = _left(connection, database, registry, items, policy, going)
+        left = _left(connection, database, registry, items, policy, going, archived)
         done = tuple(item.id for item in items if item.id not in left)
         if done:
             _remove_rows(connection, done)
@@ -112,11 +121,13 @@ def _left(
     items: Sequence[Item],
     policy: Policy,
     going: Collection[str],
+    archived: Mapping[str, int] | None = None,
 ) -> dict[str, str]:
     """Returns: run id -> why it is left after all; their families are left with them."""
     ids = [item.id for item in items]
     found = _changed(connection, database, items)
-    words = [*_tagged(connection, ids, policy), *_children(connection, ids, going)]
+    words = [] if archived is None else _not_as_archived(connection, ids, archived)
+    words += [*_tagged(connection, ids, policy), *_children(connection, ids, going)]
     words += _of_protected_experiments(connection, items, policy)
     if registry is database:
         _hold_still(connection, database)
@@ -126,9 +137,7 @@ def _left(
             words += _registered(connection, versions(other), ids)
     for run, word in words:
         found.setdefault(run, word)
-    if found:
-        _with_families(connection, ids, found)
-    return found
+    return left_with_family(found, ids, _parents_near(connection, ids)) if found else found
 
 
 def _hold_still(connection: "Connection", database: Database) -> None:
@@ -153,12 +162,24 @@ def _changed(connection: "Connection", database: Database, items: Sequence[Item]
     for item in items:
         status, lifecycle, ended = now.get(item.id, ("", "gone", None))
         if lifecycle != item.lifecycle:
-            found[item.id] = "gone meanwhile" if lifecycle == "gone" else f"{lifecycle} meanwhile"
+            found[item.id] = GONE if lifecycle == "gone" else f"{lifecycle} meanwhile"
         elif status in ("RUNNING", "SCHEDULED"):
             found[item.id] = f"reads {status} meanwhile"
         elif ended != item.ended:
             found[item.id] = "was resumed meanwhile"
     return found
+
+
+def _not_as_archived(
+    connection: "Connection", ids: Sequence[str], archived: Mapping[str, int]
+) -> list[tuple[str, str]]:
+    words = []
+    for run, now in prints(connection, ids).items():
+        if run not in archived:
+            words.append((run, "is not in the archive"))
+        elif archived[run] != now:
+            words.append((run, "its records changed since they were archived"))
+    return words
 
 
 def _tagged(connection: "Connection", ids: Sequence[str], policy: Policy) -> list[tuple[str, str]]:
@@ -209,18 +230,12 @@ def _children(connection: "Connection", ids: Sequence[str], going: Collection[st
     return [(parent, f"has child {child}") for child, parent in connection.execute(query) if child not in going]
 
 
-def _with_families(connection: "Connection", ids: Sequence[str], found: dict[str, str]) -> None:
+def _parents_near(connection: "Connection", ids: Sequence[str]) -> dict[str, str]:
+    """Returns: run id -> its parent's, where one of the two is among the ids."""
     from mlflow.store.tracking.dbmodels.models import SqlTag
     from sqlalchemy import or_
 
     query = choose(SqlTag.run_uuid, SqlTag.value).where(
         SqlTag.key == PARENT, or_(SqlTag.value.in_(ids), SqlTag.run_uuid.in_(ids))
     )
-    links = list(pairs(connection, query).items())
-    inside, grown = set(ids), True
-    while grown:
-        grown = False
-        for one, other in [*links, *((parent, child) for child, parent in links)]:
-            if found.get(one, "gone") not in ("gone", "gone meanwhile") and other in inside and other not in found:
-                found[other] = f"parent or child of {one}, which is kept"
-                grown = True
+    return pairs(connection, query)

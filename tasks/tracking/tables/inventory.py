@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from domain import names
 from domain.maintenance.inventory import Experiment, Group, LoggedModel, Run, Version
-from domain.maintenance.places import place_of
+from domain.maintenance.places import joined, place_of
 from domain.maintenance.protection import PIN, Guards, guards, references
 from settings.policy import Policy
 from tasks.tracking.tables.database import STREAMED, choose
@@ -234,11 +234,11 @@ def version_places(connection: "Connection", registry: "Connection") -> Iterator
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
     from mlflow.store.tracking.dbmodels.models import SqlRun as R
 
-    def model(identity: str) -> str | None:
+    def of_model(identity: str) -> str | None:
         return connection.execute(choose(M.artifact_location).where(M.model_id == identity)).scalar()
 
-    def run(identity: str) -> str | None:
-        return connection.execute(choose(R.artifact_uri).where(R.run_uuid == identity)).scalar()
+    def of_run(identity: str, path: str) -> str | None:
+        return joined(connection.execute(choose(R.artifact_uri).where(R.run_uuid == identity)).scalar(), path)
 
     for version in versions(registry):
-        yield version.words, place_of(version, model, run)
+        yield version.words, place_of(version, of_model, of_run)

@@ -1,6 +1,6 @@
 """A store whose database can be reached: everything the maintenance asks for, and all of it in sets."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from tasks import archives
 from tasks.tracking.tables import deletion, inventory
 from tasks.tracking.tables.database import Database, open_database
 from tasks.tracking.tables.emptied import hard_delete_experiments
+from tasks.tracking.tables.prints import prints
 from tasks.tracking.tables.troubles import troubles
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class TablesStore:
         self.database: Database = open_database(tracking)
         self._registry = open_database(registry) if registry and registry != tracking else self.database
         self.identity = self.database.identity
+        self._archived: Mapping[str, int] = {}  # run id -> print of its records when they were archived
 
     def close(self) -> None:
         """Gives back all connections."""
@@ -57,7 +59,9 @@ class TablesStore:
         return ()
 
     def back_up(self, runs: Collection[str], experiments: Sequence[str], policy: Policy) -> tuple[str, str, list[str]]:
-        """One verified archive of rows and files."""
+        """One verified archive of rows and files. What the rows were like is kept, so that changes are noticed."""
+        with self.database.reading() as connection:
+            self._archived = prints(connection, sorted(runs))
         selection = archives.Selection(experiments=tuple(sorted(experiments)), runs=tuple(sorted(runs)))
         archive = archives.back_up(selection, policy.archives, policy.name)
         return archive.uri, archive.digest, list(archive.notes)
@@ -74,7 +78,7 @@ class TablesStore:
 
     def hard_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str]) -> deletion.Outcome:
         """Removes the rows of runs, in one transaction."""
-        return deletion.hard_delete(self.database, self._registry, items, policy, going)
+        return deletion.hard_delete(self.database, self._registry, items, policy, going, self._archived)
 
     def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> deletion.Outcome:
         """Removes deleted experiments that hold nothing any more, one transaction each."""

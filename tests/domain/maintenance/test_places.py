@@ -3,7 +3,7 @@
 import pytest
 
 from domain.maintenance.inventory import Version
-from domain.maintenance.places import place_of
+from domain.maintenance.places import joined, place_of
 
 MODEL, RUN = f"m-{'a' * 32}", "b" * 32
 
@@ -13,6 +13,8 @@ MODEL, RUN = f"m-{'a' * 32}", "b" * 32
     [
         (f"models:/{MODEL}", "", "/of-model"),
         (f"models:/m-{'c' * 32}", "", None),
+        (f"models:/{MODEL}/", "", "/of-model"),
+        ("s3://b/elsewhere", f"models:/{MODEL}", "/of-model"),
         (f"runs:/{RUN}/model/best", "", "/of-run/model/best"),
         (f"runs:/{RUN}", "", "/of-run"),
         (f"runs:/{'d' * 32}/model", "", None),
@@ -20,9 +22,11 @@ MODEL, RUN = f"m-{'a' * 32}", "b" * 32
         ("models:/prices/3", "s3://b/prices", "s3://b/prices"),
         ("models:/prices/3", "models:/prices/3", ""),
         ("file:///srv/my models/x", "", "file:///srv/my models/x"),
+        ("dbfs:/databricks/x", "", ""),
         ("", "text of a file that is broken", ""),
     ],
 )
 def test_places(source: str, location: str, place: str | None) -> None:
     version = Version("prices", "1", None, source, (), location)
-    assert place_of(version, {MODEL: "/of-model"}.get, {RUN: "/of-run/"}.get) == place
+    runs = {RUN: "/of-run/"}
+    assert place_of(version, {MODEL: "/of-model"}.get, lambda run, path: joined(runs.get(run), path)) == place

@@ -4,11 +4,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from tasks.tracking.database import make_whole
 from tasks.tracking.runs import client
+from tests import servers
 
 DAY = 86_400_000
 DYING = """
@@ -25,6 +27,27 @@ def then_die(function):
 """  # the beginning of a script that is killed where it says so
 
 
+SQLITE, POSTGRESQL = "SQLite", "PostgreSQL"
+
+
+def on(*stores: str) -> pytest.MarkDecorator:
+    """Runs a test on each of these kinds of store; PostgreSQL is a matter of the long suites."""
+    kinds = [pytest.param(kind, marks=pytest.mark.long) if kind == POSTGRESQL else kind for kind in stores]
+    return pytest.mark.parametrize("store_uri", kinds, indirect=True)
+
+
+def _fresh_database(address: str) -> str:
+    from sqlalchemy import create_engine, text
+
+    server = f"postgresql+psycopg://{servers.POSTGRES_USER}:{servers.POSTGRES_PASSWORD}@{address}"
+    admin, name = create_engine(f"{server}/postgres", isolation_level="AUTOCOMMIT"), f"maintenance_{uuid4().hex}"
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    admin.dispose()
+    make_whole(f"{server}/{name}")
+    return f"{server}/{name}"
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Path:
     """Returns: an SQLite store that holds nothing; making one takes seconds, copying it does not."""
@@ -34,10 +57,16 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> 
 
 
 @pytest.fixture
-def store_uri(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Returns: the URI of a fresh store, set in the environment; its artifacts are below `tmp_path/artifacts`."""
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+def store_uri(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Returns: the URI of a fresh store, set in the environment; its artifacts are below `tmp_path/artifacts`.
+
+    On SQLite, or where a test is parametrized so on PostgreSQL.
+    """
+    if getattr(request, "param", "") == POSTGRESQL:
+        uri = _fresh_database(request.getfixturevalue("postgres"))
+    else:
+        shutil.copy(request.getfixturevalue("empty_store"), tmp_path / "mlflow.db")
+        uri = f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     return uri

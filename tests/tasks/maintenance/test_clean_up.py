@@ -1,6 +1,7 @@
 """P4 on a real store: what goes, goes whole and is archived; what anybody needs, stays whole."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,49 @@ def test_files_that_come_while_the_archive_is_written_stay(
     assert new.read_text() == "nobody archived this"
     assert any(f"{late} was changed after it was archived" in note for note in result.notes)
     assert not (tmp_path / "artifacts" / "houses" / quiet).exists()
+
+
+def log_again(run: str, model: str) -> None:
+    from mlflow.entities import Dataset, DatasetInput
+
+    client().log_inputs(run, [DatasetInput(Dataset("late", "digest", "local", "{}"))])
+
+
+RECORDS_AFTER_THE_ARCHIVE: dict[str, Callable[[str, str], object]] = {
+    "another value of a tag": lambda run, model: client().set_tag(run, "note", "y"),
+    "a tag less": lambda run, model: client().delete_tag(run, "note"),
+    "one more step of a metric": lambda run, model: client().log_metric(run, "rmse", 1.0, step=9),
+    "another parameter": lambda run, model: client().log_param(run, "late", "1"),
+    "one more input": log_again,
+    "a new model": lambda run, model: log_model(run, "second"),
+    "a tag of its model": lambda run, model: client().set_logged_model_tags(model, {"a": "c"}),
+    "a metric of its model": lambda run, model: client().log_metric(
+        client().create_run(client().get_run(run).info.experiment_id).info.run_id, "rmse", 1.0, model_id=model
+    ),
+}
+
+
+@pytest.mark.parametrize("case", RECORDS_AFTER_THE_ARCHIVE)
+def test_what_is_logged_while_the_archive_is_written_stays_with_its_family(
+    case: str, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late, quiet = make_run(40, NOW), make_run(40, NOW)
+    child, model = make_run(40, NOW, **{"mlflow.parentRunId": late}), log_model(late)
+    original = archives.back_up
+
+    def meanwhile(*given: Any, **more: Any) -> Any:
+        done = original(*given, **more)
+        RECORDS_AFTER_THE_ARCHIVE[case](late, model)
+        return done
+
+    monkeypatch.setattr(archives, "back_up", meanwhile)
+    result = clean_up(policy("hard_delete"))
+    assert result.left == {
+        late: "its records changed since they were archived",
+        child: f"parent or child of {late}, which is kept",
+    }
+    assert result.done == 1
+    assert quiet not in runs_left(client().get_run(late).info.experiment_id)
 
 
 def test_a_store_below_a_folder_with_spaces_is_measured_and_emptied(

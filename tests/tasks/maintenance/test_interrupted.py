@@ -13,7 +13,7 @@ import pytest
 from flows.upkeep.maintenance import main
 from tasks.maintenance.stores import open_store
 from tasks.tracking.runs import client
-from tests.tasks.maintenance.conftest import DYING, MakeRun, log_model
+from tests.tasks.maintenance.conftest import DYING, POSTGRESQL, SQLITE, MakeRun, log_model, on
 from tests.tasks.maintenance.test_clean_up import NOW, OF_RUNS, clean_up, policy, rows, runs_left
 
 ROOT = Path(__file__).parents[3]
@@ -51,6 +51,7 @@ OFTEN = ("after the journal", "half of the files away")  # the others belong to 
 
 
 @pytest.mark.slow
+@on(SQLITE, POSTGRESQL)
 @pytest.mark.parametrize(
     "point", [point if point in OFTEN else pytest.param(point, marks=pytest.mark.long) for point in POINTS]
 )
@@ -79,6 +80,7 @@ def test_the_next_one_finishes_what_a_killed_one_began(
     assert list((tmp_path / ".onerun" / "backups" / "journals").iterdir()) == []
 
 
+@on(SQLITE, POSTGRESQL)
 def test_two_at_once_do_not_meet(experiment: str, make_run: MakeRun, capsys: pytest.CaptureFixture[str]) -> None:
     make_run(40, NOW)
     asked = ["--policy", "action: soft_delete\nkeep: {last: 0}\n", "--apply", "--yes-really"]
@@ -90,6 +92,7 @@ def test_two_at_once_do_not_meet(experiment: str, make_run: MakeRun, capsys: pyt
     assert not runs_left(experiment, 1)
 
 
+@on(SQLITE, POSTGRESQL)
 def test_trainings_meanwhile_are_whole(experiment: str, make_run: MakeRun) -> None:
     for _ in range(12):
         make_run(40, NOW)

@@ -1,5 +1,6 @@
 """The same on PostgreSQL, and with artifacts in an object store."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,29 +9,22 @@ import pytest
 from settings.mistakes import Mistakes
 from tasks import storage
 from tasks.maintenance.applying import apply
+from tasks.maintenance.examining import examine
 from tasks.maintenance.planning import plan_store
+from tasks.maintenance.setting_aside import QUARANTINE, set_aside
 from tasks.maintenance.stores import open_store
 from tasks.tracking.runs import client
 from tasks.tracking.tables.database import MaintenanceUnderWay
 from tests import servers
-from tests.tasks.maintenance.conftest import DAY, log_model
+from tests.tasks.maintenance.conftest import DAY, POSTGRESQL, log_model
 from tests.tasks.maintenance.test_clean_up import NOW, OF_RUNS, clean_up, planned, policy, rows, runs_left
+from tests.tasks.maintenance.test_troubles import execute
 
 
-@pytest.fixture
-def on_postgres(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Returns: the id of an experiment in a fresh database."""
-    from sqlalchemy import create_engine, text
-
-    address = f"postgresql+psycopg://{servers.POSTGRES_USER}:{servers.POSTGRES_PASSWORD}@{postgres}"
-    admin = create_engine(f"{address}/postgres", isolation_level="AUTOCOMMIT")
-    name = f"maintenance_{tmp_path.name.replace('-', '_')}".lower()[:60]
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{address}/{name}")
-    yield str(client().create_experiment("houses", artifact_location=(tmp_path / "artifacts").as_uri()))
-    admin.dispose()
+def log_model_in_s3(run: str) -> str:
+    model = client().create_logged_model(client().get_run(run).info.experiment_id, "model", run)
+    storage.write_bytes_atomically(f"{model.artifact_location}/MLmodel", b"m")
+    return str(model.model_id)
 
 
 def make(experiment: str, days: float, **tags: str) -> str:
@@ -44,11 +38,12 @@ def make(experiment: str, days: float, **tags: str) -> str:
 
 
 @pytest.mark.slow
-def test_postgres(on_postgres: str, tmp_path: Path) -> None:
-    young = make(on_postgres, 3)
+@pytest.mark.parametrize("store_uri", [POSTGRESQL], indirect=True)
+def test_postgres(experiment: str, tmp_path: Path) -> None:
+    young = make(experiment, 3)
     before = {table: rows(table) for table in OF_RUNS}
-    child = make(on_postgres, 45, **{"mlflow.parentRunId": make(on_postgres, 40)})
-    gone, pinned, registered = make(on_postgres, 40), make(on_postgres, 40), make(on_postgres, 40)
+    child = make(experiment, 45, **{"mlflow.parentRunId": make(experiment, 40)})
+    gone, pinned, registered = make(experiment, 40), make(experiment, 40), make(experiment, 40)
     log_model(gone)
     store, rules = open_store(), policy("hard_delete")
     with pytest.raises(MaintenanceUnderWay), store.alone(), open_store().alone():
@@ -60,16 +55,16 @@ def test_postgres(on_postgres: str, tmp_path: Path) -> None:
     with spool, store.alone():
         result = apply(store, rules, plan, spool)
     assert result.left == {pinned: "tag pin", registered: "prices version 1"}
-    assert runs_left(on_postgres) == {young, pinned, registered}
-    assert child not in runs_left(on_postgres)
+    assert runs_left(experiment) == {young, pinned, registered}
+    assert child not in runs_left(experiment)
     client().delete_tag(pinned, "pin")
     assert clean_up(policy("soft_delete")).done == 1
-    assert runs_left(on_postgres, 1) == {young, registered}
+    assert runs_left(experiment, 1) == {young, registered}
     client().delete_model_version("prices", "1")
     client().restore_run(pinned)
     assert clean_up(rules).done == 2
     assert {table: rows(table) for table in OF_RUNS} == before
-    assert {path.name for path in (tmp_path / "artifacts").iterdir()} == {young, "models"}
+    assert {path.name for path in (tmp_path / "artifacts" / "houses").iterdir()} == {young, "models"}
 
 
 def test_a_schema_that_is_not_known_stops_it(store_uri: str) -> None:
@@ -93,22 +88,57 @@ def test_what_is_no_store_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             open_store()
 
 
-@pytest.mark.long
-def test_artifacts_in_an_object_store(store_uri: str, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def in_a_bucket(store_uri: str, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Yields: the id of an experiment whose artifacts lie in a bucket that is emptied afterwards."""
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3_server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", servers.S3_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", servers.S3_SECRET)
-    storage.filesystem("s3://maintenance").mkdir("maintenance")
-    experiment = client().create_experiment("houses", artifact_location="s3://maintenance/houses")
+    storage.need_bucket("s3://maintenance")
+    yield str(client().create_experiment("houses", artifact_location="s3://maintenance/houses"))
+    storage.remove_below("s3://maintenance", [path for path, _, _ in storage.walk("s3://maintenance")])
+
+
+@pytest.mark.long
+def test_artifacts_in_an_object_store(in_a_bucket: str) -> None:
+    experiment = in_a_bucket
     gone, young = make(experiment, 40), make(experiment, 3)
-    storage.write_bytes_atomically(f"s3://maintenance/houses/{'a' * 32}/artifacts/x", b"nobody")
+    for name in ("plot[1].png", "what*.txt"):
+        storage.write_bytes_atomically(f"s3://maintenance/houses/{gone}/artifacts/{name}", b"x" * 10)
     rules = policy("hard_delete", "backups: {to: 's3://maintenance-backups/weekly'}\n")
     plan, _ = planned(rules)
-    assert (plan.going, plan.bytes) == (1, 1000)
+    assert (plan.going, plan.bytes) == (1, 1020)
     result = clean_up(rules)
     assert result.done == 1
-    left = {uri.split("/")[4] for uri, _ in storage.list_objects("s3://maintenance/houses")}
-    assert left == {young, "a" * 32}
+    assert in_houses() == {young}
     assert gone not in runs_left(experiment)
     assert storage.exists(result.archive)
     assert storage.listed("s3://maintenance-backups/weekly/journals") == []
+
+
+def in_houses() -> set[str]:
+    return {uri.split("/")[4] for uri, _ in storage.list_objects("s3://maintenance/houses")}
+
+
+@pytest.mark.long
+def test_what_nobody_owns_in_an_object_store_is_set_aside(in_a_bucket: str) -> None:
+    experiment, place = in_a_bucket, "s3://maintenance/houses"
+    young, model = make(experiment, 3), log_model_in_s3(make(experiment, 3))
+    execute(f"UPDATE logged_models SET source_run_id = '{'e' * 32}'")
+    files = {f"{'a' * 32}/artifacts/plot[1].png": b"nobody", f"{'a' * 32}/artifacts/deep/x": b"y"}
+    for name, content in files.items():
+        storage.write_bytes_atomically(f"{place}/{name}", content)
+    findings, now = examine(open_store()), int(time.time() * 1000)
+    assert {finding.kind for finding in findings} == {"prefix-without-owner", "model-without-run"}
+    assert set_aside(open_store(), policy("hard_delete"), findings, before=now - DAY) == (0, []), "too young"
+    storage.write_bytes_atomically(f"{place}/{QUARANTINE}/{'a' * 32}/artifacts/deep/x", b"z")
+    moved, (note,) = set_aside(open_store(), policy("hard_delete"), findings, before=now + DAY)
+    assert moved == 1
+    assert f"{QUARANTINE}/{'a' * 32}/artifacts/deep/x holds something else" in note
+    storage.remove(f"{place}/{QUARANTINE}/{'a' * 32}/artifacts/deep/x")
+    assert set_aside(open_store(), policy("hard_delete"), findings, before=now + DAY)[0] == 1
+    for name, content in files.items():
+        assert storage.read_bytes(f"{place}/{QUARANTINE}/{name}") == content
+    assert storage.read_bytes(f"{place}/{QUARANTINE}/models/{model}/artifacts/MLmodel") == b"m"
+    assert [(finding.id, finding.bytes) for finding in examine(open_store())] == [(model, 0)], "its record stays"
+    assert young in in_houses()
