@@ -29,6 +29,8 @@ def trace(uri: str, experiment: str) -> str:
 def test_p4_traces_come_back(whole: bool, store: Store, empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
     experiment, other = list(store.runs)[:2]
     kept, elsewhere = trace(store.uri, experiment), trace(store.uri, other)
+    client, run = MlflowClient(store.uri), store.runs[experiment][0]
+    client.link_traces_to_run([kept], run)
     before = everything(store.uri)
     said = before[f"trace {kept}"]
     assert all(word in said for word in ("predict", "score", "looked at it", '"depth"'))
@@ -39,4 +41,7 @@ def test_p4_traces_come_back(whole: bool, store: Store, empty: str, monkeypatch:
     after = everything(empty)
     assert after[f"trace {kept}"] == said
     assert (f"trace {elsewhere}" in after) == whole
-    assert restore(archive.uri, apply=True).new == 0
+    linked = MlflowClient(empty).search_traces(locations=[experiment], run_id=run)
+    assert [found.info.trace_id for found in linked] == [kept]
+    again = restore(archive.uri, apply=True)
+    assert (again.new, again.differ) == (0, 0)
