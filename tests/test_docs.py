@@ -92,6 +92,17 @@ def test_every_link_and_command_of_a_page_exists(page: Path) -> None:
             PARSERS[module]().parse_args(arguments)
 
 
+def test_commands_of_prefects_are_ones_that_it_takes() -> None:
+    from prefect.cli._app import _app as prefect
+
+    pages = "\n".join(page.read_text() for page in PAGES)
+    lines = re.findall(r"^ +prefect ([^#\n]+)", pages, flags=re.MULTILINE)
+    lines += re.findall(r"`prefect ([^`]+ --[^`]+)`", pages)
+    for line in lines:
+        prefect.parse_args(shlex.split(line), exit_on_error=False, print_error=False)
+    assert len(lines) >= 8
+
+
 def test_the_examples_of_the_maintenances_help_are_good_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     lines = re.findall(r"python -m flows.maintain (.+)", maintenance.EXAMPLE)
