@@ -1,13 +1,15 @@
 """Promote: the alias moves to the run's version when its gates held, and says why."""
 
 import logging
+from contextlib import suppress
 
 from domain import promotion
-from domain.errors import AliasMoved
+from domain.errors import AliasBusy, AliasMoved
 from domain.references import Evaluation, Promotion, Version
 from settings.recipe import Recipe
 from tasks.tracking.registry import ledger, move_alias, version_of_alias
 
+LOOKS = 10  # at an alias that others move meanwhile
 log = logging.getLogger("onerun")
 
 
@@ -38,8 +40,23 @@ def moved(run_id: str, version: Version, evaluation: Evaluation, aliases: tuple[
         reason = f"{stale}. To move it all the same: {promotion.command_to(version.model, alias, version.version)}"
         return Promotion(alias=alias, also=tuple(others), promoted=False, reason=reason, previous_version=holder)
     for further in others:
-        _move(run_id, version, further, version_of_alias(version.model, further), why, evaluation)
+        _follow(run_id, version, further, alias, why, evaluation)
     return _promoted(version, aliases, why)
+
+
+def _follow(run_id: str, version: Version, further: str, leader: str, why: str, evaluation: Evaluation) -> None:
+    """The further alias goes where the leader is: another training may take both while we look.
+
+    The holder is read before the leader, so that a move which rests on an old look is refused and looked at again.
+    """
+    for _ in range(LOOKS):
+        holder = version_of_alias(version.model, further)
+        if version_of_alias(version.model, leader) != version.version:
+            return  # whoever took it moves this one too
+        with suppress(AliasMoved):
+            _move(run_id, version, further, holder, why, evaluation)
+            return
+    raise AliasBusy(f"{version.model}@{further}: others move it again and again; run this once more")
 
 
 def _move(run_id: str, version: Version, alias: str, expected: str | None, why: str, evaluation: Evaluation) -> None:

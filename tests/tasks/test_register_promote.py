@@ -108,6 +108,28 @@ def test_gates_held_the_alias_moves_and_says_how_to_move_it_back(model: str, run
     assert [move.numbers for move in ledger(model, "live")] == [{"rmse": 1.5}, {"rmse": 1.2, "champion_rmse": 2.0}]
 
 
+@pytest.mark.parametrize("between", ["looks", "look and move"])
+def test_further_aliases_end_where_the_champion_is(
+    between: str, model: str, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = recipe(model, promote={"also": ["production"]})
+    trained(run_id, asked, evaluation())
+    second, third, waiting = another(run_id), another(run_id), [1]
+    later = registered(third, asked, evaluation(1.1))
+
+    def look(model: str, alias: str) -> str | None:
+        """Another training takes both aliases while the further one is looked at."""
+        holder = version_of_alias(model, alias)
+        if waiting and alias == ("production" if between == "looks" else "champion"):
+            waiting.pop()
+            assert promote(third, asked, later, evaluation(1.1, champion="3")).promoted
+        return holder
+
+    monkeypatch.setattr("tasks.promote.version_of_alias", look)
+    assert trained(second, asked, evaluation(1.2, champion="1")).promoted
+    assert version_of_alias(model, "champion") == version_of_alias(model, "production") == later.version
+
+
 def test_a_broken_gate_holds_the_alias(model: str, run_id: str) -> None:
     trained(run_id, recipe(model), evaluation())
     promotion = trained(another(run_id), recipe(model), evaluation(3.0, champion="1", held=False))
