@@ -16,7 +16,9 @@ QUIET = {
     "DO_NOT_TRACK": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "GX_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",  # whoever asks no server by mistake shall not start one
 }
+os.environ.update(QUIET)  # Prefect reads its settings once, when it is imported
 SHARED_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 
 

@@ -1,11 +1,12 @@
 """A whole stack for a test: real processes on free ports, started and ended by the command that people use."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,13 @@ class RunningStack:
             line, cwd=self.folder, env=dict(self.environment), capture_output=True, text=True, timeout=700
         )
 
-    def worker(self, name: str, *arguments: str, **more: str) -> "subprocess.Popen[bytes]":
-        """Starts one more worker, as on another machine: a working folder and a scratch folder of its own."""
+    @contextmanager
+    def worker(self, name: str, *arguments: str, **more: str) -> Iterator["subprocess.Popen[bytes]"]:
+        """One more worker, as on another machine: a working folder and a scratch folder of its own.
+
+        Prefect 3.8's worker now and then does not hear the SIGTERM that comes just as a flow run ends: what `make down`
+        does then is done here, too.
+        """
         folder = self.folder / name
         folder.mkdir()
         log = (folder / "worker.log").open("ab")
@@ -54,7 +60,16 @@ class RunningStack:
         line = [sys.executable, "-m", "deployments.worker", "--name", name, "--limit", "2", *arguments]
         started = subprocess.Popen(line, cwd=folder, env=variables, stdout=log, stderr=log, start_new_session=True)
         log.close()
-        return started
+        try:
+            yield started
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGTERM)
+            try:
+                started.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(started.pid, signal.SIGKILL)
+                started.wait()
 
     @property
     def api(self) -> str:

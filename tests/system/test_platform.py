@@ -132,14 +132,12 @@ def test_p2_a_training_that_failed_in_evaluate_goes_on_at_another_worker(stack: 
     (stack.folder / "gone").mkdir()
     scratch.rename(stack.folder / "gone" / "runs")
     end_own_worker(stack)
-    second = stack.worker("second-machine")
     try:
-        stack.retry(flow_run)
-        state = stack.ended(flow_run)
-        assert state["type"] == "COMPLETED", state
+        with stack.worker("second-machine"):
+            stack.retry(flow_run)
+            state = stack.ended(flow_run)
+            assert state["type"] == "COMPLETED", state
     finally:
-        os.killpg(second.pid, signal.SIGTERM)
-        second.wait(60)
         assert stack.command("up").returncode == 0
     (after,) = stack.runs(flow_run)
     assert (after.info.run_id, after.info.status) == (before.info.run_id, "FINISHED")
@@ -158,14 +156,10 @@ def test_two_workers_and_eight_queued_trainings_of_one_model_go_one_at_a_time(
     stack: RunningStack, tmp_path: Path
 ) -> None:
     recipe = recipe_with(tmp_path, "queued", "time.sleep(1)")
-    second = stack.worker("helping")
-    try:
+    with stack.worker("helping"):
         deployments = ["train/diabetes", "train/breast-cancer"]  # whichever deployment: it is the model that counts
         flow_runs = [stack.run(deployments[number % 2], recipe=recipe) for number in range(8)]
         states = [stack.ended(flow_run, patience=600)["type"] for flow_run in flow_runs]
-    finally:
-        os.killpg(second.pid, signal.SIGTERM)
-        second.wait(60)
     assert states == ["COMPLETED"] * 8
     runs = [run for flow_run in flow_runs for run in stack.runs(flow_run)]
     assert len(runs) == 8
@@ -178,14 +172,13 @@ def test_p1_a_worker_that_is_killed_while_training_and_the_retry_make_one_run(
     stack: RunningStack, tmp_path: Path
 ) -> None:
     end_own_worker(stack)
-    first = stack.worker("to-be-killed")
     try:
-        flow_run = stack.run("train/diabetes", recipe=recipe_with(tmp_path, "killed", SLOW))
-        until(lambda: running_stage(stack, flow_run, "validate"), "the training's begin")
-        victims = [first.pid, *children(first.pid)]
-        for pid in victims:
-            os.kill(pid, signal.SIGKILL)
-        first.wait(60)
+        with stack.worker("to-be-killed") as first:
+            flow_run = stack.run("train/diabetes", recipe=recipe_with(tmp_path, "killed", SLOW))
+            until(lambda: running_stage(stack, flow_run, "validate"), "the training's begin")
+            for pid in (first.pid, *children(first.pid)):
+                os.kill(pid, signal.SIGKILL)
+            first.wait(60)
     finally:
         assert stack.command("up").returncode == 0
     assert stack.state(flow_run)["type"] == "RUNNING", "nobody is left to say otherwise"

@@ -236,14 +236,10 @@ def test_a_worker_and_the_object_store_of_a_private_authority(
             "REQUESTS_CA_BUNDLE": named, "SSL_CERT_FILE": named, "AWS_CA_BUNDLE": named,
         }  # fmt: skip
         make_bucket(s3_server, "private-snapshots")
-        worker = stack.worker("private", "--pool", "private", **variables)
-        try:
+        with stack.worker("private", "--pool", "private", **variables):
             flow_run = made.json()["id"]
             state = until(lambda: final(client.get(f"/flow_runs/{flow_run}").json()["state"]), "the training's end")
             assert state["type"] == "COMPLETED", (stack.folder / "private" / "worker.log").read_text()[-3000:]
-        finally:
-            worker.terminate()
-            worker.wait(60)
         (run,) = stack.runs(UUID(flow_run))
         assert "s3://private-snapshots/onerun" in run.data.tags["onerun.stage.ingest"]
         untold = {**variables, "AWS_CA_BUNDLE": ""}
