@@ -24,6 +24,11 @@ TELEMETRY_OFF = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "GX_ANALYTICS_ENABLED": "false",
 }
+# What Amazon's clients send with each object over TLS since boto3 1.36 is an error to stores that do not know it yet.
+OF_OTHER_STORES = {
+    "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+    "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+}
 
 
 Folder = Annotated[str, Field(min_length=1, max_length=4000)]
@@ -109,9 +114,10 @@ class Profile(BaseSettings):
         } | TELEMETRY_OFF
 
     def apply(self) -> None:
-        """Set them in this process, for what runs in it and below it; how libraries wait, only where nobody said."""
+        """Set them in this process, for what runs in it and below it; how libraries behave, only where nobody said."""
         os.environ.update(self.variables())
-        for variable, value in patience.of_our_processes(self.retry_budget).items():
+        unless_said = patience.of_our_processes(self.retry_budget) | (OF_OTHER_STORES if self.s3_endpoint_url else {})
+        for variable, value in unless_said.items():
             os.environ.setdefault(variable, value)
 
     def public(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pytest
 
 from settings.addresses import redact, with_driver
 from settings.mistakes import Mistakes
-from settings.profile import TELEMETRY_OFF, Profile, load_profile
+from settings.profile import OF_OTHER_STORES, TELEMETRY_OFF, Profile, load_profile
 
 SECRET = "hunter2-not-to-be-seen"
 
@@ -169,6 +169,18 @@ def test_apply_sets_the_standard_variables_with_absolute_paths(tmp_path: Path) -
     assert os.environ["ONERUN_WORK"] == os.environ["ONERUN_STORE"] == f"{tmp_path}/.onerun"
     assert {name: os.environ[name] for name in TELEMETRY_OFF} == TELEMETRY_OFF
     assert "PREFECT_API_URL" not in os.environ
+
+
+def test_other_object_stores_than_amazons_are_sent_no_checksums_that_they_may_not_know(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    load_profile().apply()
+    assert not OF_OTHER_STORES.keys() & os.environ.keys()
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "https://minio:9000")
+    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_supported")
+    load_profile().apply()
+    assert os.environ["AWS_REQUEST_CHECKSUM_CALCULATION"] == "when_supported", "somebody said so"
+    assert os.environ["AWS_RESPONSE_CHECKSUM_VALIDATION"] == "when_required"
 
 
 def test_applied_twice_from_another_folder_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
