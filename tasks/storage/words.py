@@ -17,7 +17,7 @@ THROTTLED = (
     "reached max retries",  # boto3's words where it keeps nothing else
 )
 FAMILIES = ("boto", "aiobotocore", "aiohttp", "minio", "urllib3")
-NOT_SILENT = ("Credential", "ParamValidation", "InvalidEndpoint", "NoRegion", "Profile", "SSL", "Certificate")
+NOT_SILENT = ("Credential", "ParamValidation", "InvalidEndpoint", "NoRegion", "Profile", "SSL", "Certificate", "Config")
 
 Answer = TypeVar("Answer")
 

@@ -182,3 +182,12 @@ def test_a_program_of_the_users_waits_by_itself(monkeypatch: pytest.MonkeyPatch)
     assert {name: theirs[name] for name in of_programs(180)} == of_programs(180)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "99")
     assert attached.environment("r", "e", {})["AWS_MAX_ATTEMPTS"] == "99"
+
+
+def test_a_mistake_in_the_settings_of_s3_is_no_silence() -> None:
+    from botocore.exceptions import EndpointConnectionError, InvalidConfigError
+
+    from tasks.storage import silence as silence_of_s3
+
+    assert silence_of_s3(EndpointConnectionError(endpoint_url="http://127.0.0.1:9"))
+    assert silence_of_s3(InvalidConfigError(error_msg="Invalid CA bundle")) is None
