@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -50,7 +51,8 @@ def turn(model: str) -> Iterator[None]:
     with get_client(sync_client=True) as client:
         lease = _taken(client, limit_name(model), this, model)
         ended = threading.Event()
-        renewal = threading.Thread(target=_renew, args=(lease, ended), daemon=True)
+        ours = copy_context()  # which server Prefect's client asks stands in it
+        renewal = threading.Thread(target=ours.run, args=(_renew, lease, ended), daemon=True)
         renewal.start()
         try:
             yield
