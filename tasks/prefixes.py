@@ -123,7 +123,7 @@ def _remove_objects(place: str, archived: int | None) -> None:
     """What comes while they are removed stays: only what was looked at goes."""
     found = list(storage.walk(place))
     if archived is not None:
-        _need_unchanged(place, max((changed or 0 for _, _, changed in found), default=0), archived)
+        _need_unchanged(place, _newest(found) or 0, archived)
     storage.remove_below(place, [path for path, _, _ in found])
 
 
@@ -185,12 +185,13 @@ def folders(
             yield parts, *measured(str(path))
 
 
-def measured_at(place: str) -> tuple[int, int | None]:
-    """Returns: bytes at a real address, and when anything there changed last; None: there is nothing."""
-    if not storage.is_s3(place):
-        return measured(place)
-    found = [(count, changed or 0) for _, count, changed in storage.walk(place)]
-    return sum(count for count, _ in found), max((changed for _, changed in found), default=None)
+def changed_at(place: str) -> int | None:
+    """Returns: when anything at a real address changed last, in milliseconds since 1970; None: there is nothing."""
+    return _newest(storage.walk(place)) if storage.is_s3(place) else measured(place)[1]
+
+
+def _newest(objects: Iterable[tuple[str, int, int | None]]) -> int | None:
+    return max((changed or 0 for _, _, changed in objects), default=None)
 
 
 def measured(folder: str) -> tuple[int, int | None]:

@@ -84,7 +84,7 @@ def _not_movable(finding: Finding, place: str | None) -> str | None:
 def _in_use(store: Store, finding: Finding, place: str, before: int) -> str | None:
     if finding.kind == OWNERLESS and owners(store, [finding.id]):
         return f"{owner_of(finding.id)} is in the store again"
-    changed = prefixes.measured_at(place)[1]
+    changed = prefixes.changed_at(place)
     if changed is None:
         return "is gone meanwhile"
     return "was changed meanwhile" if changed > before else None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from domain.maintenance.plan import Item
+from domain.maintenance.protection import GONE
 from settings.policy import Policy
 from tasks.tracking.tables.database import Database, choose
 from tasks.tracking.tables.deletion import Outcome, protected_experiments
@@ -34,7 +35,7 @@ def _kept_by(connection: "Connection", database: Database, experiment: int, poli
     query = choose(SqlExperiment.lifecycle_stage).where(SqlExperiment.experiment_id == experiment)
     stage = connection.execute(query if database.is_sqlite else query.with_for_update()).scalar()
     if stage != "deleted":
-        return "gone meanwhile" if stage is None else "restored meanwhile"
+        return GONE if stage is None else "restored meanwhile"
     if word := protected_experiments(connection, [experiment], policy).get(experiment):
         return word
     for table in Base.metadata.sorted_tables:

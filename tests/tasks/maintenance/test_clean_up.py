@@ -222,28 +222,36 @@ def test_what_measured_a_registered_model_stays_with_its_metrics(experiment: str
     assert {metric.value for metric in mlflow.get_logged_model(other).metrics} >= {2.0}
 
 
+def after_the_archive(monkeypatch: pytest.MonkeyPatch, does: Callable[[], object]) -> None:
+    back_up = archives.back_up
+
+    def then(*given: Any, **more: Any) -> Any:
+        archive = back_up(*given, **more)
+        does()
+        return archive
+
+    monkeypatch.setattr(archives, "back_up", then)
+
+
 def test_files_that_come_while_the_archive_is_written_stay(
     experiment: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late, quiet = make_run(40, NOW), make_run(40, NOW)
     new = tmp_path / "artifacts" / "houses" / late / "artifacts" / "deep" / "late.txt"
-    original = archives.back_up
 
-    def meanwhile(*given: Any, **more: Any) -> Any:
-        done = original(*given, **more)
+    def write() -> None:
         time.sleep(0.05)
         new.parent.mkdir()
         new.write_text("nobody archived this")
-        return done
 
-    monkeypatch.setattr(archives, "back_up", meanwhile)
+    after_the_archive(monkeypatch, write)
     result = clean_up(policy("hard_delete"))
     assert new.read_text() == "nobody archived this"
     assert any(f"{late} was changed after it was archived" in note for note in result.notes)
     assert not (tmp_path / "artifacts" / "houses" / quiet).exists()
 
 
-def log_again(run: str, model: str) -> None:
+def log_input(run: str, model: str) -> None:
     from mlflow.entities import Dataset, DatasetInput
 
     client().log_inputs(run, [DatasetInput(Dataset("late", "digest", "local", "{}"))])
@@ -254,7 +262,7 @@ RECORDS_AFTER_THE_ARCHIVE: dict[str, Callable[[str, str], object]] = {
     "a tag less": lambda run, model: client().delete_tag(run, "note"),
     "one more step of a metric": lambda run, model: client().log_metric(run, "rmse", 1.0, step=9),
     "another parameter": lambda run, model: client().log_param(run, "late", "1"),
-    "one more input": log_again,
+    "one more input": log_input,
     "a new model": lambda run, model: log_model(run, "second"),
     "a tag of its model": lambda run, model: client().set_logged_model_tags(model, {"a": "c"}),
     "a metric of its model": lambda run, model: client().log_metric(
@@ -269,14 +277,7 @@ def test_what_is_logged_while_the_archive_is_written_stays_with_its_family(
 ) -> None:
     late, quiet = make_run(40, NOW), make_run(40, NOW)
     child, model = make_run(40, NOW, **{"mlflow.parentRunId": late}), log_model(late)
-    original = archives.back_up
-
-    def meanwhile(*given: Any, **more: Any) -> Any:
-        done = original(*given, **more)
-        RECORDS_AFTER_THE_ARCHIVE[case](late, model)
-        return done
-
-    monkeypatch.setattr(archives, "back_up", meanwhile)
+    after_the_archive(monkeypatch, lambda: RECORDS_AFTER_THE_ARCHIVE[case](late, model))
     result = clean_up(policy("hard_delete"))
     assert result.left == {
         late: "its records changed since they were archived",
