@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (asked := parsed(parser(), arguments)) is None:
         return 0
     result: dict[str, Any] = {}
-    interrupted = "interrupted; the old store is as it was, and there is no new one"
+    interrupted = "interrupted; the old store is as it was, and no new one is done: run the same command again"
     code = exit_code(lambda: _done(asked, result), asked.json, interrupted, asked.traceback)
     return code or (1 if result.get("status") == "not proven" else 0)
 

@@ -1,4 +1,8 @@
-"""The order of a rescue. The old store is only read; the database appears whole and proven, or not at all."""
+"""The order of a rescue. The old store is only read.
+
+An SQLite file appears whole and proven, or not at all. A database of a server is filled step by step: until it is
+proven, it says so, and the same command goes on where a killed one stopped.
+"""
 
 import json
 import shutil
@@ -21,7 +25,7 @@ from tasks.archives.rescue.models import tell_orphans
 from tasks.archives.rescue.proof import prove
 from tasks.archives.rescue.registry import rescue_registry
 from tasks.archives.restore import restore
-from tasks.tracking.archived import database, migration
+from tasks.tracking.archived import database, filling, migration
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ def rescue(source: str, to: str, keep_in: str | None = None) -> Rescue:
     Raises: Mistakes when there is no store, or the database holds something; OnerunError when the backup fails.
     """
     root = _root(source)
-    _require_free(to)
+    _require_free(to, root)
     home = Path(keep_in or f"{root}-rescue").expanduser().absolute()
     if home.resolve().is_relative_to(root.resolve()):
         raise Mistakes([Mistake("--keep-in", f"{home} lies in the old store, which is only read")])
@@ -82,7 +86,7 @@ def rescue(source: str, to: str, keep_in: str | None = None) -> Rescue:
         dangling: list[str] = []
         differences = prove(facts, f"sqlite:///{work}/mlflow.db", dangling)
         if not differences and not dangling:
-            differences, dangling = _bring(work, to, facts)
+            differences, dangling = _bring(work, root, to, facts)
         done = Rescue(
             str(root), case.findings, dict(case.totals), facts.counts("before"), redact(to), facts.counts("after"),
             tuple(differences), tuple(dangling), backup, str(quarantine) if quarantine.exists() else "",
@@ -138,21 +142,26 @@ def _drop_empty_default(folder: Path) -> None:
         (folder.parent / "models").mkdir(exist_ok=True)
 
 
-def _require_free(to: str) -> None:
-    """Raises: Mistakes when the database is none, or is not empty."""
+def _require_free(to: str, root: Path) -> None:
+    """Raises: Mistakes when the database is none, or holds anything but what a killed rescue of `root` left."""
     if not database.is_sql(to):
         raise Mistakes([Mistake("--to", f"{to} is no database: sqlite:///mlflow.db or postgresql://user@host/name")])
     if database.is_missing(to):
         return
     with database.engine(to) as engine:
-        if database.row_count(engine, "runs") or database.row_count(engine, "experiments") > 1:
-            says = "the database holds experiments already; name an empty one (a killed rescue may have left them)"
+        half = filling.source(engine)
+        if half == str(root):
+            return
+        if half is not None:
+            says = f"a rescue of {half} into this database did not end: run that one again, or name an empty database"
             raise Mistakes([Mistake("--to", says)])
+        if database.row_count(engine, "runs") or database.row_count(engine, "experiments") > 1:
+            raise Mistakes([Mistake("--to", "the database holds experiments already; name an empty one")])
         if to.startswith("sqlite"):
             raise Mistakes([Mistake("--to", "the file is there already (and empty): remove it or name another one")])
 
 
-def _bring(work: Path, to: str, facts: Facts) -> tuple[list[str], list[str]]:
+def _bring(work: Path, root: Path, to: str, facts: Facts) -> tuple[list[str], list[str]]:
     """An SQLite file takes its place; another database is filled by an archive, and looked at again."""
     migrated = f"sqlite:///{work}/mlflow.db"
     if to.startswith("sqlite"):
@@ -163,7 +172,12 @@ def _bring(work: Path, to: str, facts: Facts) -> tuple[list[str], list[str]]:
         draft.rename(target)
         return [], []
     archive = back_up(Selection(), str(work / "archive"), "rescue", files=False, store=migrated)
-    restore(archive.uri, apply=True, store=to)
-    facts.forget_after()
-    dangling: list[str] = []
-    return prove(facts, to, dangling), dangling
+    with database.engine(to, make=True) as engine:
+        filling.begin(engine, str(root))
+        restore(archive.uri, apply=True, store=to)
+        facts.forget_after()
+        dangling: list[str] = []
+        differences = prove(facts, to, dangling)
+        if not differences and not dangling:
+            filling.end(engine)
+    return differences, dangling

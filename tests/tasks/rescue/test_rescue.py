@@ -5,7 +5,10 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 import tarfile
 import urllib.request
 from pathlib import Path
@@ -242,11 +245,36 @@ def test_into_postgres_and_the_server_shows_it(old: Store, tmp_path: Path, postg
     with psycopg.connect(f"postgresql://{user}@{postgres}/postgres", autocommit=True) as connection:
         connection.execute("CREATE DATABASE rescued")
     to = f"postgresql+psycopg://{user}@{postgres}/rescued"
+    killed_when_half_is_there(old, to)
+    with pytest.raises(Mistakes, match=f"a rescue of {old.root} into this database did not end"):
+        rescue(str(shutil.copytree(old.root, tmp_path / "another")), to)
     done = rescue(str(old.root), to)
     assert done.proven, (done.differences, done.orphans)
+    with pytest.raises(Mistakes, match="holds experiments already"):
+        rescue(str(old.root), to)
     assert servers.POSTGRES_PASSWORD not in Path(done.report).read_text()
     assert done.after == done.before
     shows(tmp_path, to, old)
+
+
+def killed_when_half_is_there(old: Store, to: str) -> None:
+    """Kill -9 while a server's database is filled."""
+    code = f"""
+import os, signal
+from tasks.archives.rescue import rescue
+from tasks.tracking.archived import writing
+writing.AT_ONCE = 3
+written, calls = writing.Writing.write, []
+def counted(*arguments, **named):
+    calls.append(1)
+    os.kill(os.getpid(), signal.SIGKILL if len(calls) == 9 else 0)
+    return written(*arguments, **named)
+writing.Writing.write = counted
+rescue({str(old.root)!r}, {to!r})
+"""
+    environment = {**os.environ, "PYTHONPATH": str(servers.ROOT)}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, check=False, timeout=200)
+    assert ended.returncode == -signal.SIGKILL
 
 
 def shows(tmp_path: Path, uri: str, old: Store) -> None:
