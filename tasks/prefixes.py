@@ -140,14 +140,13 @@ def _remove_local(root: str, parts: tuple[str, ...], archived: int | None) -> No
         if os.path.islink(path):  # noqa: PTH114
             raise OutsideTheStore(f"{path} is a link; neither it nor what it points at was removed")
 
-    if archived is not None:
-        _need_unchanged(path, measured(path)[1] or 0, archived)
-
     def gone_already(_function: Any, _path: str, error: BaseException) -> None:
         if not isinstance(error, FileNotFoundError):
             raise error
 
     with storage.explained(path):
+        if archived is not None:
+            _need_unchanged(path, measured(path)[1] or 0, archived)
         _rmtree(path, gone_already)
 
 
@@ -199,13 +198,21 @@ def measured(folder: str) -> tuple[int, int | None]:
 
     A folder's own time does not tell of files further down that are written to. Nothing behind links is looked at.
     """
-    total, newest = 0, None
-    for base, _, names in os.walk(folder):
-        for path in (base, *(f"{base}/{name}" for name in names)):
-            with suppress(FileNotFoundError):
-                found = os.lstat(path)
-                total += found.st_size if path is not base else 0
-                newest = max(newest or 0, found.st_mtime_ns // 1_000_000)
+    total, newest = 0, 0
+    try:
+        newest = os.lstat(folder).st_mtime_ns // 1_000_000
+        entries = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return 0, None
+    with entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                inside, changed = measured(entry.path)
+                total, newest = total + inside, max(newest, changed or 0)
+            else:
+                with suppress(FileNotFoundError):
+                    found = entry.stat(follow_symlinks=False)
+                    total, newest = total + found.st_size, max(newest, found.st_mtime_ns // 1_000_000)
     return total, newest
 
 

@@ -8,6 +8,8 @@ from typing import Literal, NamedTuple
 from domain.maintenance.words import size
 
 ItemKind = Literal["run", "experiment"]
+AIM = 2.0  # seconds of one transaction: MLflow waits twenty for SQLite
+LEAST, MOST = 50, 8_000  # runs of one transaction
 SHOWN = 200  # items of each kind that a plan keeps to show; all of them stand in its file
 
 
@@ -170,11 +172,9 @@ class Pace:
     at_once: int = 250
 
     def took(self, seconds: float) -> None:
-        """Double what was done in less than a second, halve what took more than three."""
-        if seconds < 1:
-            self.at_once = min(8000, 2 * self.at_once)
-        elif seconds > 3:
-            self.at_once = max(50, self.at_once // 2)
+        """The next one takes about two seconds; it is at most eight times as large, and never takes more than 8,000."""
+        fitting = int(self.at_once * AIM / max(seconds, 0.001))
+        self.at_once = max(LEAST, min(fitting, 8 * self.at_once, MOST))
 
 
 def batches(items: Iterable[Item], pace: Pace) -> Iterator[list[Item]]:

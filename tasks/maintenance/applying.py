@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -115,14 +116,19 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: C
     result.notes += notes
     locations: dict[str, str] = {}
     pace = Pace()
-    for batch in batches(_runs(spool, locations), pace):
-        written = journal.write(policy.archives, store.identity, result.archive, archived, locations, batch)
-        with _timed(pace):
-            outcome = store.hard_delete(batch, policy, going)
-        _count(outcome, batch, result)
-        done = frozenset(outcome.done)
-        if _remove_files([entry for entry in written.entries if entry.run in done], archived, result):
-            journal.close(written)
+    with ThreadPoolExecutor(1) as aside:  # files go while the next transaction works and waits for the disk
+        removal: Future[None] | None = None
+        for batch in batches(_runs(spool, locations), pace):
+            written = journal.write(policy.archives, store.identity, result.archive, archived, locations, batch)
+            with _timed(pace):
+                outcome = store.hard_delete(batch, policy, going)
+            _count(outcome, batch, result)
+            if removal:
+                removal.result()  # one batch at a time: memory does not grow where removing is the slower half
+            gone = frozenset(outcome.done)
+            removal = aside.submit(_finish, written, [each for each in written.entries if each.run in gone], result)
+        if removal:
+            removal.result()
     outcome = store.hard_delete_experiments(experiments, policy)
     _count_experiments(outcome, experiments, result)
     for removed in keeping.keep(policy.archives, policy.name, policy.backups.keep):
@@ -142,6 +148,12 @@ def _count_experiments(outcome: Outcome, experiments: Sequence[Item], result: Re
     result.done += sum(item.inside for item in experiments if item.id in done)
     result.bytes += sum(item.bytes or 0 for item in experiments if item.id in done)
     result.leave(outcome.left)
+
+
+def _finish(written: journal.Journal, gone: Sequence[journal.Entry], result: Result) -> None:
+    """Removes the files of runs whose rows are gone, and crosses the journal out."""
+    if _remove_files(gone, written.archived, result):
+        journal.close(written)
 
 
 def _remove_files(entries: Sequence[journal.Entry], archived: int, result: Result) -> bool:
@@ -165,6 +177,5 @@ def _finish_interrupted(store: Store, destination: str, result: Result) -> None:
             continue
         there = store.existing([entry.run for entry in written.entries])
         gone = [entry for entry in written.entries if entry.run not in there]
-        if _remove_files(gone, written.archived, result):
-            journal.close(written)
+        _finish(written, gone, result)
         result.finished += len(gone)

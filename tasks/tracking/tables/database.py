@@ -2,7 +2,8 @@
 
 import fcntl
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from settings.mistakes import Mistake, Mistakes
 from tasks.tracking.schema import require_known
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, Select
+    from sqlalchemy import ColumnElement, Connection, Engine, Select
 
 BUSY_MILLISECONDS = 20_000  # as long as MLflow itself waits for SQLite
 CACHE_KILOBYTES = 64_000  # of SQLite, at most; with its 2,000 the same pages are read and written again and again
@@ -122,6 +123,23 @@ def choose(*columns: Any) -> "Select[Any]":
     from sqlalchemy import select
 
     return select(*columns)
+
+
+def among(connection: "Connection", column: Any, values: Collection[Any]) -> "ColumnElement[bool]":
+    """Returns: that the column holds one of the values, however many they are.
+
+    They travel as one value: as a parameter each, thousands of them cost more than most of the queries do.
+    """
+    from sqlalchemy import any_, func, literal, select
+    from sqlalchemy.dialects.postgresql import ARRAY
+
+    is_one: ColumnElement[bool]
+    if connection.dialect.name == "sqlite":
+        each = func.json_each(json.dumps(list(values))).table_valued("value")
+        is_one = column.in_(select(each.c.value))
+    else:
+        is_one = column == any_(literal(list(values), ARRAY(column.type)))
+    return is_one
 
 
 def _mistake(message: str) -> Mistakes:

@@ -7,8 +7,8 @@ from domain.maintenance.inventory import Version
 from domain.maintenance.plan import Item
 from domain.maintenance.protection import GONE, left_with_family, protecting_tag, references
 from settings.policy import Policy
-from tasks.tracking.tables.database import Database, choose
-from tasks.tracking.tables.inventory import PARENT, chunks, pairs, tag_condition, versions
+from tasks.tracking.tables.database import Database, among, choose
+from tasks.tracking.tables.inventory import PARENT, pairs, tag_condition, versions
 from tasks.tracking.tables.prints import prints
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def soft_delete(
         left = _left(connection, database, registry, items, policy, going)
         done = tuple(item.id for item in items if item.id not in left)
         values = {"lifecycle_stage": "deleted", "deleted_time": now}
-        connection.execute(update(SqlRun).where(SqlRun.run_uuid.in_(done)).values(**values))
+        connection.execute(update(SqlRun).where(among(connection, SqlRun.run_uuid, done)).values(**values))
     return Outcome(done, left)
 
 
@@ -52,7 +52,7 @@ def mark(
     with database.writing() as connection:
         left = _left(connection, database, registry, items, policy, going)
         done = tuple(item.id for item in items if item.id not in left)
-        connection.execute(delete(SqlTag).where(SqlTag.key == tag[0], SqlTag.run_uuid.in_(done)))
+        connection.execute(delete(SqlTag).where(SqlTag.key == tag[0], among(connection, SqlTag.run_uuid, done)))
         rows = [{"key": tag[0], "value": tag[1], "run_uuid": run} for run in done]
         if rows:
             connection.execute(insert(SqlTag), rows)
@@ -82,36 +82,29 @@ def hard_delete(
 def existing(database: Database, column: Any, ids: Sequence[str]) -> set[str]:
     """Returns: those of the ids that the column holds."""
     with database.reading() as connection:
-        return {row[0] for chunk in chunks(ids) for row in connection.execute(choose(column).where(column.in_(chunk)))}
+        return set(connection.execute(choose(column).where(among(connection, column, ids))).scalars())
 
 
 def _remove_rows(connection: "Connection", runs: Sequence[str]) -> None:
     from mlflow.store.tracking.dbmodels import models as m
     from sqlalchemy import and_, delete, or_
 
-    logged = [row[0] for row in connection.execute(choose(m.SqlLoggedModel.model_id).where(_logged_by(runs)))]
-    links = choose(m.SqlInput.input_uuid).where(
-        or_(
-            and_(m.SqlInput.source_type.in_(("RUN_INPUT", "RUN_OUTPUT")), m.SqlInput.source_id.in_(runs)),
-            and_(m.SqlInput.destination_type == "RUN", m.SqlInput.destination_id.in_(runs)),
-        )
+    mine = among(connection, m.SqlLoggedModel.source_run_id, runs)
+    logged = connection.execute(choose(m.SqlLoggedModel.model_id).where(mine)).scalars().all()
+    begins = and_(
+        m.SqlInput.source_type.in_(("RUN_INPUT", "RUN_OUTPUT")), among(connection, m.SqlInput.source_id, runs)
     )
-    inputs = [row[0] for row in connection.execute(links)]
+    ends = and_(m.SqlInput.destination_type == "RUN", among(connection, m.SqlInput.destination_id, runs))
+    inputs = connection.execute(choose(m.SqlInput.input_uuid).where(or_(begins, ends))).scalars().all()
     if inputs:
-        connection.execute(delete(m.SqlInputTag).where(m.SqlInputTag.input_uuid.in_(inputs)))
-        connection.execute(delete(m.SqlInput).where(m.SqlInput.input_uuid.in_(inputs)))
-    connection.execute(delete(m.SqlLoggedModelMetric).where(m.SqlLoggedModelMetric.run_id.in_(runs)))
+        connection.execute(delete(m.SqlInputTag).where(among(connection, m.SqlInputTag.input_uuid, inputs)))
+        connection.execute(delete(m.SqlInput).where(among(connection, m.SqlInput.input_uuid, inputs)))
+    connection.execute(delete(m.SqlLoggedModelMetric).where(among(connection, m.SqlLoggedModelMetric.run_id, runs)))
     if logged:
         for table in (m.SqlLoggedModelMetric, m.SqlLoggedModelParam, m.SqlLoggedModelTag, m.SqlLoggedModel):
-            connection.execute(delete(table).where(table.model_id.in_(logged)))
+            connection.execute(delete(table).where(among(connection, table.model_id, logged)))
     for rows in (m.SqlMetric, m.SqlLatestMetric, m.SqlParam, m.SqlTag, m.SqlRun):
-        connection.execute(delete(rows).where(rows.run_uuid.in_(runs)))
-
-
-def _logged_by(runs: Sequence[str]) -> Any:
-    from mlflow.store.tracking.dbmodels.models import SqlLoggedModel
-
-    return SqlLoggedModel.source_run_id.in_(runs)
+        connection.execute(delete(rows).where(among(connection, rows.run_uuid, runs)))
 
 
 def _left(
@@ -154,7 +147,7 @@ def _changed(connection: "Connection", database: Database, items: Sequence[Item]
     from mlflow.store.tracking.dbmodels.models import SqlRun
 
     query = choose(SqlRun.run_uuid, SqlRun.status, SqlRun.lifecycle_stage, SqlRun.end_time)
-    query = query.where(SqlRun.run_uuid.in_([item.id for item in items])).order_by(SqlRun.run_uuid)
+    query = query.where(among(connection, SqlRun.run_uuid, [item.id for item in items])).order_by(SqlRun.run_uuid)
     if not database.is_sqlite:
         query = query.with_for_update()
     now = {run: values for run, *values in connection.execute(query)}
@@ -186,7 +179,8 @@ def _tagged(connection: "Connection", ids: Sequence[str], policy: Policy) -> lis
     from mlflow.store.tracking.dbmodels.models import SqlTag
 
     query = choose(SqlTag.run_uuid, SqlTag.key, SqlTag.value)
-    rows = connection.execute(query.where(SqlTag.run_uuid.in_(ids), tag_condition(policy.protect.tags, SqlTag)))
+    query = query.where(among(connection, SqlTag.run_uuid, ids), tag_condition(policy.protect.tags, SqlTag))
+    rows = connection.execute(query)
     words = ((run, protecting_tag({key: value or ""}, policy.protect.tags)) for run, key, value in rows)
     return [(run, word) for run, word in words if word]
 
@@ -195,7 +189,7 @@ def protected_experiments(connection: "Connection", experiments: Collection[int]
     """Returns: experiment -> the tag that protects all of it, of those that have one."""
     from mlflow.store.tracking.dbmodels.models import SqlExperimentTag as T
 
-    query = choose(T.experiment_id, T.key, T.value).where(T.experiment_id.in_(experiments))
+    query = choose(T.experiment_id, T.key, T.value).where(among(connection, T.experiment_id, experiments))
     rows = connection.execute(query.where(tag_condition(policy.protect.tags, T)))
     words = ((each, protecting_tag({key: value or ""}, policy.protect.tags)) for each, key, value in rows)
     return {each: f"{word} of the experiment" for each, word in words if word}
@@ -214,8 +208,8 @@ def _registered(connection: "Connection", registered: Sequence[Version], ids: Se
 
     of = {run: [run] for run in ids}  # what a version may name -> the runs that it needs
     for query in (
-        choose(M.model_id, M.source_run_id).where(_logged_by(ids)),
-        choose(X.model_id, X.run_id).where(X.run_id.in_(ids)).distinct(),
+        choose(M.model_id, M.source_run_id).where(among(connection, M.source_run_id, ids)),
+        choose(X.model_id, X.run_id).where(among(connection, X.run_id, ids)).distinct(),
     ):
         for model, run in connection.execute(query):
             of.setdefault(model, []).append(run)
@@ -226,7 +220,7 @@ def _children(connection: "Connection", ids: Sequence[str], going: Collection[st
     """Parents that got a child which is not in the plan, and children whose parent is kept."""
     from mlflow.store.tracking.dbmodels.models import SqlTag
 
-    query = choose(SqlTag.run_uuid, SqlTag.value).where(SqlTag.key == PARENT, SqlTag.value.in_(ids))
+    query = choose(SqlTag.run_uuid, SqlTag.value).where(SqlTag.key == PARENT, among(connection, SqlTag.value, ids))
     return [(parent, f"has child {child}") for child, parent in connection.execute(query) if child not in going]
 
 
@@ -236,6 +230,6 @@ def _parents_near(connection: "Connection", ids: Sequence[str]) -> dict[str, str
     from sqlalchemy import or_
 
     query = choose(SqlTag.run_uuid, SqlTag.value).where(
-        SqlTag.key == PARENT, or_(SqlTag.value.in_(ids), SqlTag.run_uuid.in_(ids))
+        SqlTag.key == PARENT, or_(among(connection, SqlTag.value, ids), among(connection, SqlTag.run_uuid, ids))
     )
     return pairs(connection, query)

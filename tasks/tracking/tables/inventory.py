@@ -4,21 +4,19 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain, groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from domain import names
 from domain.maintenance.inventory import Experiment, Group, LoggedModel, Run, Version
 from domain.maintenance.places import joined, place_of
 from domain.maintenance.protection import PIN, Guards, guards, references
 from settings.policy import Policy
-from tasks.tracking.tables.database import STREAMED, choose
+from tasks.tracking.tables.database import STREAMED, among, choose
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Select
 
-Value = TypeVar("Value")
 PARENT = "mlflow.parentRunId"
-AT_ONCE = 500  # values of one IN list
 
 
 def groups(connection: "Connection", policy: Policy) -> Iterator[Group]:
@@ -128,21 +126,11 @@ def store_guards(connection: "Connection", registry: "Connection", policy: Polic
     )
 
 
-def chunks(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
-    """Yields: the values, as many at a time as one IN list takes."""
-    for start in range(0, len(values), AT_ONCE):
-        yield values[start : start + AT_ONCE]
-
-
 def _runs_of_models(connection: "Connection", models: Sequence[str]) -> dict[str, str]:
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
 
-    return {
-        model: run
-        for chunk in chunks(models)
-        for model, run in connection.execute(choose(M.model_id, M.source_run_id).where(M.model_id.in_(chunk)))
-        if run
-    }
+    query = choose(M.model_id, M.source_run_id).where(among(connection, M.model_id, models))
+    return {model: run for model, run in connection.execute(query) if run}
 
 
 def _measured_by(connection: "Connection", registered: Sequence[Version]) -> list[tuple[str, str]]:
@@ -152,14 +140,10 @@ def _measured_by(connection: "Connection", registered: Sequence[Version]) -> lis
     from sqlalchemy import or_
 
     needed = {each: version.words for version in registered for each in references(version)}
+    about = or_(among(connection, X.model_id, needed), among(connection, M.source_run_id, needed))
     query = choose(X.run_id, X.model_id, M.source_run_id).join(M, M.model_id == X.model_id).distinct()
-    return [
-        (run, needed.get(model) or needed[source])
-        for chunk in chunks(sorted(needed))
-        for run, model, source in connection.execute(
-            query.where(or_(X.model_id.in_(chunk), M.source_run_id.in_(chunk)), X.run_id != M.source_run_id)
-        )
-    ]
+    rows = connection.execute(query.where(about, X.run_id != M.source_run_id))
+    return [(run, needed.get(model) or needed[source]) for run, model, source in rows]
 
 
 def tag_condition(patterns: Sequence[str], tags: Any) -> "ColumnElement[bool]":
@@ -194,11 +178,8 @@ def _protecting_tags(connection: "Connection", policy: Policy) -> dict[str, dict
 def _runs_of_flows(connection: "Connection", flow_runs: Sequence[str]) -> set[str]:
     from mlflow.store.tracking.dbmodels.models import SqlTag as T
 
-    return {
-        run
-        for chunk in chunks(flow_runs)
-        for (run,) in connection.execute(choose(T.run_uuid).where(T.key == names.TAG_FLOW_RUN_ID, T.value.in_(chunk)))
-    }
+    named = among(connection, T.value, flow_runs)
+    return set(connection.execute(choose(T.run_uuid).where(T.key == names.TAG_FLOW_RUN_ID, named)).scalars())
 
 
 def parents(connection: "Connection") -> dict[str, str]:

@@ -1,13 +1,12 @@
 """Trainings in the tables: counted in sets; only those that ended lately, and the last of each recipe, one by one."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from domain import names
 from domain.monitoring.seen import ENDED, Ended, Trainings
-from tasks.tracking.tables.database import choose
-from tasks.tracking.tables.inventory import chunks
+from tasks.tracking.tables.database import among, choose
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Select
@@ -22,12 +21,13 @@ def trainings(connection: "Connection", since: int) -> Trainings:
 
     counts: Counter[tuple[str, str]] = Counter()
     ends: dict[tuple[str, str], int] = {}
-    newest = []
-    for experiment, recipe, state, count, end in connection.execute(_by_experiment_and_state()):
+    newest = set()
+    for recipe, state, count, end in connection.execute(_by_experiment_and_state()):
         counts[recipe, state] += count
         if state in ENDED and end:
             ends[recipe, state] = max(end, ends.get((recipe, state), 0))
-            newest += [(experiment, end)] * (state == "FINISHED")
+            if state == "FINISHED":
+                newest.add((recipe, end))
     recent, last = _runs(connection, R.status.in_(ENDED), R.end_time >= since), _last(connection, newest)
     ended = _with_details(connection, recent | last)
     return Trainings(
@@ -40,19 +40,17 @@ def _by_experiment_and_state() -> "Select[Any]":
     from mlflow.store.tracking.dbmodels.models import SqlRun as R
     from sqlalchemy import func
 
-    columns = (R.experiment_id, E.name, R.status)
+    columns = (E.name, R.status)
     return _ours(*columns, func.count(), func.max(R.end_time)).group_by(*columns)
 
 
-def _last(connection: "Connection", newest: Sequence[tuple[int, int]]) -> dict[str, Ended]:
-    """Args: newest: experiment id, and when the last one finished."""
+def _last(connection: "Connection", newest: Collection[tuple[str, int]]) -> dict[str, Ended]:
+    """Args: newest: recipes, and when the last training of each finished."""
     from mlflow.store.tracking.dbmodels.models import SqlRun as R
-    from sqlalchemy import tuple_
 
-    found: dict[str, Ended] = {}
-    for chunk in chunks(newest):
-        found |= _runs(connection, R.status == "FINISHED", tuple_(R.experiment_id, R.end_time).in_(chunk))
-    return found
+    ends = among(connection, R.end_time, [end for _, end in newest])
+    found = _runs(connection, R.status == "FINISHED", ends)
+    return {run: each for run, each in found.items() if (each.recipe, each.ended) in newest}
 
 
 def _runs(connection: "Connection", *conditions: "ColumnElement[bool]") -> dict[str, Ended]:
@@ -74,11 +72,10 @@ def _with_details(connection: "Connection", runs: dict[str, Ended]) -> dict[str,
 
     seconds: dict[str, dict[str, float]] = defaultdict(dict)
     said: dict[str, dict[str, str]] = defaultdict(dict)
-    for chunk in chunks(list(runs)):
-        for run, key, value in _of(connection, M, list(STAGE_SECONDS), chunk):
-            seconds[run][STAGE_SECONDS[key]] = value
-        for run, key, text in _of(connection, T, [EVALUATION, PROMOTION], chunk):
-            said[run][key] = text or ""
+    for run, key, value in _of(connection, M, list(STAGE_SECONDS), runs):
+        seconds[run][STAGE_SECONDS[key]] = value
+    for run, key, text in _of(connection, T, [EVALUATION, PROMOTION], runs):
+        said[run][key] = text or ""
     return {
         run: each._replace(
             stages=seconds[run], evaluation=said[run].get(EVALUATION, ""), promotion=said[run].get(PROMOTION, "")
@@ -87,9 +84,9 @@ def _with_details(connection: "Connection", runs: dict[str, Ended]) -> dict[str,
     }
 
 
-def _of(connection: "Connection", table: Any, keys: Sequence[str], runs: Sequence[str]) -> Any:
+def _of(connection: "Connection", table: Any, keys: Sequence[str], runs: Collection[str]) -> Any:
     query = choose(table.run_uuid, table.key, table.value)
-    return connection.execute(query.where(table.key.in_(keys), table.run_uuid.in_(runs)))
+    return connection.execute(query.where(table.key.in_(keys), among(connection, table.run_uuid, runs)))
 
 
 def _ours(*columns: Any) -> "Select[Any]":

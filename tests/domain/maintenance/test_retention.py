@@ -272,16 +272,16 @@ def test_a_family_goes_in_one_batch(numbers: list[int], above: dict[int, int], a
 
 
 def test_the_pace_follows_from_what_the_last_transaction_took() -> None:
-    pace, taken = Pace(3), []
-    for batch in batches(map(item, range(24)), pace):
+    pace, taken = Pace(60), []
+    for batch in batches([item(0)] * 480, pace):
         taken.append(len(batch))
-        pace.took(0.5)
-    assert taken == [3, 6, 12, 3]
+        pace.took(1.0)
+    assert taken == [60, 120, 240, 60]
     pace, sizes = Pace(), []
-    for seconds in (0.1, 0.2, 2.0, 30.0, 30.0, 30.0, 30.0, 30.0, *[0.0] * 9):
+    for seconds in (0.1, 1.0, 2.0, 4.0, 20.0, 30.0, 0.0, 0.0, 0.0, 0.0):
         pace.took(seconds)
         sizes.append(pace.at_once)
-    assert sizes == [500, 1000, 1000, 500, 250, 125, 62, 50, 100, 200, 400, 800, 1600, 3200, 6400, 8000, 8000]
+    assert sizes == [2000, 4000, 4000, 2000, 200, 50, 400, 3200, 8000, 8000]
 
 
 def test_tags_protect_by_key_and_by_value() -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from domain.maintenance.plan import Item, Plan
+from domain.maintenance.plan import Item, Pace, Plan
 from settings.loading import load_policy
 from settings.policy import Policy
 from tasks import archives
 from tasks.archives import restore
+from tasks.maintenance import applying
 from tasks.maintenance.applying import Result, TooMuch, apply
 from tasks.maintenance.planning import plan_store
 from tasks.maintenance.stores import open_store
@@ -124,6 +125,17 @@ def test_what_was_deleted_for_good_comes_back_from_the_archive(
     assert (mlflow.get_run(old).to_dictionary(), mlflow.get_logged_model(model).to_dictionary()) == before
     assert [metric.to_dictionary() for metric in mlflow.get_metric_history(old, "rmse")] == history
     assert (tmp_path / "artifacts" / "houses" / old / "artifacts" / "data.bin").read_bytes() == b"x" * 1000
+
+
+def test_files_of_one_batch_go_while_the_rows_of_the_next_one_go(
+    experiment: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(applying, "Pace", lambda: Pace(1))
+    young, *_ = make_run(3, NOW), *(make_run(40, NOW) for _ in range(12))
+    assert clean_up(policy("hard_delete")).done == 12
+    assert runs_left(experiment) == {young}
+    assert [path.name for path in (tmp_path / "artifacts" / "houses").iterdir()] == [young]
+    assert list((tmp_path / BACKUPS / "journals").iterdir()) == []
 
 
 def test_only_so_many_archives_are_kept(experiment: str, make_run: MakeRun, tmp_path: Path) -> None:

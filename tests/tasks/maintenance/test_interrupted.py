@@ -18,8 +18,9 @@ from tests.tasks.maintenance.test_clean_up import NOW, OF_RUNS, clean_up, policy
 
 ROOT = Path(__file__).parents[3]
 CLEAN_UP = """
+from domain.maintenance.plan import Pace
 from tasks import prefixes
-from tasks.maintenance import journal
+from tasks.maintenance import applying, journal
 from tasks.tracking.tables import deletion
 from tasks.tracking.tables.store import TablesStore
 from tests.tasks.maintenance.test_clean_up import clean_up, policy
@@ -44,6 +45,7 @@ POINTS = {
     "rows away, files there": "prefixes.remove = die",
     "half of the files away": "prefixes.remove = die_at_second(prefixes.remove)",
     "all away, journal open": "journal.close = die",
+    "rows of one batch away, the next one's under way": "applying.Pace = lambda: Pace(1)\nprefixes.remove = die",
 }
 
 
