@@ -75,7 +75,7 @@ def _unchanged(what: Planned, how: str, report: str) -> dict[str, Any]:
 
 
 def _done(what: Planned, yes_really: bool) -> dict[str, Any]:
-    result = carry_out(what, yes_really)
+    result = carry_out(what, yes_really, living_flow_runs())
     report = show_result(what, result)
     unsaid = _tell(what, "", message_lines(what.plan, what.findings, result.as_json()), report)
     warn(unsaid)

@@ -13,7 +13,7 @@ from settings.policy import Policy
 from tasks.maintenance.applying import Result, apply
 from tasks.maintenance.examining import examine
 from tasks.maintenance.planning import plan_store
-from tasks.maintenance.setting_aside import set_aside
+from tasks.maintenance.setting_aside import meant, set_aside
 from tasks.maintenance.spool import Share, Spool
 from tasks.maintenance.stores import Store, open_store
 
@@ -64,21 +64,33 @@ def planned(policy: Policy, live: Collection[str] | None, folder: str | None = N
         place = str(Path(folder.removeprefix("file://")).expanduser().absolute()) if folder else ""
         plan, spool = plan_store(store, wanted, live or ())
         with spool:
-            yield Planned(store, wanted, plan, examine(store, wanted), spool, tuple(notes), place)
+            findings = examine(store, wanted)
+            if wanted.action == "hard_delete":
+                plan.aside = len(meant(findings, wanted, _before(plan, wanted)))
+            yield Planned(store, wanted, plan, findings, spool, tuple(notes), place)
 
 
-def carry_out(what: Planned, yes_really: bool) -> Result:
-    """Does what was planned, alone. Raises: MaintenanceUnderWay, TooMuch, what writing the archive raises."""
+def carry_out(what: Planned, yes_really: bool, live: Collection[str] | None = None) -> Result:
+    """Does what was planned, alone.
+
+    Args: live: ids of flow runs that are not over now: a plan may be a week old when a person had to be asked.
+
+    Raises: MaintenanceUnderWay, TooMuch, what writing the archive raises.
+    """
     with what.store.alone():
-        result = apply(what.store, what.policy, what.plan, what.spool, yes_really)
+        result = apply(what.store, what.policy, what.plan, what.spool, yes_really, live or ())
         result.folder = what.folder
         if what.policy.action == "hard_delete":
             _set_aside(what, result)
     return result
 
 
+def _before(plan: Plan, policy: Policy) -> int:
+    return plan.at - int(1000 * policy.keep.younger_than)
+
+
 def _set_aside(what: Planned, result: Result) -> None:
-    before = what.plan.at - int(1000 * what.policy.keep.younger_than)
+    before = _before(what.plan, what.policy)
     try:
         result.set_aside, notes = set_aside(what.store, what.policy, what.findings, before)
         result.notes += notes

@@ -1,5 +1,6 @@
 """Folders of runs and logged models: how large they are, and removing them. Never any other folder."""
 
+import errno
 import os
 import re
 import shutil
@@ -7,13 +8,15 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from domain.errors import TerminalError
 from domain.maintenance.prefixes import MODELS, below, plain
 from tasks import storage
 
+Value = TypeVar("Value")
 PROXY = "mlflow-artifacts:"
+ARTIFACTS = "artifacts"  # of a run or logged model: all that MLflow writes in its folder, and all that is archived
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 DESTINATION = "MLFLOW_ARTIFACTS_DESTINATION"  # the variable of `mlflow server --artifacts-destination`
 
@@ -60,7 +63,9 @@ def sizes(location: str, folders: Iterable[str]) -> dict[str, int | None]:
         return {folder: listed.get(below(location, folder) or (), (0, None))[0] for folder in folders}
     begins, there = len(plain(location)), _there(root)
     return {
-        folder: _local_size(root + folder[begins:]) if folder[begins + 1 :].partition("/")[0] in there else 0
+        folder: _unless_refused(_local_size, root + folder[begins:])
+        if folder[begins + 1 :].partition("/")[0] in there
+        else 0
         for folder in folders
     }
 
@@ -84,6 +89,14 @@ def _listed(root: str) -> dict[tuple[str, ...], tuple[int, int | None]]:
     return found
 
 
+def _unless_refused(look: Callable[[str], Value], folder: str) -> Value | None:
+    """Returns: what is seen; None: the folder is somebody else's, which is no reason to see nothing of the others."""
+    try:
+        return look(folder)
+    except PermissionError:
+        return None
+
+
 def _local_size(folder: str) -> int:
     """Thousands of small folders are looked at: a look costs as little as it can."""
     total = 0
@@ -102,11 +115,13 @@ def _local_size(folder: str) -> int:
 
 
 def remove(location: str, folders: Iterable[str], archived: int | None = None) -> None:
-    """Removes folders of one experiment; what is gone already is no mistake.
+    """Removes the artifacts of runs and logged models of one experiment; what is gone already is no mistake.
+
+    What lies beside `artifacts` in such a folder is in no archive, and stays.
 
     Args: archived: when their archive was begun, in milliseconds since 1970; what was written after that stays.
     Raises: OutsideTheStore when one is not the experiment's own or is reached through a link; ChangedMeanwhile;
-        Mistakes when refused.
+        Left when there is more in it; Mistakes when refused.
     """
     root = real_address(location)
     for folder in folders:
@@ -121,10 +136,19 @@ def remove(location: str, folders: Iterable[str], archived: int | None = None) -
 
 def _remove_objects(place: str, archived: int | None) -> None:
     """What comes while they are removed stays: only what was looked at goes."""
-    found = list(storage.walk(place))
+    everything = list(storage.walk(place))
+    found = [each for each in everything if each[0].startswith(f"{ARTIFACTS}/")]
     if archived is not None:
-        _need_unchanged(place, _newest(found) or 0, archived)
+        newest = _newest(found) or 0
+        in_seconds = newest % 1000 == 0  # as Amazon's store tells it: later in the same second is not told
+        _need_unchanged(place, newest, archived // 1000 * 1000 - 1 if in_seconds else archived)
     storage.remove_below(place, [path for path, _, _ in found])
+    if len(found) < len(everything):
+        raise Left(_more_in(place))
+
+
+def _more_in(place: str) -> str:
+    return f"{place} holds more than {ARTIFACTS}, which no archive holds; that was left"
 
 
 def _need_unchanged(place: str, changed: int, archived: int) -> None:
@@ -137,7 +161,7 @@ def _remove_local(root: str, parts: tuple[str, ...], archived: int | None) -> No
     path = root
     for part in parts:
         path = f"{path}/{part}"
-        if os.path.islink(path):  # noqa: PTH114
+        if os.path.islink(path) or os.path.islink(f"{path}/{ARTIFACTS}"):  # noqa: PTH114
             raise OutsideTheStore(f"{path} is a link; neither it nor what it points at was removed")
 
     def gone_already(_function: Any, _path: str, error: BaseException) -> None:
@@ -146,8 +170,20 @@ def _remove_local(root: str, parts: tuple[str, ...], archived: int | None) -> No
 
     with storage.explained(path):
         if archived is not None:
-            _need_unchanged(path, measured(path)[1] or 0, archived)
-        _rmtree(path, gone_already)
+            _need_unchanged(path, measured(f"{path}/{ARTIFACTS}")[1] or 0, archived)
+        _rmtree(f"{path}/{ARTIFACTS}", gone_already)
+        _remove_emptied(path)
+
+
+def _remove_emptied(path: str) -> None:
+    try:
+        os.rmdir(path)  # noqa: PTH106
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        raise Left(_more_in(path)) from None
 
 
 def _rmtree(path: str, handler: Any) -> None:
@@ -159,17 +195,21 @@ def _rmtree(path: str, handler: Any) -> None:
 
 
 def size_of(location: str) -> int | None:
-    """Returns: bytes below an address; 0 where there is nothing, None where it cannot be reached."""
+    """Returns: bytes below an address; 0 where there is nothing, None where it cannot be reached or may not be read."""
     root = real_address(location)
     if root is None:
         return None
-    return sum(count for _, count, _ in storage.walk(root)) if storage.is_s3(root) else _local_size(root)
+    return (
+        sum(count for _, count, _ in storage.walk(root)) if storage.is_s3(root) else _unless_refused(_local_size, root)
+    )
 
 
 def folders(
     location: str, wanted: Callable[[tuple[str, ...]], bool]
-) -> Iterator[tuple[tuple[str, ...], int, int | None]]:
+) -> Iterator[tuple[tuple[str, ...], int | None, int | None]]:
     """Yields: names below the location (one, or two below `models`), bytes, last change of anything in it.
+
+    Both are None where it may not be looked at.
 
     Args: wanted: says of the names whether they are; others are not looked into. Times are milliseconds since 1970.
     """
@@ -181,7 +221,7 @@ def folders(
         return
     for parts, path in _local_folders(Path(root)):
         if wanted(parts):
-            yield parts, *measured(str(path))
+            yield parts, *(_unless_refused(measured, str(path)) or (None, None))
 
 
 def changed_at(place: str) -> int | None:

@@ -26,7 +26,7 @@ def summarise(folder: str | None = None, files: bool = True) -> dict[str, Any]:
                 logged += len(group.models)
                 locations.append(group.experiment.location)
         database = store.database_size()
-        versions = [words for words, _ in store.version_places()]
+        versions = [version for version, _ in store.version_places()]
         findings = examine(store) if files else list(store.troubles())
     measured = [prefixes.size_of(location) for location in locations] if files else []
     now = milliseconds()
@@ -35,7 +35,7 @@ def summarise(folder: str | None = None, files: bool = True) -> dict[str, Any]:
         "experiments": dict(experiments),
         "runs": dict(runs),
         "logged_models": logged,
-        "registered_models": len({words.partition(" version ")[0] for words in versions}),
+        "registered_models": len({version.model for version in versions}),
         "versions": len(versions),
         "bytes": sum(size or 0 for size in measured) if files else None,
         "database_bytes": database,

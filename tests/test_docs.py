@@ -130,8 +130,8 @@ def test_pages_say_how_large_a_batch_is_and_where_a_repair_keeps_its_backup() ->
     (page,) = (ROOT / "docs" / "decisions").glob("0009-*.md")
     least, most = Pace(), Pace()
     for _ in range(20):
-        least.took(10)
-        most.took(0.1)
+        least.took(10, least.at_once)
+        most.took(0.1, most.at_once)
     words = f"first batch has {Pace().at_once} runs", f"never fewer than {least.at_once} or more than {most.at_once:,}"
     assert all(each in page.read_text().replace("\n", " ") for each in words)
     assert f"into `{rescuing.REPAIR_KEEPS_IN}/`" in (ROOT / "docs" / "backup-and-rescue.md").read_text()

@@ -59,6 +59,7 @@ class LoggedModel(NamedTuple):
     location: str
     created: int
     lifecycle: str
+    tags: Mapping[str, str] = {}  # at least those that can protect
 
 
 class Version(NamedTuple):

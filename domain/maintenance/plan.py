@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Literal, NamedTuple
 
 from domain.maintenance.words import size
@@ -51,6 +52,7 @@ class Plan:
     going: int = 0
     going_experiments: int = 0
     inside: int = 0  # of the runs that go, those in damaged experiments
+    aside: int = 0  # folders that nobody owns, and would be set aside
     bytes: int = 0
     unmeasured: int = 0
     by_experiment: dict[str, list[int]] = field(default_factory=dict)  # name -> runs, going, protected, bytes
@@ -102,13 +104,15 @@ class Plan:
         """What a person is asked about, in words; empty when nothing goes."""
         runs = f"{self.going:,} of {self.runs:,} runs" if self.going else ""
         whole = f"{self.going_experiments:,} deleted or damaged experiments" if self.going_experiments else ""
-        return " and ".join(filter(None, (runs, whole)))
+        aside = f"{self.aside:,} folders that nobody owns (set aside)" if self.aside else ""
+        return " and ".join(filter(None, (runs, whole, aside)))
 
     def as_json(self) -> dict[str, object]:
         """Returns: plain values."""
         return {
             "policy": self.policy, "action": self.action, "at": self.at, "runs": self.runs,
             "experiments": self.experiments, "going": self.going, "going_experiments": self.going_experiments,
+            "aside": self.aside,
             "bytes": self.bytes, "unmeasured": self.unmeasured, "protected": dict(self.protected),
             "by_experiment": {
                 name: dict(zip(("runs", "going", "protected", "bytes"), row, strict=True))
@@ -131,10 +135,11 @@ def kind_of_protection(words: str) -> str:
 
 def too_much(plan: Plan, max_delete: float) -> str | None:
     """Returns: why the plan is refused without --yes-really; None: it is within the limit."""
-    nothing = max_delete == 0 and plan.going_experiments > 0  # 0% is said by who wants nothing deleted at all
-    if plan.action == "quarantine" or (plan.going <= max_delete * plan.runs and not nothing):
+    going, of = plan.going + plan.aside, plan.runs + plan.aside  # another database's files look like nobody's
+    nothing = max_delete == 0 and plan.amount  # 0% is said by who wants nothing deleted at all
+    if plan.action == "quarantine" or (going <= max_delete * of and not nothing):
         return None
-    share = plan.going / max(1, plan.runs)
+    share = going / max(1, of)
     return (
         f"the plan deletes {plan.amount} ({share:.0%}, {size(plan.bytes)}), and max_delete is "
         f"{max_delete:.0%}; look at the plan, change the policy, or say --yes-really"
@@ -162,6 +167,12 @@ def _topmost(run: str, parents: Mapping[str, str], inside: Mapping[str, int]) ->
     return path[-1]
 
 
+def by_family(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Yields: the items in their order, those of one family together."""
+    for _, family in groupby(items, key=lambda item: item.family or item.id):
+        yield list(family)
+
+
 @dataclass
 class Pace:
     """How many runs one transaction takes: many are cheaper, but others cannot write to SQLite meanwhile.
@@ -171,10 +182,10 @@ class Pace:
 
     at_once: int = 250
 
-    def took(self, seconds: float) -> None:
+    def took(self, seconds: float, runs: int) -> None:
         """The next one takes about two seconds; it is at most eight times as large, and never takes more than 8,000."""
-        fitting = int(self.at_once * AIM / max(seconds, 0.001))
-        self.at_once = max(LEAST, min(fitting, 8 * self.at_once, MOST))
+        fitting = int(runs * AIM / max(seconds, 0.001))
+        self.at_once = max(LEAST, min(fitting, 8 * runs, MOST))
 
 
 def batches(items: Iterable[Item], pace: Pace) -> Iterator[list[Item]]:

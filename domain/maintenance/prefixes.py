@@ -17,7 +17,7 @@ def plain(address: str) -> str:
 
 
 def of_run(location: str, run: Run) -> str | None:
-    """Returns: the folder `<location>/<run id>` when the run's artifacts lie there; None: they lie elsewhere."""
+    """Returns: the folder `<location>/<run id>` when the run's artifacts lie in it; None: they lie elsewhere."""
     return _own(plain(location), run.id, run.artifact_uri or "")
 
 
@@ -31,7 +31,7 @@ def _own(parent: str, name: str, address: str) -> str | None:
     if not _ID.fullmatch(name) or len(parent) <= 1:
         return None
     usual = f"{folder}/artifacts"
-    return folder if address == usual or plain(address) in (folder, usual) else None
+    return folder if address == usual or plain(address) == usual else None
 
 
 def below(location: str, folder: str) -> tuple[str, ...] | None:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from domain.maintenance.inventory import Experiment, Run, Version
 
 PIN = "pin"
+LIVES = "its flow run lives"
 GONE = "gone meanwhile"  # why a run is left that is not there any more: nothing of its family is kept for it
 NOT_PINNED = ("false", "no", "0", "off")
 _IDS = re.compile(r"m-[0-9a-f]{32}|[0-9a-f]{32}")
@@ -58,7 +59,7 @@ def guards(
     for run, held in tags.items():
         if word := protecting_tag(held, protect_tags):
             runs.setdefault(run, word)
-    runs |= {run: "its flow run lives" for run in live if run not in runs}
+    runs |= {run: LIVES for run in live if run not in runs}
     runs |= {run: "has a parent or child in another experiment" for run in apart if run not in runs}
     return Guards(runs, models, parents, protect_tags, protect_experiments)
 

@@ -5,8 +5,8 @@ from fnmatch import fnmatchcase
 from heapq import nlargest, nsmallest
 from typing import NamedTuple
 
-from domain.maintenance.inventory import DELETED, FAILED_STATES, Experiment, Group, Run
-from domain.maintenance.protection import Guards, families, of_experiment, of_run
+from domain.maintenance.inventory import DELETED, FAILED_STATES, Experiment, Group, LoggedModel, Run
+from domain.maintenance.protection import Guards, families, of_experiment, of_run, protecting_tag
 from domain.maintenance.words import age
 from settings.policy import Best, Keep, Policy, Select
 
@@ -56,7 +56,7 @@ def _going(group: Group, policy: Policy, now: int) -> dict[str, str]:
     going: dict[str, str] = {}
     for run in group.runs:
         if run.lifecycle == DELETED:
-            since = now - (run.deleted or 0)
+            since = now - (now if run.deleted is None else run.deleted)  # nobody knows when: it stays
             if purges and since >= deleted:
                 going[run.id] = f"deleted {age(since)} ago"
         else:
@@ -96,7 +96,7 @@ def _protected(group: Group, select: Select, guard: Guards, going: Mapping[str, 
         return dict.fromkeys(going, word)
     direct = {run.id: word for run in group.runs if (word := of_run(run, guard))}
     for model in group.models:
-        if model.run_id and (word := _of_model(model.id, model.name, select, guard)):
+        if model.run_id and (word := of_logged_model(model, select, guard)):
             direct.setdefault(model.run_id, word)
     found = {run: direct[run] for run in going if run in direct}
     for members in families(group.runs, guard.parents):
@@ -107,7 +107,9 @@ def _protected(group: Group, select: Select, guard: Guards, going: Mapping[str, 
     return found
 
 
-def _of_model(model: str, name: str, select: Select, guard: Guards) -> str | None:
-    if not any(fnmatchcase(name, pattern) for pattern in select.models):
-        return f"logged model {name}, which the policy does not select"
-    return guard.models.get(model)
+def of_logged_model(model: LoggedModel, select: Select, guard: Guards) -> str | None:
+    """Returns: what protects the logged model, and with it its run; None: nothing does."""
+    if not any(fnmatchcase(model.name, pattern) for pattern in select.models):
+        return f"logged model {model.name}, which the policy does not select"
+    tag = protecting_tag(model.tags, guard.tags)
+    return guard.models.get(model.id) or (f"{tag} of a logged model" if tag else None)

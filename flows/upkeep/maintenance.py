@@ -80,7 +80,7 @@ def _carried_out(asked: argparse.Namespace, policy: Policy) -> dict[str, Any]:
         if asked.apply:
             need_leave(what.plan, what.policy, asked.yes_really)
             _approved(what.policy, what.plan.amount)
-            result = carry_out(what, asked.yes_really)
+            result = carry_out(what, asked.yes_really, living_flow_runs())
             result.notes += tell(policy, "", list(message_lines(what.plan, what.findings, result.as_json())))
             print("\n".join(result_lines(what.policy.action, result.as_json())), file=out)
         elif what.plan.amount:

@@ -11,6 +11,7 @@ from typing import Any
 from domain import names
 from domain.errors import TerminalError
 from domain.maintenance.plan import Item, Pace, Plan, batches, too_much
+from domain.maintenance.protection import LIVES, left_with_family
 from settings.mistakes import Mistakes
 from settings.policy import Policy
 from tasks import prefixes, storage
@@ -54,8 +55,17 @@ class Result:
         return asdict(self)
 
 
-def apply(store: Store, policy: Policy, plan: Plan, spool: Spool[Share], yes_really: bool = False) -> Result:
+def apply(
+    store: Store,
+    policy: Policy,
+    plan: Plan,
+    spool: Spool[Share],
+    yes_really: bool = False,
+    live: Collection[str] = (),
+) -> Result:
     """Does what the plan says, as far as it still holds. The caller holds `store.alone()`.
+
+    Args: live: ids of flow runs that are not over now.
 
     Raises: TooMuch; whatever writing the archive raises: then nothing was deleted.
     """
@@ -64,6 +74,10 @@ def apply(store: Store, policy: Policy, plan: Plan, spool: Spool[Share], yes_rea
     if policy.action == "hard_delete":
         _finish_interrupted(store, policy.archives, result)
     going = frozenset(item.id for share in spool for item in share.items if item.kind == "run")
+    if live:
+        left = _alive(store, policy, going, live)
+        result.leave(left)
+        going -= left.keys()
     if policy.action == "hard_delete":
         _delete_for_good(store, policy, spool, going, result)
     else:
@@ -78,11 +92,18 @@ def need_leave(plan: Plan, policy: Policy, yes_really: bool) -> None:
         raise TooMuch(refused)
 
 
+def _alive(store: Store, policy: Policy, going: Collection[str], live: Collection[str]) -> dict[str, str]:
+    """Returns: run id -> its flow run lives again, or that of its family."""
+    with store.inventory(policy, live) as (guard, _):
+        alive = {run: word for run in going if (word := guard.runs.get(run)) == LIVES}
+        return left_with_family(alive, going, guard.parents)
+
+
 def _set_aside(store: Store, policy: Policy, spool: Spool[Share], going: Collection[str], result: Result) -> None:
     tag = (names.TAG_QUARANTINE, f"{policy.name} {timestamp()}")
     pace = Pace()
-    for batch in batches(_runs(spool, {}), pace):
-        with _timed(pace):
+    for batch in batches(_runs(spool, going, {}), pace):
+        with _timed(pace, batch):
             if policy.action == "quarantine":
                 outcome = store.mark(batch, policy, going, tag)
             else:
@@ -91,17 +112,17 @@ def _set_aside(store: Store, policy: Policy, spool: Spool[Share], going: Collect
 
 
 @contextmanager
-def _timed(pace: Pace) -> Iterator[None]:
+def _timed(pace: Pace, batch: Sequence[Item]) -> Iterator[None]:
     begun = time.monotonic()
     yield
-    pace.took(time.monotonic() - begun)
+    pace.took(time.monotonic() - begun, len(batch))
 
 
-def _runs(spool: Spool[Share], locations: dict[str, str]) -> Iterator[Item]:
-    """Yields: the runs of all experiments; `locations` is told where the artifacts of each experiment lie."""
+def _runs(spool: Spool[Share], going: Collection[str], locations: dict[str, str]) -> Iterator[Item]:
+    """Yields: the runs that go; `locations` is told where the artifacts of each experiment lie."""
     for share in spool:
         for item in share.items:
-            if item.kind == "run":
+            if item.kind == "run" and item.id in going:
                 locations[item.experiment_id] = share.location
                 yield item
 
@@ -118,9 +139,9 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: C
     pace = Pace()
     with ThreadPoolExecutor(1) as aside:  # files go while the next transaction works and waits for the disk
         removal: Future[None] | None = None
-        for batch in batches(_runs(spool, locations), pace):
-            written = journal.write(policy.archives, store.identity, result.archive, archived, locations, batch)
-            with _timed(pace):
+        for batch in batches(_runs(spool, going, locations), pace):
+            written = journal.write(policy.archives, store, result.archive, archived, locations, batch)
+            with _timed(pace, batch):
                 outcome = store.hard_delete(batch, policy, going)
             _count(outcome, batch, result)
             if removal:
@@ -164,9 +185,9 @@ def _remove_files(entries: Sequence[journal.Entry], archived: int, result: Resul
             prefixes.remove(entry.location, entry.folders, archived)
         except prefixes.Left as error:
             result.notes.append(str(error))
-        except Mistakes as mistakes:  # no permission, or an object store that does not answer: the next one tries again
+        except (Mistakes, OSError) as error:  # no permission, a busy file, a store that is silent: the next one tries
             complete = False
-            result.notes.append(f"files of run {entry.run} are still there: {mistakes}")
+            result.notes.append(f"files of run {entry.run} are still there: {error}")
     return complete
 
 
@@ -174,6 +195,9 @@ def _finish_interrupted(store: Store, destination: str, result: Result) -> None:
     for written in journal.left_behind(destination, store.identity):
         if not storage.exists(written.archive):
             result.notes.append(f"{written.uri} names {written.archive}, which is gone; its files were left")
+            continue
+        if written.database != store.fingerprint:
+            result.notes.append(f"{written.uri} is of another database that was at this address; its files were left")
             continue
         there = store.existing([entry.run for entry in written.entries])
         gone = [entry for entry in written.entries if entry.run not in there]

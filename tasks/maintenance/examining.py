@@ -1,11 +1,12 @@
 """What is wrong in a store and its artifacts. Nothing is changed."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from domain.maintenance.findings import Finding
 from domain.maintenance.inventory import DELETED, Group
 from domain.maintenance.prefixes import below, of_model, of_run, plain
+from domain.maintenance.protection import references
 from settings.policy import Policy
 from tasks import prefixes, storage
 from tasks.maintenance.spool import Spool
@@ -45,7 +46,38 @@ def _measured(finding: Finding) -> Finding:
 def _nobodys(store: Store, candidates: Sequence[Finding]) -> list[Finding]:
     """Asked once more, and of the whole store: experiments may share a folder, and runs begin while we look."""
     owned = owners(store, [finding.id for finding in candidates])
-    return [finding for finding in candidates if owner_of(finding.id) not in owned]
+    found = [finding for finding in candidates if owner_of(finding.id) not in owned]
+    needs = needed_by(store) if found else _nobody
+    return [
+        finding._replace(action=f"left: {words}") if (words := needs(owner_of(finding.id), finding.id)) else finding
+        for finding in found
+    ]
+
+
+def needed_by(store: Store) -> Callable[[str, str], str | None]:
+    """Returns: says of the id and the folder of a run or logged model which registered version needs it.
+
+    A registry may be another database, and know models of which the tracking store knows nothing any more.
+    """
+    named: dict[str, str] = {}
+    places: dict[str, str] = {}
+    for version, place in store.version_places():
+        named |= dict.fromkeys(references(version), version.words)
+        for address in (place, version.address, version.location):
+            if address and (real := prefixes.real_address(address)):
+                places[real] = version.words
+
+    def needs(identity: str, folder: str) -> str | None:
+        root = f"{prefixes.real_address(folder)}/"
+        inside = (words for place, words in places.items() if f"{place}/".startswith(root))
+        words = named.get(identity) or next(inside, None)
+        return words and f"{words} needs it"
+
+    return needs
+
+
+def _nobody(_identity: str, _folder: str) -> None:
+    """Nothing is asked about."""
 
 
 def owner_of(folder: str) -> str:
@@ -66,7 +98,7 @@ def _versions_without_files(store: Store) -> Iterator[Finding]:
         if place is None or (address is not None and not storage.exists(address)):
             cause = f"there is nothing at {place}" if place else "what it was made of is gone"
             yield Finding(
-                "version-without-files", version, None if place is None else 0, None, cause, place=place or ""
+                "version-without-files", version.words, None if place is None else 0, None, cause, place=place or ""
             )
 
 

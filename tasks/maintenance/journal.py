@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from domain.maintenance.plan import Item
 from tasks import storage
+from tasks.maintenance.stores import Store
 
 FOLDER = "journals"
 
@@ -29,21 +30,22 @@ class Journal:
     """One part of a clean-up."""
 
     uri: str
+    database: str  # whose runs these are: another one may stand at the same address now
     archive: str
     archived: int  # when it was begun, in milliseconds since 1970
     entries: tuple[Entry, ...]
 
 
 def write(
-    destination: str, store: str, archive: str, archived: int, locations: Mapping[str, str], items: Sequence[Item]
+    destination: str, store: Store, archive: str, archived: int, locations: Mapping[str, str], items: Sequence[Item]
 ) -> Journal:
-    """Args: destination: where the archives go; store: its identity; locations: experiment id -> its artifacts."""
+    """Args: destination: where the archives go; locations: experiment id -> its artifacts."""
     entries = tuple(Entry(item.id, locations[item.experiment_id], item.prefixes) for item in items)
-    uri = storage.join(destination, FOLDER, f"{store}-{uuid4().hex}.json")
+    uri = storage.join(destination, FOLDER, f"{store.identity}-{uuid4().hex}.json")
     listed = [[entry.run, entry.location, *entry.folders] for entry in entries]
-    content = {"archive": archive, "archived": archived, "entries": listed}
+    content = {"database": store.fingerprint, "archive": archive, "archived": archived, "entries": listed}
     storage.write_bytes_atomically(uri, json.dumps(content).encode())
-    return Journal(uri, archive, archived, entries)
+    return Journal(uri, store.fingerprint, archive, archived, entries)
 
 
 def left_behind(destination: str, store: str) -> Iterator[Journal]:
@@ -52,7 +54,7 @@ def left_behind(destination: str, store: str) -> Iterator[Journal]:
         if uri.rpartition("/")[2].startswith(f"{store}-") and uri.endswith(".json"):
             content = json.loads(storage.read_bytes(uri))
             entries = tuple(Entry(run, location, tuple(folders)) for run, location, *folders in content["entries"])
-            yield Journal(uri, content["archive"], content["archived"], entries)
+            yield Journal(uri, content["database"], content["archive"], content["archived"], entries)
 
 
 def close(journal: Journal) -> None:

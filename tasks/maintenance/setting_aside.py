@@ -6,12 +6,12 @@ from pathlib import Path
 from domain.maintenance.findings import Finding
 from domain.maintenance.prefixes import MODELS, plain
 from domain.maintenance.protection import Guards, of_experiment
-from domain.maintenance.retention import selected
+from domain.maintenance.retention import of_logged_model, selected
 from domain.maintenance.words import size
 from settings.mistakes import Mistakes
 from settings.policy import Policy
 from tasks import prefixes, storage
-from tasks.maintenance.examining import owner_of, owners
+from tasks.maintenance.examining import needed_by, owner_of, owners
 from tasks.maintenance.stores import Store
 
 QUARANTINE = ".onerun-quarantine"  # folder of an experiment's artifacts where such folders are set aside
@@ -21,19 +21,22 @@ OWNERLESS, LONELY = "prefix-without-owner", "model-without-run"
 def set_aside(store: Store, policy: Policy, findings: Sequence[Finding], before: int) -> tuple[int, list[str]]:
     """Moves folders that nobody owns, and those of logged models whose run is gone, into the quarantine beside them.
 
-    Only where nobody changed anything since `before`, and the policy is about the experiment and does not protect it.
     Findings may be a week old when a person had to be asked: need and age are looked up once more for each of them.
+
+    Args: before: milliseconds since 1970; what anybody changed since stays.
 
     Returns: how many, and what was left and why. One that cannot be moved does not keep the others.
     """
     moved, notes = 0, []
-    chosen = [each for each in findings if each.kind in (OWNERLESS, LONELY) and _is_meant(each, policy, before)]
-    still = _lonely_still(store) if any(finding.kind == LONELY for finding in chosen) else {}
+    chosen = meant(findings, policy, before)
+    needs = needed_by(store) if chosen else None
+    kept = _lonely_kept(store, policy) if any(finding.kind == LONELY for finding in chosen) else {}
     for finding in chosen:
         place = prefixes.real_address(_folder(finding))
         refused = (
             _not_movable(finding, place)
-            or (still.get(finding.id, "has its run again, or is gone") if finding.kind == LONELY else None)
+            or (needs and needs(owner_of(_folder(finding)), str(place)))
+            or (kept.get(finding.id, "has its run again, or is gone") if finding.kind == LONELY else None)
             or _in_use(store, finding, str(place), before)
             or _moved(str(place))
         )
@@ -44,16 +47,19 @@ def set_aside(store: Store, policy: Policy, findings: Sequence[Finding], before:
     return moved, notes
 
 
-def _is_meant(finding: Finding, policy: Policy, before: int) -> bool:
-    experiment = finding.experiment
+def meant(findings: Sequence[Finding], policy: Policy, before: int) -> list[Finding]:
+    """Returns: what would be set aside: old enough, of experiments that the policy is about and does not protect."""
     guard = Guards(tags=policy.protect.tags, experiments=policy.protect.experiments)
-    return (
-        (finding.since or before) <= before
+    return [
+        finding
+        for finding in findings
+        if finding.kind in (OWNERLESS, LONELY)
+        and finding.experiment is not None
+        and (finding.since or before) <= before
         and not (finding.kind == LONELY and finding.bytes == 0)  # its files were set aside before, or never were
-        and experiment is not None
-        and selected(experiment, policy.select)
-        and of_experiment(experiment, guard) is None
-    )
+        and selected(finding.experiment, policy.select)
+        and of_experiment(finding.experiment, guard) is None
+    ]
 
 
 def _folder(finding: Finding) -> str:
@@ -61,15 +67,16 @@ def _folder(finding: Finding) -> str:
     return plain(finding.path or "").removesuffix("/artifacts") if finding.kind == LONELY else finding.id
 
 
-def _lonely_still(store: Store) -> dict[str, str]:
-    """Returns: id of each logged model whose run is gone now -> the version that needs its files, or nothing."""
-    places = [(words, plain(place)) for words, place in store.version_places() if place]
-    found = {}
-    for finding in store.troubles():
-        if finding.kind == LONELY:
-            needs = (f"{words} needs it" for words, place in places if f"/{finding.id}" in place)
-            found[finding.id] = next(needs, "")
-    return found
+def _lonely_kept(store: Store, policy: Policy) -> dict[str, str | None]:
+    """Returns: id of each logged model whose run is gone now -> what protects it."""
+    lonely = {finding.id for finding in store.troubles() if finding.kind == LONELY}
+    with store.inventory(policy, ()) as (guard, groups):
+        return {
+            model.id: of_logged_model(model, policy.select, guard)
+            for group in groups
+            for model in group.models
+            if model.id in lonely
+        }
 
 
 def _not_movable(finding: Finding, place: str | None) -> str | None:
@@ -84,7 +91,10 @@ def _not_movable(finding: Finding, place: str | None) -> str | None:
 def _in_use(store: Store, finding: Finding, place: str, before: int) -> str | None:
     if finding.kind == OWNERLESS and owners(store, [finding.id]):
         return f"{owner_of(finding.id)} is in the store again"
-    changed = prefixes.changed_at(place)
+    try:
+        changed = prefixes.changed_at(place)
+    except PermissionError as error:
+        return f"cannot be looked at ({error.strerror})"
     if changed is None:
         return "is gone meanwhile"
     return "was changed meanwhile" if changed > before else None

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from domain.maintenance.findings import Finding
-from domain.maintenance.inventory import Group
+from domain.maintenance.inventory import Group, Version
 from domain.maintenance.plan import Item
 from domain.maintenance.protection import Guards
 from settings.policy import Policy
@@ -19,10 +19,14 @@ from tasks.tracking.tables.store import TablesStore
 class Store(Protocol):
     """A tracking store."""
 
-    identity: str  # tells stores apart
+    identity: str  # tells stores apart, by their addresses
     limits: tuple[str, ...]  # what this kind of store does not allow, in words
     can_hard_delete: bool
     finds_owners: bool  # whether artifacts without an owner can be told from damage
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells databases apart that stood at one address one after the other."""
 
     def close(self) -> None:
         """Nobody asks any more."""
@@ -65,7 +69,7 @@ class Store(Protocol):
     def troubles(self) -> Iterable[Finding]:
         """What is wrong in the store itself, artifacts aside."""
 
-    def version_places(self) -> Iterable[tuple[str, str | None]]:
+    def version_places(self) -> Iterable[tuple[Version, str | None]]:
         """Every registered version, and where its files lie, as `place_of` says; none is left out."""
 
 

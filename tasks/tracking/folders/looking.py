@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from domain.maintenance.plan import Item
 from domain.maintenance.protection import GONE, Guards, left_with_family, of_experiment, protecting_tag, references
+from domain.maintenance.retention import of_logged_model
 from settings.policy import Policy
 from tasks.tracking.folders import layout, reading
 from tasks.tracking.folders.damaged import readable_run
@@ -30,7 +31,7 @@ def look_again(
         for path in layout.run_folders(folder):
             places[path.name].append(path)
     parents = _parents(places)
-    words = _needed(root) | _kept_in_family(parents, places, going)
+    words = _needed(root, policy) | _kept_in_family(parents, places, going)
     homes = _protected_experiments(root, policy)
     left = {}
     for item in items:
@@ -73,13 +74,13 @@ def _kept_in_family(parents: Mapping[str, str], places: Places, going: Collectio
     return found
 
 
-def _needed(root: Path) -> dict[str, str]:
-    """Returns: run id -> the registered version that needs it, or a logged model of it."""
+def _needed(root: Path, policy: Policy) -> dict[str, str]:
+    """Returns: run id -> the registered version that needs it or a logged model of it, or a tag of such a model."""
     needed = {each: version.words for version in reading.versions(root) for each in references(version)}
-    if not needed:
-        return needed
+    guard = Guards(models=needed, tags=policy.protect.tags)
     models = (model for folder in layout.experiment_folders(root) for model in reading.models(folder))
-    return {model.run_id: needed[model.id] for model in models if model.run_id and model.id in needed} | needed
+    words = {model.run_id: of_logged_model(model, policy.select, guard) for model in models if model.run_id}
+    return {run: word for run, word in words.items() if word} | needed
 
 
 def _protected_experiments(root: Path, policy: Policy) -> dict[str, str]:

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from domain.maintenance.inventory import Version
 from domain.maintenance.places import place_of
 from tasks.tracking.folders import layout, reading
 
 
-def version_places(root: Path) -> Iterator[tuple[str, str | None]]:
+def version_places(root: Path) -> Iterator[tuple[Version, str | None]]:
     """Yields: every registered version, and where its files lie, as `place_of` says."""
     folders = layout.experiment_folders(root)
     models = {model.id: model for folder in folders for model in reading.models(folder)}
@@ -26,4 +27,4 @@ def version_places(root: Path) -> Iterator[tuple[str, str | None]]:
         return logged if logged and not below.exists() else str(below)
 
     for version in reading.versions(root):
-        yield version.words, place_of(version, of_model, of_run)
+        yield version, place_of(version, of_model, of_run)

@@ -105,8 +105,9 @@ def model(path: Path) -> LoggedModel:
     created = _time(meta, "creation_timestamp") or 0
     name, source, stage = (_text(meta, key) for key in ("name", "source_run_id", "lifecycle_stage"))
     return LoggedModel(
-        path.name, name or "", path.parent.parent.name, source, f"{path}/artifacts", created, stage or ACTIVE
-    )
+        path.name, name or "", path.parent.parent.name, source, f"{path}/artifacts", created, stage or ACTIVE,
+        texts(path / "tags"),
+    )  # fmt: skip
 
 
 def versions(root: Path) -> Iterator[Version]:

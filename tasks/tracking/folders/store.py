@@ -12,8 +12,8 @@ import yaml
 
 from domain.maintenance.damaged import kept_by
 from domain.maintenance.findings import Finding
-from domain.maintenance.inventory import DELETED, Group
-from domain.maintenance.plan import Item
+from domain.maintenance.inventory import DELETED, Group, Version
+from domain.maintenance.plan import Item, by_family
 from domain.maintenance.protection import GONE, Guards
 from settings.mistakes import Mistake, Mistakes
 from settings.policy import Policy
@@ -34,6 +34,7 @@ class FoldersStore:
     """`./mlruns` and the like."""
 
     can_hard_delete = True
+    fingerprint = ""  # its files lie in it: those of another one are not there
     finds_owners = False  # a run's folder is the run: one without meta.yaml is damaged, not ownerless
     limits: tuple[str, ...] = ("a store of files has no transactions: clean it up while nobody trains with it",)
 
@@ -177,12 +178,17 @@ class FoldersStore:
         return None if same else "its files changed since they were archived"
 
     def _each(self, items: Sequence[Item], policy: Policy, going: Collection[str], do: Do, last_look: Do) -> Outcome:
-        """Looks again right before the runs are changed."""
+        """Looks again before the runs are changed, and at the folders of a family once more right before."""
         look = look_again(self.root, items, policy, going, last_look)
         left = dict(look.left)
-        for run, path in look.folders.items():
-            if word := do(path):
-                left[run] = word
+        for family in by_family([item for item in items if item.id in look.folders]):
+            folders = {item.id: look.folders[item.id] for item in family}
+            changed = {run: word for run, path in folders.items() if (word := last_look(path))}
+            for run, path in folders.items():
+                if changed:
+                    left[run] = changed.get(run) or f"parent or child of {next(iter(changed))}, which is kept"
+                elif word := do(path):
+                    left[run] = word
         return Outcome(tuple(item.id for item in items if item.id not in left), left)
 
     def database_size(self) -> None:
@@ -192,7 +198,7 @@ class FoldersStore:
         """What MLflow stumbles over."""
         return list(troubles(self.root))
 
-    def version_places(self) -> list[tuple[str, str | None]]:
+    def version_places(self) -> list[tuple[Version, str | None]]:
         """Every registered version, and where its files lie; None: what it was made of is gone; "": not known."""
         return list(version_places(self.root))
 

@@ -1,10 +1,9 @@
 """Looking again, family by family, at runs behind a server right before they are changed."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from domain.maintenance.inventory import Experiment
-from domain.maintenance.plan import Item
+from domain.maintenance.plan import Item, by_family
 from domain.maintenance.protection import GONE, Guards, left_with_family, of_experiment, protecting_tag, references
 from settings.policy import Policy
 from tasks.tracking.runs import client
@@ -24,7 +23,7 @@ class Look:
     def carry_out(self, items: Sequence[Item], do: Callable[[str], object]) -> dict[str, str]:
         """Does it to each run that is as planned. Returns: run id -> why it was left; its family with it."""
         left: dict[str, str] = {}
-        for family in _families(items):
+        for family in by_family(items):
             changed = {item.id: word for item in family if (word := self._changed(item))}
             words = left_with_family(changed, [item.id for item in family], self._parents)
             for item in family:
@@ -67,11 +66,6 @@ class Look:
                 about, Guards(tags=protect.tags, experiments=protect.experiments)
             )
         return self._experiments[identity]
-
-
-def _families(items: Sequence[Item]) -> Iterator[list[Item]]:
-    for _, family in groupby(items, key=lambda item: item.family or item.id):
-        yield list(family)
 
 
 def _needed(owners: Mapping[str, str]) -> dict[str, str]:

@@ -61,7 +61,7 @@ def model(found: "MlflowModel") -> LoggedModel:
     """Returns: the logged model."""
     return LoggedModel(
         found.model_id, found.name, found.experiment_id, found.source_run_id, found.artifact_location,
-        found.creation_timestamp, "active",
+        found.creation_timestamp, "active", dict(found.tags or {}),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from domain import names
 from domain.maintenance.findings import Finding
-from domain.maintenance.inventory import Experiment, Group
+from domain.maintenance.inventory import Experiment, Group, Version
 from domain.maintenance.parameters import conflicts, duplicates
 from domain.maintenance.plan import Item
 from domain.maintenance.protection import Guards, guards, references
@@ -29,6 +29,7 @@ class ServerStore:
     """Everything through MLflow's own client, run by run."""
 
     can_hard_delete = False
+    fingerprint = ""  # nothing is deleted for good
     finds_owners = True
     limits: tuple[str, ...] = (
         (
@@ -154,10 +155,10 @@ class ServerStore:
             for alias in aliases if (model, version) not in there else ():
                 yield Finding("alias-to-nothing", f"{model}@{alias}", None, None, f"there is no version {version}")
 
-    def version_places(self) -> Iterator[tuple[str, str | None]]:
+    def version_places(self) -> Iterator[tuple[Version, str | None]]:
         """Every registered version, and where its files lie; None: what it was made of is gone; "": not known."""
         for version in reading.versions():
-            yield version.words, place_of(version)
+            yield version, place_of(version)
 
     def existing(self, runs: Sequence[str]) -> set[str]:
         """Returns: those of the runs that the server knows now."""

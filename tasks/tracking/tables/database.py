@@ -37,6 +37,19 @@ class Database:
         """Tells stores apart: 12 hexadecimal digits."""
         return hashlib.sha256(redact(self.uri).encode()).hexdigest()[:12]
 
+    @property
+    def fingerprint(self) -> str:
+        """Tells databases apart that stood at one address one after the other."""
+        from mlflow.store.tracking.dbmodels.models import SqlExperiment
+        from sqlalchemy import func, text
+
+        with self.reading() as connection:
+            if self.is_sqlite:
+                first = connection.execute(choose(func.min(SqlExperiment.creation_time))).scalar()
+                return f"{Path(str(self.engine.url.database)).stat().st_ino}-{first}"
+            of_server = "SELECT system_identifier, oid FROM pg_control_system(), pg_database WHERE datname = "
+            return "-".join(map(str, connection.execute(text(f"{of_server}current_database()")).one()))
+
     def close(self) -> None:
         """Gives back all connections."""
         self.engine.dispose()
@@ -138,7 +151,8 @@ def among(connection: "Connection", column: Any, values: Collection[Any]) -> "Co
         each = func.json_each(json.dumps(list(values))).table_valued("value")
         is_one = column.in_(select(each.c.value))
     else:
-        is_one = column == any_(literal(list(values), ARRAY(column.type)))
+        kind = type(column.type)()  # without its length, to which PostgreSQL would cut what is compared
+        is_one = column == any_(literal(list(values), ARRAY(kind)))
     return is_one
 
 

@@ -118,12 +118,12 @@ def _left(
 ) -> dict[str, str]:
     """Returns: run id -> why it is left after all; their families are left with them."""
     ids = [item.id for item in items]
+    _hold_still(connection, database, with_registry=registry is database)
     found = _changed(connection, database, items)
     words = [] if archived is None else _not_as_archived(connection, ids, archived)
     words += [*_tagged(connection, ids, policy), *_children(connection, ids, going)]
     words += _of_protected_experiments(connection, items, policy)
     if registry is database:
-        _hold_still(connection, database)
         words += _registered(connection, versions(connection), ids)
     else:
         with registry.reading() as other:
@@ -133,13 +133,19 @@ def _left(
     return left_with_family(found, ids, _parents_near(connection, ids)) if found else found
 
 
-def _hold_still(connection: "Connection", database: Database) -> None:
-    """On PostgreSQL nobody registers a version between our look and our end; SQLite has one writer anyway."""
+def _hold_still(connection: "Connection", database: Database, with_registry: bool) -> None:
+    """On PostgreSQL nobody adds between our look and our end what no lock of a run's row holds up.
+
+    Nothing but their words ties logged models, inputs and versions to runs. SQLite has one writer anyway.
+    """
     from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+    from mlflow.store.tracking.dbmodels.models import SqlInput, SqlLoggedModel
     from sqlalchemy import text
 
     if not database.is_sqlite:
-        connection.execute(text(f"LOCK TABLE {SqlModelVersion.__tablename__} IN SHARE ROW EXCLUSIVE MODE"))
+        tables: list[Any] = [SqlLoggedModel, SqlInput, *([SqlModelVersion] if with_registry else [])]
+        named = ", ".join(table.__tablename__ for table in tables)
+        connection.execute(text(f"LOCK TABLE {named} IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def _changed(connection: "Connection", database: Database, items: Sequence[Item]) -> dict[str, str]:
@@ -176,13 +182,22 @@ def _not_as_archived(
 
 
 def _tagged(connection: "Connection", ids: Sequence[str], policy: Policy) -> list[tuple[str, str]]:
-    from mlflow.store.tracking.dbmodels.models import SqlTag
+    """Runs that a tag protects, their own or one of a model that they logged."""
+    from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
+    from mlflow.store.tracking.dbmodels.models import SqlLoggedModelTag, SqlTag
 
-    query = choose(SqlTag.run_uuid, SqlTag.key, SqlTag.value)
-    query = query.where(among(connection, SqlTag.run_uuid, ids), tag_condition(policy.protect.tags, SqlTag))
-    rows = connection.execute(query)
-    words = ((run, protecting_tag({key: value or ""}, policy.protect.tags)) for run, key, value in rows)
-    return [(run, word) for run, word in words if word]
+    wanted, of_model = policy.protect.tags, SqlLoggedModelTag
+    own = choose(SqlTag.run_uuid, SqlTag.key, SqlTag.value).where(tag_condition(wanted, SqlTag.key))
+    logged = choose(M.source_run_id, of_model.tag_key, of_model.tag_value).join(M, M.model_id == of_model.model_id)
+    found = []
+    for run_of, query, of in (
+        (SqlTag.run_uuid, own, ""),
+        (M.source_run_id, logged.where(tag_condition(wanted, of_model.tag_key)), " of a logged model"),
+    ):
+        for run, key, value in connection.execute(query.where(among(connection, run_of, ids))):
+            if word := protecting_tag({key: value or ""}, wanted):
+                found.append((run, f"{word}{of}"))
+    return found
 
 
 def protected_experiments(connection: "Connection", experiments: Collection[int], policy: Policy) -> dict[int, str]:
@@ -190,7 +205,7 @@ def protected_experiments(connection: "Connection", experiments: Collection[int]
     from mlflow.store.tracking.dbmodels.models import SqlExperimentTag as T
 
     query = choose(T.experiment_id, T.key, T.value).where(among(connection, T.experiment_id, experiments))
-    rows = connection.execute(query.where(tag_condition(policy.protect.tags, T)))
+    rows = connection.execute(query.where(tag_condition(policy.protect.tags, T.key)))
     words = ((each, protecting_tag({key: value or ""}, policy.protect.tags)) for each, key, value in rows)
     return {each: f"{word} of the experiment" for each, word in words if word}
 

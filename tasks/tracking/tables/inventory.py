@@ -22,7 +22,7 @@ PARENT = "mlflow.parentRunId"
 def groups(connection: "Connection", policy: Policy) -> Iterator[Group]:
     """Yields: every experiment with its runs and logged models; one experiment at a time is in memory."""
     runs = _by_experiment(connection, _runs(policy))
-    models = _by_experiment(connection, _models())
+    models, tags = _by_experiment(connection, _models()), _tags_of_models(connection, policy)
     next_runs, next_models = next(runs, None), next(models, None)
     for experiment in sorted(experiments(connection), key=lambda each: int(each.id)):
         while next_runs and next_runs[0] < int(experiment.id):
@@ -35,7 +35,9 @@ def groups(connection: "Connection", policy: Policy) -> Iterator[Group]:
             mine = [Run._make((*row[:2], experiment.id, *row[3:9], row[9:])) for row in next_runs[1]]
             next_runs = next(runs, None)
         if next_models and next_models[0] == int(experiment.id):
-            logged = [LoggedModel(row[0], row[1], experiment.id, *row[3:]) for row in next_models[1]]
+            logged = [
+                LoggedModel._make((*row[:2], experiment.id, *row[3:], tags.get(row[0], {}))) for row in next_models[1]
+            ]
             next_models = next(models, None)
         yield Group(experiment, mine, logged)
 
@@ -89,6 +91,13 @@ def _models() -> "Select[Any]":
         M.lifecycle_stage,
     )  # fmt: skip
     return choose(*columns).order_by(M.experiment_id)
+
+
+def _tags_of_models(connection: "Connection", policy: Policy) -> dict[str, dict[str, str]]:
+    from mlflow.store.tracking.dbmodels.models import SqlLoggedModelTag as T
+
+    query = choose(T.model_id, T.tag_key, T.tag_value).where(tag_condition(policy.protect.tags, T.tag_key))
+    return _by_owner(connection, query)
 
 
 def versions(connection: "Connection") -> list[Version]:
@@ -146,17 +155,17 @@ def _measured_by(connection: "Connection", registered: Sequence[Version]) -> lis
     return [(run, needed.get(model) or needed[source]) for run, model, source in rows]
 
 
-def tag_condition(patterns: Sequence[str], tags: Any) -> "ColumnElement[bool]":
-    """Args: tags: the mapped class. Returns: that a tag's key may protect: a superset, the domain decides."""
+def tag_condition(patterns: Sequence[str], key: Any) -> "ColumnElement[bool]":
+    """Args: key: the column. Returns: that a tag's key may protect: a superset, the domain decides."""
     from sqlalchemy import or_
 
     keys = [pattern.partition("=")[0] for pattern in patterns]
-    plain = [PIN, *(key for key in keys if not set(key) & set("*?["))]
-    globs = [key for key in keys if set(key) & set("*?[")]
-    if any("[" in key for key in globs):
-        return or_(tags.key.is_not(None))
-    likes = [tags.key.like(_like(key), escape="\\") for key in globs]
-    return or_(tags.key.in_(plain), *likes)
+    plain = [PIN, *(each for each in keys if not set(each) & set("*?["))]
+    globs = [each for each in keys if set(each) & set("*?[")]
+    if any("[" in each for each in globs):
+        return or_(key.is_not(None))
+    likes = [key.like(_like(each), escape="\\") for each in globs]
+    return or_(key.in_(plain), *likes)
 
 
 def _like(glob: str) -> str:
@@ -168,10 +177,15 @@ def _like(glob: str) -> str:
 def _protecting_tags(connection: "Connection", policy: Policy) -> dict[str, dict[str, str]]:
     from mlflow.store.tracking.dbmodels.models import SqlTag as T
 
+    query = choose(T.run_uuid, T.key, T.value).where(tag_condition(policy.protect.tags, T.key))
+    return _by_owner(connection, query)
+
+
+def _by_owner(connection: "Connection", query: "Select[Any]") -> dict[str, dict[str, str]]:
+    """Returns: whose tag it is -> key -> value."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
-    query = choose(T.run_uuid, T.key, T.value).where(tag_condition(policy.protect.tags, T))
-    for run, key, value in connection.execute(query):
-        found[run][key] = value or ""
+    for owner, key, value in connection.execute(query):
+        found[owner][key] = value or ""
     return found
 
 
@@ -210,7 +224,7 @@ def pairs(connection: "Connection", query: "Select[Any]") -> dict[str, str]:
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def version_places(connection: "Connection", registry: "Connection") -> Iterator[tuple[str, str | None]]:
+def version_places(connection: "Connection", registry: "Connection") -> Iterator[tuple[Version, str | None]]:
     """Yields: every registered version, and where its files lie, as `place_of` says."""
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
     from mlflow.store.tracking.dbmodels.models import SqlRun as R
@@ -222,4 +236,4 @@ def version_places(connection: "Connection", registry: "Connection") -> Iterator
         return joined(connection.execute(choose(R.artifact_uri).where(R.run_uuid == identity)).scalar(), path)
 
     for version in versions(registry):
-        yield version.words, place_of(version, of_model, of_run)
+        yield version, place_of(version, of_model, of_run)

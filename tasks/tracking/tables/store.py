@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from domain.maintenance.findings import Finding
-from domain.maintenance.inventory import Group
+from domain.maintenance.inventory import Group, Version
 from domain.maintenance.plan import Item
 from domain.maintenance.protection import Guards
 from settings.policy import Policy
@@ -35,6 +35,11 @@ class TablesStore:
         self._registry = open_database(registry) if registry and registry != tracking else self.database
         self.identity = self.database.identity
         self._archived: Mapping[str, int] = {}  # run id -> print of its records when they were archived
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the tracking store's database."""
+        return self.database.fingerprint
 
     def close(self) -> None:
         """Gives back all connections."""
@@ -94,7 +99,7 @@ class TablesStore:
         with self.database.reading() as connection, self._registry_connection(connection) as registry:
             return list(troubles(connection, registry))
 
-    def version_places(self) -> list[tuple[str, str | None]]:
+    def version_places(self) -> list[tuple[Version, str | None]]:
         """Every registered version, and where its files lie; None: what it was made of is gone."""
         with self.database.reading() as connection, self._registry_connection(connection) as registry:
             return list(inventory.version_places(connection, registry))

@@ -59,6 +59,12 @@ keep: {younger_than: 30d, failed_younger_than: 7d, last: 2, best: [{metric: rmse
     assert going(decide(group(runs), rules, Guards(), NOW)) == {IDS[1], IDS[2], IDS[5]}
 
 
+def test_a_run_whose_deletion_has_no_time_stays() -> None:
+    runs = [run(0, lifecycle="deleted"), run(1, lifecycle="deleted", deleted=NOW - 2 * DAY)]
+    rules = policy("action: hard_delete\nkeep: {deleted_younger_than: 1d, last: 0}\n")
+    assert going(decide(group(runs), rules, Guards(), NOW)) == {IDS[1]}
+
+
 def test_the_last_are_counted_among_those_that_did_not_fail() -> None:
     rules = policy("keep: {younger_than: 1h, last: 1}\n")
     runs = [run(0, 3), run(1, 2), run(2, 1, "FAILED")]
@@ -275,11 +281,11 @@ def test_the_pace_follows_from_what_the_last_transaction_took() -> None:
     pace, taken = Pace(60), []
     for batch in batches([item(0)] * 480, pace):
         taken.append(len(batch))
-        pace.took(1.0)
+        pace.took(1.0, len(batch))
     assert taken == [60, 120, 240, 60]
     pace, sizes = Pace(), []
     for seconds in (0.1, 1.0, 2.0, 4.0, 20.0, 30.0, 0.0, 0.0, 0.0, 0.0):
-        pace.took(seconds)
+        pace.took(seconds, pace.at_once)
         sizes.append(pace.at_once)
     assert sizes == [2000, 4000, 4000, 2000, 200, 50, 400, 3200, 8000, 8000]
 

@@ -36,7 +36,7 @@ def on(*stores: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("store_uri", kinds, indirect=True)
 
 
-def _fresh_database(address: str) -> str:
+def fresh_database(address: str) -> str:
     from sqlalchemy import create_engine, text
 
     server = f"postgresql+psycopg://{servers.POSTGRES_USER}:{servers.POSTGRES_PASSWORD}@{address}"
@@ -63,7 +63,7 @@ def store_uri(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
     On SQLite, or where a test is parametrized so on PostgreSQL.
     """
     if getattr(request, "param", "") == POSTGRESQL:
-        uri = _fresh_database(request.getfixturevalue("postgres"))
+        uri = fresh_database(request.getfixturevalue("postgres"))
     else:
         shutil.copy(request.getfixturevalue("empty_store"), tmp_path / "mlflow.db")
         uri = f"sqlite:///{tmp_path}/mlflow.db"

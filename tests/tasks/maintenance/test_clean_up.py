@@ -305,8 +305,8 @@ def test_a_store_below_a_folder_with_spaces_is_measured_and_emptied(
     place = tmp_path / "my störe %20"
     spaced = client().create_experiment("spaced", artifact_location=place.as_uri())
     folder = place / make_run(40, NOW, experiment=spaced)
-    folder.mkdir(parents=True)
-    (folder / "data.bin").write_bytes(b"x" * 1000)
+    (folder / "artifacts").mkdir(parents=True)
+    (folder / "artifacts" / "data.bin").write_bytes(b"x" * 1000)
     assert planned(policy("hard_delete"))[0].bytes == 1000
     assert clean_up(policy("hard_delete")).done == 1
     assert not folder.exists()

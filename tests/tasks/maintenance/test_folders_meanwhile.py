@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tasks.tracking.folders import leaving
 from tasks.tracking.folders.store import FoldersStore
 from tests.tasks.maintenance.file_stores import (
     PARENT,
@@ -107,6 +108,28 @@ def test_what_is_not_in_the_archive_as_it_is_stays(case: str, root: Path, monkey
     assert "archive" in result.left[f"{1:032x}"]
     assert "archive" in result.left["4"]
     assert (damaged / f"{4000:032x}").exists()
+
+
+@pytest.mark.parametrize("file", ["tags/pin", "artifacts/late.bin"])
+def test_what_changes_while_others_go_stays_with_its_family(
+    file: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_experiment(root, 1, {1: 60, 2: 60, 3: 60})
+    (run_of(root, 1, 3) / "tags" / PARENT).write_text(f"{2:032x}")
+    move = leaving.move_run_out
+
+    def then(store: Path, run: Path, models: Any) -> str | None:
+        (run_of(root, 1, 3) / file).write_text("1")
+        return move(store, run, models)
+
+    monkeypatch.setattr(leaving, "move_run_out", then)
+    _, result = clean_up(root)
+    assert result.left == {
+        f"{2:032x}": f"parent or child of {3:032x}, which is kept",
+        f"{3:032x}": "its files changed since they were archived",
+    }
+    assert (run_of(root, 1, 3) / file).exists()
+    assert not run_of(root, 1, 1).exists()
 
 
 def _after_the_archive(monkeypatch: pytest.MonkeyPatch, does: Callable[[], object]) -> None:

@@ -64,11 +64,11 @@ def test_a_server_deletes_so_that_it_can_be_restored(name: str) -> None:
     late = make(experiment, 40)
     policy = load_policy(f"action: hard_delete\nkeep: {{last: 0}}\nselect: {{experiments: ['{name}']}}\n")
     copied = client().create_model_version(name, f"models:/{name}/1")
-    places = dict(open_store().version_places())
+    places = {version.words: place for version, place in open_store().version_places()}
     assert places.pop(f"{name} version 1") == f"{client().get_run(registered).info.artifact_uri}/model"
     assert f"{name} version {copied.version}" in places, "though nothing says where its files are"
     told = summarise(files=False)
-    names = {words.partition(" version ")[0] for words, _ in open_store().version_places()}
+    names = {version.model for version, _ in open_store().version_places()}
     assert (told["registered_models"], told["versions"]) == (len(names), len(places) + 1)
     with planned(policy, frozenset()) as what:
         assert what.policy.action == "soft_delete"
