@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from domain.errors import TerminalError
-from domain.maintenance.prefixes import MODELS, below, plain
+from domain.maintenance.prefixes import GROUPED, below, plain
 from tasks import storage
 
 Value = TypeVar("Value")
@@ -79,11 +79,11 @@ def _there(root: str) -> set[str]:
 
 
 def _listed(root: str) -> dict[tuple[str, ...], tuple[int, int | None]]:
-    """Returns: names below the root (one, or two below `models`) -> bytes, last change in milliseconds."""
+    """Returns: names below the root (one, or two below `models` or `traces`) -> bytes, last change in milliseconds."""
     found: dict[tuple[str, ...], tuple[int, int | None]] = {}
     for path, count, changed in storage.walk(root):
         parts = tuple(path.split("/"))
-        own = parts[: 2 if parts[0] == MODELS else 1]
+        own = parts[: 2 if parts[0] in GROUPED else 1]
         total, latest = found.get(own, (0, None))
         found[own] = (total + count, max(latest or 0, changed or 0) or None)
     return found
@@ -207,7 +207,7 @@ def size_of(location: str) -> int | None:
 def folders(
     location: str, wanted: Callable[[tuple[str, ...]], bool]
 ) -> Iterator[tuple[tuple[str, ...], int | None, int | None]]:
-    """Yields: names below the location (one, or two below `models`), bytes, last change of anything in it.
+    """Yields: names below the location (one, or two below `models` or `traces`), bytes, last change of anything in it.
 
     Both are None where it may not be looked at.
 
@@ -258,7 +258,7 @@ def measured(folder: str) -> tuple[int, int | None]:
 
 def _local_folders(root: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
     for path in sorted(root.iterdir()) if root.is_dir() else ():
-        if path.name == MODELS and path.is_dir() and not path.is_symlink():
-            yield from (((MODELS, inner.name), inner) for inner in sorted(path.iterdir()) if inner.is_dir())
+        if path.name in GROUPED and path.is_dir() and not path.is_symlink():
+            yield from (((path.name, inner.name), inner) for inner in sorted(path.iterdir()) if inner.is_dir())
         elif path.is_dir() and not path.is_symlink():
             yield (path.name,), path

@@ -6,7 +6,8 @@ from urllib.parse import unquote
 from domain.maintenance.inventory import LoggedModel, Run
 
 _ID = re.compile(r"[0-9A-Za-z_-]{8,64}")
-MODELS = "models"
+MODELS, TRACES = "models", "traces"
+GROUPED = (MODELS, TRACES)  # folders of an experiment that hold one folder each
 
 
 def plain(address: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from domain.maintenance.findings import Finding
 from domain.maintenance.inventory import DELETED, Group
-from domain.maintenance.prefixes import below, of_model, of_run, plain
+from domain.maintenance.prefixes import MODELS, TRACES, below, of_model, of_run, plain
 from domain.maintenance.protection import references
 from settings.policy import Policy
 from tasks import prefixes, storage
@@ -14,6 +14,8 @@ from tasks.maintenance.stores import Store
 
 _RUN = re.compile(r"[0-9a-f]{32}")
 _MODEL = re.compile(r"m-[0-9a-f]{32}")
+_TRACE = re.compile(r"tr-[0-9a-f]{32}")
+_IDS = {MODELS: ("logged model", _MODEL), TRACES: ("trace", _TRACE)}
 NOTHING_ASKED = Policy()
 
 
@@ -81,15 +83,16 @@ def _nobody(_identity: str, _folder: str) -> None:
 
 
 def owner_of(folder: str) -> str:
-    """Returns: the id of the run or logged model that a folder is called after."""
+    """Returns: the id of the run, logged model or trace that a folder is called after."""
     return folder.rpartition("/")[2]
 
 
 def owners(store: Store, folders: Sequence[str]) -> set[str]:
-    """Returns: the ids of those runs and logged models that folders are called after and that the store knows now."""
+    """Returns: the ids of runs, logged models and traces that folders are called after and that the store knows now."""
     ids = [owner_of(folder) for folder in folders]
     there = store.existing([each for each in ids if _RUN.fullmatch(each)])
-    return there | store.existing_models([each for each in ids if _MODEL.fullmatch(each)])
+    there |= store.existing_models([each for each in ids if _MODEL.fullmatch(each)])
+    return there | store.existing_traces([each for each in ids if _TRACE.fullmatch(each)])
 
 
 def _versions_without_files(store: Store) -> Iterator[Finding]:
@@ -126,17 +129,17 @@ def _artifacts_of(group: Group, inner: str) -> int:
 
 
 def _unknown(group: Group) -> Iterator[Finding]:
-    """Folders that look like a run's or a model's and belong to none of this experiment."""
+    """Folders that look like a run's, a model's or a trace's and belong to none of this experiment."""
     location = group.experiment.location
     owned = {below(location, folder) for run in group.runs if (folder := of_run(location, run))}
     owned |= {below(location, folder) for model in group.models if (folder := of_model(location, model))}
 
     def ownerless(parts: tuple[str, ...]) -> bool:
-        looks_like_one = _RUN.fullmatch(parts[0]) if len(parts) == 1 else _MODEL.fullmatch(parts[1])
+        looks_like_one = _RUN.fullmatch(parts[0]) if len(parts) == 1 else _IDS[parts[0]][1].fullmatch(parts[1])
         return looks_like_one is not None and parts not in owned
 
     for parts, count, changed in prefixes.folders(location, ownerless):
-        what = "run" if len(parts) == 1 else "logged model"
+        what = "run" if len(parts) == 1 else _IDS[parts[0]][0]
         cause = f"the store knows no {what} {parts[-1]} in {group.experiment.name}"
         place = "/".join([plain(location), *parts])
         yield Finding("prefix-without-owner", place, count, changed, cause, experiment=group.experiment)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from domain.maintenance.findings import Finding
-from domain.maintenance.prefixes import MODELS, plain
+from domain.maintenance.prefixes import GROUPED, MODELS, plain
 from domain.maintenance.protection import Guards, of_experiment
 from domain.maintenance.retention import of_logged_model, selected
 from domain.maintenance.words import size
@@ -102,8 +102,8 @@ def _in_use(store: Store, finding: Finding, place: str, before: int) -> str | No
 
 def _moved(source: str) -> str | None:
     """Returns: why it could not be moved; None: it was."""
-    parent, _, name = source.rpartition("/")
-    below = f"{MODELS}/{name}" if parent.endswith(f"/{MODELS}") else name
+    group, name = source.split("/")[-2:]
+    below = f"{group}/{name}" if group in GROUPED else name
     target = f"{source.removesuffix(below)}{QUARANTINE}/{below}"
     try:
         if storage.is_s3(source):

@@ -63,6 +63,9 @@ class Store(Protocol):
     def existing_models(self, models: Sequence[str]) -> set[str]:
         """Those of the logged models that are still there."""
 
+    def existing_traces(self, traces: Sequence[str]) -> set[str]:
+        """Those of the traces that are still there."""
+
     def database_size(self) -> int | None:
         """Bytes of the database; None where there is none, or none that can be asked."""
 

@@ -49,8 +49,12 @@ def _kept_by(connection: "Connection", database: Database, experiment: int, poli
 
 
 def _remove(connection: "Connection", experiment: int) -> None:
-    from mlflow.store.tracking.dbmodels.models import SqlDataset, SqlExperiment, SqlExperimentTag
+    """Sums over traces have no foreign key, and SQLite gives the number to another experiment."""
+    from mlflow.store.tracking.dbmodels import models as m
     from sqlalchemy import delete
 
-    for table in (SqlExperimentTag, SqlDataset, SqlExperiment):
+    sums = (
+        m.SqlTraceRollupRebuild, m.SqlTraceMetricDailyRollup, m.SqlSpanCostDailyRollup, m.SqlAssessmentDailyRollup,
+    )  # fmt: skip
+    for table in (*sums, m.SqlExperimentTag, m.SqlDataset, m.SqlExperiment):
         connection.execute(delete(table).where(table.experiment_id == experiment))

@@ -123,3 +123,9 @@ class TablesStore:
         from mlflow.store.tracking.dbmodels.models import SqlLoggedModel
 
         return deletion.existing(self.database, SqlLoggedModel.model_id, models)
+
+    def existing_traces(self, traces: Sequence[str]) -> set[str]:
+        """Returns: those of the traces that are still there."""
+        from mlflow.store.tracking.dbmodels.models import SqlTraceInfo
+
+        return deletion.existing(self.database, SqlTraceInfo.request_id, traces)

@@ -18,13 +18,13 @@ from tasks.maintain import carry_out, planned
 from tasks.maintenance.applying import TooMuch, apply
 from tasks.maintenance.examining import examine
 from tasks.maintenance.planning import plan_store
-from tasks.maintenance.setting_aside import set_aside
+from tasks.maintenance.setting_aside import QUARANTINE, set_aside
 from tasks.maintenance.stores import open_store
 from tasks.tracking.runs import client
 from tasks.tracking.tables import deletion
 from tests.servers import ROOT
 from tests.tasks.maintenance.conftest import DAY, DYING, POSTGRESQL, SQLITE, MakeRun, fresh_database, log_model, on
-from tests.tasks.maintenance.test_clean_up import NOW, clean_up, policy, runs_left
+from tests.tasks.maintenance.test_clean_up import NOW, clean_up, policy, rows, runs_left
 from tests.tasks.maintenance.test_troubles import execute
 
 LONG_AGO = (NOW - 100 * DAY) * 10**6  # nanoseconds
@@ -250,3 +250,30 @@ def test_a_longer_id_is_another_one(experiment: str, make_run: MakeRun) -> None:
     run = make_run(40, NOW)
     assert open_store().existing([run, f"{run}xxxx"]) == {run}
     assert open_store().existing([f"{run}xxxx"]) == set()
+
+
+def test_folders_of_traces_that_are_gone_are_found_and_set_aside(experiment: str, tmp_path: Path) -> None:
+    known, gone = (f"tr-{letter * 32}" for letter in "ab")
+    execute(
+        "INSERT INTO trace_info (request_id, experiment_id, timestamp_ms, status) "
+        f"VALUES ('{known}', {experiment}, 1, 'OK')"
+    )
+    traces = tmp_path / "artifacts" / "houses" / "traces"
+    for trace in (known, gone):
+        (traces / trace / "artifacts").mkdir(parents=True)
+    aged(traces)
+    (finding,) = examine(open_store())
+    assert finding.cause == f"the store knows no trace {gone} in houses"
+    assert set_aside(open_store(), policy("hard_delete"), [finding], before=NOW) == (1, [])
+    assert [path.name for path in traces.iterdir()] == [known]
+    assert (traces.parent / QUARANTINE / "traces" / gone).exists()
+
+
+def test_sums_over_traces_go_with_their_experiment(experiment: str) -> None:
+    """SQLite gives its number to the next experiment, which would have them."""
+    queue = "sql_trace_rollup_rebuild_queue"
+    execute(f"INSERT INTO {queue} (experiment_id, rollup_day, rollup_family) VALUES ({experiment}, '2026-01-01', 'x')")
+    client().delete_experiment(experiment)
+    execute("UPDATE experiments SET last_update_time = 1")
+    assert clean_up(policy("hard_delete")).experiments == 1
+    assert not rows(queue)
