@@ -14,7 +14,7 @@ from domain.maintenance.plan import Item, Pace, Plan, batches, too_much
 from domain.maintenance.protection import LIVES, left_with_family
 from settings.mistakes import Mistakes
 from settings.policy import Policy
-from tasks import prefixes, storage
+from tasks import removing, storage
 from tasks.archives import keeping
 from tasks.maintenance import journal
 from tasks.maintenance.planning import milliseconds
@@ -182,8 +182,8 @@ def _remove_files(entries: Sequence[journal.Entry], archived: int, result: Resul
     complete = True
     for entry in entries:
         try:
-            prefixes.remove(entry.location, entry.folders, archived)
-        except prefixes.Left as error:
+            removing.remove(entry.location, entry.folders, archived)
+        except removing.Left as error:
             result.notes.append(str(error))
         except (Mistakes, OSError) as error:  # no permission, a busy file, a store that is silent: the next one tries
             complete = False

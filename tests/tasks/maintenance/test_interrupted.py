@@ -19,7 +19,7 @@ from tests.tasks.maintenance.test_clean_up import NOW, OF_RUNS, clean_up, policy
 ROOT = Path(__file__).parents[3]
 CLEAN_UP = """
 from domain.maintenance.plan import Pace
-from tasks import prefixes
+from tasks import removing
 from tasks.maintenance import applying, journal
 from tasks.tracking.tables import deletion
 from tasks.tracking.tables.store import TablesStore
@@ -42,10 +42,10 @@ POINTS = {
     "after the archive": "TablesStore.back_up = then_die(TablesStore.back_up)",
     "after the journal": "journal.write = then_die(journal.write)",
     "rows away, not committed": "deletion._remove_rows = then_die(deletion._remove_rows)",
-    "rows away, files there": "prefixes.remove = die",
-    "half of the files away": "prefixes.remove = die_at_second(prefixes.remove)",
+    "rows away, files there": "removing.remove = die",
+    "half of the files away": "removing.remove = die_at_second(removing.remove)",
     "all away, journal open": "journal.close = die",
-    "rows of one batch away, the next one's under way": "applying.Pace = lambda: Pace(1)\nprefixes.remove = die",
+    "rows of one batch away, the next one's under way": "applying.Pace = lambda: Pace(1)\nremoving.remove = die",
 }
 
 

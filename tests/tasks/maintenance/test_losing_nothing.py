@@ -13,7 +13,7 @@ import pytest
 from mlflow import MlflowClient
 
 from domain.maintenance.findings import Finding
-from tasks import prefixes, storage
+from tasks import prefixes, removing, storage
 from tasks.maintain import carry_out, planned
 from tasks.maintenance.applying import TooMuch, apply
 from tasks.maintenance.examining import examine
@@ -225,7 +225,7 @@ def test_files_that_cannot_go_now_do_not_end_the_clean_up_and_go_with_the_next(
         def refused(*_given: object) -> None:
             raise OSError(16, "Device or resource busy")
 
-        busy.setattr(prefixes, "_rmtree", refused)
+        busy.setattr(removing, "_rmtree", refused)
         result = clean_up(policy("hard_delete"))
     assert result.notes == [f"files of run {old} are still there: [Errno 16] Device or resource busy"]
     assert clean_up(policy("hard_delete")).finished == 1
@@ -239,8 +239,8 @@ def test_an_object_store_that_tells_whole_seconds_does_not_say_what_came_first(
     removed: list[str] = []
     monkeypatch.setattr(storage, "walk", lambda place: [("artifacts/x", 1, changed)])
     monkeypatch.setattr(storage, "remove_below", lambda place, paths: removed.extend(paths))
-    with pytest.raises(prefixes.ChangedMeanwhile) if stays else contextlib.nullcontext():
-        prefixes.remove("s3://b/1", [f"s3://b/1/{0:032x}"], archived=5_400)
+    with pytest.raises(removing.ChangedMeanwhile) if stays else contextlib.nullcontext():
+        removing.remove("s3://b/1", [f"s3://b/1/{0:032x}"], archived=5_400)
     assert bool(removed) != stays
 
 
