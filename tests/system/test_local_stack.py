@@ -14,6 +14,13 @@ import sqlalchemy
 from tests.servers import POSTGRES_PASSWORD, POSTGRES_USER, S3_KEY, S3_SECRET
 from tests.system.running import RunningStack, running, until
 
+RECIPE = """\
+name: stopped
+task: regression
+data: {{source: "sklearn:diabetes", target: target}}
+train: {{run_in: command, command: [python, "{program}"]}}
+"""
+
 
 def services(stack: RunningStack) -> dict[str, dict[str, object]]:
     found = json.loads(stack.command("status", "--json").stdout)["services"]
@@ -141,3 +148,24 @@ PREFECT_SERVER_DATABASE_CONNECTION_URL=postgresql+asyncpg://{account}/servers_pr
         keys = {"key": S3_KEY, "secret": S3_SECRET, "endpoint_url": s3_server}
         files = fsspec.filesystem("s3", **keys)
         assert files.find("onerun/of-the-server") and files.find("onerun/data")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_p1_a_worker_that_is_stopped_while_training_leaves_nothing_running(tmp_path: Path) -> None:
+    """By SIGTERM to its process alone, as `docker compose stop` does."""
+    from deployments.stack.processes import Processes
+
+    (tmp_path / "program.py").write_text("import time; time.sleep(600)")
+    recipe = RECIPE.format(program=tmp_path / "program.py")
+    with running(tmp_path) as stack:
+        assert Processes(tmp_path / "work" / "stack").end("worker", patience=60)
+        with stack.worker("to-be-stopped") as worker:
+            flow_run = stack.run("train/diabetes", recipe=recipe)
+            begun = lambda: [run for run in stack.runs(flow_run) if "onerun.stage.validate" in run.data.tags]  # noqa: E731
+            until(begun, "the training's begin")
+            worker.send_signal(signal.SIGTERM)
+            worker.wait(120)
+        assert stack.ended(flow_run, patience=5)["type"] == "CRASHED"
+        (run,) = stack.runs(flow_run)
+        assert run.info.status == "KILLED"
