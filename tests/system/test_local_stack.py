@@ -91,8 +91,13 @@ def test_up_trains_survives_a_second_up_and_a_dead_server_and_its_data_survives_
                 not Path(f"/proc/{service['pid']}/stat").exists()
                 or "Z" in Path(f"/proc/{service['pid']}/stat").read_text().rpartition(")")[2]
             )
-        assert (tmp_path / "work" / "stack" / "mlflow.db").stat().st_size > 0
-        assert (tmp_path / "work" / "stack" / "prefect" / "prefect.db").stat().st_size > 0
+        (tmp_path / ".env").unlink()
+        done = stack.command("up")
+        assert done.returncode == 0, done.stderr
+        assert [found.info.run_id for found in stack.runs(flow_run)] == [run.info.run_id]
+        assert stack.mlflow.get_model_version_by_alias("diabetes", "champion").run_id == run.info.run_id
+        assert stack.mlflow.list_artifacts(run.info.run_id), "read back by the server that was started anew"
+        assert stack.state(flow_run)["type"] == "COMPLETED" and written_down(stack) == before
 
 
 @pytest.mark.slow
