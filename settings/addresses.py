@@ -18,7 +18,7 @@ OF_ASYNCPG = (
     "command_timeout",
 )
 _SPILLS = re.compile(r"[^:/]*:[^@]*@[^?]*@")  # after the first @ that follows a password SQLAlchemy expects the host
-_CUT = re.compile(r"[^:/@\[]*:[^/@]*[^/@\d][^/@]*/[^?]*@")  # what looks like a port, and is the begin of a password
+_CUT = re.compile(r"[^:/@\[]*:(?!\d*/)[^/@]*/[^?]*@")  # what looks like a port, and is the begin of a password
 _SECRET_KEY = re.compile(
     r"(?i)([?&;][^=&;]*(?:password|passwd|pwd|token|secret|signature|credential|key)[^=&;]*=)[^&;#]*"
 )

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from domain.diagnosis import Finding
 from flows.checking import checkup
 from tests.servers import POSTGRES_PASSWORD, POSTGRES_USER, S3_KEY, S3_SECRET, MlflowServer
 
@@ -248,6 +249,17 @@ def test_a_driver_that_is_missing_is_told_with_what_its_server_takes(variable: s
     with pytest.raises(Mistakes) as caught, in_words(variable, f"postgresql{driver}://me:hidden-word@h/d"):
         raise ModuleNotFoundError("No module named 'psycopg'", name="psycopg")
     assert str(caught.value).endswith(advice) and "hidden-word" not in str(caught.value)
+
+
+def test_p7_of_all_addresses_in_an_error_no_password_is_told() -> None:
+    from flows.checking.trying import tried
+
+    def fails() -> Finding:
+        raise OSError("mysql://a:word-one@h/d went away, and so did mysql://b:word-two@h/d\n more")
+
+    (found,) = tried("store", fails)
+    assert found.state == "wrong" and found.says.startswith("OSError: mysql://a:***@h/d went away")
+    assert "word-" not in found.says and "look at ONERUN_STORE" in found.says
 
 
 def test_prefects_database_is_read_where_its_address_is_known(folder: Path, prefect_server: str) -> None:

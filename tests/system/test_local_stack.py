@@ -48,6 +48,10 @@ def trained(stack: RunningStack) -> UUID:
     return flow_run
 
 
+def validated(stack: RunningStack, flow_run: UUID) -> bool:
+    return any("onerun.stage.validate" in run.data.tags for run in stack.runs(flow_run))
+
+
 @pytest.mark.slow
 def test_up_trains_survives_a_second_up_and_a_dead_server_and_its_data_survives_down(tmp_path: Path) -> None:
     with running(tmp_path) as stack:
@@ -167,8 +171,7 @@ def test_p1_a_worker_that_is_stopped_while_training_leaves_nothing_running(tmp_p
         assert Processes(tmp_path / "work" / "stack").end("worker", patience=60)
         with stack.worker("to-be-stopped") as worker:
             flow_run = stack.run("train/diabetes", recipe=recipe)
-            begun = lambda: [run for run in stack.runs(flow_run) if "onerun.stage.validate" in run.data.tags]  # noqa: E731
-            until(begun, "the training's begin")
+            until(lambda: validated(stack, flow_run), "the training's begin")
             worker.send_signal(signal.SIGTERM)
             worker.wait(120)
         assert stack.ended(flow_run, patience=5)["type"] == "CRASHED"
