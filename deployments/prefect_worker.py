@@ -1,12 +1,22 @@
-"""Prefect's own command line, whose worker leaves alone for now what it still holds a place for.
+"""Prefect's own command line, whose worker leaves alone for now what it still holds a place for, and ends in order.
 
 Prefect 3.8's worker with `--limit` ends with an error ("this borrower is already holding one of this CapacityLimiter's
 tokens") when a flow run comes back before it has noticed that the flow run's process is over: one that a person resumes
 or retries within seconds. With this it is taken at the next look for work.
+
+It also kills its flow runs when it is stopped (`docker compose stop`, systemd, Ctrl-C): trainings under way then read
+RUNNING in Prefect and MLflow with nobody left to say otherwise. With this they are asked to end first, and say so.
 """
 
+import os
+import signal
 from functools import wraps
+from types import FrameType
 from typing import Any
+
+from deployments.stack.processes import end_children
+
+FLOW_RUNS_END = 30.0  # seconds to end a training's program and to tell both servers; then Prefect kills
 
 
 def leave_what_is_held() -> None:
@@ -23,8 +33,33 @@ def leave_what_is_held() -> None:
     BaseWorker._submit_scheduled_flow_runs = submit_others  # type: ignore[method-assign, assignment]
 
 
+def end_flow_runs_first() -> None:
+    """Changes what the worker of this process does on SIGTERM and Ctrl-C; at the second of them it is as Prefect's."""
+    from prefect.utilities import processutils
+
+    set_up: Any = processutils.setup_signal_handlers_worker
+
+    @wraps(set_up)
+    def set_up_ours(*arguments: Any, **more: Any) -> None:
+        set_up(*arguments, **more)
+        prefects: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+        def end(number: int, frame: FrameType | None) -> None:
+            """While it waits here, the worker starts no next flow run."""
+            for each, handler in prefects.items():
+                signal.signal(each, handler)
+            end_children(os.getpid(), FLOW_RUNS_END)
+            prefects[number](number, frame)
+
+        for number in prefects:
+            signal.signal(number, end)
+
+    processutils.setup_signal_handlers_worker = set_up_ours
+
+
 if __name__ == "__main__":
     from prefect.cli import app
 
     leave_what_is_held()
+    end_flow_runs_first()
     app()

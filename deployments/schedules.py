@@ -28,10 +28,12 @@ def keep_added(flows: str = "flows.") -> dict[str, int]:
     """
     from prefect.client.orchestration import get_client
 
+    from flows.checking.prefect_checks import all_deployments
+
     with get_client(sync_client=True) as client:
         without = [
             (deployment.id, schedule.id)
-            for deployment in client.read_deployments(limit=200)
+            for deployment in all_deployments(client)
             if (deployment.entrypoint or "").startswith(flows)
             for schedule in deployment.schedules
             if schedule.slug is None

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from deployments.pools import LOCAL
 from flows.command_line.arguments import command_line
 from flows.command_line.endings import exit_code
+from flows.command_line.prefect_address import with_prefect
 from settings.mistakes import Mistake, Mistakes
 from settings.profile import Profile, check_profile, load_profile
 
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _become(asked: argparse.Namespace) -> NoReturn:
-    profile = load_profile(asked.profile)
+    profile = with_prefect(load_profile(asked.profile))
     mistakes = check_profile(profile)
     if profile.prefect_api_url is None:
         mistakes.append(Mistake("PREFECT_API_URL", "is missing: a worker takes flow runs from a Prefect server"))

@@ -11,6 +11,14 @@ from settings.mistakes import did_you_mean
 
 STORES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks", "databricks-uc", "file")
 HIDDEN = "***"
+OF_ASYNCPG = (
+    "prepared_statement_cache_size",
+    "statement_cache_size",
+    "prepared_statement_name_func",
+    "command_timeout",
+)
+_SPILLS = re.compile(r"[^:/]*:[^@]*@[^?]*@")  # after the first @ that follows a password SQLAlchemy expects the host
+_CUT = re.compile(r"[^:/@\[]*:(?!\d*/)[^/@]*/[^?]*@")  # what looks like a port, and is the begin of a password
 _SECRET_KEY = re.compile(
     r"(?i)([?&;][^=&;]*(?:password|passwd|pwd|token|secret|signature|credential|key)[^=&;]*=)[^&;#]*"
 )
@@ -21,14 +29,16 @@ def redact(address: str) -> str:
     scheme, colon, rest = address.partition("://")
     if not colon:
         return address
-    authority, slash, path = rest.partition("/")
+    cut = _CUT.match(rest)
+    authority = cut[0] if cut else rest.partition("/")[0]
+    path = rest[len(authority) :]
     user, at, host = authority.rpartition("@")
     name, separator, password = user.partition(":")
     if password:
         user = f"{name}:{HIDDEN}"
     elif name and not separator and scheme.startswith("http"):  # a lone user of a web address is a token
         user = HIDDEN
-    return _SECRET_KEY.sub(rf"\g<1>{HIDDEN}", f"{scheme}://{user}{at}{host}{slash}{path}")
+    return _SECRET_KEY.sub(rf"\g<1>{HIDDEN}", f"{scheme}://{user}{at}{host}{path}")
 
 
 def redacted(text: str) -> str:
@@ -45,6 +55,23 @@ def with_driver(uri: str) -> str:
     return uri
 
 
+def synchronous(address: str) -> str:
+    """Returns: the address of Prefect's database with the drivers that wait, which call asyncpg's `ssl` `sslmode`."""
+    place, mark, query = address.replace("+asyncpg", "+psycopg", 1).replace("+aiosqlite", "", 1).rpartition("?")
+    options = [option for option in query.split("&") if option.partition("=")[0] not in OF_ASYNCPG]
+    return place + mark + "&".join(re.sub(r"^ssl=", "sslmode=", option) for option in options)
+
+
+def need_whole_password(address: str) -> str:
+    """Raises: ValueError for a database's address whose password reaches into what drivers take for the host.
+
+    They repeat the host in their errors, and with it the end of the password (P7).
+    """
+    if not address.startswith("http") and _SPILLS.match(address.partition("://")[2]):
+        raise ValueError("an @ that is no separator; percent-encode the password: @ is %40, / is %2F, : is %3A")
+    return address
+
+
 def holds_secret(address: str) -> bool:
     """Whether `redact` would hide something."""
     return redact(address) != address
@@ -56,7 +83,7 @@ def _store_uri(uri: str) -> str:
         raise ValueError(f"MLflow has no store of kind {scheme}{did_you_mean(scheme, STORES)}")
     if (":" not in uri and not uri.startswith("databricks")) or scheme == "file":
         raise ValueError("MLflow refuses folders of files as store; use sqlite:///mlflow.db, a database or a server")
-    return uri
+    return need_whole_password(uri)
 
 
 def _web_address(uri: str) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Answers = queue.Queue[tuple[str, str | None]]  # name of the variable, what is wrong
 PATIENCE = 10.0  # seconds, for all checks together; a laptop that has its hands full takes five to answer
 LEAST_SPACE = 50_000_000  # bytes
+NO_PORT = "its port is no number; percent-encode the password: / is %2F, @ is %40, : is %3A"
 DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
@@ -71,7 +72,12 @@ def _bare(url: str) -> str:
 
 
 def _ask(name: str, variables: Mapping[str, str], answers: Answers) -> None:
-    answers.put((name, CHECKS[name](variables[name], variables)))
+    try:
+        said = CHECKS[name](variables[name], variables)
+    except Exception as error:  # noqa: BLE001 -- in a thread nobody hears it, and it would be taken for a silence
+        words = error if isinstance(error, OSError) else type(error).__name__  # others may repeat a piece of a password
+        said = f"{redact(variables[name])} cannot be looked at ({words})"
+    answers.put((name, said))
 
 
 def _within(answers: Answers, number: int) -> Iterator[tuple[str, str | None]]:
@@ -156,7 +162,7 @@ def _folder(folder: str, variables: Mapping[str, str]) -> str | None:
     """Whether `folder` is, or could be made, a writable folder with some space."""
     if "://" in folder:
         return None
-    there = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
+    there = nearest(folder)
     if not there.is_dir():
         return f"{there} is a file, not a folder"
     if not os.access(there, os.W_OK | os.X_OK):
@@ -169,10 +175,18 @@ def _folder(folder: str, variables: Mapping[str, str]) -> str | None:
     )
 
 
+def nearest(folder: str) -> Path:
+    """Returns: the folder, or else the first above it that is there, as far as may be seen from here."""
+    above = (Path(folder), *Path(folder).parents)
+    return next(path for path in above if os.path.exists(path))  # noqa: PTH110 -- Path.exists raises where it may not look
+
+
 def _dial(uri: str, port: int) -> str | None:
     parts = urlsplit(uri)
     try:
         socket.create_connection((parts.hostname or "localhost", parts.port or port), timeout=PATIENCE).close()
+    except ValueError:  # its words are a piece of the password
+        return f"{redact(uri)}: {NO_PORT}"
     except OSError as error:
         return Silence(f"{redact(uri)} cannot be reached ({error.strerror or error}); is the database up?")
     return None
@@ -192,7 +206,7 @@ def tls() -> "SSLContext | None":
 
 def _get(url: str, authorization: str | None) -> tuple[int | None, str]:
     """Returns: status and the beginning of the body; no status, and why, when nobody answers."""
-    from http.client import HTTPException
+    from http.client import HTTPException, InvalidURL
     from urllib import error, request
 
     parts = urlsplit(url)
@@ -205,6 +219,8 @@ def _get(url: str, authorization: str | None) -> tuple[int | None, str]:
             return int(answer.status), ""
     except error.HTTPError as refused:
         return refused.code, refused.read(500).decode(errors="replace")
+    except InvalidURL:  # its words are a piece of the password
+        return None, NO_PORT
     except (OSError, ValueError, HTTPException) as failure:  # not there; no such address; not HTTP
         return None, str(getattr(failure, "reason", failure))
 

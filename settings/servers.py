@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from settings.addresses import need_whole_password
 from settings.mistakes import Mistake, Mistakes
 
 OURS = ("ONERUN_BIND", "ONERUN_WORKER_LIMIT", "ONERUN_HOME")  # known in `.env` besides those of a profile
@@ -57,6 +58,13 @@ class Servers(BaseSettings):
         kinds = ("postgresql+asyncpg://", "sqlite+aiosqlite:///")
         if address is not None and not address.get_secret_value().startswith(kinds):
             raise ValueError(f"expected an address that begins with {' or '.join(kinds)}")
+        return address
+
+    @field_validator("prefect_database", "mlflow_database")
+    @classmethod
+    def _has_a_host(cls, address: SecretStr | None) -> SecretStr | None:
+        if address is not None:
+            need_whole_password(address.get_secret_value())
         return address
 
 

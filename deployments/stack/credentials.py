@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 
-from settings.addresses import redact
+from domain.errors import StoreUnreachable
+from flows.checking import databases
+from settings.addresses import synchronous
 from settings.mistakes import Mistake, Mistakes
 from settings.profile import Profile
 from settings.servers import Servers
+
+QUICK = 10.0  # seconds; what is silent for longer is told, not waited for
 
 
 def try_all(profile: Profile, servers: Servers, say: Callable[[str], None]) -> None:
@@ -13,9 +17,9 @@ def try_all(profile: Profile, servers: Servers, say: Callable[[str], None]) -> N
     mistakes = []
     if servers.prefect_database is not None:
         address = servers.prefect_database.get_secret_value()
-        mistakes += _database("PREFECT_SERVER_DATABASE_CONNECTION_URL", address)
+        mistakes += _database(databases.PREFECTS, address)
     if servers.mlflow_database is not None:
-        mistakes += _database("MLFLOW_BACKEND_STORE_URI", servers.mlflow_database.get_secret_value())
+        mistakes += _database(databases.MLFLOWS, servers.mlflow_database.get_secret_value())
     variables = profile.variables()
     profile.apply()  # keys and endpoint are read from the environment
     for variable, root in (
@@ -30,34 +34,30 @@ def try_all(profile: Profile, servers: Servers, say: Callable[[str], None]) -> N
 
 def _database(variable: str, address: str) -> list[Mistake]:
     from sqlalchemy import create_engine
-    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     try:
-        engine = create_engine(address.replace("+asyncpg", "+psycopg").replace("+aiosqlite", ""))
-        with engine.connect():
-            pass
-        engine.dispose()
-    except ModuleNotFoundError as error:
-        advice = "pip install 'psycopg[binary]' and begin the address with postgresql+psycopg://"
-        return [Mistake(variable, f"{redact(address)} needs the driver {error.name}; {advice}")]
-    except ArgumentError:
-        return [
-            Mistake(variable, "is no database address; expected such as postgresql+psycopg://user:password@host/name")
-        ]
-    except SQLAlchemyError as error:
-        words = str(getattr(error, "orig", error)).strip().splitlines()
-        return [Mistake(variable, f"{redact(address)} cannot be used ({words[-1] if words else type(error).__name__})")]
+        with databases.in_words(variable, address):
+            engine = create_engine(synchronous(address))
+            with engine.connect():
+                pass
+            engine.dispose()
+    except Mistakes as mistakes:
+        return list(mistakes.mistakes)
     return []
 
 
 def _bucket(variable: str, root: str, ours: bool, say: Callable[[str], None]) -> list[Mistake]:
     """Amazon's buckets are made by their owners; in a store of one's own a missing one is made."""
     from tasks import storage
+    from tasks.patience import limited_to
 
     try:
         if ours and storage.need_bucket(root):
             say(f"made the bucket of {root}")
-        storage.round_trip(root)
+        with limited_to(QUICK):
+            storage.round_trip(root)
     except Mistakes as mistakes:
         return [Mistake(variable, mistake.message) for mistake in mistakes.mistakes]
+    except StoreUnreachable as silence:
+        return [Mistake(variable, f"{silence}; is MLFLOW_S3_ENDPOINT_URL right and the store up?")]
     return []

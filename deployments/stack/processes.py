@@ -79,23 +79,15 @@ class Processes:
         """
         started = self.find(name)
         if started is not None:
-            below = [Started(pid, start_time(pid) or "gone", ()) for pid in children(started.pid)]
-            self._signal(started, signal.SIGSTOP if below else signal.SIGTERM)
-            for child in below:
-                self._signal(child, signal.SIGTERM)
-            _wait_for_end(below, patience)
-            self._signal(started, signal.SIGTERM)
-            self._signal(started, signal.SIGCONT)
+            _signal(started, signal.SIGSTOP)
+            end_children(started.pid, patience)
+            _signal(started, signal.SIGTERM)
+            _signal(started, signal.SIGCONT)
             _wait_for_end([started], patience)
             with suppress(ProcessLookupError):  # its session, children that outlived it included
                 os.killpg(started.pid, signal.SIGKILL)
         self._record(name).unlink(missing_ok=True)
         return started is not None
-
-    def _signal(self, process: Started, number: signal.Signals) -> None:
-        if process.lives:
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, number)
 
     def last_lines(self, name: str, number: int) -> list[str]:
         """Returns: the end of its log."""
@@ -108,6 +100,20 @@ class Processes:
 
     def _record(self, name: str) -> Path:
         return self.folder / f"{name}.json"
+
+
+def end_children(pid: int, patience: float) -> None:
+    """Asks the processes that it started to end, and waits for that, at most `patience` seconds."""
+    below = [Started(child, start_time(child) or "gone", ()) for child in children(pid)]
+    for child in below:
+        _signal(child, signal.SIGTERM)
+    _wait_for_end(below, patience)
+
+
+def _signal(process: Started, number: signal.Signals) -> None:
+    if process.lives:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 def _wait_for_end(processes: Sequence[Started], patience: float) -> None:

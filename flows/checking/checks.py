@@ -2,25 +2,26 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from domain import diagnosis
 from domain.diagnosis import Finding, good, note, wrong
 from flows.checking import databases
 from flows.checking.clocks import clock
+from flows.checking.trying import tried
+from flows.command_line.prefect_address import with_prefect
 from settings.addresses import redact
 from settings.mistakes import Mistakes
 from settings.profile import Profile, check_profile, load_profile
+from settings.reachability import nearest
 from settings.servers import load_servers
-
-Found = Finding | list[Finding]
 
 
 def findings(profile_name: str | None, pool: str | None) -> Iterator[Finding]:
     """Yields: one finding for each thing looked at; nothing stays behind of what was written to try."""
     try:
-        profile, servers = load_profile(profile_name), load_servers()
+        profile, servers = with_prefect(load_profile(profile_name)), load_servers()
     except Mistakes as mistakes:
         yield from (wrong(mistake.key or "profile", str(mistake)) for mistake in mistakes.mistakes)
         return
@@ -34,7 +35,7 @@ def findings(profile_name: str | None, pool: str | None) -> Iterator[Finding]:
     if "PREFECT_API_URL" not in broken:
         yield from _prefect(profile, pool, databases.prefect(profile, servers))
     if not broken & {"ONERUN_STORE", "MLFLOW_S3_ENDPOINT_URL"}:
-        yield from _tried("store", lambda: _store(profile))
+        yield from tried("store", lambda: _store(profile))
         yield from _object_store(profile)
     if "ONERUN_WORK" not in broken:
         yield _space("work folder", profile.variables()["ONERUN_WORK"])
@@ -58,25 +59,29 @@ def _mlflow(profile: Profile, database: str | Finding) -> Iterator[Finding]:
     uri = profile.variables()["MLFLOW_TRACKING_URI"]
     if uri.startswith("http"):
         ours = health.installed_version()
-        yield from _tried(
-            "MLflow server", lambda: diagnosis.versions("MLflow server", ours, health.server_version(uri))
-        )
-        yield from _tried("MLflow clock", lambda: clock("MLflow clock", f"{uri.rstrip('/')}/health"))
+        yield from tried("MLflow server", lambda: diagnosis.versions("MLflow server", ours, health.server_version(uri)))
+        yield from tried("MLflow clock", lambda: clock("MLflow clock", f"{uri.rstrip('/')}/health"))
     if isinstance(database, Finding):
         yield database
     elif not _is_new_file(database):
-        shown = redact(database)
-        upgrade = f"mlflow db upgrade {shown}"
-        yield from _tried(
-            "MLflow database", lambda: diagnosis.schema(f"MLflow database {shown}", *health.schema(database), upgrade)
-        )
+        yield from tried("MLflow database", lambda: _schema(uri, database))
     if uri.startswith("sqlite") and _is_new_file(uri):
         yield note("MLflow database", f"{uri} does not exist yet; the first training makes it")
         return
-    yield from _tried(
+    yield from tried(
         "MLflow artifacts",
         lambda: good("MLflow artifacts", f"one written, read, deleted in {health.artifact_round_trip()}"),
     )
+
+
+def _schema(uri: str, database: str) -> Finding:
+    from tasks.tracking import health
+
+    shown = redact(database)
+    with databases.in_words("MLFLOW_TRACKING_URI" if database == uri else databases.MLFLOWS, database):
+        return diagnosis.schema(
+            f"MLflow database {shown}", *health.schema(database), upgrade=f"mlflow db upgrade {shown}"
+        )
 
 
 def _is_new_file(uri: str) -> bool:
@@ -93,14 +98,14 @@ def _prefect(profile: Profile, pool: str | None, database: str | Finding) -> Ite
     from flows.checking import prefect_checks
 
     with temporary_settings({PREFECT_API_URL: profile.prefect_api_url}), get_client(sync_client=True) as client:
-        yield from _tried("Prefect server", lambda: prefect_checks.version(client))
-        yield from _tried("Prefect pools", lambda: prefect_checks.pools(client, pool))
-        yield from _tried("schedules", lambda: prefect_checks.schedules(client))
-    yield from _tried("Prefect clock", lambda: clock("Prefect clock", f"{profile.prefect_api_url}/health"))
+        yield from tried("Prefect server", lambda: prefect_checks.version(client))
+        yield from tried("Prefect pools", lambda: prefect_checks.pools(client, pool))
+        yield from tried("schedules", lambda: prefect_checks.schedules(client))
+    yield from tried("Prefect clock", lambda: clock("Prefect clock", f"{profile.prefect_api_url}/health"))
     if isinstance(database, Finding):
         yield database
     else:
-        yield from _tried("Prefect database", lambda: prefect_checks.database(database))
+        yield from tried("Prefect database", lambda: prefect_checks.database(database))
     yield from _home()
 
 
@@ -131,20 +136,8 @@ def _object_store(profile: Profile) -> Iterator[Finding]:
     if variables["ONERUN_STORE"].startswith("s3://") or "MLFLOW_S3_ENDPOINT_URL" in variables:
         region = f".{variables['AWS_DEFAULT_REGION']}" if "AWS_DEFAULT_REGION" in variables else ""
         url = storage.endpoint() or f"https://s3{region}.amazonaws.com"
-        yield from _tried("S3 clock", lambda: clock("S3 clock", url))
+        yield from tried("S3 clock", lambda: clock("S3 clock", url))
 
 
 def _space(what: str, folder: str) -> Finding:
-    there = next(path for path in (Path(folder), *Path(folder).parents) if path.exists())
-    return diagnosis.space(f"{what} {folder}", shutil.disk_usage(there).free)
-
-
-def _tried(what: str, check: Callable[[], Found]) -> Iterator[Finding]:
-    """What the check found, or that it failed and why."""
-    try:
-        found = check()
-    except Exception as error:  # noqa: BLE001 -- whatever is raised is a finding, and the checks after it go on
-        first = (str(error).strip().splitlines() or [""])[0]
-        yield wrong(what, first if isinstance(error, Mistakes) else f"{type(error).__name__}: {redact(first)}")
-        return
-    yield from found if isinstance(found, list) else [found]
+    return diagnosis.space(f"{what} {folder}", shutil.disk_usage(nearest(folder)).free)

@@ -1,12 +1,46 @@
-"""Which databases stand behind the servers, where that can be known from here."""
+"""Which databases stand behind the servers, where that can be known from here, and why one cannot be used."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from domain.diagnosis import Finding, note
+from settings.addresses import redact, redacted
+from settings.mistakes import Mistake, Mistakes
 from settings.profile import Profile
 from settings.servers import Servers, is_of_the_stack, mlflow_file, prefect_file, stack_folder
 
 ELSEWHERE = "not looked at: only where its server runs is known which it is; run the doctor there, with {variable} set"
+
+PREFECTS, MLFLOWS = "PREFECT_SERVER_DATABASE_CONNECTION_URL", "MLFLOW_BACKEND_STORE_URI"  # the servers' variables
+
+
+@contextmanager
+def in_words(variable: str, address: str) -> Iterator[None]:
+    """Within the block, what SQLAlchemy and a driver say of the database becomes a sentence. Raises: Mistakes."""
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+    shown = redact(address)
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        said = f"{shown} needs the driver {error.name}; " + _how_to_get_it(address)
+    except ArgumentError:
+        said = "is no database address; expected such as postgresql+psycopg://user:password@host/name"
+    except SQLAlchemyError as error:
+        words = str(getattr(error, "orig", error)).strip().splitlines() or [type(error).__name__]
+        said = f"{shown} cannot be used ({redacted(words[-1])}); is it up, are host, user, password and name right?"
+    else:
+        return
+    raise Mistakes([Mistake(variable, said)])
+
+
+def _how_to_get_it(address: str) -> str:
+    scheme = address.partition("://")[0]
+    if not scheme.startswith("postgresql"):
+        return "install it"
+    more = "" if "+" in scheme else " and begin the address with postgresql+psycopg://"  # Prefect's names one always
+    return f"pip install 'psycopg[binary]'{more}"
 
 
 def mlflow(profile: Profile, servers: Servers) -> str | Finding:
@@ -18,7 +52,7 @@ def mlflow(profile: Profile, servers: Servers) -> str | Finding:
         return uri
     if is_of_the_stack(stack, "mlflow", uri.rstrip("/")):
         return f"sqlite:///{mlflow_file(stack)}"
-    return note("MLflow database", ELSEWHERE.format(variable="MLFLOW_BACKEND_STORE_URI"))
+    return note("MLflow database", ELSEWHERE.format(variable=MLFLOWS))
 
 
 def prefect(profile: Profile, servers: Servers) -> str | Finding:
@@ -28,7 +62,7 @@ def prefect(profile: Profile, servers: Servers) -> str | Finding:
         return servers.prefect_database.get_secret_value()
     if is_of_the_stack(stack, "prefect", str(profile.prefect_api_url).rstrip("/").removesuffix("/api")):
         return f"sqlite+aiosqlite:///{prefect_file(stack)}"
-    return note("Prefect database", ELSEWHERE.format(variable="PREFECT_SERVER_DATABASE_CONNECTION_URL"))
+    return note("Prefect database", ELSEWHERE.format(variable=PREFECTS))
 
 
 def _stack(profile: Profile) -> Path:

@@ -1,14 +1,19 @@
 """What a pre-flight check looks at in Prefect: versions, the database where it is ours to see, pools and workers."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domain.diagnosis import Finding, good, note, schema, versions, wrong
+from flows.checking import databases
+from settings.addresses import synchronous
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.responses import DeploymentResponse
 
+PAGE = 200  # as many as Prefect's server tells at once
 LATELY = timedelta(minutes=2)  # a worker tells that it lives every 30 seconds
 WORKERS = {  # by the pool's type: what to do where none is heard of
     "process": "start one: `python -m deployments.worker --pool {pool}`, or `make up`",
@@ -26,9 +31,19 @@ def version(client: "SyncPrefectClient") -> Finding:
     return versions("Prefect server", prefect.__version__, client.api_version())
 
 
+def all_deployments(client: "SyncPrefectClient") -> "Iterator[DeploymentResponse]":
+    """Yields: each of them, a page at a time; the newest first, so that one that is made meanwhile hides none."""
+    from prefect.client.schemas.sorting import DeploymentSort
+
+    offset = 0
+    while page := client.read_deployments(limit=PAGE, offset=offset, sort=DeploymentSort.CREATED_DESC):
+        yield from page
+        offset += len(page)
+
+
 def pools(client: "SyncPrefectClient", wanted: str | None) -> list[Finding]:
     """The pool that was asked for, and all that deployments use: there, not paused, with a worker heard of lately."""
-    used = {deployment.work_pool_name for deployment in client.read_deployments(limit=200)} - {None}
+    used = {deployment.work_pool_name for deployment in all_deployments(client)} - {None}
     names = sorted({str(name) for name in used} | ({wanted} if wanted else set()))
     if not used:
         found = [note("deployments", "there are none; `prefect deploy --all` makes those of prefect.yaml")]
@@ -45,7 +60,7 @@ def schedules(client: "SyncPrefectClient") -> list[Finding]:
     since = datetime.now(UTC) - LATELY
     scheduled = [
         deployment
-        for deployment in client.read_deployments(limit=200)
+        for deployment in all_deployments(client)
         if not deployment.paused and any(_is_on(schedule, since) for schedule in deployment.schedules)
     ]
     if not scheduled:
@@ -94,11 +109,12 @@ def database(address: str) -> Finding:
     kind = address.partition("+")[0]
     folder = Path(str(home.__file__)).parent / "_migrations"
     script = ScriptDirectory(str(folder), version_locations=[str(folder / "versions" / kind)])
-    engine = create_engine(address.replace("+aiosqlite", "").replace("+asyncpg", "+psycopg"))
-    try:
-        with engine.connect() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
-    finally:
-        engine.dispose()
+    with databases.in_words(databases.PREFECTS, address):
+        engine = create_engine(synchronous(address))
+        try:
+            with engine.connect() as connection:
+                current = MigrationContext.configure(connection).get_current_revision()
+        finally:
+            engine.dispose()
     newest = script.get_current_head() or ""
     return schema("Prefect database", current, newest, "prefect server database upgrade")

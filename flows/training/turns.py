@@ -23,6 +23,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import ConcurrencyLeaseHolder, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.runtime import deployment, flow_run
@@ -37,6 +38,7 @@ log = logging.getLogger("onerun")
 LEASE = 60.0  # seconds; the shortest that Prefect takes
 STALE_AFTER = LEASE + 5  # seconds without a living holder
 LOOK = 2.0  # seconds between two tries to get a slot
+PAGE = 200  # flow runs; as many as Prefect's server tells at once
 RUNNING, CANCELLING = StateType.RUNNING, StateType.CANCELLING
 FREED, OCCUPIED = (404, 410), 423  # HTTP: the lease is gone; all slots are taken
 
@@ -104,8 +106,12 @@ def _tried(client: "SyncPrefectClient", limit: str, this: UUID) -> UUID | None:
 def _is_held(client: "SyncPrefectClient", limit: str, this: UUID) -> bool:
     """Whether a flow run that Prefect takes for alive has noted that it holds a slot."""
     alive = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[RUNNING, CANCELLING])))
-    runs = client.read_flow_runs(flow_run_filter=alive, limit=200)
-    return any(run.labels.get(names.LABEL_TURN) == limit for run in runs if run.id != this)
+    offset = 0
+    while runs := client.read_flow_runs(flow_run_filter=alive, limit=PAGE, offset=offset, sort=FlowRunSort.ID_DESC):
+        if any(run.labels.get(names.LABEL_TURN) == limit for run in runs if run.id != this):
+            return True
+        offset += len(runs)
+    return False
 
 
 def _make(client: "SyncPrefectClient", limit: str) -> None:

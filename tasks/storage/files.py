@@ -77,7 +77,8 @@ def put_file(local: Path, uri: str) -> None:
 
 
 def round_trip(root: str) -> None:
-    """Writes one small file below `root`, reads it back and deletes it. Raises: Mistakes, OSError."""
+    """Writes one small file below `root`, reads it, deletes it and folders made for it. Raises: Mistakes, OSError."""
+    made = [] if is_s3(root) else [folder for folder in (Path(root), *Path(root).parents) if not folder.exists()]
     uri, content = join(root, f"pre-flight-{uuid.uuid4().hex}"), b"written, read and deleted by a pre-flight check\n"
     write_bytes_atomically(uri, content)
     try:
@@ -85,6 +86,9 @@ def round_trip(root: str) -> None:
             raise OSError(f"what was written to {root} came back changed")
     finally:
         remove(uri)
+        with suppress(OSError):  # somebody writes there already
+            for folder in made:
+                folder.rmdir()
 
 
 @contextmanager

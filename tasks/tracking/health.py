@@ -8,7 +8,6 @@ from typing import Any
 from tasks.tracking.runs import client
 
 CONTENT = "written, read and deleted by a pre-flight check\n"
-NAME = "pre-flight.txt"
 
 
 def installed_version() -> str:
@@ -44,20 +43,20 @@ def artifact_round_trip() -> str:
     """Writes one small artifact where experiments keep theirs, reads it back, deletes it. Returns: where."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-    root = _root()
-    repository: Any = get_artifact_repository(f"{root}/pre-flight-{uuid.uuid4().hex}")
+    root, name = _root(), f"pre-flight-{uuid.uuid4().hex}.txt"
+    repository: Any = get_artifact_repository(root)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / NAME
+        file = Path(folder) / name
         file.write_text(CONTENT)
+        repository.log_artifact(str(file))
         try:
-            repository.log_artifact(str(file))
-            read = Path(repository.download_artifacts(NAME, folder)).read_text()
-        finally:
-            repository.delete_artifacts(NAME)
+            read = Path(repository.download_artifacts(name, tempfile.mkdtemp(dir=folder))).read_text()
+        finally:  # after a write that failed there is nothing, and the words would be those of a second failure
+            repository.delete_artifacts(name)
     if read != CONTENT:
         raise OSError(f"what was written to {root} came back changed")
-    if repository.list_artifacts():
-        raise OSError(f"what was written to {root} could not be deleted; it is called pre-flight-...")
+    if name in [found.path for found in repository.list_artifacts()]:
+        raise OSError(f"what was written to {root} could not be deleted; it is called {name}")
     return root
 
 

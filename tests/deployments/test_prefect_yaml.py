@@ -125,6 +125,22 @@ def test_a_schedule_that_was_added_in_the_ui_is_kept(prefect_api: str) -> None:
     assert schedule["slug"] == f"{ADDED}{schedule['id']}" and schedule["schedule"]["cron"] == "0 12 * * *"
 
 
+def test_schedules_are_kept_however_many_deployments_there_are(
+    prefect_api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect's server tells 200 at once; here, one."""
+    from deployments.schedules import keep_added
+    from flows.checking import prefect_checks
+
+    monkeypatch.setattr(prefect_checks, "PAGE", 1)
+    flow = httpx.post(f"{prefect_api}/flows/", json={"name": "many"}, timeout=60).json()["id"]
+    for name in ("first", "second", "third"):
+        schedule = {"schedule": {"cron": "0 1 * * *"}}
+        body = {"name": name, "flow_id": flow, "entrypoint": "many.nothing", "schedules": [schedule]}
+        httpx.post(f"{prefect_api}/deployments/", json=body, timeout=60).raise_for_status()
+    assert keep_added("many.") == {"kept": 3}
+
+
 def test_the_server_says_where_deployments_go(pool: str) -> None:
     from deployments.pools import make_what_is_missing
 

@@ -1,17 +1,29 @@
-"""The worker outlives what Prefect's own does not: a flow run that comes back before its process was seen to end."""
+"""The worker outlives what Prefect's own does not: a flow run that comes back before its process was seen to end.
+
+And its flow runs outlive its end long enough to say so.
+"""
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from uuid import UUID
 
 import pytest
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.states import Scheduled
 from prefect.workers.base import BaseWorker
 from prefect.workers.process import ProcessWorker
 
-from deployments.prefect_worker import leave_what_is_held
+from deployments.prefect_worker import FLOW_RUNS_END, leave_what_is_held
 from deployments.worker import command
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("ours", [True, False])
@@ -50,7 +62,55 @@ async def _scheduled(pool: str) -> UUID:
         return run.id
 
 
+CHILD = """
+import signal, sys, time
+def end(*_):
+    time.sleep(1)  # to tell two servers
+    open(sys.argv[1] + ".said", "w").close()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+open(sys.argv[1] + ".ready", "w").close()
+time.sleep(600)
+"""
+WORKER = """
+import os, subprocess, sys, time
+from deployments.prefect_worker import end_flow_runs_first
+end_flow_runs_first()
+from prefect.utilities.processutils import setup_signal_handlers_worker
+setup_signal_handlers_worker(os.getpid(), "the worker", print)
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1], sys.argv[2]], start_new_session=True)
+try:
+    time.sleep(600)
+except KeyboardInterrupt:  # what Prefect makes of either signal
+    child.kill()
+    print("killed", child.wait())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_is_stopped_asks_its_flow_runs_first(number: int, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    command = [sys.executable, "-c", WORKER, CHILD, str(mark)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    worker = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not Path(f"{mark}.ready").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        worker.send_signal(number)
+        said, _ = worker.communicate(timeout=120)
+    finally:
+        worker.kill()
+    assert Path(f"{mark}.said").exists() and said.endswith("killed 0\n"), "it had ended by itself before"
+    assert f"Received {signal.Signals(number).name}" in said, "the rest is Prefect's"
+
+
 def test_the_worker_is_prefects_with_that_change() -> None:
     assert command("local", None, 2)[1:] == [
         *("-m", "deployments.prefect_worker", "worker", "start", "--pool", "local", "--limit", "2")
     ]
+
+
+def test_compose_gives_it_the_time_that_it_gives_its_flow_runs() -> None:
+    services = yaml.safe_load((ROOT / "deployments" / "compose.yaml").read_text())["services"]
+    assert int(services["worker"]["stop_grace_period"].removesuffix("s")) >= FLOW_RUNS_END + 10

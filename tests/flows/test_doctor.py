@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from domain.diagnosis import Finding
 from flows.checking import checkup
-from tests.servers import S3_KEY, S3_SECRET, MlflowServer
+from tests.servers import POSTGRES_PASSWORD, POSTGRES_USER, S3_KEY, S3_SECRET, MlflowServer
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +49,7 @@ def test_where_nothing_was_set_up_nothing_is_wrong(capfd: pytest.CaptureFixture[
     assert code == 0
     assert "temporary" in found["PREFECT_API_URL"]["says"] or "server of its own" in found["PREFECT_API_URL"]["says"]
     assert found["store"]["state"] == "good"
-    assert not [path for path in folder.rglob("*") if path.is_file()], "nothing stays"
+    assert list(folder.iterdir()) == [], "nothing stays"
 
 
 def test_servers_pools_artifacts_and_clocks_are_looked_at(
@@ -65,7 +66,7 @@ def test_servers_pools_artifacts_and_clocks_are_looked_at(
     for what in ("MLflow server", "MLflow clock", "MLflow artifacts", "Prefect server", "Prefect clock", "store"):
         assert found[what]["state"] == "good", found[what]
     assert "mlflow-artifacts:/" in found["MLflow artifacts"]["says"]
-    assert not [path for path in mlflow_server.folder.rglob("pre-flight*") if path.is_file()]
+    assert list(mlflow_server.folder.rglob("pre-flight*")) == []
     code, found = looked(capfd, "--pool", "mispelt")
     assert "does not exist" in found["work pool mispelt"]["says"]
 
@@ -148,12 +149,117 @@ def test_an_old_schema_is_told_with_the_command_that_migrates_it(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     code, found = looked(capfd)
     assert code == 0 and found[f"MLflow database {uri}"]["state"] == "good"
+    assert list(folder.rglob("pre-flight*")) == []
     with contextlib.closing(sqlite3.connect(folder / "old.db")) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'acf3f17fdcc7'")
         connection.commit()
     code, found = looked(capfd)
     assert code == 2
     assert f"mlflow db upgrade {uri}" in found[f"MLflow database {uri}"]["says"]
+
+
+def test_what_mlflow_cannot_write_is_told_with_what_to_do_and_not_with_a_second_failure(
+    capfd: pytest.CaptureFixture[str], folder: Path, s3_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.tracking.database import make_whole
+
+    uri = f"sqlite:///{folder}/mine.db"
+    make_whole(uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert looked(capfd)[0] == 0, "the first look makes the first experiment"
+    with contextlib.closing(sqlite3.connect(folder / "mine.db")) as connection:
+        connection.execute("UPDATE experiments SET artifact_location = 's3://nobody-made-this/x'")
+        connection.commit()
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", S3_KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", S3_SECRET)
+    code, found = looked(capfd)
+    says = found["MLflow artifacts"]["says"]
+    assert code == 2 and "writable from here; for S3 look at its endpoint and keys" in says
+    assert "PutObject" in says, "not that a second attempt, to delete it, failed as well"
+
+
+@pytest.mark.slow
+def test_a_store_that_is_silent_is_told_within_seconds(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deployments.stack.credentials import try_all
+    from settings.mistakes import Mistakes
+    from settings.profile import load_profile
+    from settings.servers import load_servers
+
+    monkeypatch.setenv("ONERUN_STORE", "s3://nobody-has-this/x")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # Amazon, from a network that does not lead there
+    code, found = looked(capfd)
+    assert code == 2 and "the retry budget is 10 s" in found["store"]["says"], "not the three minutes of a training"
+    assert "look at ONERUN_STORE" in found["store"]["says"]
+    with pytest.raises(Mistakes, match=r"ONERUN_STORE: .*the retry budget is 10 s"):
+        try_all(load_profile(), load_servers(), print)
+
+
+def test_the_server_that_prefects_own_profile_names_is_looked_at_and_worked_for(
+    capfd: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deployments import worker
+
+    profiles = folder / "profiles.toml"
+    profiles.write_text('active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n')
+    monkeypatch.setenv("PREFECT_PROFILES_PATH", str(profiles))
+    code, found = looked(capfd)
+    assert code == 2 and "http://127.0.0.1:9/api cannot be reached" in found["PREFECT_API_URL"]["says"]
+    assert worker.main([]) == 2
+    assert "PREFECT_API_URL: http://127.0.0.1:9/api cannot be reached" in capfd.readouterr().err
+
+
+def test_prefects_database_with_tls_is_tried_with_the_option_that_its_driver_knows(
+    capfd: pytest.CaptureFixture[str], postgres: str, prefect_api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server here speaks no TLS: it may be preferred, and where it is required, that is what is told."""
+    from deployments.stack.credentials import try_all
+    from settings.mistakes import Mistakes
+    from settings.profile import load_profile
+    from settings.servers import load_servers
+
+    address = f"postgresql+asyncpg://{POSTGRES_USER}:{POSTGRES_PASSWORD}@{postgres}/postgres"
+    monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", f"{address}?ssl=prefer")
+    _, found = looked(capfd)
+    assert found["Prefect database"]["state"] == "note" and "no tables yet" in found["Prefect database"]["says"]
+    try_all(load_profile(), load_servers(), print)
+    monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", f"{address}?ssl=require")
+    _, found = looked(capfd)
+    assert "SSL was required" in found["Prefect database"]["says"] and "is it up" in found["Prefect database"]["says"]
+    with pytest.raises(Mistakes, match="SSL was required") as caught:
+        try_all(load_profile(), load_servers(), print)
+    assert POSTGRES_PASSWORD not in str(caught.value) + found["Prefect database"]["says"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "driver", "advice"),
+    [
+        ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "+asyncpg", "pip install 'psycopg[binary]'"),
+        ("MLFLOW_BACKEND_STORE_URI", "", "and begin the address with postgresql+psycopg://"),
+    ],
+)
+def test_a_driver_that_is_missing_is_told_with_what_its_server_takes(variable: str, driver: str, advice: str) -> None:
+    from flows.checking.databases import in_words
+    from settings.mistakes import Mistakes
+
+    with pytest.raises(Mistakes) as caught, in_words(variable, f"postgresql{driver}://me:hidden-word@h/d"):
+        raise ModuleNotFoundError("No module named 'psycopg'", name="psycopg")
+    assert str(caught.value).endswith(advice) and "hidden-word" not in str(caught.value)
+
+
+def test_p7_of_all_addresses_in_an_error_no_password_is_told() -> None:
+    from flows.checking.trying import tried
+
+    def fails() -> Finding:
+        raise OSError("mysql://a:word-one@h/d went away, and so did mysql://b:word-two@h/d\n more")
+
+    (found,) = tried("store", fails)
+    assert found.state == "wrong" and found.says.startswith("OSError: mysql://a:***@h/d went away")
+    assert "word-" not in found.says and "look at ONERUN_STORE" in found.says
 
 
 def test_prefects_database_is_read_where_its_address_is_known(folder: Path, prefect_server: str) -> None:

@@ -11,7 +11,9 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.states import Running
 
+from domain import names
 from flows.training import turns
 from flows.training.turns import limit_name, turn
 
@@ -101,6 +103,26 @@ def test_a_slot_that_nobody_holds_any_more_is_freed(
     monkeypatch.setattr(turns, "STALE_AFTER", 0.5)
     training(name, lambda: None)
     assert slots(name) == 0
+
+
+def test_the_holder_is_found_however_many_flow_runs_live(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect's server tells 200 at once; here, one."""
+    monkeypatch.setattr(turns, "PAGE", 1)
+
+    @flow
+    def lives() -> None:
+        """For the state of being alive alone."""
+
+    with get_client(sync_client=True) as client:
+        alive = [client.create_flow_run(lives, state=Running()) for _ in range(3)]
+        try:
+            for run in alive:
+                client.update_flow_run_labels(run.id, {names.LABEL_TURN: f"train {run.id}"})
+            assert all(turns._is_held(client, f"train {run.id}", uuid4()) for run in alive)
+            assert not turns._is_held(client, f"train {alive[0].id}", alive[0].id), "its own note counts for nothing"
+        finally:
+            for run in alive:
+                client.delete_flow_run(run.id)
 
 
 def test_trainings_by_hand_take_no_turns(prefect_api: str) -> None:

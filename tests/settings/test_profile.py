@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from settings.addresses import redact, with_driver
+from settings.addresses import redact, synchronous, with_driver
 from settings.mistakes import Mistakes
 from settings.profile import OF_OTHER_STORES, TELEMETRY_OFF, Profile, load_profile
+from settings.servers import load_servers
 
 SECRET = "hunter2-not-to-be-seen"
 
@@ -206,10 +207,50 @@ def test_an_s3_store_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
         ("postgresql://me@db/x", "postgresql://me@db/x"),
         ("https://h/f.csv?X-Amz-Signature=abc&part=1", "https://h/f.csv?X-Amz-Signature=***&part=1"),
         ("mysql://u:p@ss@h/x", "mysql://u:***@h/x"),
+        ("mysql://u:p/ss@h:1/x", "mysql://u:***@h:1/x"),
+        ("https://h:80/x@y", "https://h:80/x@y"),
+        ("http://[::1]:80/x@y", "http://[::1]:80/x@y"),
     ],
 )
 def test_redaction(address: str, shown: str) -> None:
     assert redact(address) == shown
+
+
+@pytest.mark.parametrize("password", ["hu@sh", "hu@s/h", "@hush"])
+def test_p7_a_password_that_reaches_into_the_host_is_a_mistake(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver would tell that it finds no host called `sh@127.0.0.1`."""
+    for variable, load in (
+        ("MLFLOW_TRACKING_URI", load_profile),
+        ("MLFLOW_BACKEND_STORE_URI", load_servers),
+        ("PREFECT_SERVER_DATABASE_CONNECTION_URL", load_servers),
+    ):
+        driver = "asyncpg" if variable.startswith("PREFECT") else "psycopg"
+        with monkeypatch.context() as patch, pytest.raises(Mistakes, match="percent-encode the password") as caught:
+            patch.setenv(variable, f"postgresql+{driver}://me:{password}@127.0.0.1/d")
+            load()
+        assert variable in str(caught.value) and "h@" not in str(caught.value) and "hu" not in str(caught.value)
+
+
+@pytest.mark.parametrize("account", ["me@corp:pw", "me@corp", "me:p%40w", "me:p/w?x"])
+def test_an_account_that_drivers_take_is_none(account: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"postgresql://{account}@127.0.0.1/d")
+    load_profile()
+
+
+@pytest.mark.parametrize(
+    ("prefects", "ours"),
+    [
+        ("postgresql+asyncpg://me:p?x&y@h/d", "postgresql+psycopg://me:p?x&y@h/d"),
+        ("postgresql+asyncpg://h/d?ssl=require", "postgresql+psycopg://h/d?sslmode=require"),
+        (
+            "postgresql+asyncpg://h/d?a=b&prepared_statement_cache_size=0&ssl=verify-full",
+            "postgresql+psycopg://h/d?a=b&sslmode=verify-full",
+        ),
+        ("sqlite+aiosqlite:////d/x.db?mode=ro", "sqlite:////d/x.db?mode=ro"),
+    ],
+)
+def test_prefects_database_address_for_drivers_that_wait(prefects: str, ours: str) -> None:
+    assert synchronous(prefects) == ours
 
 
 def test_the_shipped_profiles_load_and_dotenv_example_names_every_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Servers that are not there, refuse, or say nothing: told within seconds, against real sockets on this machine."""
 
 import base64
+import os
 import socket
 import threading
 import time
@@ -181,6 +182,40 @@ def test_folders_that_cannot_be(tmp_path: Path) -> None:
     said = problems(work=str(tmp_path / "file" / "below"), store="/proc/onerun")
     assert "is a file, not a folder" in said[0]
     assert len(said) == 2 or not Path("/proc").is_dir()
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """root may look everywhere."""
+    if os.geteuid():
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "setresuid"), reason="rights are given up as on Linux")
+def test_below_a_folder_that_may_not_be_looked_into(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    if os.geteuid():
+        closed.chmod(0)
+    profile = Profile(store=str(closed / "a" / "b"), tracking_uri=f"sqlite:///{closed}/a/mlflow.db")
+    with without_rights():
+        said = {mistake.key: mistake.message for mistake in check_profile(profile)}
+    assert said["ONERUN_STORE"].startswith("no permission to write in /")
+    assert "cannot be looked at" in said["MLFLOW_TRACKING_URI"] and "Permission denied" in said["MLFLOW_TRACKING_URI"]
+    closed.chmod(0o700)
+
+
+def test_p7_a_password_that_was_not_encoded_is_not_told_in_pieces() -> None:
+    for address in ("postgresql://me:pass/word@127.0.0.1/d", "http://me:pass/word@127.0.0.1:1"):
+        (said,) = problems(tracking_uri=address)
+        assert "percent-encode the password" in said and "me:***@127.0.0.1" in said
+        assert "pass" not in said.replace("the password", "") and "word" not in said.replace("password", "")
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

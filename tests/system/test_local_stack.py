@@ -14,6 +14,13 @@ import sqlalchemy
 from tests.servers import POSTGRES_PASSWORD, POSTGRES_USER, S3_KEY, S3_SECRET
 from tests.system.running import RunningStack, running, until
 
+RECIPE = """\
+name: stopped
+task: regression
+data: {{source: "sklearn:diabetes", target: target}}
+train: {{run_in: command, command: [python, "{program}"]}}
+"""
+
 
 def services(stack: RunningStack) -> dict[str, dict[str, object]]:
     found = json.loads(stack.command("status", "--json").stdout)["services"]
@@ -39,6 +46,10 @@ def trained(stack: RunningStack) -> UUID:
     state = stack.ended(flow_run)
     assert state["type"] == "COMPLETED", state
     return flow_run
+
+
+def validated(stack: RunningStack, flow_run: UUID) -> bool:
+    return any("onerun.stage.validate" in run.data.tags for run in stack.runs(flow_run))
 
 
 @pytest.mark.slow
@@ -84,8 +95,13 @@ def test_up_trains_survives_a_second_up_and_a_dead_server_and_its_data_survives_
                 not Path(f"/proc/{service['pid']}/stat").exists()
                 or "Z" in Path(f"/proc/{service['pid']}/stat").read_text().rpartition(")")[2]
             )
-        assert (tmp_path / "work" / "stack" / "mlflow.db").stat().st_size > 0
-        assert (tmp_path / "work" / "stack" / "prefect" / "prefect.db").stat().st_size > 0
+        (tmp_path / ".env").unlink()
+        done = stack.command("up")
+        assert done.returncode == 0, done.stderr
+        assert [found.info.run_id for found in stack.runs(flow_run)] == [run.info.run_id]
+        assert stack.mlflow.get_model_version_by_alias("diabetes", "champion").run_id == run.info.run_id
+        assert stack.mlflow.list_artifacts(run.info.run_id), "read back by the server that was started anew"
+        assert stack.state(flow_run)["type"] == "COMPLETED" and written_down(stack) == before
 
 
 @pytest.mark.slow
@@ -141,3 +157,23 @@ PREFECT_SERVER_DATABASE_CONNECTION_URL=postgresql+asyncpg://{account}/servers_pr
         keys = {"key": S3_KEY, "secret": S3_SECRET, "endpoint_url": s3_server}
         files = fsspec.filesystem("s3", **keys)
         assert files.find("onerun/of-the-server") and files.find("onerun/data")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_p1_a_worker_that_is_stopped_while_training_leaves_nothing_running(tmp_path: Path) -> None:
+    """By SIGTERM to its process alone, as `docker compose stop` does."""
+    from deployments.stack.processes import Processes
+
+    (tmp_path / "program.py").write_text("import time; time.sleep(600)")
+    recipe = RECIPE.format(program=tmp_path / "program.py")
+    with running(tmp_path) as stack:
+        assert Processes(tmp_path / "work" / "stack").end("worker", patience=60)
+        with stack.worker("to-be-stopped") as worker:
+            flow_run = stack.run("train/diabetes", recipe=recipe)
+            until(lambda: validated(stack, flow_run), "the training's begin")
+            worker.send_signal(signal.SIGTERM)
+            worker.wait(120)
+        assert stack.ended(flow_run, patience=5)["type"] == "CRASHED"
+        (run,) = stack.runs(flow_run)
+        assert run.info.status == "KILLED"
