@@ -44,7 +44,7 @@ def show_result(what: Planned, result: Result) -> str:
 
 
 def _show_report(what: Planned, result: Result | None) -> str:
-    address = address_of_report(what.policy, what.plan.at)
+    address = address_of_report(what.policy, what.store.identity, what.plan.at)
     try:
         keep_report(what.policy, address, what.page(result))
     except Exception as error:  # noqa: BLE001 -- of a disk or an object store: a page must not undo what was done

@@ -131,7 +131,7 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: C
             removal.result()
     outcome = store.hard_delete_experiments(experiments, policy)
     _count_experiments(outcome, experiments, result)
-    for removed in keeping.keep(policy.archives, policy.name, policy.backups.keep):
+    for removed in keeping.keep(result.archive, policy.backups.keep):
         result.notes.append(f"{removed} was removed: backups.keep is {policy.backups.keep}")
 
 

@@ -184,12 +184,13 @@ def test_archives_go_to_the_profiles_store_also_for_a_folder(tmp_path: Path, mon
 
 def test_reports_of_a_policy_are_kept_as_its_archives_are(tmp_path: Path) -> None:
     policy = wanted(POLICY, [f"backups.to={tmp_path}", "backups.keep=2"])
-    other = tmp_path / "reports" / "ours-too-20260101T000000000000Z.html"
+    other = tmp_path / "reports" / "ours-too-0123456789ab-20260101T000000000000Z.html"
     for second in (3, 1, 2, 4):
-        keep_report(policy, address_of_report(policy, second * 1000), f"page {second}")
+        keep_report(policy, address_of_report(policy, "0123456789ab", second * 1000), f"page {second}")
         other.touch()
+    keep_report(policy, address_of_report(policy, "ba9876543210", 0), "page of another store")
     pages = sorted(path.read_text() for path in (tmp_path / "reports").iterdir())
-    assert pages == ["", "page 3", "page 4"]
+    assert pages == ["", "page 3", "page 4", "page of another store"]
 
 
 def test_a_summary_is_told(old_run: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 """P4 on a real store: what goes, goes whole and is archived; what anybody needs, stays whole."""
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -324,6 +325,23 @@ def test_a_deleted_experiment_goes_with_its_last_run(experiment: str, make_run: 
     result = clean_up(policy("hard_delete"))
     assert (result.done, result.experiments) == (1, 1)
     assert [each.name for each in client().search_experiments(view_type=3)] == ["Default"]
+
+
+def test_the_archives_of_another_store_stay(
+    experiment: str, make_run: MakeRun, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One policy, one place for archives, two stores."""
+    rules = load_policy(f"action: hard_delete\n{RULES}backups: {{to: {tmp_path}/kept, keep: 1}}\n")
+    make_run(40, NOW)
+    first = clean_up(rules).archive
+    shutil.copy(empty_store, tmp_path / "other.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    again = client().create_experiment("houses", artifact_location=(tmp_path / "other").as_uri())
+    for _ in range(2):
+        make_run(40, NOW, experiment=again)
+        second = clean_up(rules)
+        assert second.done == 1
+    assert sorted((tmp_path / "kept").glob("*.tar.gz")) == sorted([Path(first), Path(second.archive)])
 
 
 def test_more_than_max_delete_is_refused(experiment: str, make_run: MakeRun) -> None:
