@@ -126,6 +126,8 @@ def kind_of_protection(words: str) -> str:
     as_it_is = ("tag ", "reads ", "its flow run", "has a parent", "protect.", "lies ")
     if words.startswith("measured "):
         return "measured a registered model"
+    if words.startswith("issue "):
+        return "named by an issue"
     return words if words.startswith(as_it_is) else "logged model" if words.startswith("logged model") else "registered"
 
 

@@ -18,7 +18,7 @@ from tasks.maintenance.applying import Result, TooMuch, apply
 from tasks.maintenance.planning import plan_store
 from tasks.maintenance.stores import open_store
 from tasks.tracking.runs import client
-from tests.tasks.maintenance.conftest import MakeRun, log_model
+from tests.tasks.maintenance.conftest import POSTGRESQL, SQLITE, MakeRun, log_model, on
 
 NOW = int(time.time() * 1000)
 RULES = "keep: {younger_than: 30d, last: 0}\nmax_delete: 100%\n"
@@ -233,6 +233,32 @@ def test_what_measured_a_registered_model_stays_with_its_metrics(experiment: str
     with spool:
         assert apply(store, rules, plan, spool).left == {late: "prices version 2"}
     assert {metric.value for metric in mlflow.get_logged_model(other).metrics} >= {2.0}
+
+
+@on(SQLITE, POSTGRESQL)
+def test_what_an_issue_names_stays(experiment: str, make_run: MakeRun, store_uri: str) -> None:
+    """The database would empty the issue's column, which no archive holds."""
+    named, late, gone = (make_run(40, NOW) for _ in range(3))
+    store, rules = open_store(), policy("hard_delete")
+
+    def issue(number: int, run: str) -> None:
+        from sqlalchemy import text
+
+        columns = "issue_id, experiment_id, name, description, status, created_timestamp, last_updated_timestamp"
+        values = f"'iss-{number}', {experiment}, 'n', 'd', 'open', 0, 0, '{run}'"
+        with store.database.writing() as connection:  # type: ignore[attr-defined]
+            connection.execute(text(f"INSERT INTO issues ({columns}, source_run_id) VALUES ({values})"))
+
+    issue(1, named)
+    plan, spool = plan_store(store, rules, set(), NOW)
+    assert [(kept.id, kept.protected_by) for kept in plan.kept] == [(named, "issue iss-1 names it")]
+    assert plan.protected == {"named by an issue": 1}
+    issue(2, late)
+    with spool:
+        result = apply(store, rules, plan, spool)
+    assert (result.done, result.left) == (1, {late: "issue iss-2 names it"})
+    assert runs_left(experiment) == {named, late}
+    assert gone not in runs_left(experiment)
 
 
 def after_the_archive(monkeypatch: pytest.MonkeyPatch, does: Callable[[], object]) -> None:
