@@ -79,10 +79,12 @@ class FoldersStore:
         yield from damaged.items(self.root, policy, guard, now)
 
     def back_up(self, runs: Collection[str], experiments: Sequence[str], policy: Policy) -> tuple[str, str, list[str]]:
-        """Returns: address and SHA-256 of a verified archive of the folders, and notes."""
+        """Returns: address and SHA-256 of a verified archive of the folders, and notes; none when all are gone."""
         wanted = set(experiments)
         whole = [path for path in layout.experiment_folders(self.root) if path.name in wanted]
         single = [path for path in self._folders_of(runs) if not set(path.parents) & set(whole)]
+        if not whole and not single:
+            return "", "", []
         inside = [each for path in whole for each in (*layout.run_folders(path), *layout.model_folders(path))]
         self._archived = {path: measuring.print_of(path) for path in (*single, *inside)}
         self._archived |= {

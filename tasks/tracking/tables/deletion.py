@@ -79,7 +79,7 @@ def hard_delete(
     return Outcome(done, left)
 
 
-def existing(database: Database, column: Any, ids: Sequence[str]) -> set[str]:
+def existing(database: Database, column: Any, ids: Sequence[Any]) -> set[Any]:
     """Returns: those of the ids that the column holds."""
     with database.reading() as connection:
         return set(connection.execute(choose(column).where(among(connection, column, ids))).scalars())

@@ -198,6 +198,60 @@ def test_what_changes_after_the_plan_is_left(experiment: str, make_run: MakeRun)
     assert quiet not in runs_left(experiment)
 
 
+def removed_by_hand(*runs: str) -> None:
+    """As `mlflow gc` does it, files aside."""
+    from sqlalchemy import text
+
+    with open_store().database.writing() as connection:  # type: ignore[attr-defined]
+        for run in runs:
+            for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
+                connection.execute(text(f"DELETE FROM {table} WHERE run_uuid = '{run}'"))
+
+
+@on(SQLITE, POSTGRESQL)
+def test_what_somebody_removed_after_the_plan_ends_nothing(
+    experiment: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a person is asked, for a week at most. Files of what no archive holds stay, in every journal too."""
+    gone, quiet = make_run(40, NOW), make_run(40, NOW)
+    log_model(gone)
+    store, rules = open_store(), policy("hard_delete")
+    plan, spool = plan_store(store, rules, set(), NOW)
+    removed_by_hand(gone)
+    with spool, monkeypatch.context() as patch:
+        patch.setattr(applying.journal, "close", lambda written: None)
+        result = apply(store, rules, plan, spool)
+    assert (result.done, result.left) == (1, {gone: "gone meanwhile"})
+    assert quiet not in runs_left(experiment)
+    clean_up(rules)  # finishes what the journal says
+    assert (tmp_path / "artifacts" / "houses" / gone / "artifacts" / "data.bin").exists()
+    assert restore(result.archive).found["run"] == {"new": 1}
+
+
+def test_when_all_of_the_plan_is_gone_nothing_is_archived_or_deleted(
+    experiment: str, make_run: MakeRun, tmp_path: Path
+) -> None:
+    gone, young, emptied = make_run(40, NOW), make_run(3, NOW), client().create_experiment("emptied")
+    store, rules = open_store(), policy("hard_delete")
+    from sqlalchemy import text
+
+    client().delete_experiment(emptied)
+    with store.database.writing() as connection:  # type: ignore[attr-defined]
+        connection.execute(text(f"UPDATE experiments SET last_update_time = 1 WHERE experiment_id = {emptied}"))
+    plan, spool = plan_store(store, rules, set(), NOW)
+    assert (plan.going, plan.going_experiments) == (1, 1)
+    removed_by_hand(gone)
+    with store.database.writing() as connection:  # type: ignore[attr-defined]
+        connection.execute(text(f"DELETE FROM experiments WHERE experiment_id = {emptied}"))
+    with spool:
+        result = apply(store, rules, plan, spool)
+    assert (result.done, result.archive) == (0, "")
+    assert result.left == {gone: "gone meanwhile", emptied: "gone meanwhile"}
+    assert runs_left(experiment) == {young}
+    assert not list(tmp_path.rglob("*.tar.gz"))
+    assert (tmp_path / "artifacts" / "houses" / gone / "artifacts" / "data.bin").exists()
+
+
 def test_an_experiment_that_is_pinned_after_the_plan_stays_whole(experiment: str, make_run: MakeRun) -> None:
     old, store, rules = make_run(40, NOW), open_store(), policy("hard_delete", "protect: {tags: ['keep=y*']}\n")
     client().set_experiment_tag(experiment, "keep", "no")
