@@ -453,3 +453,16 @@ def test_files_outside_the_experiments_own_folder_stay(experiment: str, make_run
     assert (elsewhere / "artifacts" / "data.bin").exists()
     assert (tmp_path / "artifacts" / "houses" / outside / "artifacts" / "data.bin").exists()
     assert any(f"{folder} is a link" in note for note in result.notes)
+
+
+def test_a_run_whose_files_were_left_elsewhere_comes_back(experiment: str, make_run: MakeRun, tmp_path: Path) -> None:
+    from sqlalchemy import text
+
+    old = make_run(40, NOW)
+    (tmp_path / "artifacts" / "houses" / old / "artifacts").rename(tmp_path / "earlier")
+    with open_store().database.writing() as connection:  # type: ignore[attr-defined]
+        connection.execute(text(f"UPDATE runs SET artifact_uri = '{(tmp_path / 'earlier').as_uri()}'"))
+    result = clean_up(policy("hard_delete"))
+    assert (result.done, runs_left(experiment)) == (1, set())
+    assert restore(result.archive, apply=True).found["files"] == {"same": 1}
+    assert runs_left(experiment) == {old}
