@@ -10,7 +10,7 @@ from domain.maintenance.words import size
 ItemKind = Literal["run", "experiment"]
 AIM = 2.0  # seconds of one transaction: MLflow waits twenty for SQLite
 LEAST, MOST = 50, 8_000  # runs of one transaction
-SHOWN = 200  # items of each kind that a plan keeps to show; all of them stand in its file
+SHOWN = 200  # items of each kind that a plan keeps to show; all of them stand in its list
 
 
 class Item(NamedTuple):
