@@ -62,6 +62,26 @@ def test_the_newest_of_a_label_are_kept_in_s3(s3: str, store: Store) -> None:
     assert made[0].rpartition("/")[2] in {str(each.object_name).rpartition("/")[2] for each in versions}
 
 
+def test_p4_a_run_in_s3_of_a_local_experiment_comes_back(s3: str, store: Store) -> None:
+    """A clean-up leaves its files, which are not below the experiment's place."""
+    import sqlite3
+
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    storage.minio().make_bucket("far-artifacts")
+    run_id = store.runs["1"][0]
+    with sqlite3.connect("mlflow.db") as database:
+        place = f"s3://far-artifacts/1/{run_id}/artifacts"
+        database.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", [place, run_id])
+    storage.write_bytes_atomically(f"{place}/a.txt", b"far")
+    archive = back_up(Selection(runs=(run_id,)), "backups", "clean-up")
+    SqlAlchemyStore(store.uri, str(store.files))._hard_delete_run(run_id)
+    planned = restore(archive.uri)
+    assert (planned.found["run"], planned.found["files"]) == ({"new": 1}, {"same": 2}), "its own, and its model's"
+    assert restore(archive.uri, apply=True).differ == 0
+    assert MlflowClient(store.uri).get_run(run_id).info.artifact_uri == place
+
+
 def test_a_bucket_that_is_there_stays_as_it_is(s3: str, store: Store) -> None:
     storage.minio().make_bucket("somebodys")
     archive = back_up(Selection(experiments=("0",)), "s3://somebodys/x", "daily")
