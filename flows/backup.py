@@ -29,7 +29,7 @@ def backup(
 
     Args:
         to: A folder or s3://bucket/prefix; `backups` in the profile's store when empty.
-        keep: How many archives of this label are kept; all when empty.
+        keep: How many archives of this label and store are kept; all when empty.
         experiments: Experiments by name or id; with runs and models empty too, the whole store.
         runs: Runs by id.
         models: Registered models by name.

@@ -24,6 +24,7 @@ from flows.upkeep.notifying import failure_told, tell
 from flows.upkeep.showing import show_plan, show_result, warn
 from tasks.maintain import Planned, carry_out, planned
 from tasks.maintenance.applying import need_leave
+from tasks.maintenance.reporting import list_beside
 
 WAITS_FOR_A_PERSON = 7 * 86_400  # seconds
 LOOKS_EVERY = 10  # seconds
@@ -70,17 +71,18 @@ def maintain(
 
 def _unchanged(what: Planned, how: str, report: str) -> dict[str, Any]:
     """Told as well, since nobody looks at a schedule. Returns: what the flow run returns."""
-    warn(_tell(what, how, message_lines(what.plan, what.findings, None), report))
-    return what.as_json() | {"report": report}
+    warn(_tell(what, how, message_lines(what.plan, what.findings, None, list_beside(report)), report))
+    return what.as_json() | {"report": report, "list": list_beside(report)}
 
 
 def _done(what: Planned, yes_really: bool) -> dict[str, Any]:
     result = carry_out(what, yes_really, living_flow_runs())
     report = show_result(what, result)
-    unsaid = _tell(what, "", message_lines(what.plan, what.findings, result.as_json()), report)
+    told = message_lines(what.plan, what.findings, result.as_json(), list_beside(report))
+    unsaid = _tell(what, "", told, report)
     warn(unsaid)
     result.notes += unsaid
-    return what.as_json(result) | {"report": report}
+    return what.as_json(result) | {"report": report, "list": list_beside(report)}
 
 
 def _approved(what: Planned, report: str) -> bool:
@@ -89,7 +91,8 @@ def _approved(what: Planned, report: str) -> bool:
     if policy.approval == "auto" or policy.action != "hard_delete" or not what.plan.amount:
         return True
     many = f"{what.plan.amount}, {size(what.plan.bytes)}"
-    lines = [f"answer within a week: {many}: deleted for good?", *message_lines(what.plan, what.findings, None)]
+    plan = message_lines(what.plan, what.findings, None, list_beside(report))
+    lines = [f"answer within a week: {many}: deleted for good?", *plan]
     warn(_tell(what, "waits for a person", lines, report))
     answer = pause_flow_run(
         wait_for_input=Approval.with_initial_data(

@@ -45,9 +45,10 @@ class Planned:
             "result": None if result is None else result.as_json(),
         }
 
-    def page(self, result: Result | None = None) -> str:
-        """Returns: report.html."""
-        return render(self.policy, self.plan, self.findings, None if result is None else result.as_json())
+    def page(self, result: Result | None = None, listed: str = "") -> str:
+        """Args: listed: where the list of all items is, beside the page. Returns: report.html."""
+        told = None if result is None else result.as_json()
+        return render(self.policy, self.plan, self.findings, told, listed.rpartition("/")[2])
 
 
 @contextmanager

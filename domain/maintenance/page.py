@@ -15,8 +15,13 @@ from settings.policy import Policy
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
 
-def render(policy: Policy, plan: Plan, findings: Sequence[Finding], result: Mapping[str, Any] | None) -> str:
-    """Args: result: what was done; None: nothing was. Returns: the page, the same for the same values."""
+def render(
+    policy: Policy, plan: Plan, findings: Sequence[Finding], result: Mapping[str, Any] | None, listed: str = ""
+) -> str:
+    """Args: result: what was done; None: nothing was; listed: the name of the file beside it that has all items.
+
+    Returns: the page, the same for the same values.
+    """
     import yaml
 
     environment = page_environment()
@@ -31,5 +36,6 @@ def render(policy: Policy, plan: Plan, findings: Sequence[Finding], result: Mapp
         found=len(findings),
         counted=counted(findings),
         result=result,
+        listed=listed,
         at=datetime.fromtimestamp(plan.at / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )

@@ -11,7 +11,7 @@ from domain.maintenance.words import size
 ItemKind = Literal["run", "experiment"]
 AIM = 2.0  # seconds of one transaction: MLflow waits twenty for SQLite
 LEAST, MOST = 50, 8_000  # runs of one transaction
-SHOWN = 200  # items of each kind that a plan keeps to show; all of them stand in its file
+SHOWN = 200  # items of each kind that a plan keeps to show; all of them stand in its list
 
 
 class Item(NamedTuple):
@@ -130,6 +130,8 @@ def kind_of_protection(words: str) -> str:
     as_it_is = ("tag ", "reads ", "its flow run", "has a parent", "protect.", "lies ")
     if words.startswith("measured "):
         return "measured a registered model"
+    if words.startswith("issue "):
+        return "named by an issue"
     return words if words.startswith(as_it_is) else "logged model" if words.startswith("logged model") else "registered"
 
 

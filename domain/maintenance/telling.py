@@ -13,12 +13,12 @@ VERBS = {"quarantine": "be marked", "soft_delete": "be deleted (can be restored)
 DONE = {"quarantine": "marked", "soft_delete": "deleted, can be restored", "hard_delete": "deleted for good"}
 
 
-def plan_lines(plan: Plan) -> Iterator[str]:
-    """Yields: the plan, line by line."""
+def plan_lines(plan: Plan, listed: str = "") -> Iterator[str]:
+    """Args: listed: the file that has all items. Yields: the plan, line by line."""
     yield from plan_head(plan)
     yield from _experiments(plan)
-    yield from _items(plan)
-    yield from _kept(plan)
+    yield from _items(plan, listed)
+    yield from _kept(plan, listed)
 
 
 def plan_head(plan: Plan) -> Iterator[str]:
@@ -46,21 +46,26 @@ def _experiments(plan: Plan) -> Iterator[str]:
         yield f"  ... and {len(rows) - SHOWN} more experiments"
 
 
-def _items(plan: Plan) -> Iterator[str]:
+def _items(plan: Plan, listed: str) -> Iterator[str]:
     for item in plan.items[:SHOWN]:
         yield f"  {item.kind} {item.id} of {item.experiment}: {item.why}; {size(item.bytes)}"
-    total = plan.entries
-    if total > SHOWN:
-        yield f"  ... and {total - SHOWN:,} more"
+    if plan.entries > SHOWN:
+        yield f"  ... and {plan.entries - SHOWN:,} more would go ({_all_in(listed)})"
 
 
-def _kept(plan: Plan) -> Iterator[str]:
+def _all_in(listed: str) -> str:
+    return f"{listed} has all" if listed else "--report FILE lists all"
+
+
+def _kept(plan: Plan, listed: str) -> Iterator[str]:
+    total = sum(plan.protected.values())
     if plan.protected:
-        total = sum(plan.protected.values())
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in plan.protected.most_common())
         yield f"  kept against the rule: {total:,} ({reasons})"
     for kept in plan.kept[:SHOWN]:
         yield f"  kept run {kept.id} of {kept.experiment} ({kept.why}): {kept.protected_by}"
+    if total > SHOWN:
+        yield f"  ... and {total - SHOWN:,} more are kept ({_all_in(listed)})"
 
 
 def finding_lines(findings: Sequence[Finding], now: int) -> Iterator[str]:
@@ -110,7 +115,9 @@ def _left_and_noted(result: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {note}"
 
 
-def message_lines(plan: Plan, findings: Sequence[Finding], result: Mapping[str, Any] | None) -> Iterator[str]:
+def message_lines(
+    plan: Plan, findings: Sequence[Finding], result: Mapping[str, Any] | None, listed: str = ""
+) -> Iterator[str]:
     """Yields: the same for a chat, which cuts: what was done, what the plan and the troubles come to, details last."""
     if result:
         yield from _done(plan.action, result)
@@ -118,9 +125,9 @@ def message_lines(plan: Plan, findings: Sequence[Finding], result: Mapping[str, 
     yield from _counted(findings)
     if result:
         yield from _left_and_noted(result)
-    yield from _kept(plan)
+    yield from _kept(plan, listed)
     yield from _experiments(plan)
-    yield from _items(plan)
+    yield from _items(plan, listed)
     yield from _each(findings, plan.at)
 
 

@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_selection(parser)
     parser.add_argument("--to", metavar="DEST", help="a folder or s3://bucket/prefix (backups/ in the profile's store)")
-    parser.add_argument("--keep", metavar="N", type=int, help="keep the newest N archives of this label (all)")
+    parser.add_argument("--keep", metavar="N", type=int, help="keep the newest N of this label and store (all)")
     parser.add_argument("--label", metavar="TEXT", help="how the archive's name begins (store, or part)")
     add_usual(parser, "which store")
     return parser
@@ -75,7 +75,7 @@ def back_up(
     selection = archives.Selection(tuple(experiments), tuple(runs), tuple(models))
     label = label or ("store" if selection.everything else "part")
     made = archives.back_up(selection, destination, label)
-    removed = keeping.keep(made.uri.rpartition("/")[0], label, keep) if keep else []
+    removed = keeping.keep(made.uri, keep) if keep else []
     return {
         "status": "done",
         "archive": made.uri,

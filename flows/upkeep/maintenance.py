@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--apply", action="store_true", help="do it; without this nothing is changed")
     parser.add_argument("--yes-really", action="store_true", help="delete more than the policy's max_delete allows")
     parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="set any key of the policy")
-    parser.add_argument("--report", metavar="FILE", help="write the report as one HTML page that stands alone")
+    parser.add_argument("--report", metavar="FILE", help="write a report in HTML, and beside it a list of all items")
     parser.add_argument(
         "--store", metavar="FOLDER", help="a store of files such as ./mlruns, in place of the profile's"
     )
@@ -70,24 +70,28 @@ def _carried_out(asked: argparse.Namespace, policy: Policy) -> dict[str, Any]:
     from flows.reconciling.living import living_flow_runs
     from tasks.maintain import carry_out, planned
     from tasks.maintenance.applying import need_leave
+    from tasks.maintenance.reporting import list_beside, write_list
 
     out = sys.stderr if asked.json else sys.stdout
     with planned(policy, living_flow_runs(), asked.store) as what:
         what.findings.extend([] if asked.store else dead_runs())
-        lines = [*plan_lines(what.plan), *finding_lines(what.findings, what.plan.at), *what.notes]
+        listed = list_beside(asked.report or "")
+        if listed:
+            write_list(what.spool, listed)
+        lines = [*plan_lines(what.plan, listed), *finding_lines(what.findings, what.plan.at), *what.notes]
         print("\n".join(lines), file=out, flush=True)
         result = None
         if asked.apply:
             need_leave(what.plan, what.policy, asked.yes_really)
             _approved(what.policy, what.plan.amount)
             result = carry_out(what, asked.yes_really, living_flow_runs())
-            result.notes += tell(policy, "", list(message_lines(what.plan, what.findings, result.as_json())))
+            result.notes += tell(policy, "", list(message_lines(what.plan, what.findings, result.as_json(), listed)))
             print("\n".join(result_lines(what.policy.action, result.as_json())), file=out)
         elif what.plan.amount:
             print("nothing was changed; --apply does it", file=out)
         if asked.report:
-            Path(asked.report).write_text(what.page(result), encoding="utf-8")
-        return what.as_json(result)
+            Path(asked.report).write_text(what.page(result, listed), encoding="utf-8")
+        return what.as_json(result) | {"list": listed}
 
 
 def wanted(policy: str, overrides: Sequence[str]) -> Policy:

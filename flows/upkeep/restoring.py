@@ -12,10 +12,10 @@ from flows.upkeep.stores import use_store
 from settings.mistakes import Mistake, Mistakes
 
 EXAMPLE = """example:
-  python -m flows.restore backups/store-20260301T040000000000Z-8b0b75be744f.tar.gz
-  python -m flows.restore s3://backups/mlflow/store-20260301T040000000000Z-8b0b75be744f.tar.gz --apply
-  python -m flows.restore backups/part-20260301T040000000000Z-8b0b75be744f.tar.gz --model houses --apply
-  python -m flows.restore backups/weekly-20260301T040000000000Z-8b0b75be744f.folders.tar.gz --to ./mlruns --apply
+  python -m flows.restore backups/store-5d41402abc4b-….tar.gz
+  python -m flows.restore s3://backups/mlflow/store-5d41402abc4b-….tar.gz --apply
+  python -m flows.restore backups/part-5d41402abc4b-….tar.gz --model houses --apply
+  python -m flows.restore backups/weekly-5d41402abc4b-….folders.tar.gz --to ./mlruns --apply
 
 The archive is read and verified as a whole first. Without --apply nothing is written. What the store has with another
 content is told and left.

@@ -12,11 +12,12 @@ from settings.addresses import redacted
 from tasks import storage
 from tasks.maintain import Planned
 from tasks.maintenance.applying import Result
-from tasks.maintenance.reporting import address_of_report, keep_report
+from tasks.maintenance.reporting import address_of_report, keep_report, list_beside, write_list
 
 
 def show_plan(what: Planned) -> str:
     """Returns: the report's address; nothing when it could not be written."""
+    report = _show_report(what, None)
     key = key_of(what.policy.name)
     rows = [
         {"experiment": name, "runs": row[0], "would go": row[1], "protected": row[2], "bytes": size(row[3])}
@@ -24,14 +25,15 @@ def show_plan(what: Planned) -> str:
         if row[1] or row[2]
     ]
     create_table_artifact(rows, key=f"{key}-plan", description="What would go, by experiment")
-    lines = [*plan_lines(what.plan), "", *finding_lines(what.findings, what.plan.at), "", *what.notes]
+    plan = plan_lines(what.plan, list_beside(report))
+    lines = [*plan, "", *finding_lines(what.findings, what.plan.at), "", *what.notes]
     create_markdown_artifact("```\n" + "\n".join(lines) + "\n```", key=f"{key}-plan-in-words", description="The plan")
     troubles = [
         {"what": title, "how many": count, "bytes": size(held), "what is done": remedy}
         for title, count, held, remedy in counted(what.findings)
     ]
     create_table_artifact(troubles, key=f"{key}-troubles", description="What was found")
-    return _show_report(what, None)
+    return report
 
 
 def show_result(what: Planned, result: Result) -> str:
@@ -44,9 +46,10 @@ def show_result(what: Planned, result: Result) -> str:
 
 
 def _show_report(what: Planned, result: Result | None) -> str:
-    address = address_of_report(what.policy, what.plan.at)
+    address = address_of_report(what.policy, what.store.identity, what.plan.at)
     try:
-        keep_report(what.policy, address, what.page(result))
+        write_list(what.spool, list_beside(address))
+        keep_report(what.policy, address, what.page(result, list_beside(address)))
     except Exception as error:  # noqa: BLE001 -- of a disk or an object store: a page must not undo what was done
         warn([f"the report could not be written to {address}: {redacted(str(error))[:500]}"])
         return ""

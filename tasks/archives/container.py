@@ -138,6 +138,15 @@ def members(file: IO[bytes]) -> Iterator[Member]:
         tar.members.clear()  # it would remember every one
 
 
+def listed(manifest: Path) -> Iterator[dict[str, Any]]:
+    """Yields: the lines of a verified archive's manifest, one per member."""
+    with manifest.open(encoding="utf-8") as lines:
+        for text in lines:
+            line = json.loads(text)
+            if "counts" not in line:
+                yield line
+
+
 @contextmanager
 def damage_told(what: str) -> Iterator[None]:
     """Within the block, what unpacking says of damage becomes a sentence that names the place."""

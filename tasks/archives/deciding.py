@@ -1,15 +1,16 @@
 """What is to be done with each record and file of an archive: new, the same, or different in the store."""
 
 import json
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from domain.archives import WITH_FILES, Sameness, differing_tables, entry_of, split_member
-from settings.mistakes import Mistake, Mistakes
-from tasks.archives import places
+from domain.errors import ArchiveDamaged
+from tasks.archives import elsewhere, places
+from tasks.archives.container import listed
 from tasks.archives.index import Index
 from tasks.archives.records import Record, Rewriting, records
 from tasks.tracking.archived import reading, writing
@@ -29,9 +30,11 @@ class Findings:
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
     bytes: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)  # kind -> how many of those that differ
 
     def count(self, kind: str, verdict: str, words: str = "") -> None:
         """Counts one in."""
+        self.left_out[kind] += verdict == BLOCKED
         shown = {REPLACE: NEW, BLOCKED: DIFFERS}.get(verdict, verdict)
         of_kind = self.counts.setdefault(kind, {})
         of_kind[shown] = of_kind.get(shown, 0) + 1
@@ -63,14 +66,16 @@ class Deciding:
     ) -> None:
         self._index, self._databases, self._rewriting, self._overwrite = index, databases, rewriting, overwrite
         self._blocked: set[str] = set()  # experiments that cannot be restored
+        self._elsewhere: dict[tuple[str, str], str] = {}  # kind and id of what cannot be, for its place -> why
         self.findings = Findings()
 
     def renumbered(self) -> dict[str, str]:
         """Returns: old id -> new id of experiments whose id the database cannot hold."""
         return dict(self._rewriting.experiments)
 
-    def decide(self, file: Path) -> None:
+    def decide(self, file: Path, manifest: Path) -> None:
         """Decides on every wanted record, in their order."""
+        self._elsewhere = elsewhere.not_there(self._index, manifest, self._says_itself)
         kind, batch = "", dict[str, tuple[str, Row]]()
         for record in records(file, self._rewriting):
             if batch and (record.kind != kind or len(batch) >= BATCH):
@@ -106,7 +111,12 @@ class Deciding:
     def _verdict(self, kind: str, identity: str, row: Row, digest: str, found: reading.Found | None) -> tuple[str, str]:
         if str(row.get("experiment_id")) in self._blocked:
             return BLOCKED, ""
+        if reason := self._elsewhere.get((kind, identity)):
+            words = f"{kind} {identity}: its files are not below its experiment's ({reason}): it was left out"
+            return BLOCKED, f"{words}; --artifacts ROOT puts them elsewhere"
         if found is None:
+            if self._of_what_was_left_out(kind, identity, row):
+                return BLOCKED, ""
             obstacle = self._obstacle(kind, identity, row)
             return (BLOCKED, obstacle) if obstacle else (NEW, "")
         if found.digest == digest:
@@ -119,6 +129,11 @@ class Deciding:
         ):
             return REPLACE, ""
         return DIFFERS, f"{kind} {identity}: the store has other {', '.join(differing_tables(digest, found.digest))}"
+
+    def _of_what_was_left_out(self, kind: str, identity: str, row: Row) -> bool:
+        """Whether it belongs to a run that was left out, which is told already."""
+        run = entry_of(kind, identity, row).run if kind in ("model", "link", "model-metrics") else None
+        return run is not None and self._index.verdict("run", run) == BLOCKED and not self._present("run", run)
 
     def _obstacle(self, kind: str, identity: str, row: Row) -> str:
         """Returns: why it cannot be written, in words; empty when it can."""
@@ -137,13 +152,19 @@ class Deciding:
     def _present(self, kind: str, identity: str) -> bool:
         if self._index.verdict(kind, identity) in (NEW, SAME, DIFFERS, REPLACE):
             return True
+        return self._is_there(kind, identity)
+
+    def _is_there(self, kind: str, identity: str) -> bool:
         return bool(self._databases and reading.found(self._databases, kind, [identity]))
+
+    def _says_itself(self, kind: str, identity: str) -> bool:
+        return not self._overwrite and self._is_there(kind, identity)
 
     def decide_files(self, manifest: Path, decisions: Path) -> None:
         """Decides on every artifact; `decisions` takes one line per member of the manifest."""
         place_of = lru_cache(maxsize=1)(self._place)
         with decisions.open("w", encoding="utf-8") as out:
-            for line in _lines(manifest):
+            for line in listed(manifest):
                 verdict, target = self._decide_file(line, place_of)
                 out.write(json.dumps([verdict, target]) + "\n")
 
@@ -154,24 +175,23 @@ class Deciding:
         kind, identity, path = artifact
         if self._index.verdict(kind, identity) == BLOCKED:
             return BLOCKED, ""
-        target = places.below(place_of(kind, identity), path)
+        place, may_be_written = place_of(kind, identity)
+        target = places.below(place, path)
         found = places.digest(target, line["size"])
         verdict = NEW if found is None else SAME if found == line["sha256"] else DIFFERS
+        if verdict != SAME and not may_be_written:
+            words = f"{target} is not below its experiment's place, and changed meanwhile: run it again"
+            raise ArchiveDamaged(words)
         self.findings.count("files", verdict, f"{target}: another content" if verdict == DIFFERS else "")
         self.findings.bytes += line["size"] if verdict == NEW else 0
         return verdict, target
 
-    def _place(self, kind: str, identity: str) -> str:
-        """Returns: where the record's files go. Raises: Mistakes when that is not below its experiment's place."""
+    def _place(self, kind: str, identity: str) -> tuple[str, bool]:
+        """Returns: where the record's files are or go, and whether they may be written there."""
         place = self._index.place(kind, identity) or ""
         if self._index.verdict(kind, identity) in (SAME, DIFFERS) and not self._overwrite:
-            return place  # the store's own
-        parts = place.split("/")
-        homes = self._index.homes(kind, identity)
-        if not place or ".." in parts or not any(place.startswith(home.rstrip("/") + "/") for home in homes):
-            text = f"{kind} {identity}: its files are not below its experiment's ({place or 'nowhere'}); say where to"
-            raise Mistakes([Mistake("--artifacts", text)])
-        return place
+            return place, True  # the store's own
+        return place, elsewhere.is_own(place, self._index.homes(kind, identity))
 
 
 def _digest(record: Record) -> tuple[str, Row]:
@@ -182,11 +202,3 @@ def _digest(record: Record) -> tuple[str, Row]:
             same.add(table, row)
     assert main is not None
     return same.digest, main
-
-
-def _lines(manifest: Path) -> Iterator[Row]:
-    with manifest.open(encoding="utf-8") as lines:
-        for text in lines:
-            line = json.loads(text)
-            if "counts" not in line:
-                yield line

@@ -18,6 +18,7 @@ from domain.errors import ArchiveDamaged
 from tasks import storage
 from tasks.archives import keeping
 from tasks.archives.container import BLOCK, LEVEL, damage_told
+from tasks.tracking.identity import identity_of
 
 LIST = "SHA256SUMS"
 
@@ -44,7 +45,8 @@ def back_up(
         verify(draft)
         with draft.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        uri = storage.join(destination, keeping.name_of(label, datetime.now(UTC), digest, keeping.FOLDERS))
+        name = keeping.name_of(label, identity_of(str(root)), datetime.now(UTC), digest, keeping.FOLDERS)
+        uri = storage.join(destination, name)
         keeping.put(draft, uri)
         if storage.is_s3(uri) and (arrived := _digest(uri)) != digest:
             raise ArchiveDamaged(

@@ -1,4 +1,4 @@
-"""Where archives are kept: named by label, time and digest, brought to their place, older ones of a label removed."""
+"""Where archives are kept: named by label, store, time and digest, brought to their place, older ones removed."""
 
 import fcntl
 import re
@@ -15,12 +15,13 @@ SUFFIX = ".tar.gz"
 FOLDERS = ".folders.tar.gz"  # of archives of folders
 NONCURRENT_DAYS = 90  # how long a bucket of ours keeps what was deleted from it
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_NAME = re.compile(r"(.+-[0-9a-f]{12})-\d{8}T\d{12}Z-[0-9a-f]{12}((?:\.folders)?\.tar\.gz)")
 _WORK = ".onerun-archive-"
 
 
-def name_of(label: str, at: datetime, digest: str, suffix: str = SUFFIX) -> str:
-    """Returns: the file name of an archive."""
-    return f"{label}-{at:%Y%m%dT%H%M%S%fZ}-{digest[:12]}{suffix}"
+def name_of(label: str, store: str, at: datetime, digest: str, suffix: str = SUFFIX) -> str:
+    """Args: store: its identity. Returns: the file name of an archive."""
+    return f"{label}-{store}-{at:%Y%m%dT%H%M%S%fZ}-{digest[:12]}{suffix}"
 
 
 def require_label(label: str) -> None:
@@ -75,26 +76,19 @@ def put(local: Path, uri: str) -> None:
         local.rename(uri)
 
 
-def archives(destination: str, label: str, suffix: str = SUFFIX) -> list[str]:
-    """Returns: the archives of that label and no other, oldest first."""
-    ours = re.compile(rf"{re.escape(label)}-(\d{{8}}T\d{{12}}Z)-[0-9a-f]{{12}}{re.escape(suffix)}")
-    if storage.is_s3(destination):
-        found = [
-            uri
-            for uri, _ in storage.list_objects(destination)
-            if uri.count("/") == destination.rstrip("/").count("/") + 1
-        ]
-    else:
-        found = [str(path) for path in Path(destination).glob(f"*{suffix}")]
-    named = {uri: ours.fullmatch(uri.rpartition("/")[2]) for uri in found}
-    return sorted((uri for uri, match in named.items() if match), key=lambda uri: uri.rpartition("/")[2])
+def archives(newest: str) -> list[str]:
+    """Returns: the archives of that one's label, store and kind in its place, oldest first; never another store's."""
+    place, _, name = newest.rpartition("/")
+    ours = _NAME.fullmatch(name)
+    named = {uri: _NAME.fullmatch(uri.rpartition("/")[2]) for uri in storage.listed(place)} if ours else {}
+    return sorted(uri for uri, match in named.items() if match and ours and match.groups() == ours.groups())
 
 
-def keep(destination: str, label: str, newest: int) -> list[str]:
-    """Removes all but the `newest` archives of the label, of either kind. Returns: what was removed."""
-    if newest < 1:
-        raise Mistakes([Mistake("keep", f"at least one archive is kept, not {newest}")])
-    removed = [uri for suffix in (SUFFIX, FOLDERS) for uri in archives(destination, label, suffix)[:-newest]]
+def keep(newest: str, count: int) -> list[str]:
+    """Removes all but `count` of the archives that `newest` is the latest of. Returns: what was removed."""
+    if count < 1:
+        raise Mistakes([Mistake("keep", f"at least one archive is kept, not {count}")])
+    removed = archives(newest)[:-count]
     for uri in removed:
         storage.remove(uri)
     return removed

@@ -82,7 +82,7 @@ def _decided(
     verified: Verified, index: Index, databases: Databases | None, rewriting: Rewriting, overwrite: bool
 ) -> Deciding:
     deciding = Deciding(index, databases, rewriting, overwrite)
-    deciding.decide(verified.records)
+    deciding.decide(verified.records, verified.manifest)
     deciding.decide_files(verified.manifest, verified.folder / "decisions")
     return deciding
 
@@ -119,7 +119,9 @@ def _require_whole(after: Deciding, overwrite: bool) -> None:
     """What was written is looked at again. Raises: OnerunError when something is still missing."""
     left = {kind: counts[NEW] for kind, counts in after.findings.counts.items() if counts.get(NEW)}
     if overwrite:
-        left |= {kind: counts[DIFFERS] for kind, counts in after.findings.counts.items() if counts.get(DIFFERS)}
+        for kind, counts in after.findings.counts.items():
+            if differ := counts.get(DIFFERS, 0) - after.findings.left_out[kind]:
+                left[kind] = differ
     if left:
         text = ", ".join(f"{count} {kind}" for kind, count in left.items())
         raise OnerunError(f"not all of it is in the store after the restore ({text}): run it again")

@@ -1,7 +1,7 @@
 """Carrying a plan out: archive first, then rows, then files; whatever is interrupted, the next clean-up finishes it."""
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -11,7 +11,7 @@ from typing import Any
 from domain import names
 from domain.errors import TerminalError
 from domain.maintenance.plan import Item, Pace, Plan, batches, too_much
-from domain.maintenance.protection import LIVES, left_with_family
+from domain.maintenance.protection import GONE, LIVES, left_with_family
 from settings.mistakes import Mistakes
 from settings.policy import Policy
 from tasks import removing, storage
@@ -127,19 +127,20 @@ def _runs(spool: Spool[Share], going: Collection[str], locations: dict[str, str]
                 yield item
 
 
-def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: Collection[str], result: Result) -> None:
+def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: Set[str], result: Result) -> None:
     """A batch is written down, its rows go in one transaction, then its files, then it is crossed out."""
     experiments = [item for share in spool for item in share.items if item.kind == "experiment"]
     if not going and not experiments:
         return  # an empty selection would mean everything
     archived = milliseconds()
-    result.archive, result.archive_digest, notes = store.back_up(going, [item.id for item in experiments], policy)
-    result.notes += notes
+    there = _archive(store, policy, going, [item.id for item in experiments], result)
+    if not result.archive:
+        return  # without one nothing is touched, not even the files of what is gone
     locations: dict[str, str] = {}
     pace = Pace()
     with ThreadPoolExecutor(1) as aside:  # files go while the next transaction works and waits for the disk
         removal: Future[None] | None = None
-        for batch in batches(_runs(spool, going, locations), pace):
+        for batch in batches(_runs(spool, there, locations), pace):
             written = journal.write(policy.archives, store, result.archive, archived, locations, batch)
             with _timed(pace, batch):
                 outcome = store.hard_delete(batch, policy, going)
@@ -152,8 +153,19 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: C
             removal.result()
     outcome = store.hard_delete_experiments(experiments, policy)
     _count_experiments(outcome, experiments, result)
-    for removed in keeping.keep(policy.archives, policy.name, policy.backups.keep):
+    for removed in keeping.keep(result.archive, policy.backups.keep):
         result.notes.append(f"{removed} was removed: backups.keep is {policy.backups.keep}")
+
+
+def _archive(store: Store, policy: Policy, going: Set[str], experiments: Sequence[str], result: Result) -> set[str]:
+    """Returns: the planned runs that are still there, and archived now: a person may take a week to say yes."""
+    there = store.existing(sorted(going))
+    result.leave(dict.fromkeys(sorted(going - there), GONE))
+    result.archive, result.archive_digest, notes = store.back_up(there, experiments, policy)
+    result.notes += notes
+    if not result.archive:
+        result.leave(dict.fromkeys(experiments, GONE))
+    return there
 
 
 def _count(outcome: Outcome, batch: Sequence[Item], result: Result) -> None:

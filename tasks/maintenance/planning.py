@@ -21,7 +21,7 @@ DEFAULT_EXPERIMENT = "0"  # MLflow makes it again and again
 def plan_store(
     store: Store, policy: Policy, live: Collection[str], now: int | None = None
 ) -> tuple[Plan, Spool[Share]]:
-    """Args: live: ids of flow runs that are not over. Returns: the totals, and everything that would go.
+    """Args: live: ids of flow runs that are not over. Returns: the totals, and everything that would go or is kept.
 
     The store is read and decided on first and measured afterwards: while SQLite is read, nobody can write to it.
     """
@@ -32,8 +32,11 @@ def plan_store(
         with store.inventory(policy, live) as (guard, groups):
             for group in groups:
                 plan.add_group(group.experiment.name, len(group.runs))
-                if items := list(_planned(group, policy, guard, plan, now)):
-                    decided.add(Share(group.experiment.location, items))
+                share = _planned(group, policy, guard, now)
+                for kept in share.kept:
+                    plan.add_kept(kept)
+                if share.items or share.kept:
+                    decided.add(share)
             damaged = list(store.damaged(policy, guard, now)) if policy.action == "hard_delete" else []
         plan.experiments += len(damaged)
         decided.add(Share("", damaged))
@@ -41,7 +44,7 @@ def plan_store(
             items = _measured(share)
             for item in items:
                 plan.add(item)
-            measured.add(Share(share.location, items))
+            measured.add(Share(share.location, items, share.kept))
     return plan, measured
 
 
@@ -50,15 +53,15 @@ def milliseconds() -> int:
     return int(time.time() * 1000)
 
 
-def _planned(group: Group, policy: Policy, guard: Guards, plan: Plan, now: int) -> Iterator[Item]:
+def _planned(group: Group, policy: Policy, guard: Guards, now: int) -> Share:
     decisions = decide(group, policy, guard, now)
-    for run, why, protector in decisions:
-        if protector:
-            plan.add_kept(Kept(run.id, group.experiment.name, why, protector))
+    name = group.experiment.name
+    kept = [Kept(run.id, name, why, protector) for run, why, protector in decisions if protector]
     going = [decision for decision in decisions if not decision.protected_by]
-    yield from ordered(_items(group, going), guard.parents)
+    items = ordered(_items(group, going), guard.parents)
     if _goes_itself(group, len(going), policy, guard, now):
-        yield _experiment_item(group, now)
+        items.append(_experiment_item(group, now))
+    return Share(group.experiment.location, items, kept)
 
 
 def _items(group: Group, going: Sequence[Decision]) -> Iterator[Item]:

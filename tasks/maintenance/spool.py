@@ -2,27 +2,29 @@
 
 import pickle
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-from domain.maintenance.plan import Item
+from domain.maintenance.plan import Item, Kept
 
 Value = TypeVar("Value")
 
 
 class Share(NamedTuple):
-    """What would go of one experiment."""
+    """What would go of one experiment, and what is kept of it against the rule."""
 
     location: str  # of its artifacts
     items: list[Item]
+    kept: Sequence[Kept] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Columns are written in a seventh of the time that named tuples take."""
-        return _share, (self.location, list(zip(*self.items, strict=True)))
+        return _share, (self.location, list(zip(*self.items, strict=True)), list(zip(*self.kept, strict=True)))
 
 
-def _share(location: str, columns: list[tuple[Any, ...]]) -> Share:
-    return Share(location, list(map(Item._make, zip(*columns, strict=True))))
+def _share(location: str, items: list[tuple[Any, ...]], kept: list[tuple[Any, ...]]) -> Share:
+    rows = zip(*items, strict=True), zip(*kept, strict=True)
+    return Share(location, list(map(Item._make, rows[0])), list(map(Kept._make, rows[1])))
 
 
 class Spool(Generic[Value]):

@@ -43,7 +43,12 @@ class Store(Protocol):
         """Experiments that MLflow cannot read, and that nobody changed for long or protects."""
 
     def back_up(self, runs: Collection[str], experiments: Sequence[str], policy: Policy) -> tuple[str, str, list[str]]:
-        """Address and SHA-256 of a verified archive of these, and notes. Raises: then nothing may be deleted."""
+        """Address and SHA-256 of a verified archive of these, and notes; no address: nothing of it is there any more.
+
+        Args: runs: that are there; experiments: those that are gone are passed over.
+
+        Raises: then nothing may be deleted.
+        """
 
     def mark(self, items: Sequence[Item], policy: Policy, going: Collection[str], tag: tuple[str, str]) -> Outcome:
         """Tags runs that are still as planned."""

@@ -17,7 +17,7 @@ from flows.upkeep import summarising
 from flows.upkeep.maintenance import main, use, wanted
 from settings.mistakes import Mistakes
 from tasks.maintenance.applying import TooMuch
-from tasks.maintenance.reporting import address_of_report, keep_report
+from tasks.maintenance.reporting import address_of_report, keep_report, list_beside, write_list
 from tasks.maintenance.stores import open_store
 from tasks.processes import this_process
 from tasks.tracking.database import make_whole
@@ -184,12 +184,16 @@ def test_archives_go_to_the_profiles_store_also_for_a_folder(tmp_path: Path, mon
 
 def test_reports_of_a_policy_are_kept_as_its_archives_are(tmp_path: Path) -> None:
     policy = wanted(POLICY, [f"backups.to={tmp_path}", "backups.keep=2"])
-    other = tmp_path / "reports" / "ours-too-20260101T000000000000Z.html"
+    other = tmp_path / "reports" / "ours-too-0123456789ab-20260101T000000000000Z.html"
     for second in (3, 1, 2, 4):
-        keep_report(policy, address_of_report(policy, second * 1000), f"page {second}")
+        address = address_of_report(policy, "0123456789ab", second * 1000)
+        write_list([], list_beside(address))
+        keep_report(policy, address, f"page {second}")
         other.touch()
-    pages = sorted(path.read_text() for path in (tmp_path / "reports").iterdir())
-    assert pages == ["", "page 3", "page 4"]
+    keep_report(policy, address_of_report(policy, "ba9876543210", 0), "page of another store")
+    pages = sorted(path.read_text() for path in (tmp_path / "reports").glob("*.html"))
+    assert pages == ["", "page 3", "page 4", "page of another store"]
+    assert len(list((tmp_path / "reports").glob("*.jsonl"))) == 2
 
 
 def test_a_summary_is_told(old_run: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -247,6 +251,9 @@ def test_the_flow_asks_a_person_and_shows_plan_and_result(
     assert "/runs/flow-run/" in told[1]["message"]
     report = Path(planned["report"])
     assert report.parent == tmp_path / ".onerun" / "backups" / "reports"
+    (line,) = Path(planned["list"]).read_text().splitlines()
+    assert (json.loads(line)["plan"], json.loads(line)["id"]) == ("goes", old_run)
+    assert Path(planned["list"]).name in report.read_text()
     assert "nothing was changed" in report.read_text()
     with get_client(sync_client=True) as prefect:
         wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run]))
@@ -254,7 +261,7 @@ def test_the_flow_asks_a_person_and_shows_plan_and_result(
     assert {"maintenance-ours-plan", "maintenance-ours-troubles", "maintenance-ours-result"} <= artifacts.keys()
     assert "houses" in artifacts["maintenance-ours-plan"]
     assert "done: 1 runs deleted for good" in artifacts["maintenance-ours-result"]
-    last = max(report.parent.iterdir())
+    last = max(report.parent.glob("*.html"))
     assert str(last) in told[-1]["message"]
     assert str(last) in artifacts["maintenance-ours-result"]
     assert last.as_uri() in artifacts["maintenance-ours-report"]

@@ -1,7 +1,6 @@
 """A store of files, as the maintenance asks for it. What it deletes is first moved into its own trash, in one step."""
 
 import fcntl
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -24,6 +23,7 @@ from tasks.tracking.folders.looking import look_again, protected
 from tasks.tracking.folders.places import version_places
 from tasks.tracking.folders.protecting import store_guards
 from tasks.tracking.folders.troubles import troubles
+from tasks.tracking.identity import identity_of
 from tasks.tracking.tables.database import MaintenanceUnderWay
 from tasks.tracking.tables.deletion import Outcome
 
@@ -43,7 +43,7 @@ class FoldersStore:
         self.root = Path(root.removeprefix("file://")).expanduser().absolute()
         if not self.root.is_dir():
             raise Mistakes([Mistake("MLFLOW_TRACKING_URI", f"{self.root}: no such folder")])
-        self.identity = hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:12]
+        self.identity = identity_of(str(self.root))
         self._archived: dict[Path, int] = {}  # folder -> what it was like when it was archived
         self._planned_at = 0  # milliseconds since 1970: how old damaged experiments are follows from it
 
@@ -80,10 +80,12 @@ class FoldersStore:
         yield from damaged.items(self.root, policy, guard, now)
 
     def back_up(self, runs: Collection[str], experiments: Sequence[str], policy: Policy) -> tuple[str, str, list[str]]:
-        """Returns: address and SHA-256 of a verified archive of the folders, and notes."""
+        """Returns: address and SHA-256 of a verified archive of the folders, and notes; none when all are gone."""
         wanted = set(experiments)
         whole = [path for path in layout.experiment_folders(self.root) if path.name in wanted]
         single = [path for path in self._folders_of(runs) if not set(path.parents) & set(whole)]
+        if not whole and not single:
+            return "", "", []
         inside = [each for path in whole for each in (*layout.run_folders(path), *layout.model_folders(path))]
         self._archived = {path: measuring.print_of(path) for path in (*single, *inside)}
         self._archived |= {

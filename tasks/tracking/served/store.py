@@ -1,7 +1,6 @@
 """A store behind an MLflow server, as the maintenance asks for it."""
 
 import fcntl
-import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -17,6 +16,7 @@ from domain.maintenance.protection import Guards, guards, references
 from settings.addresses import redact
 from settings.mistakes import Mistake, Mistakes
 from settings.policy import Policy
+from tasks.tracking.identity import identity_of
 from tasks.tracking.runs import client
 from tasks.tracking.served import reading
 from tasks.tracking.served.looking import Look
@@ -45,7 +45,7 @@ class ServerStore:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        self.identity = hashlib.sha256(redact(uri).encode()).hexdigest()[:12]
+        self.identity = identity_of(uri)
         self._tags: dict[str, dict[str, str]] = {}
         self._owners: dict[str, str] = {}  # logged model -> its run
         self._troubles: list[Finding] = []  # of runs, seen while they are listed

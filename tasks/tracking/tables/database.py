@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from domain.errors import StoreUnreachable
 from settings.addresses import redact
 from settings.mistakes import Mistake, Mistakes
+from tasks.tracking.identity import identity_of
 from tasks.tracking.schema import require_known
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Database:
     @property
     def identity(self) -> str:
         """Tells stores apart: 12 hexadecimal digits."""
-        return hashlib.sha256(redact(self.uri).encode()).hexdigest()[:12]
+        return identity_of(self.uri)
 
     @property
     def fingerprint(self) -> str:

@@ -8,7 +8,7 @@ from domain.maintenance.plan import Item
 from domain.maintenance.protection import GONE, left_with_family, protecting_tag, references
 from settings.policy import Policy
 from tasks.tracking.tables.database import Database, among, choose
-from tasks.tracking.tables.inventory import PARENT, pairs, tag_condition, versions
+from tasks.tracking.tables.inventory import PARENT, named_by_issues, pairs, tag_condition, versions
 from tasks.tracking.tables.prints import prints
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def hard_delete(
     return Outcome(done, left)
 
 
-def existing(database: Database, column: Any, ids: Sequence[str]) -> set[str]:
+def existing(database: Database, column: Any, ids: Sequence[Any]) -> set[Any]:
     """Returns: those of the ids that the column holds."""
     with database.reading() as connection:
         return set(connection.execute(choose(column).where(among(connection, column, ids))).scalars())
@@ -122,7 +122,7 @@ def _left(
     found = _changed(connection, database, items)
     words = [] if archived is None else _not_as_archived(connection, ids, archived)
     words += [*_tagged(connection, ids, policy), *_children(connection, ids, going)]
-    words += _of_protected_experiments(connection, items, policy)
+    words += [*_of_protected_experiments(connection, items, policy), *named_by_issues(connection, ids)]
     if registry is database:
         words += _registered(connection, versions(connection), ids)
     else:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -122,7 +123,7 @@ def store_guards(connection: "Connection", registry: "Connection", policy: Polic
     """Returns: everything that protects. `live`: ids of flow runs that are not over."""
     registered = versions(registry)
     named = sorted({each for version in registered for each in references(version) if each.startswith("m-")})
-    return guards(
+    found = guards(
         registered,
         _runs_of_models(connection, named),
         _protecting_tags(connection, policy),
@@ -133,6 +134,16 @@ def store_guards(connection: "Connection", registry: "Connection", policy: Polic
         policy.protect.experiments,
         _measured_by(connection, registered),
     )
+    return replace(found, runs={**dict(named_by_issues(connection)), **found.runs})
+
+
+def named_by_issues(connection: "Connection", runs: Sequence[str] | None = None) -> list[tuple[str, str]]:
+    """Args: runs: None: all. Returns: run id, words: without the run an issue would forget for good where it arose."""
+    from mlflow.store.tracking.dbmodels.models import SqlIssue as I
+
+    named = I.source_run_id.is_not(None) if runs is None else among(connection, I.source_run_id, runs)
+    query = choose(I.source_run_id, I.issue_id).where(named).order_by(I.issue_id)
+    return [(run, f"issue {issue} names it") for run, issue in connection.execute(query)]
 
 
 def _runs_of_models(connection: "Connection", models: Sequence[str]) -> dict[str, str]:

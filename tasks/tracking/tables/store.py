@@ -65,6 +65,9 @@ class TablesStore:
 
     def back_up(self, runs: Collection[str], experiments: Sequence[str], policy: Policy) -> tuple[str, str, list[str]]:
         """One verified archive of rows and files. What the rows were like is kept, so that changes are noticed."""
+        experiments = self._existing_experiments(experiments)
+        if not runs and not experiments:
+            return "", "", []  # an empty selection would mean everything
         with self.database.reading() as connection:
             self._archived = prints(connection, sorted(runs))
         selection = archives.Selection(experiments=tuple(sorted(experiments)), runs=tuple(sorted(runs)))
@@ -117,6 +120,12 @@ class TablesStore:
         from mlflow.store.tracking.dbmodels.models import SqlRun
 
         return deletion.existing(self.database, SqlRun.run_uuid, runs)
+
+    def _existing_experiments(self, experiments: Sequence[str]) -> list[str]:
+        from mlflow.store.tracking.dbmodels.models import SqlExperiment
+
+        found = deletion.existing(self.database, SqlExperiment.experiment_id, [int(each) for each in experiments])
+        return [each for each in experiments if int(each) in found]
 
     def existing_models(self, models: Sequence[str]) -> set[str]:
         """Returns: those of the logged models that are still there, deleted ones included."""

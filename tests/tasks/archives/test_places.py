@@ -12,6 +12,7 @@ from settings.mistakes import Mistakes
 from tasks import storage
 from tasks.archives import Selection, back_up, keeping, places, restore
 from tasks.archives.deciding import DIFFERS
+from tasks.tracking.identity import identity_of
 from tests import servers
 from tests.tasks.archives.conftest import Store
 from tests.tasks.archives.everything import everything
@@ -54,11 +55,31 @@ def test_the_newest_of_a_label_are_kept_in_s3(s3: str, store: Store) -> None:
     place = "s3://kept-archives/deep/er"
     made = [back_up(Selection(experiments=("0",)), place, "daily").uri for _ in range(3)]
     other = back_up(Selection(experiments=("0",)), place, "daily-2").uri
-    assert keeping.keep(place, "daily", 2) == made[:1]
-    assert keeping.archives(place, "daily") == made[1:]
+    assert keeping.keep(made[2], 2) == made[:1]
+    assert keeping.archives(made[2]) == made[1:]
     assert storage.exists(other)
     versions = storage.minio().list_objects("kept-archives", recursive=True, include_version=True)
     assert made[0].rpartition("/")[2] in {str(each.object_name).rpartition("/")[2] for each in versions}
+
+
+def test_p4_a_run_in_s3_of_a_local_experiment_comes_back(s3: str, store: Store) -> None:
+    """A clean-up leaves its files, which are not below the experiment's place."""
+    import sqlite3
+
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    storage.minio().make_bucket("far-artifacts")
+    run_id = store.runs["1"][0]
+    with sqlite3.connect("mlflow.db") as database:
+        place = f"s3://far-artifacts/1/{run_id}/artifacts"
+        database.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", [place, run_id])
+    storage.write_bytes_atomically(f"{place}/a.txt", b"far")
+    archive = back_up(Selection(runs=(run_id,)), "backups", "clean-up")
+    SqlAlchemyStore(store.uri, str(store.files))._hard_delete_run(run_id)
+    planned = restore(archive.uri)
+    assert (planned.found["run"], planned.found["files"]) == ({"new": 1}, {"same": 2}), "its own, and its model's"
+    assert restore(archive.uri, apply=True).differ == 0
+    assert MlflowClient(store.uri).get_run(run_id).info.artifact_uri == place
 
 
 def test_a_bucket_that_is_there_stays_as_it_is(s3: str, store: Store) -> None:
@@ -140,12 +161,37 @@ def test_the_newest_of_a_label_are_kept(store: Store) -> None:
     made = [back_up(Selection(experiments=("0",)), "backups", "daily").uri for _ in range(3)]
     other = back_up(Selection(experiments=("0",)), "backups", "daily-old").uri
     Path("backups/daily-notes.tar.gz").write_text("somebody's")
-    assert keeping.keep("backups", "daily", 2) == [f"backups/{Path(made[0]).name}"]
+    assert keeping.keep(made[2], 2) == [made[0]]
     assert {path.name for path in Path("backups").iterdir()} == {
         Path(made[1]).name, Path(made[2]).name, Path(other).name, "daily-notes.tar.gz",
     }  # fmt: skip
     with pytest.raises(Mistakes, match="at least one"):
-        keeping.keep("backups", "daily", 0)
+        keeping.keep(made[2], 0)
+
+
+def test_another_stores_archives_of_the_same_label_stay(store: Store, empty: str) -> None:
+    earlier = Path("backups/daily-20200101T000000000000Z-8b0b75be744f.tar.gz")  # as no store was named yet
+    other = back_up(Selection(experiments=("0",)), "backups", "daily").uri
+    earlier.touch()
+    _ = everything(empty)  # MLflow makes its default experiment when it first looks
+    made = [back_up(Selection(experiments=("0",)), "backups", "daily", store=empty).uri for _ in range(2)]
+    assert keeping.keep(made[1], 1) == made[:1]
+    assert {path.name for path in Path("backups").iterdir()} == {Path(uri).name for uri in (made[1], other, earlier)}
+    assert identity_of(empty) in made[1]
+
+
+def test_which_store_is_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen_from(folder: Path, uri: str) -> str:
+        folder.mkdir(exist_ok=True)
+        monkeypatch.chdir(folder)
+        return identity_of(uri)
+
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert seen_from(one, "sqlite:///mlflow.db") != seen_from(two, "sqlite:///mlflow.db")
+    assert seen_from(one, "sqlite:///mlflow.db") == seen_from(two, f"sqlite:///{one}/mlflow.db")
+    assert seen_from(one, "./mlruns") == seen_from(two, (one / "mlruns").as_uri()) == identity_of(f"{one}/mlruns")
+    assert identity_of("postgresql://me:old@db/mlflow") == identity_of("postgresql://me:new@db/mlflow")
+    assert identity_of("postgresql://me:old@db/mlflow") != identity_of("postgresql://me:old@db/other")
 
 
 @pytest.mark.parametrize("label", ["", "../x", "a/b", "-x", "ü", "a" * 101])

@@ -193,6 +193,52 @@ def test_files_go_below_another_root(store: Store, empty: str, tmp_path: Path, m
     assert again.found["files"] == {"same": 18}, "records that are there keep their files where the store says"
 
 
+def lies_elsewhere(store: Store, run_id: str, folder: Path) -> None:
+    """As when the experiment's place was changed since: the run's files stay where they were."""
+    path_of(MlflowClient(store.uri), run_id).rename(folder)
+    with sqlite3.connect(store.uri.removeprefix("sqlite:///")) as database:
+        database.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid = ?", [folder.as_uri(), run_id])
+
+
+def test_p4_a_run_whose_files_lie_elsewhere_and_were_left_comes_back(store: Store, tmp_path: Path) -> None:
+    far, near = store.runs["1"][:2]
+    lies_elsewhere(store, far, tmp_path / "elsewhere")
+    before = everything(store.uri)
+    archive = back_up(Selection(runs=(far, near)), "backups", "clean-up")
+    for run_id in (far, near):
+        SqlAlchemyStore(store.uri, str(store.files))._hard_delete_run(run_id)
+    shutil.rmtree(store.files / "e0" / near)
+    done = restore(archive.uri, apply=True)
+    assert (done.found["run"], done.differ, done.found["files"]["same"] > 0) == ({"new": 2}, 0, True)
+    assert everything(store.uri) == before
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_run_whose_files_elsewhere_are_not_as_they_were_is_left_out_and_keeps_nobody(
+    store: Store, empty: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool
+) -> None:
+    far, others = store.runs["1"][0], [*store.runs["1"][1:], *store.runs["2"]]
+    elsewhere = tmp_path / "elsewhere"
+    lies_elsewhere(store, far, elsewhere)
+    archive = back_up(Selection(), "backups", "daily")
+    before = everything(store.uri)
+    (elsewhere / "empty.txt").unlink()
+    there = sorted(elsewhere.rglob("*"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", empty)
+    for _ in range(2):
+        done = restore(archive.uri, apply=True, overwrite=overwrite)
+        (words,) = [words for words in done.differing if far in words]
+        assert f"run {far}: its files are not below its experiment's (at {elsewhere.as_uri()}, and not all" in words
+        assert done.found["run"]["differs"] == 1
+    after = everything(empty)
+    assert {f"run {run}" for run in others} == {key for key in after if key.startswith("run ")}
+    assert all(after[f"run {run}"] == before[f"run {run}"] for run in others)
+    assert sum(key.startswith("model ") for key in after) == 5, "what the run logged is left out with it"
+    assert sorted(elsewhere.rglob("*")) == there
+    assert restore(archive.uri, Selection(runs=(far,)), apply=True, artifacts="moved").found["run"] == {"new": 1}
+    assert everything(empty)[f"run {far}"]["files"] == before[f"run {far}"]["files"]
+
+
 def test_a_data_set_that_was_made_anew(store: Store) -> None:
     """The store gave the same table another id since; the run that comes back refers to that one."""
     from mlflow.entities import Dataset, DatasetInput

@@ -1,5 +1,6 @@
 """P4 on a real store: what goes, goes whole and is archived; what anybody needs, stays whole."""
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from tasks.maintenance.applying import Result, TooMuch, apply
 from tasks.maintenance.planning import plan_store
 from tasks.maintenance.stores import open_store
 from tasks.tracking.runs import client
-from tests.tasks.maintenance.conftest import MakeRun, log_model
+from tests.tasks.maintenance.conftest import POSTGRESQL, SQLITE, MakeRun, log_model, on
 
 NOW = int(time.time() * 1000)
 RULES = "keep: {younger_than: 30d, last: 0}\nmax_delete: 100%\n"
@@ -197,6 +198,60 @@ def test_what_changes_after_the_plan_is_left(experiment: str, make_run: MakeRun)
     assert quiet not in runs_left(experiment)
 
 
+def removed_by_hand(*runs: str) -> None:
+    """As `mlflow gc` does it, files aside."""
+    from sqlalchemy import text
+
+    with open_store().database.writing() as connection:  # type: ignore[attr-defined]
+        for run in runs:
+            for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
+                connection.execute(text(f"DELETE FROM {table} WHERE run_uuid = '{run}'"))
+
+
+@on(SQLITE, POSTGRESQL)
+def test_what_somebody_removed_after_the_plan_ends_nothing(
+    experiment: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a person is asked, for a week at most. Files of what no archive holds stay, in every journal too."""
+    gone, quiet = make_run(40, NOW), make_run(40, NOW)
+    log_model(gone)
+    store, rules = open_store(), policy("hard_delete")
+    plan, spool = plan_store(store, rules, set(), NOW)
+    removed_by_hand(gone)
+    with spool, monkeypatch.context() as patch:
+        patch.setattr(applying.journal, "close", lambda written: None)
+        result = apply(store, rules, plan, spool)
+    assert (result.done, result.left) == (1, {gone: "gone meanwhile"})
+    assert quiet not in runs_left(experiment)
+    clean_up(rules)  # finishes what the journal says
+    assert (tmp_path / "artifacts" / "houses" / gone / "artifacts" / "data.bin").exists()
+    assert restore(result.archive).found["run"] == {"new": 1}
+
+
+def test_when_all_of_the_plan_is_gone_nothing_is_archived_or_deleted(
+    experiment: str, make_run: MakeRun, tmp_path: Path
+) -> None:
+    gone, young, emptied = make_run(40, NOW), make_run(3, NOW), client().create_experiment("emptied")
+    store, rules = open_store(), policy("hard_delete")
+    from sqlalchemy import text
+
+    client().delete_experiment(emptied)
+    with store.database.writing() as connection:  # type: ignore[attr-defined]
+        connection.execute(text(f"UPDATE experiments SET last_update_time = 1 WHERE experiment_id = {emptied}"))
+    plan, spool = plan_store(store, rules, set(), NOW)
+    assert (plan.going, plan.going_experiments) == (1, 1)
+    removed_by_hand(gone)
+    with store.database.writing() as connection:  # type: ignore[attr-defined]
+        connection.execute(text(f"DELETE FROM experiments WHERE experiment_id = {emptied}"))
+    with spool:
+        result = apply(store, rules, plan, spool)
+    assert (result.done, result.archive) == (0, "")
+    assert result.left == {gone: "gone meanwhile", emptied: "gone meanwhile"}
+    assert runs_left(experiment) == {young}
+    assert not list(tmp_path.rglob("*.tar.gz"))
+    assert (tmp_path / "artifacts" / "houses" / gone / "artifacts" / "data.bin").exists()
+
+
 def test_an_experiment_that_is_pinned_after_the_plan_stays_whole(experiment: str, make_run: MakeRun) -> None:
     old, store, rules = make_run(40, NOW), open_store(), policy("hard_delete", "protect: {tags: ['keep=y*']}\n")
     client().set_experiment_tag(experiment, "keep", "no")
@@ -232,6 +287,32 @@ def test_what_measured_a_registered_model_stays_with_its_metrics(experiment: str
     with spool:
         assert apply(store, rules, plan, spool).left == {late: "prices version 2"}
     assert {metric.value for metric in mlflow.get_logged_model(other).metrics} >= {2.0}
+
+
+@on(SQLITE, POSTGRESQL)
+def test_what_an_issue_names_stays(experiment: str, make_run: MakeRun, store_uri: str) -> None:
+    """The database would empty the issue's column, which no archive holds."""
+    named, late, gone = (make_run(40, NOW) for _ in range(3))
+    store, rules = open_store(), policy("hard_delete")
+
+    def issue(number: int, run: str) -> None:
+        from sqlalchemy import text
+
+        columns = "issue_id, experiment_id, name, description, status, created_timestamp, last_updated_timestamp"
+        values = f"'iss-{number}', {experiment}, 'n', 'd', 'open', 0, 0, '{run}'"
+        with store.database.writing() as connection:  # type: ignore[attr-defined]
+            connection.execute(text(f"INSERT INTO issues ({columns}, source_run_id) VALUES ({values})"))
+
+    issue(1, named)
+    plan, spool = plan_store(store, rules, set(), NOW)
+    assert [(kept.id, kept.protected_by) for kept in plan.kept] == [(named, "issue iss-1 names it")]
+    assert plan.protected == {"named by an issue": 1}
+    issue(2, late)
+    with spool:
+        result = apply(store, rules, plan, spool)
+    assert (result.done, result.left) == (1, {late: "issue iss-2 names it"})
+    assert runs_left(experiment) == {named, late}
+    assert gone not in runs_left(experiment)
 
 
 def after_the_archive(monkeypatch: pytest.MonkeyPatch, does: Callable[[], object]) -> None:
@@ -326,6 +407,23 @@ def test_a_deleted_experiment_goes_with_its_last_run(experiment: str, make_run: 
     assert [each.name for each in client().search_experiments(view_type=3)] == ["Default"]
 
 
+def test_the_archives_of_another_store_stay(
+    experiment: str, make_run: MakeRun, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One policy, one place for archives, two stores."""
+    rules = load_policy(f"action: hard_delete\n{RULES}backups: {{to: {tmp_path}/kept, keep: 1}}\n")
+    make_run(40, NOW)
+    first = clean_up(rules).archive
+    shutil.copy(empty_store, tmp_path / "other.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other.db")
+    again = client().create_experiment("houses", artifact_location=(tmp_path / "other").as_uri())
+    for _ in range(2):
+        make_run(40, NOW, experiment=again)
+        second = clean_up(rules)
+        assert second.done == 1
+    assert sorted((tmp_path / "kept").glob("*.tar.gz")) == sorted([Path(first), Path(second.archive)])
+
+
 def test_more_than_max_delete_is_refused(experiment: str, make_run: MakeRun) -> None:
     for _ in range(3):
         make_run(40, NOW)
@@ -355,3 +453,16 @@ def test_files_outside_the_experiments_own_folder_stay(experiment: str, make_run
     assert (elsewhere / "artifacts" / "data.bin").exists()
     assert (tmp_path / "artifacts" / "houses" / outside / "artifacts" / "data.bin").exists()
     assert any(f"{folder} is a link" in note for note in result.notes)
+
+
+def test_a_run_whose_files_were_left_elsewhere_comes_back(experiment: str, make_run: MakeRun, tmp_path: Path) -> None:
+    from sqlalchemy import text
+
+    old = make_run(40, NOW)
+    (tmp_path / "artifacts" / "houses" / old / "artifacts").rename(tmp_path / "earlier")
+    with open_store().database.writing() as connection:  # type: ignore[attr-defined]
+        connection.execute(text(f"UPDATE runs SET artifact_uri = '{(tmp_path / 'earlier').as_uri()}'"))
+    result = clean_up(policy("hard_delete"))
+    assert (result.done, runs_left(experiment)) == (1, set())
+    assert restore(result.archive, apply=True).found["files"] == {"same": 1}
+    assert runs_left(experiment) == {old}

@@ -194,3 +194,10 @@ def test_an_experiment_that_became_a_link_is_left(root: Path, tmp_path: Path, mo
     words = "lies behind a link, which is never followed to delete"
     assert result.left == {f"{1:032x}": words, "3": words}
     assert not run_of(root, 2, 2).exists()
+
+
+def test_when_all_of_the_plan_is_gone_there_is_no_archive(root: Path) -> None:
+    make_experiment(root, 1, {1: 60, 2: 3})
+    plan, result = clean_up(root, meanwhile=lambda: shutil.rmtree(run_of(root, 1, 1)))
+    assert (plan.going, result.done, result.archive, result.left) == (1, 0, "", {f"{1:032x}": "gone meanwhile"})
+    assert run_of(root, 1, 2).exists()
