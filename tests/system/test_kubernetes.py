@@ -162,7 +162,8 @@ def make_secrets() -> None:
     accounts = {"MLFLOW_TRACKING_USERNAME": MLFLOW[0], "MLFLOW_TRACKING_PASSWORD": MLFLOW[1]}
     make_secret("onerun", {"PREFECT_API_AUTH_STRING": ":".join(PREFECT), **accounts, **keys})
     make_secret("prefect", {"PREFECT_SERVER_API_AUTH_STRING": ":".join(PREFECT)})
-    make_secret("mlflow", {"MLFLOW_FLASK_SERVER_SECRET_KEY": "signs-forms-of-a-test", "accounts.ini": ACCOUNTS})
+    make_secret("mlflow", {"MLFLOW_FLASK_SERVER_SECRET_KEY": "signs-forms-of-a-test"})
+    make_secret("accounts", {"accounts.ini": ACCOUNTS})
 
 
 def accounts(folder: Path) -> str:
