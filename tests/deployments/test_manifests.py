@@ -15,7 +15,7 @@ import yaml
 from deployments.kubernetes import __main__ as kubernetes
 from deployments.kubernetes.template import BUNDLE
 from flows import metrics
-from settings.profile import Profile
+from settings.profile import OF_OTHER_STORES, Profile
 
 FOLDER = Path(__file__).parents[2] / "deployments" / "kubernetes"
 OVERLAYS = ("dev", "production")
@@ -139,6 +139,12 @@ def test_the_exporter_is_found_by_prometheus_and_reads_what_it_asks_for(overlay:
     )
     asked = {entry["name"]: entry for entry in pods(overlay)["mlflow"]["containers"][0]["env"]}
     assert told["MLFLOW_ARTIFACTS_DESTINATION"] == asked["MLFLOW_ARTIFACTS_DESTINATION"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_mlflow_sends_objects_as_older_stores_take_them(overlay: str) -> None:
+    told = {entry["name"]: entry.get("value") for entry in pods(overlay)["mlflow"]["containers"][0]["env"]}
+    assert OF_OTHER_STORES.items() <= told.items()
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
