@@ -150,6 +150,13 @@ def test_docker_compose_takes_it_where_it_is_installed() -> None:
     assert missing.returncode and "set it in .env" in missing.stderr
 
 
+def test_every_command_of_the_pages_names_dot_env() -> None:
+    """Compose looks for it beside compose.yaml otherwise, where it is not."""
+    pages = [page.read_text() for page in (ROOT / "README.md", FILE, *(ROOT / "docs").rglob("*.md"))]
+    said = [line for page in pages for line in re.findall(r"docker compose (?=.*(?:-f|up|down))([^`#\n|]*)", page)]
+    assert len(said) >= 4 and [line for line in said if "--env-file .env -f deployments/compose.yaml" not in line] == []
+
+
 def test_the_page_on_maintenance_names_database_and_bucket_as_they_are_here() -> None:
     page = (ROOT / "docs" / "maintenance.md").read_text().replace('"', "")
     server = SERVICES["mlflow"]

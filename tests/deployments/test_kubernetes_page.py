@@ -1,5 +1,6 @@
 """docs/operations.md, Kubernetes: its commands are taken, and make what manifests and Jobs refer to."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,7 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deployments.test_manifests import OVERLAYS, containers, pods
+from deployments.kubernetes import __main__ as command
+from deployments.kubernetes.template import references
+from settings.profile import Profile
+from tests.deployments.test_manifests import OVERLAYS, containers, of_kind, pods
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 CREATE = re.findall(r"^ +(kubectl .*\bcreate .*)$", PAGE, re.MULTILINE)
@@ -48,3 +52,36 @@ def test_the_pages_commands_make_every_secret_that_a_pod_reads(overlay: str, tmp
     volumes = [volume for pod in pods(overlay).values() for volume in pod["volumes"] if "secret" in volume]
     assert {volume["secret"]["secretName"] for volume in volumes} == {"accounts"}
     assert keys["accounts"] == {"accounts.ini"}, "where MLFLOW_AUTH_CONFIG_PATH looks for it"
+
+
+def by_hand(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Sets what the page exports before the template. Returns: the names."""
+    block = re.findall(r"((?:^ +export .*\n)+) +python -m deployments.kubernetes template", PAGE, re.MULTILINE)
+    variables = dict(re.findall(r"(\w+)=(\S+)", block[0]))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return set(variables)
+
+
+def test_the_template_by_hand_refers_to_what_the_clusters_own_refers_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    secret = set(re.findall(r"`([A-Z_]+)`", SECRETS["onerun"]))
+    held = {"configMapKeyRef": set(of_kind("production", "ConfigMap")["onerun"]["data"]), "secretKeyRef": secret}
+    names = by_hand(monkeypatch)
+    assert names == {*held["configMapKeyRef"], *secret}
+    for kind, keys in held.items():
+        sources = [entry["valueFrom"] for entry in references(Profile()) if "valueFrom" in entry]
+        assert {source[kind]["key"] for source in sources if kind in source} == keys
+    for line in re.findall(r"^ +python -m deployments.kubernetes (template [^#\n]+)", PAGE, re.MULTILINE):
+        assert command.main(line.split()) == 0
+        assert json.loads(capsys.readouterr().out)["variables"]["properties"]["image"]["default"] == "onerun:dev"
+
+
+def test_the_page_says_what_restarts_pods_whose_settings_changed() -> None:
+    """The names of ConfigMap and Secrets stay, so that Jobs can refer to them; so nothing restarts by itself."""
+    said = re.findall(r"kubectl -n onerun rollout restart (\S+)", PAGE)
+    assert said == ["deployment/worker", "deployment"] and "worker" in pods("production")
+    options = yaml.safe_load((Path(command.__file__).parent / "base" / "kustomization.yaml").read_text())
+    assert options["generatorOptions"]["disableNameSuffixHash"]
