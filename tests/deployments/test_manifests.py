@@ -100,15 +100,6 @@ def test_the_worker_may_do_what_it_does_and_no_more(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_network_is_closed_but_for_what_is_named(overlay: str) -> None:
-    policies = of_kind(overlay, "NetworkPolicy")
-    assert policies["nothing"]["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    listening = {name for name, pod in pods(overlay).items() if name != "worker"}
-    text = yaml.safe_dump({name: found["spec"] for name, found in policies.items()})
-    assert all(name in text for name in listening)
-
-
-@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_servers_are_probed_where_no_password_is_asked_for(overlay: str) -> None:
     paths = {"prefect": {"/api/health", "/api/ready"}, "mlflow": {"/health"}, "worker": {"/health"}}
     paths |= {"exporter": {"/metrics"}}
@@ -145,22 +136,6 @@ def test_the_exporter_is_found_by_prometheus_and_reads_what_it_asks_for(overlay:
 def test_mlflow_sends_objects_as_older_stores_take_them(overlay: str) -> None:
     told = {entry["name"]: entry.get("value") for entry in pods(overlay)["mlflow"]["containers"][0]["env"]}
     assert OF_OTHER_STORES.items() <= told.items()
-
-
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_network_lets_the_exporter_ask_and_prometheus_scrape(overlay: str) -> None:
-    policies = of_kind(overlay, "NetworkPolicy")
-
-    def chosen(selector: dict[str, Any], name: str) -> bool:
-        meant = [value for each in selector["matchExpressions"] for value in each["values"]]
-        return name in meant
-
-    scraped = policies["metrics"]["spec"]
-    assert chosen(scraped["podSelector"], "exporter") and chosen(scraped["podSelector"], "prefect")
-    assert scraped["ingress"][0]["from"] == [{"namespaceSelector": {"matchLabels": {"onerun.scrape": "true"}}}]
-    assert chosen(policies["servers"]["spec"]["ingress"][0]["from"][0]["podSelector"], "exporter")
-    assert chosen(policies["clients"]["spec"]["podSelector"], "exporter")
-    assert chosen(policies["objects"]["spec"]["podSelector"], "exporter")
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
