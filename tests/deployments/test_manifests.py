@@ -199,6 +199,17 @@ def test_every_manifest_is_good_by_todays_schema(overlay: str) -> None:
         schemas.validate(manifest, "1.31", strict=True)
 
 
+def test_a_make_target_runs_what_needs_more_than_the_locks_of_make_test() -> None:
+    """Else "checked against today's schemas" would be skipped everywhere."""
+    makefile = (FOLDER.parents[1] / "Makefile").read_text()
+    needs, recipe = re.findall(r"^system-kubernetes:(.*)##.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)[0]
+    assert "set-up-image" in needs, "its lock pins prefect-kubernetes: the next test"
+    assert re.search(r"pip install .*kubernetes-validate==\d", recipe)
+    skips = re.compile(r"importorskip\(.(prefect_)?kubernetes")
+    asking = {path.name for path in Path(__file__).parent.glob("test_*.py") if skips.search(path.read_text())}
+    assert asking and {name for name in asking if f"tests/deployments/{name}" not in recipe} == set()
+
+
 def test_the_images_lock_is_hashed_and_pins_what_the_other_locks_pin() -> None:
     root = FOLDER.parents[1]
     pin = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^]]*\])?==([^ ;\\]+)", re.MULTILINE)
