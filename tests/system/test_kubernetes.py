@@ -34,6 +34,7 @@ from tests.system.cluster import (
     kubectl,
     make_secret,
     need,
+    need_node_here,
     overlay_here,
     read,
 )  # fmt: skip
@@ -136,6 +137,7 @@ class Platform:
 @pytest.fixture(scope="module")
 def platform(image: str, namespace: str, s3_server: str) -> Iterator[Platform]:
     """Prefect, MLflow and the worker as `dev` has them, with passwords, on free ports of the node."""
+    need_node_here()
     ports = {name: free_port() for name in SERVICES}
     api, uri = f"http://127.0.0.1:{ports['prefect']}/api", f"http://127.0.0.1:{ports['mlflow']}"
     settings = {"PREFECT_API_URL": api, "MLFLOW_TRACKING_URI": uri, "MLFLOW_S3_ENDPOINT_URL": s3_server}
