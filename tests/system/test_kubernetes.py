@@ -321,6 +321,7 @@ def test_a_pod_trains_and_its_job_holds_references_alone(platform: Platform, dep
     assert env["ONERUN_STORE"]["valueFrom"] == {"configMapKeyRef": {"name": "onerun", "key": "ONERUN_STORE"}}
     assert job["metadata"]["labels"]["prefect.io/flow-run-id"] == str(flow_run) == run.data.tags["onerun.flow_run_id"]
     assert pod["metadata"]["labels"]["app.kubernetes.io/component"] == "training"
+    assert len(read("pods", "--selector", f"prefect.io/flow-run-id={flow_run}")) == 1, "the pod is found by it, too"
     assert container["resources"] == {
         "requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "3Gi"},
     }  # fmt: skip
