@@ -19,7 +19,7 @@ def test_a_cluster_whose_one_node_is_this_machine_is_taken() -> None:
 @pytest.mark.parametrize(
     ("nodes", "words"),
     [
-        ([node("192.0.2.7")], "192.0.2.7, is not this machine"),  # elsewhere, or a container as kind and k3d have
+        ([node("203.0.113.7")], "203.0.113.7, is not this machine"),  # elsewhere, or a container as kind and k3d have
         ([node(runtime="containerd://1.7.2")], "does not see Docker's images"),
         ([node(), node()], "2 nodes"),
         ([], "0 nodes"),
