@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests import servers
 
 ASKS = """
@@ -28,6 +30,7 @@ def answer(endpoint: str, **more: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_an_s3_server_is_taken_by_its_endpoint_variable_while_it_is_empty(tmp_path: Path) -> None:
     from minio import Minio
 
