@@ -21,7 +21,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 S3_TOOL = ROOT / ".." / "shared" / "tools" / "s3" / "s3"
-S3_KEY, S3_SECRET = "a-key-for-tests", "a-secret-for-tests"
+# An S3 server that somebody names, read before tests/conftest.py clears the environment. Processes of pytest-xdist
+# would meet in one server, where their buckets have the same names: there each starts its own.
+S3_VARIABLES = ("MLFLOW_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+S3_GIVEN = [value for name in S3_VARIABLES if (value := os.environ.get(name))]
+S3_IS_GIVEN = len(S3_GIVEN) == len(S3_VARIABLES) and "PYTEST_XDIST_WORKER" not in os.environ
+S3_KEY, S3_SECRET = S3_GIVEN[1:] if S3_IS_GIVEN else ("a-key-for-tests", "a-secret-for-tests")
 POSTGRES_USER, POSTGRES_PASSWORD = "me", "pg-password"
 
 
@@ -47,6 +52,9 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]", seconds: float = 600)
 @contextmanager
 def s3(folder: Path) -> Iterator[str]:
     """Yields: the endpoint of a real S3 server (keys S3_KEY, S3_SECRET) without buckets."""
+    if S3_IS_GIVEN:
+        yield _without_buckets(S3_GIVEN[0])
+        return
     if not S3_TOOL.exists() or shutil.which("radosgw") is None:
         pytest.skip("no S3 server here (needs the s3 tool beside the repository, and ceph-mon, ceph-osd, radosgw)")
     port = free_port()
@@ -59,6 +67,21 @@ def s3(folder: Path) -> Iterator[str]:
         for started_by_it in (folder / "run").glob("*.p"):
             with suppress(ProcessLookupError):
                 os.kill(int(started_by_it.read_text()), signal.SIGKILL)
+
+
+def _without_buckets(endpoint: str) -> str:
+    """Returns: the endpoint. Skips where it holds something: tests never touch what is somebody's."""
+    import minio
+
+    if not endpoint.startswith("http://"):
+        pytest.skip(f"{S3_VARIABLES[0]}={endpoint}: tests take an http:// address; they bring the TLS themselves")
+    endpoint = endpoint.rstrip("/")
+    endpoint = endpoint.rstrip("/")
+    held = minio.Minio(endpoint.removeprefix("http://"), S3_KEY, S3_SECRET, secure=False).list_buckets()
+    if held:
+        says = f"{endpoint} holds buckets ({held[0].name}, ...)"
+        pytest.skip(f"{says}; tests take an empty S3 server, and leave theirs there")
+    return endpoint
 
 
 @contextmanager

@@ -16,11 +16,12 @@ from settings.profile import Profile, check_profile, load_profile
 
 EXAMPLE = """example:
   python -m deployments.kubernetes template --image onerun:0.1.0
-  python -m deployments.kubernetes pool --image registry.example/onerun:0.1.0 --profile servers
+  python -m deployments.kubernetes pool --image registry.example/onerun:0.1.0
 
 template prints the template; pool writes it to the Prefect server, and a second time changes nothing. Jobs refer to
 each variable that the profile sets (in the environment, in .env or in its file) by name: credentials to the Secret
-onerun, the rest to the ConfigMap onerun. No value gets into the template.
+onerun, the rest to the ConfigMap onerun. No value gets into the template. Set what these two hold and
+nothing else: a pod whose ConfigMap or Secret lacks one of them does not start.
 exit codes: 0 done, 1 something failed, 2 a mistake in what was asked"""
 
 

@@ -13,7 +13,7 @@ from deployments.worker import command as command_of_worker
 from deployments.worker import environment as environment_of_worker
 from settings.addresses import redact
 from settings.mistakes import Mistake, Mistakes
-from settings.profile import TELEMETRY_OFF, Profile
+from settings.profile import OF_OTHER_STORES, TELEMETRY_OFF, Profile
 from settings.servers import Servers, mlflow_file, prefect_file
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -78,8 +78,10 @@ def mlflow_server(profile: Profile, servers: Servers, state: Path) -> Service:
         servers.mlflow_database.get_secret_value() if servers.mlflow_database else f"sqlite:///{mlflow_file(state)}"
     )
     artifacts = servers.mlflow_artifacts or str(state / "artifacts")
+    checksums = OF_OTHER_STORES if profile.s3_endpoint_url else {}
     environment = {
         **{name: value for name, value in profile.variables().items() if name.startswith(OF_THE_STORE)},
+        **{name: os.environ.get(name, value) for name, value in checksums.items()},  # only where nobody said otherwise
         "MLFLOW_BACKEND_STORE_URI": database,  # not on the command line, which everybody on the machine can read
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes and 0.9 GB for what is not used here
     }

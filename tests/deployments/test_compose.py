@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import yaml
 from deployments import worker
 from flows import metrics
 from flows.checking import checkup
+from settings.profile import OF_OTHER_STORES
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "deployments" / "compose.yaml"
@@ -103,6 +105,11 @@ def test_clients_know_both_servers_and_the_servers_the_names_they_are_called_by(
     assert SERVICES["prefect"]["environment"]["PREFECT_UI_API_URL"] == "http://127.0.0.1:4200/api"
 
 
+def test_whoever_writes_objects_sends_what_older_stores_take() -> None:
+    held = [each.get("environment", {}) for each in SERVICES.values()]
+    assert all(OF_OTHER_STORES.items() <= each.items() for each in held if "MLFLOW_S3_ENDPOINT_URL" in each)
+
+
 def test_commands_of_ours_are_good_ones() -> None:
     started = SERVICES["worker"]["command"]
     assert started[:3] == ["python", "-m", "deployments.worker"]
@@ -115,9 +122,13 @@ def test_commands_of_ours_are_good_ones() -> None:
     checkup.parser().parse_args(check[4:])
 
 
-def test_credentials_do_not_get_into_the_image() -> None:
+def test_what_git_leaves_out_does_not_get_into_the_image_at_any_depth() -> None:
+    """Credentials, data, what guarantees and benchmarks leave: a name without `**/` is one in the root for Docker."""
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
-    assert {"*.env", "accounts.ini", ".git", ".onerun", ".venv"} <= set(ignored)
+    names = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
+    assert [name for name in names if not any(fnmatch(f"**/{name}", pattern) for pattern in ignored)] == []
+    assert {"*.env", "accounts.ini", "*.pem", "build", ".hypothesis"} <= set(names)
+    assert {".git", "**/.env.*"} <= set(ignored)
 
 
 def test_files_of_credentials_that_the_documentation_speaks_of_do_not_get_into_git() -> None:
@@ -137,6 +148,13 @@ def test_docker_compose_takes_it_where_it_is_installed() -> None:
     assert done.returncode == 0, done.stderr
     missing = subprocess.run([*line, "-f", FILE, "config", "--quiet"], capture_output=True, text=True)
     assert missing.returncode and "set it in .env" in missing.stderr
+
+
+def test_every_command_of_the_pages_names_dot_env() -> None:
+    """Compose looks for it beside compose.yaml otherwise, where it is not."""
+    pages = [page.read_text() for page in (ROOT / "README.md", FILE, *(ROOT / "docs").rglob("*.md"))]
+    said = [line for page in pages for line in re.findall(r"docker compose (?=.*(?:-f|up|down))([^`#\n|]*)", page)]
+    assert len(said) >= 4 and [line for line in said if "--env-file .env -f deployments/compose.yaml" not in line] == []
 
 
 def test_the_page_on_maintenance_names_database_and_bucket_as_they_are_here() -> None:

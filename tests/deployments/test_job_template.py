@@ -11,7 +11,7 @@ import pytest
 
 from deployments.kubernetes.__main__ import main
 from deployments.kubernetes.pool import write_pool
-from deployments.kubernetes.template import BUNDLE, Place, job_template
+from deployments.kubernetes.template import BUNDLE, LABELS, Place, job_template
 from settings.profile import Profile
 
 PUBLIC = {
@@ -114,6 +114,24 @@ def test_what_prefects_worker_makes_of_it(template: dict[str, Any]) -> None:
     assert (job["spec"]["activeDeadlineSeconds"], spec["containers"][0]["image"]) == (60, "onerun:2")
     plain = filled(template)["spec"]["template"]["spec"]["containers"][0]
     assert "nvidia.com/gpu" not in plain["resources"]["limits"] and "cpu" not in plain["resources"]["limits"]
+
+
+def test_job_and_pod_carry_the_flow_runs_id_and_the_pod_what_the_network_policies_know_it_by(
+    template: dict[str, Any],
+) -> None:
+    import asyncio
+    from uuid import uuid4
+
+    from prefect.client.schemas.objects import FlowRun
+
+    worker = pytest.importorskip("prefect_kubernetes.worker", reason="the extra kubernetes is not installed")
+    configuration = asyncio.run(worker.KubernetesWorkerJobConfiguration.from_template_and_values(template, {}))
+    flow_run = FlowRun(flow_id=uuid4())
+    configuration.prepare_for_flow_run(flow_run)
+    job = configuration.job_manifest
+    for labels in (job["metadata"]["labels"], job["spec"]["template"]["metadata"]["labels"]):
+        assert labels["prefect.io/flow-run-id"] == str(flow_run.id)
+    assert LABELS.items() <= job["spec"]["template"]["metadata"]["labels"].items()
 
 
 def test_a_job_is_good_by_todays_schema(template: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from domain import names
 ROOT = Path(__file__).parents[2]
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 DEPLOYMENTS: list[dict[str, Any]] = DOCUMENT["deployments"]
+SHELL = "prefect.deployments.steps.run_shell_script"
 TRAININGS = {entry["name"]: entry for entry in DEPLOYMENTS if entry["entrypoint"] == "flows.train.train"}
 
 
@@ -61,6 +62,23 @@ def test_upkeep_runs_by_itself_as_the_page_says() -> None:
     assert not upkeep["maintain"]["parameters"].get("apply"), "a store that nobody looked at is not cleaned up"
     assert upkeep["reconcile"]["parameters"] == {"apply": True}
     assert upkeep["backup"]["parameters"] == {"keep": 14}
+
+
+def test_the_version_is_gits_or_what_the_image_was_made_of(tmp_path: Path) -> None:
+    """Compose deploys from the image, which holds no .git."""
+    ask = next(step[SHELL] for step in DOCUMENT["push"] if step.get(SHELL, {}).get("id") == "version")
+
+    def version(folder: Path, **more: str) -> str:
+        variables = {**os.environ, "GIT_CEILING_DIRECTORIES": str(tmp_path.parent), **more}
+        shown = subprocess.check_output(ask["script"], shell=ask["shell"], cwd=folder, env=variables, text=True)
+        return shown.strip()
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    assert version(tmp_path, ONERUN_COMMIT=commit) == commit
+    assert version(tmp_path) == "unversioned"
+    subprocess.run("git init -q && git -c user.name=x -c user.email=x commit -q --allow-empty -m x && git tag v7",
+                   shell=True, cwd=tmp_path, check=True)  # fmt: skip
+    assert version(tmp_path, ONERUN_COMMIT=commit) == "v7"
 
 
 def test_infrastructure_is_written_once_and_both_pools_are_there() -> None:

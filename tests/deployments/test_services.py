@@ -7,7 +7,7 @@ import pytest
 from deployments.stack import services
 from deployments.stack.stack import read_stack
 from settings.mistakes import Mistakes
-from settings.profile import Profile, load_profile
+from settings.profile import OF_OTHER_STORES, Profile, load_profile
 from settings.servers import Servers, load_servers
 
 SECRETS = {
@@ -105,6 +105,14 @@ def test_what_cannot_be_started_is_a_mistake_without_the_value(
         started(monkeypatch, **variables)
     assert words in str(caught.value)
     assert "hidden-pass" not in str(caught.value)
+
+
+def test_mlflow_sends_other_object_stores_than_amazons_what_older_ones_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not OF_OTHER_STORES.keys() & started(monkeypatch)["mlflow"].environment.keys()
+    told = started(monkeypatch, MLFLOW_S3_ENDPOINT_URL="https://127.0.0.1:9000")["mlflow"].environment
+    assert OF_OTHER_STORES.items() <= told.items()
+    said = started(monkeypatch, AWS_REQUEST_CHECKSUM_CALCULATION="when_supported")["mlflow"].environment
+    assert said["AWS_REQUEST_CHECKSUM_CALCULATION"] == "when_supported", "somebody said so"
 
 
 def test_others_may_reach_it_when_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,9 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,31 @@ def need(*programs: str) -> None:
     for program in ("kubectl", *programs):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")
+
+
+def need_node_here() -> None:
+    """Skips, with the reason, where a pod on its node's network would not meet this machine's servers and images."""
+    if reason := why_not(json.loads(kubectl("get", "nodes", "--output", "json"))["items"]):
+        pytest.skip(reason)
+
+
+def why_not(nodes: Sequence[Mapping[str, Any]]) -> str:
+    """Returns: why the platform's tests cannot use these nodes; empty when they can.
+
+    Pods find the object store on 127.0.0.1, volumes in a folder, and the image in the Docker engine that built it: one
+    node, which is this machine.
+    """
+    if len(nodes) != 1:
+        return f"the cluster has {len(nodes)} nodes; these tests take one that is this machine"
+    status = nodes[0]["status"]
+    for address in (each["address"] for each in status["addresses"] if each["type"] == "InternalIP"):
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+            try:
+                probe.bind((address, 0))
+            except OSError:
+                return f"the cluster's node, {address}, is not this machine: pods meet neither its servers nor folders"
+    runtime = str(status["nodeInfo"]["containerRuntimeVersion"])
+    return "" if runtime.startswith("docker://") else f"the node runs {runtime}, which does not see Docker's images"
 
 
 def kubectl(*arguments: str, given: str | None = None, check: bool = True) -> str:

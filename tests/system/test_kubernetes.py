@@ -34,6 +34,7 @@ from tests.system.cluster import (
     kubectl,
     make_secret,
     need,
+    need_node_here,
     overlay_here,
     read,
 )  # fmt: skip
@@ -136,6 +137,7 @@ class Platform:
 @pytest.fixture(scope="module")
 def platform(image: str, namespace: str, s3_server: str) -> Iterator[Platform]:
     """Prefect, MLflow and the worker as `dev` has them, with passwords, on free ports of the node."""
+    need_node_here()
     ports = {name: free_port() for name in SERVICES}
     api, uri = f"http://127.0.0.1:{ports['prefect']}/api", f"http://127.0.0.1:{ports['mlflow']}"
     settings = {"PREFECT_API_URL": api, "MLFLOW_TRACKING_URI": uri, "MLFLOW_S3_ENDPOINT_URL": s3_server}
@@ -162,7 +164,8 @@ def make_secrets() -> None:
     accounts = {"MLFLOW_TRACKING_USERNAME": MLFLOW[0], "MLFLOW_TRACKING_PASSWORD": MLFLOW[1]}
     make_secret("onerun", {"PREFECT_API_AUTH_STRING": ":".join(PREFECT), **accounts, **keys})
     make_secret("prefect", {"PREFECT_SERVER_API_AUTH_STRING": ":".join(PREFECT)})
-    make_secret("mlflow", {"MLFLOW_FLASK_SERVER_SECRET_KEY": "signs-forms-of-a-test", "accounts.ini": ACCOUNTS})
+    make_secret("mlflow", {"MLFLOW_FLASK_SERVER_SECRET_KEY": "signs-forms-of-a-test"})
+    make_secret("accounts", {"accounts.ini": ACCOUNTS})
 
 
 def accounts(folder: Path) -> str:
@@ -318,6 +321,7 @@ def test_a_pod_trains_and_its_job_holds_references_alone(platform: Platform, dep
     assert env["ONERUN_STORE"]["valueFrom"] == {"configMapKeyRef": {"name": "onerun", "key": "ONERUN_STORE"}}
     assert job["metadata"]["labels"]["prefect.io/flow-run-id"] == str(flow_run) == run.data.tags["onerun.flow_run_id"]
     assert pod["metadata"]["labels"]["app.kubernetes.io/component"] == "training"
+    assert len(read("pods", "--selector", f"prefect.io/flow-run-id={flow_run}")) == 1, "the pod is found by it, too"
     assert container["resources"] == {
         "requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "3Gi"},
     }  # fmt: skip

@@ -6,19 +6,25 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import certifi
 import httpx
 import pytest
+import sqlalchemy
 
+from deployments.kubernetes.template import BUNDLE
 from tests import servers
 from tests.system.running import ROOT, RunningStack, final, running, until
+
+if TYPE_CHECKING:
+    from minio import Minio
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 TOKEN = "token-of-the-tests-7"
@@ -77,27 +83,34 @@ def test_a_deployed_training_gets_in_and_no_secret_is_seen_anywhere(stack: Runni
         flow_run = made.json()["id"]
         state = until(lambda: final(prefect.get(f"/flow_runs/{flow_run}").json()["state"]), "the training's end")
         assert state["type"] == "COMPLETED", state
-        seen = [
-            prefect.get(f"/flow_runs/{flow_run}").text,
-            prefect.post("/deployments/filter", json={}).text,
-            prefect.post("/logs/filter", json={"limit": 200}).text,
-            prefect.post("/work_pools/filter", json={}).text,
-            prefect.post("/task_runs/filter", json={}).text,
-            prefect.post("/events/filter", json={}).text,
-        ]
-    logs = Path(stack.environment["ONERUN_WORK"]) / "stack" / "logs"
-    seen += [path.read_text() for path in logs.glob("*.log")]
-    records = Path(stack.environment["ONERUN_WORK"]) / "stack"
-    seen += [path.read_text() for path in records.glob("*.json")]
-    kept = Path(stack.environment["ONERUN_WORK"]) / "stack" / "artifacts"
-    artifacts = [path for path in kept.rglob("*") if path.is_file()]
+        seen = told_by_prefect(prefect, flow_run)
+    folder = Path(stack.environment["ONERUN_WORK"]) / "stack"
+    artifacts = [path for path in (folder / "artifacts").rglob("*") if path.is_file()]
     assert [path for path in artifacts if path.name == "profile.yaml"]
     seen += [path.read_bytes().decode(errors="replace") for path in artifacts]
-    seen.append((records / "mlflow.db").read_bytes().decode("latin-1"))
-    for secret in SECRETS:
-        assert not [text[:200] for text in seen if secret in text]
+    seen.append((folder / "mlflow.db").read_bytes().decode("latin-1"))
+    need_unseen(SECRETS, [*seen, *written_by(stack)])
+
+
+def told_by_prefect(prefect: httpx.Client, flow_run: str) -> list[str]:
+    """Returns: what its API says of a flow run, logs included, and of all deployments and pools."""
+    asked = ("deployments", "logs", "work_pools", "task_runs", "events", "artifacts")
+    found = [prefect.post(f"/{each}/filter", json={"limit": 200} if each != "events" else {}) for each in asked]
+    found.append(prefect.get(f"/flow_runs/{flow_run}"))
+    return [answer.raise_for_status().text for answer in found]
+
+
+def written_by(stack: RunningStack) -> list[str]:
+    """Returns: its logs and the records of its processes."""
+    folder = Path(stack.environment["ONERUN_WORK"]) / "stack"
+    return [path.read_text() for path in (*folder.glob("logs/*.log"), *folder.glob("*.json"))]
+
+
+def need_unseen(secrets: Iterable[str], seen: Iterable[str]) -> None:
+    """Neither there, nor on a command line."""
     shown = subprocess.run(["ps", "-A", "-o", "args"], capture_output=True, text=True).stdout
-    assert not [secret for secret in SECRETS if secret in shown]
+    for secret in secrets:
+        assert not [text[max(0, text.find(secret) - 100) :][:200] for text in (*seen, shown) if secret in text]
 
 
 def test_wrong_credentials_end_a_command_at_once_and_nothing_local_takes_their_place(stack: RunningStack) -> None:
@@ -249,9 +262,42 @@ def test_a_worker_and_the_object_store_of_a_private_authority(
 
 
 def make_bucket(endpoint: str, name: str) -> None:
+    objects_of(endpoint).make_bucket(name)
+
+
+def objects_of(endpoint: str) -> "Minio":
     from minio import Minio
 
-    Minio(endpoint.partition("://")[2], servers.S3_KEY, servers.S3_SECRET, secure=False).make_bucket(name)
+    return Minio(endpoint.partition("://")[2], servers.S3_KEY, servers.S3_SECRET, secure=False)
+
+
+def test_mlflow_keeps_artifacts_in_a_store_of_a_private_authority_and_no_key_is_seen_anywhere(
+    tmp_path: Path, authority: Path, s3_server: str, postgres: str
+) -> None:
+    """Its server writes them over TLS, to a store that older checksums are for; its database is PostgreSQL."""
+    account = f"{servers.POSTGRES_USER}:{servers.POSTGRES_PASSWORD}@{postgres}"
+    engine = sqlalchemy.create_engine(f"postgresql+psycopg://{account}/postgres", isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text("CREATE DATABASE guarded"))
+    engine.dispose()
+    trust = dict.fromkeys(BUNDLE, str(authority / "ca.pem"))  # MLflow sends clients to the store for what they fetch
+    with encrypted(s3_server, authority / "server.pem", authority / "server.key") as objects:
+        variables = {
+            **trust, "MLFLOW_S3_ENDPOINT_URL": objects,
+            "AWS_ACCESS_KEY_ID": servers.S3_KEY, "AWS_SECRET_ACCESS_KEY": servers.S3_SECRET,
+            "ONERUN_STORE": "s3://private-artifacts/data", "MLFLOW_ARTIFACTS_DESTINATION": "s3://private-artifacts/mlflow",
+            "MLFLOW_BACKEND_STORE_URI": f"postgresql+psycopg://{account}/guarded",
+        }  # fmt: skip
+        with running(tmp_path, **variables) as stack, httpx.Client(base_url=stack.api, timeout=60) as prefect:
+            flow_run = stack.run("train/diabetes")
+            assert stack.ended(flow_run)["type"] == "COMPLETED", written_by(stack)
+            (run,) = stack.runs(flow_run)
+            seen = [*told_by_prefect(prefect, str(flow_run)), *written_by(stack), str(run.to_dictionary())]
+        store = objects_of(s3_server)
+        held = [str(each.object_name) for each in store.list_objects("private-artifacts", "mlflow/", recursive=True)]
+        assert any(name.endswith("/MLmodel") for name in held) and any(name.endswith("/profile.yaml") for name in held)
+        seen += [store.get_object("private-artifacts", name).data.decode(errors="replace") for name in held]
+    need_unseen((servers.S3_KEY, servers.S3_SECRET, servers.POSTGRES_PASSWORD), seen)
 
 
 @contextmanager
