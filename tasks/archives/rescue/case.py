@@ -92,7 +92,7 @@ class Case:
         try:
             for key, file in reading.files_below(folder):
                 try:
-                    good[self._key(key)] = reading.text(file)
+                    good[self.key(key)] = reading.text(file)
                 except reading.Unreadable as error:
                     self.found(file, what, str(error), QUARANTINED)
                     continue
@@ -103,7 +103,8 @@ class Case:
             self.found(folder, f"{what}s", str(error), QUARANTINED)
         return good
 
-    def _key(self, key: str) -> str:
+    def key(self, key: str) -> str:
+        """Returns: the name of a parameter, tag, metric or model. Raises: Unreadable when no database holds it."""
         try:
             key.encode()
         except UnicodeEncodeError:

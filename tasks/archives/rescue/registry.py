@@ -18,7 +18,10 @@ def rescue_registry(case: Case) -> None:
     root = case.source / "models"
     try:
         for name in reading.folders(root):
-            _model(case, root / name)
+            try:
+                _model(case, root / name)
+            except reading.Unreadable as error:
+                case.found(root / name, "registered model", str(error), QUARANTINED)
         for name in reading.others(root):
             case.found(root / name, "file", "does not belong here", QUARANTINED)
     except reading.Unreadable as error:
@@ -27,8 +30,8 @@ def rescue_registry(case: Case) -> None:
 
 
 def _model(case: Case, folder: Path) -> None:
-    name = folder.name
-    if name.startswith("m-") and (folder / "artifacts").is_dir():
+    name = case.key(folder.name)
+    if name.startswith("m-") and "artifacts" in reading.folders(folder):
         case.found(folder, "registered model", "a logged model in the registry's folder", QUARANTINED)
         return
     versions = [each for each in reading.folders(folder) if _VERSION.fullmatch(each)]

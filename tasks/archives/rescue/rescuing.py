@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from domain.archives import Selection
@@ -38,6 +38,8 @@ class Rescue:
     before: dict[str, int]
     to: str = ""
     after: dict[str, int] | None = None
+    digests_before: dict[str, str] = field(default_factory=dict)  # kind of fact -> SHA-256 of all of them
+    digests_after: dict[str, str] = field(default_factory=dict)
     differences: tuple[str, ...] = ()
     orphans: tuple[str, ...] = ()
     backup: str = ""
@@ -57,7 +59,8 @@ def examine(source: str) -> Rescue:
     with _facts() as facts:
         case = Case(root, facts)
         _read(case)
-        return Rescue(str(root), case.findings, dict(case.totals), facts.counts("before"))
+        counts, digests = facts.counts("before"), facts.digests("before")
+        return Rescue(str(root), case.findings, dict(case.totals), counts, digests_before=digests)
 
 
 def rescue(source: str, to: str, keep_in: str | None = None) -> Rescue:
@@ -89,6 +92,7 @@ def rescue(source: str, to: str, keep_in: str | None = None) -> Rescue:
             differences, dangling = _bring(work, root, to, facts)
         done = Rescue(
             str(root), case.findings, dict(case.totals), facts.counts("before"), redact(to), facts.counts("after"),
+            facts.digests("before"), facts.digests("after"),
             tuple(differences), tuple(dangling), backup, str(quarantine) if quarantine.exists() else "",
             str(home / "report.json"), tuple(notes),
         )  # fmt: skip

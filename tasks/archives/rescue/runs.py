@@ -153,7 +153,7 @@ def _metrics(case: Case, folder: Path) -> None:
     for key, file in files:
         bad: list[str] = []
         try:
-            case._key(key)
+            case.key(key)
             _metric(case, folder, key, file, bad)
         except reading.Unreadable as error:
             case.found(file, "metric", str(error), QUARANTINED)

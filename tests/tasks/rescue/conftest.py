@@ -1,7 +1,10 @@
 """A healthy file store, generated once by MLflow itself; MLflow's empty database, made once."""
 
+import ctypes
+import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +66,22 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("schema") / "mlflow.db"
     make_whole(f"sqlite:///{file}")
     return file
+
+
+@contextmanager
+def rights_count() -> Iterator[None]:
+    """Root reads and lists everything, whatever the rights of files say: for a while this thread does not (Linux)."""
+    if os.geteuid() != 0:
+        yield
+        return
+    system = ctypes.CDLL(None, use_errno=True)
+    header, sets = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert system.capget(header, sets) == 0
+    kept = sets[0]
+    sets[0] = kept & ~0b110  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    assert system.capset(header, sets) == 0
+    try:
+        yield
+    finally:
+        sets[0] = kept
+        assert system.capset(header, sets) == 0

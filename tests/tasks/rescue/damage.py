@@ -295,6 +295,19 @@ def run_that_is_gone(store: Store) -> None:
     shutil.rmtree(store.run)
 
 
+@damage("model's metric", "2 values at the time and step of another one", "told")
+def values_of_a_model_at_one_moment(store: Store) -> None:
+    file = store.model / "metrics" / "r2"
+    time, _, *rest = file.read_text().split()
+    others = [" ".join([time, value, *rest]) + "\n" for value in ("0.25", "0.75")]
+    file.write_text(file.read_text() + "".join(others))
+
+
+@damage("registered model", "its name is no text", "quarantined")
+def registered_model_with_an_odd_name(store: Store) -> None:
+    shutil.copytree(store.root / "models" / "houses", store.root / "models" / "caf\udce9")
+
+
 @damage("registered model", "missing", "rebuilt", rebuilt=1)
 def registered_model_without_meta(store: Store) -> None:
     (store.root / "models" / "houses" / "meta.yaml").unlink()

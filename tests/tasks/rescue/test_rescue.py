@@ -24,9 +24,11 @@ from mlflow.entities import ViewType
 from domain import names
 from settings.mistakes import Mistakes
 from tasks.archives.rescue import Rescue, examine, rescue
+from tasks.archives.rescue.facts import Facts
 from tasks.archives.rescue.repair import repair
 from tests import servers
 from tests.tasks.archives.everything import comparable, everything
+from tests.tasks.rescue.conftest import rights_count
 from tests.tasks.rescue.damage import CORPUS, Damage, Store
 
 ALL = [pytest.param(each, id=name) for name, each in CORPUS.items()]
@@ -212,6 +214,35 @@ def test_what_the_tool_itself_loses_is_listed(
     assert f"artifact empty.txt of run {old.runs[0]} is not there as it was" in done.differences
     assert "runs without experiments: 3" in done.orphans
     assert json.loads(Path(done.report).read_text())["differences"] == list(done.differences)
+
+
+def test_what_is_there_less_often_is_listed(tmp_path: Path) -> None:
+    facts = Facts(tmp_path)
+    for facts.side, times in (("before", 3), ("after", 2)):
+        for _ in range(times):
+            facts.add("input", "run a", "table", {})
+    assert facts.differences() == ["input table of run a was there 3 times and is there 2 times"]
+    assert facts.digests("before") != facts.digests("after")
+
+
+def test_the_report_has_counts_and_digests(old: Store, tmp_path: Path, quick_schema: None) -> None:
+    done = rescue(str(old.root), f"sqlite:///{tmp_path}/new.db")
+    said = json.loads(Path(done.report).read_text())
+    assert said["digests_before"] == said["digests_after"] == examine(str(old.root)).digests_before
+    assert said["digests_before"].keys() == said["before"].keys()
+    assert all(len(digest) == 64 for digest in said["digests_before"].values())
+
+
+def test_an_unreadable_model_costs_no_other_one(old: Store) -> None:
+    closed = old.root / "models" / "a model"
+    shutil.copytree(old.root / "models" / "houses", closed)
+    closed.chmod(0)
+    with rights_count():
+        done = examine(str(old.root))
+    assert [(each.path, each.what, each.cause) for each in done.findings] == [
+        ("models/a model", "registered model", "Permission denied")
+    ]
+    assert (done.before["registered model"], done.before["version"]) == (1, 2)
 
 
 @pytest.mark.parametrize(
