@@ -42,6 +42,8 @@ class Case:
     models: dict[str, str] = field(default_factory=dict)  # logged model -> experiment
     model_homes: dict[str, Path] = field(default_factory=dict)  # logged model -> its folder
     model_runs: dict[str, str | None] = field(default_factory=dict)  # logged model -> run that made it
+    traces: dict[str, str] = field(default_factory=dict)  # trace -> experiment
+    assessments: dict[str, str] = field(default_factory=dict)  # assessment -> trace
     names: dict[str, str] = field(default_factory=dict)  # experiment's name -> id
 
     def found(self, path: Path, what: str, cause: str, done: str) -> None:

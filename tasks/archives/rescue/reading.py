@@ -5,6 +5,7 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ LARGEST_VALUE = 2**20  # bytes of a parameter or tag
 LONGEST_LINE = 500  # bytes of a metric's line
 LONGEST_KEY = 250  # characters; MLflow's columns hold no more
 DEEPEST = 30  # folders below a run
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Unreadable(Exception):
@@ -148,6 +150,17 @@ def _integer(word: str) -> int:
     if abs(number) >= 2**63:
         raise OverflowError
     return number
+
+
+def milliseconds(said: object) -> int | None:
+    """Returns: a time, a number or a text as MLflow 3 writes it, since 1970; None for anything else."""
+    if isinstance(said, int) and not isinstance(said, bool):
+        return said if abs(said) < 2**63 else None
+    try:
+        when = said if isinstance(said, datetime) else datetime.fromisoformat(str(said))
+    except ValueError:
+        return None
+    return (when.replace(tzinfo=when.tzinfo or UTC) - EPOCH) // timedelta(milliseconds=1)
 
 
 def size_below(path: Path) -> int:

@@ -18,6 +18,7 @@ IN_THE_FILES = {  # what stands in files that the maintenance does not read: the
     "metric_lines_that_do_not_parse", "empty_metric", "points_that_are_there_twice", "data_set_that_is_gone",
     "output_that_cannot_be_read", "values_of_a_model_at_one_moment", "registered_model_with_an_odd_name",
 }  # fmt: skip
+IN_THE_FILES |= {name for name in CORPUS if name.startswith(("trace_", "assessment")) and name != "trace_without_info"}
 DELETED = {"deleted-run-files", "deleted-experiment-files"}  # of which the healthy one has one each
 KINDS = {
     "experiment": {

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 
@@ -36,8 +37,30 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
         patch.setattr(MlflowClient, "create_experiment", inside)
         made = fill(root.as_uri(), root.parent / "model", odd=False)
-    first = next(iter(made))
+        first = next(iter(made))
+        traced(root.as_uri(), first)
     return Store(root, first, made[first])
+
+
+def traced(uri: str, experiment: str) -> None:
+    """A trace with a span inside another one, metadata of all kinds, and what people said of it."""
+    client = MlflowClient(uri, uri)
+    mlflow.set_tracking_uri(uri)
+    try:
+        outer = client.start_trace("ask", inputs={"question": "ü\nwhy"}, tags={"team": "geo"}, experiment_id=experiment)
+        inner = client.start_span("think", outer.trace_id, parent_id=outer.span_id)
+        client.end_span(inner.trace_id, inner.span_id, outputs=[1, 2])
+        client.end_trace(outer.trace_id, outputs={"answer": 42})
+        mlflow.flush_trace_async_logging()
+        home = Path(uri.removeprefix("file://"), experiment, "traces", outer.trace_id)
+        for of_this_machine in (home / "request_metadata").glob("mlflow.source.*"):
+            of_this_machine.unlink()
+        (home / "request_metadata" / "mlflow.trace.session").write_text("evening")
+        (home / "request_metadata" / "mlflow.trace.tokenUsage").write_text('{"input_tokens": 3, "total_tokens": 7}')
+        mlflow.log_feedback(trace_id=outer.trace_id, name="right", value=0.5, rationale="so", metadata={"by": "me"})
+        mlflow.log_expectation(trace_id=outer.trace_id, name="answer", value={"is": [42]})
+    finally:
+        mlflow.set_tracking_uri(None)
 
 
 @pytest.fixture

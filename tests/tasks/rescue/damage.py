@@ -37,6 +37,11 @@ class Store:
         source = yaml.safe_load((self.root / "models/houses/version-1/meta.yaml").read_text())["source"]
         return self.home / "models" / str(source).removeprefix("models:/")
 
+    @property
+    def trace(self) -> Path:
+        """The folder of the trace."""
+        return next((self.home / "traces").glob("tr-*"))
+
 
 @dataclass(frozen=True)
 class Damage:
@@ -332,3 +337,53 @@ def alias_that_is_no_number(store: Store) -> None:
 def trace_without_info(store: Store) -> None:
     (store.home / "traces" / "tr-1" / "tags").mkdir(parents=True)
     (store.home / "traces" / "tr-1" / "tags" / "a").write_text("b")
+
+
+@damage(
+    "trace", "no YAML", "quarantined", trace=1, trace_s_tag=3, trace_s_metadata=8, assessment=2, artifact=1, place=1
+)
+def trace_with_broken_info(store: Store) -> None:
+    (store.trace / "trace_info.yaml").write_text("state: [")
+
+
+@damage("trace", "a trace of that id is in experiment", "quarantined")
+def trace_in_two_experiments(store: Store) -> None:
+    other = next(each for each in store.root.iterdir() if each.name.isdecimal() and each.name > store.experiment)
+    shutil.copytree(store.trace, other / "traces" / store.trace.name)
+
+
+@damage("assessment", "an assessment of that id is of trace", "quarantined")
+def trace_copied(store: Store) -> None:
+    shutil.copytree(store.trace, store.home / "traces" / "tr-copy")
+
+
+@damage("trace", "has status 'FINE'", "mended")
+def trace_with_fields_that_are_none(store: Store) -> None:
+    edit(store.trace / "trace_info.yaml", state="FINE", request_time="yesterday", trace_id="tr-other")
+
+
+@damage("trace's metadata", "a database holds of it nothing", "quarantined", trace_s_metadata=1)
+def trace_whose_tokens_are_no_numbers(store: Store) -> None:
+    (store.trace / "request_metadata" / "mlflow.trace.tokenUsage").write_text("many")
+
+
+@damage("assessments", "a file where a folder belongs", "quarantined", assessment=2)
+def assessments_that_are_a_file(store: Store) -> None:
+    shutil.rmtree(store.trace / "assessments")
+    (store.trace / "assessments").write_text("good")
+
+
+@damage("assessments", "a link", "quarantined", assessment=2)
+def assessments_that_are_a_link(store: Store) -> None:
+    (store.trace / "assessments").rename(store.root.parent / "assessments")
+    (store.trace / "assessments").symlink_to(store.root.parent / "assessments")
+
+
+@damage("assessment", "neither feedback nor expectation", "quarantined", assessment=1)
+def assessment_that_says_nothing(store: Store) -> None:
+    edit(next((store.trace / "assessments").iterdir()), feedback=None, expectation=None)
+
+
+@damage("assessment", "has no create_time", "mended")
+def assessment_without_a_time(store: Store) -> None:
+    edit(next((store.trace / "assessments").iterdir()), create_time=None)

@@ -121,12 +121,21 @@ def where_it_is(said: dict[str, Any]) -> dict[str, Any]:
     return said
 
 
+def traces_read(said: dict[str, Any]) -> dict[str, Any]:
+    """Assessments come in any order, and a file store says of none that it is valid."""
+    for key in (each for each in said if each.startswith("trace ")):
+        said[key] = json.loads(said[key])
+        found = said[key]["info"].pop("assessments")
+        said[key]["assessments"] = {each["assessment_id"]: {"valid": True, **each} for each in found}
+    return said
+
+
 def test_a_healthy_store_comes_out_identical(healthy: Store, tmp_path: Path, quick_schema: None) -> None:
     """By MLflow's API, on the folder and on the database."""
     done = rescue(str(healthy.root), f"sqlite:///{tmp_path}/new.db", str(tmp_path / "kept"))
     assert (done.findings, done.orphans, done.quarantine) == ([], (), "")
     before, after = everything(healthy.root.as_uri()), everything(f"sqlite:///{tmp_path}/new.db")
-    assert comparable(where_it_is(after)) == comparable(before)
+    assert comparable(traces_read(where_it_is(after))) == comparable(traces_read(before))
     assert len([key for key in after if key.startswith("run ")]) == 6
 
 
@@ -140,16 +149,60 @@ def test_a_store_that_was_moved_has_its_files(old: Store, tmp_path: Path, quick_
     assert set(run["files"]) == {"empty.txt", "plots/a b/ü.txt"}
 
 
+def test_a_moved_trace_has_its_spans(old: Store, tmp_path: Path, quick_schema: None) -> None:
+    """They stand in a file of its own, and a tag says where that is."""
+    done = rescue(str(old.root), f"sqlite:///{tmp_path}/new.db")
+    assert done.proven, done.differences
+    client = MlflowClient(f"sqlite:///{tmp_path}/new.db")
+    (trace,) = client.search_traces(locations=[old.experiment], include_spans=True)
+    assert trace.info.tags["mlflow.artifactLocation"] == (old.trace / "artifacts").as_uri()
+    assert sorted(span.name for span in trace.data.spans) == ["ask", "think"]
+    assert trace.info.trace_metadata["mlflow.trace.tokenUsage"] == '{"input_tokens": 3, "total_tokens": 7}'
+    said = {each.name: each.value for each in trace.info.assessments}
+    assert said == {"right": 0.5, "answer": {"is": [42]}}
+    assert all(each.create_time_ms > 10**12 for each in trace.info.assessments)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("trace_tags", "trace's tag team of trace"),
+        ("trace_request_metadata", "trace's metadata mlflow.traceInputs of trace"),
+        ("assessments", "assessment a-"),
+    ],
+)
+def test_what_a_trace_lost_is_listed(
+    old: Store, tmp_path: Path, quick_schema: None, monkeypatch: pytest.MonkeyPatch, table: str, words: str
+) -> None:
+    from tasks.tracking.archived import migration
+
+    original = migration.migrate
+
+    def lossy(source: Path, file: Path) -> str:
+        said = original(source, file)
+        with contextlib.closing(sqlite3.connect(file)) as database, database:
+            database.execute(f"DELETE FROM {table}")
+        return said
+
+    monkeypatch.setattr(migration, "migrate", lossy)
+    done = rescue(str(old.root), f"sqlite:///{tmp_path}/new.db")
+    assert not done.proven
+    assert any(each.startswith(words) for each in done.differences), done.differences
+
+
+@pytest.mark.parametrize(
+    "place", ["s3://bucket/old/artifacts", "mlflow-artifacts:/1/a/artifacts", "dbfs:/old/artifacts"]
+)
 def test_files_elsewhere_are_counted_and_said_not_to_be_compared(
-    old: Store, tmp_path: Path, quick_schema: None
+    old: Store, tmp_path: Path, quick_schema: None, place: str
 ) -> None:
     meta = old.run / "meta.yaml"
-    said = yaml.safe_load(meta.read_text()) | {"artifact_uri": "s3://bucket/old/artifacts"}
+    said = yaml.safe_load(meta.read_text()) | {"artifact_uri": place}
     meta.write_text(yaml.safe_dump(said))
     done = rescue(str(old.root), f"sqlite:///{tmp_path}/new.db")
     assert done.proven and done.before["place elsewhere, files not compared"] == 1
     after = everything(f"sqlite:///{tmp_path}/new.db", files=False)
-    assert "s3://bucket/old/artifacts" in after[f"run {old.runs[0]}"]["info"]["artifact_uri"]
+    assert place in after[f"run {old.runs[0]}"]["info"]["artifact_uri"]
 
 
 def test_an_address_that_the_tool_changes_is_a_difference(
