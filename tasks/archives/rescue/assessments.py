@@ -18,7 +18,7 @@ def rescue_assessments(case: Case, folder: Path) -> None:
     try:
         files = list(reading.files_below(folder / "assessments"))
     except reading.Unreadable as error:
-        case.found(folder / "assessments", "assessments", str(error), QUARANTINED)
+        case.unreadable(folder / "assessments", "assessments", error)
         return
     for name, path in files:
         try:

@@ -112,7 +112,7 @@ def _metrics(case: Case, folder: Path) -> None:
     try:
         files = list(reading.files_below(folder / "metrics"))
     except reading.Unreadable as error:
-        case.found(folder / "metrics", "model's metrics", str(error), QUARANTINED)
+        case.unreadable(folder / "metrics", "model's metrics", error)
         return
     for key, file in files:
         try:

@@ -1,5 +1,6 @@
 """The model registry of a file store (`models/NAME`): registered models, versions, aliases, tags."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,13 @@ def rescue_registry(case: Case) -> None:
             try:
                 _model(case, root / name)
             except reading.Unreadable as error:
-                case.found(root / name, "registered model", str(error), QUARANTINED)
+                case.unreadable(root / name, "registered model", error)
         for name in reading.others(root):
-            case.found(root / name, "file", "does not belong here", QUARANTINED)
+            if not case.is_left_out(root / name, "registered model"):
+                case.found(root / name, "file", "does not belong here", QUARANTINED)
     except reading.Unreadable as error:
         if root.is_symlink() or root.exists():
-            case.found(root, "registry", str(error), QUARANTINED)
+            case.unreadable(root, "registry", error)
 
 
 def _model(case: Case, folder: Path) -> None:
@@ -34,7 +36,7 @@ def _model(case: Case, folder: Path) -> None:
     if name.startswith("m-") and "artifacts" in reading.folders(folder):
         case.found(folder, "registered model", "a logged model in the registry's folder", QUARANTINED)
         return
-    versions = [each for each in reading.folders(folder) if _VERSION.fullmatch(each)]
+    versions = [each for each in case.folders(folder, "version") if _VERSION.fullmatch(each)]
     tags = case.values(folder / "tags", "registered model's tag")
     try:
         meta = reading.meta(folder / "meta.yaml")
@@ -118,7 +120,7 @@ def _tell_missing(case: Case, folder: Path, version: dict[str, Any]) -> None:
     near = where.removeprefix("file://")
     if version["source"].startswith("models:/m-") and version["source"].removeprefix("models:/") not in case.models:
         case.found(folder, "version", f"its logged model {version['source'][8:60]} is gone", TOLD)
-    elif is_near(where) and ":/" not in near and not Path(near).exists():
+    elif is_near(where) and ":/" not in near and not os.path.exists(near):  # noqa: PTH110
         case.found(folder, "version", f"its files are gone: {where[:200]}", TOLD)
 
 

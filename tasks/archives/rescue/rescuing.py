@@ -18,9 +18,9 @@ from settings.mistakes import Mistake, Mistakes
 from tasks import storage
 from tasks.archives import folders
 from tasks.archives.backup import back_up
-from tasks.archives.rescue.case import Case, Finding
+from tasks.archives.rescue.case import LEFT_OUT, Case, Finding
 from tasks.archives.rescue.experiments import claim, experiment_folders, rescue_experiment, rescue_models
-from tasks.archives.rescue.facts import Facts
+from tasks.archives.rescue.facts import SHOWN, Facts
 from tasks.archives.rescue.models import tell_orphans
 from tasks.archives.rescue.proof import prove
 from tasks.archives.rescue.registry import rescue_registry
@@ -87,7 +87,8 @@ def rescue(source: str, to: str, keep_in: str | None = None) -> Rescue:
         _drop_empty_default(work / "mlruns" / "0")
         migration.migrate(work, work / "mlflow.db")
         dangling: list[str] = []
-        differences = prove(facts, f"sqlite:///{work}/mlflow.db", dangling)
+        lost = [f"{each.what} {each.path}: {each.cause}" for each in case.findings if each.done == LEFT_OUT]
+        differences = lost[:SHOWN] + prove(facts, f"sqlite:///{work}/mlflow.db", dangling)
         if not differences and not dangling:
             differences, dangling = _bring(work, root, to, facts)
         done = Rescue(

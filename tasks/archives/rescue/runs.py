@@ -46,7 +46,11 @@ def _no_run(case: Case, folder: Path) -> str:
         return "its name is no run's id"
     if case.claims.get(folder.name, folder.parent.name) != folder.parent.name:
         return f"a run of that id is in experiment {case.claims[folder.name]}"
-    if not any((folder / part).exists() or (folder / part).is_symlink() for part in parts):
+    try:
+        there = {*reading.folders(folder), *reading.others(folder)}
+    except reading.Unreadable as error:
+        return str(error)
+    if not there.intersection(parts):
         return "an empty folder" if not reading.size_below(folder) else "nothing of a run is in it"
     return ""
 
@@ -148,7 +152,7 @@ def _metrics(case: Case, folder: Path) -> None:
     try:
         files = list(reading.files_below(folder / "metrics"))
     except reading.Unreadable as error:
-        case.found(folder / "metrics", "metrics", str(error), QUARANTINED)
+        case.unreadable(folder / "metrics", "metrics", error)
         return
     for key, file in files:
         bad: list[str] = []
@@ -208,14 +212,14 @@ def _outputs(case: Case, folder: Path) -> None:
 def _vertices(case: Case, folder: Path, what: str) -> list[tuple[str, Path, dict[str, Any]]]:
     found = []
     try:
-        for name in reading.folders(folder):
+        for name in case.folders(folder, what):
             path = folder / name / "meta.yaml"
             try:
                 found.append((name, path, reading.meta(path)))
             except reading.Unreadable as error:
                 case.found(path, what, str(error), QUARANTINED)
     except reading.Unreadable as error:
-        case.found(folder, f"{what}s", str(error), QUARANTINED)
+        case.unreadable(folder, f"{what}s", error)
     return found
 
 

@@ -82,7 +82,7 @@ def _tags(case: Case, folder: Path) -> dict[str, str]:
     """Where its files lie is one of them."""
     tags = case.values(folder / "tags", "trace's tag", LONGEST_VALUE)
     _cut(case, folder / "tags", "trace's tag", tags, traces.NAME, traces.LONGEST_NAME)
-    if PLACE_OF_TRACE in tags or (folder / "artifacts").is_dir():
+    if PLACE_OF_TRACE in tags or reading.is_folder(folder / "artifacts"):
         said = tags.get(PLACE_OF_TRACE)
         tags[PLACE_OF_TRACE] = place(said, folder / "artifacts")
         case.totals["moved"] += tags[PLACE_OF_TRACE] != said

@@ -47,6 +47,8 @@ def test_damage_is_told_and_stops_nothing(name: str, old: Store) -> None:
     CORPUS[name].do(old)
     kinds = {kind for kind, _, _ in found(old.root)}
     assert summarise(str(old.root))["status"] == "done"
+    if CORPUS[name].done == "left out":
+        return  # MLflow follows links to folders, and so does the maintenance
     if name in IN_THE_FILES:
         assert kinds <= DELETED
     else:

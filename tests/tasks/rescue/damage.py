@@ -75,6 +75,14 @@ def edit(path: Path, **changes: object) -> None:
     path.write_text(yaml.safe_dump({**meta, **changes}))
 
 
+def put_elsewhere(store: Store, path: Path) -> None:
+    """As on a disk that has room; a link takes its place, and MLflow follows it."""
+    other = store.root.parent / "another disk"
+    other.mkdir(exist_ok=True)
+    shutil.move(path, other / path.name)
+    path.symlink_to(other / path.name)
+
+
 # Of one run: 2 parameters, 4 tags with mlflow.user and source, 22 points; see `filled` for all.
 
 
@@ -250,7 +258,7 @@ def parameter_that_is_a_link(store: Store) -> None:
     (store.run / "params" / "depth").symlink_to("/etc/passwd")
 
 
-@damage("parameters", "a link", "quarantined", parameter=2)
+@damage("parameters", "a link to", "left out")
 def parameters_that_are_a_link(store: Store) -> None:
     shutil.rmtree(store.run / "params")
     (store.run / "params").symlink_to(store.home / store.runs[2] / "params")
@@ -348,7 +356,7 @@ def trace_with_broken_info(store: Store) -> None:
 
 @damage("trace", "a trace of that id is in experiment", "quarantined")
 def trace_in_two_experiments(store: Store) -> None:
-    other = next(each for each in store.root.iterdir() if each.name.isdecimal() and each.name > store.experiment)
+    other = next(path for path in store.root.glob("[1-9]*") if path.name != store.experiment)
     shutil.copytree(store.trace, other / "traces" / store.trace.name)
 
 
@@ -373,10 +381,9 @@ def assessments_that_are_a_file(store: Store) -> None:
     (store.trace / "assessments").write_text("good")
 
 
-@damage("assessments", "a link", "quarantined", assessment=2)
+@damage("assessments", "a link to", "left out")
 def assessments_that_are_a_link(store: Store) -> None:
-    (store.trace / "assessments").rename(store.root.parent / "assessments")
-    (store.trace / "assessments").symlink_to(store.root.parent / "assessments")
+    put_elsewhere(store, store.trace / "assessments")
 
 
 @damage("assessment", "neither feedback nor expectation", "quarantined", assessment=1)
@@ -387,3 +394,38 @@ def assessment_that_says_nothing(store: Store) -> None:
 @damage("assessment", "has no create_time", "mended")
 def assessment_without_a_time(store: Store) -> None:
     edit(next((store.trace / "assessments").iterdir()), create_time=None)
+
+
+@damage("experiment", "put that folder itself in its place", "left out")
+def experiment_that_is_a_link(store: Store) -> None:
+    put_elsewhere(store, store.home)
+
+
+@damage("experiment", "put that folder itself in its place", "left out")
+def trash_that_is_a_link(store: Store) -> None:
+    put_elsewhere(store, store.root / ".trash")
+
+
+@damage("run", "put that folder itself in its place", "left out")
+def run_that_is_a_link(store: Store) -> None:
+    put_elsewhere(store, store.run)
+
+
+@damage("model", "put that folder itself in its place", "left out")
+def model_that_is_a_link(store: Store) -> None:
+    put_elsewhere(store, store.model)
+
+
+@damage("registered model", "put that folder itself in its place", "left out")
+def registered_model_that_is_a_link(store: Store) -> None:
+    put_elsewhere(store, store.root / "models" / "houses")
+
+
+@damage("version", "put that folder itself in its place", "left out")
+def version_that_is_a_link(store: Store) -> None:
+    put_elsewhere(store, store.root / "models" / "houses" / "version-1")
+
+
+@damage("trace", "put that folder itself in its place", "left out")
+def trace_that_is_a_link(store: Store) -> None:
+    put_elsewhere(store, store.trace)

@@ -33,8 +33,9 @@ from tests.tasks.rescue.damage import CORPUS, Damage, Store
 
 ALL = [pytest.param(each, id=name) for name, each in CORPUS.items()]
 FEW = ("experiment_without_meta", "run_without_meta", "metric_lines_that_do_not_parse", "alias_to_nothing")
+SAVABLE = {name: each for name, each in CORPUS.items() if each.done != "left out"}
 SOME_LONG = [
-    pytest.param(each, id=name, marks=() if name in FEW else pytest.mark.long) for name, each in CORPUS.items()
+    pytest.param(each, id=name, marks=() if name in FEW else pytest.mark.long) for name, each in SAVABLE.items()
 ]
 SAVED = {"experiment": 4, "run": 6, "model": 6, "metric": 126, "parameter": 12, "version": 2, "alias": 1, "input": 12}
 
@@ -101,6 +102,26 @@ def test_damage_is_rescued(old: Store, healthy: Store, damage: Damage, quick_sch
         assert len(tar.getnames()) == len({*before}) + 1  # the list of its checksums
     if damage.done in ("quarantined", "rebuilt") and "missing" not in damage.cause:
         assert any(path.name for path in Path(done.quarantine).rglob("*") if not path.is_dir() or path.is_symlink())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(each, id=name, marks=() if name.startswith("experiment") else pytest.mark.long)
+        for name, each in CORPUS.items()
+        if name not in SAVABLE
+    ],
+)
+def test_what_is_in_no_backup_is_not_proven(old: Store, damage: Damage, quick_schema: None) -> None:
+    damage.do(old)
+    before = tree(old.root.parent)
+    done = rescue(str(old.root), f"sqlite:///{old.root.parent}/new.db")
+    assert not done.proven
+    assert not done.to
+    assert matching(done, damage)
+    assert any("take the link away" in each for each in done.differences)
+    assert not (old.root.parent / "new.db").exists()
+    assert before.items() <= tree(old.root.parent).items()
 
 
 def marked(file: Path) -> int:
@@ -225,7 +246,7 @@ def test_an_address_that_the_tool_changes_is_a_difference(
 
 def test_all_damage_at_once(old: Store, tmp_path: Path, quick_schema: None) -> None:
     """In another order, one upon the other: whatever is left is in the database, and MLflow can list it."""
-    for name, damage in sorted(CORPUS.items(), reverse=True):
+    for name, damage in sorted(SAVABLE.items(), reverse=True):
         try:
             damage.do(old)
         except (
@@ -292,10 +313,31 @@ def test_an_unreadable_model_costs_no_other_one(old: Store) -> None:
     closed.chmod(0)
     with rights_count():
         done = examine(str(old.root))
-    assert [(each.path, each.what, each.cause) for each in done.findings] == [
-        ("models/a model", "registered model", "Permission denied")
+    assert [(each.path, each.what, each.cause, each.done) for each in done.findings] == [
+        ("models/a model", "registered model", "Permission denied", "left out")
     ]
     assert (done.before["registered model"], done.before["version"]) == (1, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rights", [0, 0o444], ids=["closed", "not to be entered"])
+def test_what_may_not_be_read_is_never_proven(old: Store, tmp_path: Path, quick_schema: None, rights: int) -> None:
+    """Every folder of the store in turn: it is told, and it ends nothing."""
+    for number, (name, _, _) in enumerate(list(os.walk(old.root))[1:]):
+        folder, was = Path(name), Path(name).stat().st_mode
+        folder.chmod(rights)
+        try:
+            with rights_count():
+                done = examine(str(old.root))
+                told = {each.path for each in done.findings if each.done == "left out"}
+                if number % 20 == 0:
+                    again = rescue(str(old.root), f"sqlite:///{tmp_path}/{number}.db", str(tmp_path / f"{number}"))
+                    assert again.proven == (not told)
+        finally:
+            folder.chmod(was)
+        inside = {str(each.relative_to(old.root)) for each in (folder, *folder.rglob("*"))}
+        here = any(told_of.startswith(str(folder.relative_to(old.root))) for told_of in told)
+        assert here or "artifacts" in name or not any(inside), (name, [str(each) for each in done.findings])
 
 
 @pytest.mark.parametrize(
