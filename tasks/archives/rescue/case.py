@@ -125,6 +125,9 @@ class Case:
                 except reading.Unreadable as error:
                     self.found(file, what, str(error), QUARANTINED)
                     continue
+                if "\r" in good[key]:  # MLflow's tool reads it so
+                    self.found(file, what, "its carriage returns become line breaks", QUARANTINED)
+                    good[key] = good[key].replace("\r\n", "\n").replace("\r", "\n")
                 if longest and len(good[key]) > longest:
                     self.found(file, what, f"{len(good[key])} characters, cut to {longest}", QUARANTINED)
                     good[key] = good[key][:longest]

@@ -141,7 +141,9 @@ def _mended(case: Case, folder: Path, meta: dict[str, Any], trashed: bool) -> di
         case.found(folder / "meta.yaml", "experiment", f"its name is {str(meta.get('name'))[:40]!r}", MENDED)
     for key in ("creation_time", "last_update_time"):
         # Stores of old versions have no times: that is no damage, but MLflow's tool would write down this moment.
-        whole[key] = meta[key] if isinstance(meta.get(key), int) else whole[key]
+        if meta.get(key) is not None and not reading.is_whole(meta[key]):
+            case.found(folder / "meta.yaml", "experiment", f"has {key} {str(meta[key])[:40]!r}", MENDED)
+        whole[key] = meta[key] if reading.is_whole(meta.get(key)) else whole[key]
     stage = meta.get("lifecycle_stage")
     if stage != whole["lifecycle_stage"]:
         where = "the trash" if trashed else "use"

@@ -23,7 +23,7 @@ class Facts:
 
     def add(self, kind: str, owner: str, key: str, *values: Any) -> None:
         """Notes a fact: of which kind, of whom, called what, and its values."""
-        digest = hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(values, default=str, sort_keys=True).encode()).hexdigest()
         self._file.execute("INSERT INTO fact VALUES (?, ?, ?, ?, ?)", [self.side, kind, owner, _clean(key), digest])
 
     def counts(self, side: str) -> dict[str, int]:

@@ -76,8 +76,8 @@ def _rebuilt(folder: Path, experiment: str) -> dict[str, Any]:
 def _mended(case: Case, folder: Path, meta: dict[str, Any], experiment: str) -> dict[str, Any]:
     whole = _rebuilt(folder, experiment)
     wrong = [] if meta.get("model_id") == folder.name else [f"says it is {str(meta.get('model_id'))[:40]}"]
-    for key, kind in (("name", str), ("creation_timestamp", int), ("last_updated_timestamp", int)):
-        if isinstance(meta.get(key), kind):
+    for key in ("name", "creation_timestamp", "last_updated_timestamp"):
+        if isinstance(meta.get(key), str) if key == "name" else reading.is_whole(meta.get(key)):
             whole[key] = meta[key]
         else:
             wrong.append(f"has {key} {str(meta.get(key))[:40]!r}")

@@ -152,10 +152,15 @@ def _integer(word: str) -> int:
     return number
 
 
+def is_whole(value: object) -> bool:
+    """Whether it is a whole number that a database has room for."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
 def milliseconds(said: object) -> int | None:
     """Returns: a time, a number or a text as MLflow 3 writes it, since 1970; None for anything else."""
-    if isinstance(said, int) and not isinstance(said, bool):
-        return said if abs(said) < 2**63 else None
+    if isinstance(said, int):
+        return said if is_whole(said) else None
     try:
         when = said if isinstance(said, datetime) else datetime.fromisoformat(str(said))
     except ValueError:

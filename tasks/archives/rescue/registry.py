@@ -49,7 +49,10 @@ def _model(case: Case, folder: Path) -> None:
         case.found(folder / "meta.yaml", "registered model", str(error), REBUILT)
         tags[names.TAG_RESCUED] = f"meta.yaml: {error}"
         meta = {}
-    whole = _times(folder, meta) | {"name": name, "description": _text(meta.get("description"))}
+    whole = _times(case, folder, meta, "registered model") | {
+        "name": name,
+        "description": _text(meta.get("description")),
+    }
     case.write_meta(f"models/{name}/meta.yaml", whole)
     case.facts.add("registered model", name, "", whole["description"], whole["creation_timestamp"])
     for key, value in tags.items():
@@ -59,13 +62,14 @@ def _model(case: Case, folder: Path) -> None:
     _aliases(case, folder, good)
 
 
-def _times(folder: Path, meta: dict[str, Any]) -> dict[str, Any]:
-    first, last = reading.times_below(folder)
-    said = (meta.get("creation_timestamp"), meta.get("last_updated_timestamp"))
-    return {
-        "creation_timestamp": said[0] if isinstance(said[0], int) else first,
-        "last_updated_timestamp": said[1] if isinstance(said[1], int) else last,
-    }
+def _times(case: Case, folder: Path, meta: dict[str, Any], what: str) -> dict[str, Any]:
+    whole = dict(zip(("creation_timestamp", "last_updated_timestamp"), reading.times_below(folder), strict=True))
+    for key in whole:
+        if reading.is_whole(meta.get(key)):
+            whole[key] = meta[key]
+        elif meta.get(key) is not None:
+            case.found(folder / "meta.yaml", what, f"has {key} {str(meta[key])[:40]!r}", MENDED)
+    return whole
 
 
 def _text(value: object) -> str | None:
@@ -86,7 +90,7 @@ def _version(case: Case, folder: Path, name: str) -> int | None:
         case.found(folder / "meta.yaml", "version", f"says it is version {str(meta.get('version'))[:40]}", MENDED)
     if meta.get("status") not in STATUSES:
         case.found(folder / "meta.yaml", "version", f"has status {str(meta.get('status'))[:40]!r}", MENDED)
-    whole = _times(folder, meta) | {
+    whole = _times(case, folder, meta, "version") | {
         "name": name,
         "version": number,
         "source": meta["source"],
@@ -126,6 +130,9 @@ def _tell_missing(case: Case, folder: Path, version: dict[str, Any]) -> None:
 
 def _aliases(case: Case, folder: Path, versions: set[int]) -> None:
     for alias, value in case.values(folder / "aliases", "alias").items():
+        if "/" in alias:
+            case.found(folder / "aliases" / alias, "alias", "its name is no alias's", DROPPED)
+            continue
         if not value.strip().isdecimal() or int(value) not in versions:
             case.found(folder / "aliases" / alias, "alias", f"points to nothing: {value.strip()[:40]!r}", DROPPED)
             continue

@@ -1,7 +1,7 @@
 """Runs of a file store: their own file read or rebuilt, their parameters, metrics, tags, inputs and outputs."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,7 @@ def _times(meta: Mapping[str, Any], whole: dict[str, Any]) -> list[str]:
         value = meta.get(key)
         if value is None and key == "start_time":
             wrong.append("has no start_time")  # MLflow's tool would write down this moment
-        elif value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63):
+        elif value is None or reading.is_whole(value):
             whole[key] = value
         else:
             wrong.append(f"has {key} {str(value)[:40]!r}")
@@ -187,24 +187,35 @@ def _metric(case: Case, folder: Path, key: str, file: Path, bad: list[str]) -> N
 
 def _inputs(case: Case, folder: Path, datasets: Mapping[str, tuple[str, str]]) -> None:
     home, owner = case.relative(folder), f"run {folder.name}"
+    seen: set[tuple[str, str]] = set()
     first = {key: name for name, key in reversed(list(datasets.items()))}
     for name, path, meta in _vertices(case, folder / "inputs", "input"):
         source = str(meta.get("source_id"))
         tags = {str(key): str(value) for key, value in _mapping(meta.get("tags")).items()}
-        if meta.get("source_type") == "MODEL":
-            case.facts.add("input", owner, f"model {source}", tags)
-        elif source in datasets:
-            source = first[datasets[source]]
-            case.facts.add("input", owner, " ".join(datasets[source]), tags)
-        else:
-            case.found(path, "input", f"its data set {source[:40]} is not there", QUARANTINED)
+        kind = meta.get("source_type", "DATASET")
+        source = first[datasets[source]] if kind == "DATASET" and source in datasets else source
+        if wrong := _no_input(kind, source, datasets, seen):
+            case.found(path, "input", wrong, QUARANTINED)
             continue
+        seen.add((kind, source))
+        case.facts.add("input", owner, f"model {source}" if kind == "MODEL" else " ".join(datasets[source]), tags)
         case.write_meta(f"{home}/inputs/{name}/meta.yaml", {**meta, "source_id": source, "tags": tags})
+
+
+def _no_input(
+    kind: str, source: str, datasets: Mapping[str, tuple[str, str]], seen: Collection[tuple[str, str]]
+) -> str:
+    """Returns: why it cannot be taken, or an empty text."""
+    if kind not in ("MODEL", "DATASET"):
+        return f"its source is of kind {str(kind)[:40]!r}"
+    if kind == "DATASET" and source not in datasets:
+        return f"its data set {source[:40]} is not there"
+    return f"the run has {source[:40]} as another input already; a database holds one" if (kind, source) in seen else ""
 
 
 def _outputs(case: Case, folder: Path) -> None:
     for name, _, meta in _vertices(case, folder / "outputs", "output"):
-        step = meta["step"] if isinstance(meta.get("step"), int) else 0
+        step = meta["step"] if reading.is_whole(meta.get("step")) else 0
         case.write_meta(f"{case.relative(folder)}/outputs/{name}/meta.yaml", {**meta, "step": step})
         case.facts.add("output", f"run {folder.name}", name, step)
 

@@ -65,7 +65,7 @@ def _mended(case: Case, folder: Path, meta: dict[str, Any]) -> dict[str, Any]:
     whole = {
         "trace_id": folder.name,
         "timestamp_ms": reading.times_below(folder)[0] if start is None else start,
-        "execution_duration_ms": duration if isinstance(duration, int) else None,
+        "execution_duration_ms": duration if reading.is_whole(duration) else None,
         "status": status if status in STATES else STATES[0],
     }
     for key, longest in LONGEST.items():

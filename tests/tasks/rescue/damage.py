@@ -264,6 +264,11 @@ def parameters_that_are_a_link(store: Store) -> None:
     (store.run / "params").symlink_to(store.home / store.runs[2] / "params")
 
 
+@damage("tag", "its carriage returns become line breaks", "quarantined")
+def tag_written_on_another_system(store: Store) -> None:
+    (store.run / "tags" / "note").write_bytes(b"one\r\ntwo\rthree")
+
+
 @damage("tag", "no file", "quarantined")
 def tag_that_is_a_pipe(store: Store) -> None:
     os.mkfifo(store.run / "tags" / "pipe")
@@ -277,6 +282,16 @@ def tag_with_an_odd_name(store: Store) -> None:
 @damage("input", "its data set", "quarantined", input=3, data_set=1)
 def data_set_that_is_gone(store: Store) -> None:
     shutil.rmtree(store.home / "datasets")
+
+
+@damage("input", "as another input already", "quarantined")
+def input_that_is_there_twice(store: Store) -> None:
+    shutil.copytree(next((store.run / "inputs").iterdir()), store.run / "inputs" / "again")
+
+
+@damage("input", "its source is of kind 'ODD'", "quarantined", input=1)
+def input_of_an_odd_kind(store: Store) -> None:
+    edit(next((store.run / "inputs").glob("*/meta.yaml")), source_type="ODD")
 
 
 @damage("data set", "empty", "quarantined", input=3, data_set=1)
@@ -295,14 +310,14 @@ def model_without_meta(store: Store) -> None:
 
 
 @damage(
-    "version", "its logged model m-", "told", model=1, artifact=1, model_s_metric=1, model_s_parameter=1, model_s_tag=1
+    "version", "its logged model m-", "told", model=1, artifact=1, place=1, model_s_metric=1, model_s_parameter=1, model_s_tag=1
 )
 def model_that_is_gone(store: Store) -> None:
     shutil.rmtree(store.model)
 
 
 @damage(
-    "model", "is gone", "told", run=1, artifact=2, input=2, metric=21, model_s_metric=1, output=1, parameter=2, tag=2
+    "model", "is gone", "told", run=1, artifact=2, place=1, input=2, metric=21, model_s_metric=1, output=1, parameter=2, tag=2
 )
 def run_that_is_gone(store: Store) -> None:
     shutil.rmtree(store.run)
@@ -334,6 +349,12 @@ def version_with_empty_meta(store: Store) -> None:
 @damage("alias", "points to nothing: '9'", "dropped", alias=1)
 def alias_to_nothing(store: Store) -> None:
     (store.root / "models" / "houses" / "aliases" / "champion").write_text("9")
+
+
+@damage("alias", "its name is no alias's", "dropped")
+def alias_in_a_folder(store: Store) -> None:
+    (store.root / "models" / "houses" / "aliases" / "a").mkdir()
+    (store.root / "models" / "houses" / "aliases" / "a" / "b").write_text("1")
 
 
 @damage("alias", "points to nothing: 'newest'", "dropped", alias=1)
@@ -429,3 +450,18 @@ def version_that_is_a_link(store: Store) -> None:
 @damage("trace", "put that folder itself in its place", "left out")
 def trace_that_is_a_link(store: Store) -> None:
     put_elsewhere(store, store.trace)
+
+
+@damage("experiment", "has creation_time", "mended")
+def experiment_of_a_time_that_no_database_holds(store: Store) -> None:
+    edit(store.home / "meta.yaml", creation_time=10**30)
+
+
+@damage("model", "has creation_timestamp", "mended")
+def model_of_a_time_that_no_database_holds(store: Store) -> None:
+    edit(store.model / "meta.yaml", creation_timestamp=10**30)
+
+
+@damage("version", "has creation_timestamp", "mended")
+def version_of_a_time_that_no_database_holds(store: Store) -> None:
+    edit(store.root / "models" / "houses" / "version-1" / "meta.yaml", creation_timestamp=10**30)
