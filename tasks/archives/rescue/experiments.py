@@ -137,6 +137,8 @@ def _mended(case: Case, folder: Path, meta: dict[str, Any], trashed: bool) -> di
         case.found(folder / "meta.yaml", "experiment", f"says it is {str(meta.get('experiment_id'))[:40]}", MENDED)
     if isinstance(meta.get("name"), str) and meta["name"].strip():
         whole["name"] = meta["name"][:256]
+        if len(meta["name"]) > 256:
+            case.found(folder / "meta.yaml", "experiment", f"its name has {len(meta['name'])} characters", MENDED)
     else:
         case.found(folder / "meta.yaml", "experiment", f"its name is {str(meta.get('name'))[:40]!r}", MENDED)
     for key in ("creation_time", "last_update_time"):

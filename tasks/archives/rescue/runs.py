@@ -111,13 +111,20 @@ def _mended(case: Case, folder: Path, meta: dict[str, Any], experiment: Mapping[
     wrong += _times(meta, whole)
     for key in ("source_name", "entry_point_name", "source_version", "user_id"):
         whole[key] = meta[key] if isinstance(meta.get(key), str) else None if key == "user_id" else ""
-    name = meta.get("run_name") or meta.get("name")
-    whole["run_name"] = name[:250] if isinstance(name, str) else None
+    wrong += _name(meta, whole)
     whole["artifact_uri"] = place(meta.get("artifact_uri"), folder / "artifacts")
     case.totals["moved"] += whole["artifact_uri"] != meta.get("artifact_uri")
     if wrong:
         case.found(folder / "meta.yaml", "run", ", ".join(wrong), MENDED)
     return whole
+
+
+def _name(meta: Mapping[str, Any], whole: dict[str, Any]) -> list[str]:
+    name = meta.get("run_name") or meta.get("name")
+    whole["run_name"] = name[:250] if isinstance(name, str) else None
+    if whole["run_name"] == name:
+        return []
+    return [f"has the name {str(name)[:40]!r}, of which a database holds 250 characters"]
 
 
 def _times(meta: Mapping[str, Any], whole: dict[str, Any]) -> list[str]:

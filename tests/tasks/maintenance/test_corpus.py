@@ -19,6 +19,7 @@ IN_THE_FILES = {  # what stands in files that the maintenance does not read: the
     "output_that_cannot_be_read", "values_of_a_model_at_one_moment", "registered_model_with_an_odd_name",
     "tag_written_on_another_system", "input_that_is_there_twice", "input_of_an_odd_kind", "alias_in_a_folder",
     "experiment_of_a_time_that_no_database_holds", "model_of_a_time_that_no_database_holds",
+    "run_with_a_long_name", "experiment_with_a_long_name",
     "version_of_a_time_that_no_database_holds",
 }  # fmt: skip
 IN_THE_FILES |= {name for name in CORPUS if name.startswith(("trace_", "assessment")) and name != "trace_without_info"}

@@ -310,14 +310,33 @@ def model_without_meta(store: Store) -> None:
 
 
 @damage(
-    "version", "its logged model m-", "told", model=1, artifact=1, place=1, model_s_metric=1, model_s_parameter=1, model_s_tag=1
+    "version",
+    "its logged model m-",
+    "told",
+    model=1,
+    artifact=1,
+    place=1,
+    model_s_metric=1,
+    model_s_parameter=1,
+    model_s_tag=1,
 )
 def model_that_is_gone(store: Store) -> None:
     shutil.rmtree(store.model)
 
 
 @damage(
-    "model", "is gone", "told", run=1, artifact=2, place=1, input=2, metric=21, model_s_metric=1, output=1, parameter=2, tag=2
+    "model",
+    "is gone",
+    "told",
+    run=1,
+    artifact=2,
+    place=1,
+    input=2,
+    metric=21,
+    model_s_metric=1,
+    output=1,
+    parameter=2,
+    tag=2,
 )
 def run_that_is_gone(store: Store) -> None:
     shutil.rmtree(store.run)
@@ -465,3 +484,13 @@ def model_of_a_time_that_no_database_holds(store: Store) -> None:
 @damage("version", "has creation_timestamp", "mended")
 def version_of_a_time_that_no_database_holds(store: Store) -> None:
     edit(store.root / "models" / "houses" / "version-1" / "meta.yaml", creation_timestamp=10**30)
+
+
+@damage("run", "of which a database holds 250 characters", "mended")
+def run_with_a_long_name(store: Store) -> None:
+    edit(store.run / "meta.yaml", run_name="n" * 300)
+
+
+@damage("experiment", "its name has 300 characters", "mended")
+def experiment_with_a_long_name(store: Store) -> None:
+    edit(store.home / "meta.yaml", name="n" * 300)
