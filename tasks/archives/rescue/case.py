@@ -1,5 +1,6 @@
 """One rescue under way: what was found, what was noted as good, and the clean copy that is made of it."""
 
+import errno
 import os
 import shutil
 from collections import Counter
@@ -14,6 +15,8 @@ from tasks.archives.rescue.facts import Facts
 
 LARGEST_QUARANTINED = 64 * 2**20  # bytes of one file that is copied; all of it is in the raw backup anyway
 REBUILT, MENDED, QUARANTINED, DROPPED, TOLD = "rebuilt", "mended", "quarantined", "dropped", "told"
+DENIED = os.strerror(errno.EACCES)
+LEFT_OUT = "left out"  # neither in the database nor in the backup: nothing is proven then
 
 
 @dataclass(frozen=True)
@@ -42,16 +45,42 @@ class Case:
     models: dict[str, str] = field(default_factory=dict)  # logged model -> experiment
     model_homes: dict[str, Path] = field(default_factory=dict)  # logged model -> its folder
     model_runs: dict[str, str | None] = field(default_factory=dict)  # logged model -> run that made it
+    traces: dict[str, str] = field(default_factory=dict)  # trace -> experiment
+    assessments: dict[str, str] = field(default_factory=dict)  # assessment -> trace
     names: dict[str, str] = field(default_factory=dict)  # experiment's name -> id
 
     def found(self, path: Path, what: str, cause: str, done: str) -> None:
         """Notes a finding; what is quarantined is copied there."""
+        if DENIED in cause:
+            done = LEFT_OUT
         relative = self.relative(path)
         size = reading.size_below(path)
         self.findings.append(Finding(relative, what, cause, done, size))
         self.totals[done] += 1
         if done in (QUARANTINED, REBUILT) and self.quarantine:
             self._keep(path, self.quarantine / relative)
+
+    def folders(self, path: Path, what: str) -> list[str]:
+        """Returns: names of the folders in it, sorted. Links to folders, which MLflow follows, are left out, and told.
+
+        Raises: Unreadable.
+        """
+        for name in reading.others(path):
+            self.is_left_out(path / name, what)
+        return reading.folders(path)
+
+    def unreadable(self, path: Path, what: str, error: reading.Unreadable) -> None:
+        """Notes a folder that cannot be listed."""
+        if not self.is_left_out(path, what):
+            self.found(path, what, str(error), QUARANTINED)
+
+    def is_left_out(self, path: Path, what: str) -> bool:
+        """Whether it is a link to a folder: what is behind it would be in no backup."""
+        if not (os.path.islink(path) and reading.is_folder(path)):  # noqa: PTH114 - False where the other one raises
+            return False
+        advice = f"a link to {path.readlink()}: put that folder itself in its place, or take the link away"
+        self.found(path, what, advice.encode("utf-8", "backslashreplace").decode(), LEFT_OUT)
+        return True
 
     def relative(self, path: Path) -> str:
         """Returns: the path as it is shown."""
@@ -92,18 +121,22 @@ class Case:
         try:
             for key, file in reading.files_below(folder):
                 try:
-                    good[self._key(key)] = reading.text(file)
+                    good[self.key(key)] = reading.text(file)
                 except reading.Unreadable as error:
                     self.found(file, what, str(error), QUARANTINED)
                     continue
+                if "\r" in good[key]:  # MLflow's tool reads it so
+                    self.found(file, what, "its carriage returns become line breaks", QUARANTINED)
+                    good[key] = good[key].replace("\r\n", "\n").replace("\r", "\n")
                 if longest and len(good[key]) > longest:
                     self.found(file, what, f"{len(good[key])} characters, cut to {longest}", QUARANTINED)
                     good[key] = good[key][:longest]
         except reading.Unreadable as error:
-            self.found(folder, f"{what}s", str(error), QUARANTINED)
+            self.unreadable(folder, f"{what}s", error)
         return good
 
-    def _key(self, key: str) -> str:
+    def key(self, key: str) -> str:
+        """Returns: the name of a parameter, tag, metric or model. Raises: Unreadable when no database holds it."""
         try:
             key.encode()
         except UnicodeEncodeError:

@@ -6,7 +6,7 @@ from typing import Any
 
 from domain import names
 from tasks.archives.rescue import reading
-from tasks.archives.rescue.case import DROPPED, MENDED, QUARANTINED, REBUILT, TOLD, Case
+from tasks.archives.rescue.case import DENIED, DROPPED, MENDED, QUARANTINED, REBUILT, TOLD, Case
 from tasks.archives.rescue.models import rescue_model
 from tasks.archives.rescue.places import place
 from tasks.archives.rescue.runs import RESERVED, rescue_run
@@ -37,9 +37,10 @@ def _numbered(case: Case, root: Path, ours: set[str]) -> list[Path]:
                     root / name, "folder", "MLflow would take it for an experiment: its name is no id", QUARANTINED
                 )
         for name in reading.others(root):
-            case.found(root / name, "file", "does not belong here", QUARANTINED)
+            if not (name.isdecimal() or name in ours) or not case.is_left_out(root / name, "experiment"):
+                case.found(root / name, "file", "does not belong here", QUARANTINED)
     except reading.Unreadable as error:
-        case.found(root, "folder", str(error), QUARANTINED)
+        case.unreadable(root, "folder", error)
     return found
 
 
@@ -50,7 +51,7 @@ def rescue_experiment(case: Case, folder: Path, trashed: bool) -> None:
         meta = _mended(case, folder, reading.meta(folder / "meta.yaml"), trashed)
         rebuilt = ""
     except reading.Unreadable as error:
-        if not runs and not strangers and not reading.size_below(folder):
+        if DENIED not in str(error) and not runs and not strangers and not reading.size_below(folder):
             case.found(folder, "experiment", "an empty folder", DROPPED)
             return
         rebuilt = f"meta.yaml: {error}"
@@ -64,22 +65,22 @@ def rescue_experiment(case: Case, folder: Path, trashed: bool) -> None:
     datasets = _datasets(case, folder)
     for name in runs:
         rescue_run(case, folder / name, meta, datasets)
-    for name in _subfolders(case, folder / "traces"):
+    for name in _subfolders(case, folder / "traces", "trace"):
         rescue_trace(case, folder / "traces" / name, meta["experiment_id"])
 
 
 def rescue_models(case: Case, folder: Path) -> None:
     """Takes up the experiment's logged models; all runs are known by then."""
     if folder.name in case.names.values():
-        for name in _subfolders(case, folder / "models"):
+        for name in _subfolders(case, folder / "models", "model"):
             rescue_model(case, folder / "models" / name, folder.name)
 
 
-def _subfolders(case: Case, folder: Path) -> list[str]:
+def _subfolders(case: Case, folder: Path, what: str) -> list[str]:
     try:
-        return reading.folders(folder)
+        return case.folders(folder, what)
     except reading.Unreadable as error:
-        case.found(folder, "folder", str(error), QUARANTINED)
+        case.unreadable(folder, "folder", error)
         return []
 
 
@@ -110,6 +111,8 @@ def _contents(case: Case, folder: Path) -> tuple[list[str], list[str]]:
         case.found(folder, "experiment", str(error), QUARANTINED)
         return [], []
     for name in strangers:
+        if case.is_left_out(folder / name, "run"):
+            continue
         case.found(folder / name, "file", "does not belong here", QUARANTINED)
     return runs, strangers
 
@@ -134,11 +137,15 @@ def _mended(case: Case, folder: Path, meta: dict[str, Any], trashed: bool) -> di
         case.found(folder / "meta.yaml", "experiment", f"says it is {str(meta.get('experiment_id'))[:40]}", MENDED)
     if isinstance(meta.get("name"), str) and meta["name"].strip():
         whole["name"] = meta["name"][:256]
+        if len(meta["name"]) > 256:
+            case.found(folder / "meta.yaml", "experiment", f"its name has {len(meta['name'])} characters", MENDED)
     else:
         case.found(folder / "meta.yaml", "experiment", f"its name is {str(meta.get('name'))[:40]!r}", MENDED)
     for key in ("creation_time", "last_update_time"):
         # Stores of old versions have no times: that is no damage, but MLflow's tool would write down this moment.
-        whole[key] = meta[key] if isinstance(meta.get(key), int) else whole[key]
+        if meta.get(key) is not None and not reading.is_whole(meta[key]):
+            case.found(folder / "meta.yaml", "experiment", f"has {key} {str(meta[key])[:40]!r}", MENDED)
+        whole[key] = meta[key] if reading.is_whole(meta.get(key)) else whole[key]
     stage = meta.get("lifecycle_stage")
     if stage != whole["lifecycle_stage"]:
         where = "the trash" if trashed else "use"
@@ -173,7 +180,7 @@ def _take(case: Case, folder: Path, meta: dict[str, Any], tags: dict[str, str]) 
 def _datasets(case: Case, folder: Path) -> dict[str, tuple[str, str]]:
     """Returns: the folder of each data set -> its name and digest."""
     found: dict[str, tuple[str, str]] = {}
-    for name in _subfolders(case, folder / "datasets"):
+    for name in _subfolders(case, folder / "datasets", "data set"):
         path = folder / "datasets" / name / "meta.yaml"
         try:
             meta = reading.meta(path)

@@ -23,7 +23,7 @@ class Facts:
 
     def add(self, kind: str, owner: str, key: str, *values: Any) -> None:
         """Notes a fact: of which kind, of whom, called what, and its values."""
-        digest = hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(values, default=str, sort_keys=True).encode()).hexdigest()
         self._file.execute("INSERT INTO fact VALUES (?, ?, ?, ?, ?)", [self.side, kind, owner, _clean(key), digest])
 
     def counts(self, side: str) -> dict[str, int]:
@@ -44,21 +44,26 @@ class Facts:
         self._file.execute("DELETE FROM fact WHERE side = 'after'")
 
     def differences(self) -> list[str]:
-        """Returns: in words, what is on one side only; at most SHOWN."""
-        lines = []
-        sides = (("before", "after", "is not there as it was"), ("after", "before", "was not there before"))
-        for one, other, words in sides:
-            query = (
-                "SELECT kind, owner, key, digest FROM fact WHERE side = ? EXCEPT"
-                f" SELECT kind, owner, key, digest FROM fact WHERE side = ? ORDER BY 1, 2, 3 LIMIT {SHOWN}"
-            )
-            for kind, owner, key, _ in self._file.execute(query, [one, other]):
-                lines.append(f"{kind} {key} of {owner} {words}" if key else f"{kind} {owner} {words}")
-        return lines[:SHOWN]
+        """Returns: in words, what is not on both sides equally often; at most SHOWN."""
+        query = (
+            "SELECT kind, owner, key, sum(side = 'before') AS before, sum(side = 'after') AS after FROM fact"
+            " GROUP BY kind, owner, key, digest HAVING before != after"
+            f" ORDER BY after > before, kind, owner, key LIMIT {SHOWN}"
+        )
+        return [
+            f"{kind} {key} of {owner} {_words(*times)}" if key else f"{kind} {owner} {_words(*times)}"
+            for kind, owner, key, *times in self._file.execute(query)
+        ]
 
     def close(self) -> None:
         """Lets go of its file."""
         self._file.close()
+
+
+def _words(before: int, after: int) -> str:
+    if before and after:
+        return f"was there {before} times and is there {after} times"
+    return "is not there as it was" if before else "was not there before"
 
 
 def _clean(text: str) -> str:

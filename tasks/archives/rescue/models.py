@@ -1,8 +1,9 @@
 """Logged models of a file store (`models/m-...`)."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from domain import names
 from tasks.archives.rescue import reading
@@ -12,6 +13,17 @@ from tasks.archives.rescue.places import add_facts, place
 READY, FAILED = 2, 3
 STATUSES = (0, 1, 2, 3)
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,35}")
+
+
+class Measured(NamedTuple):
+    """One line of a model's metric."""
+
+    timestamp: int  # milliseconds
+    value: float
+    step: int
+    run: str
+    dataset: str | None
+    digest: str | None
 
 
 def rescue_model(case: Case, folder: Path, experiment: str) -> None:
@@ -64,8 +76,8 @@ def _rebuilt(folder: Path, experiment: str) -> dict[str, Any]:
 def _mended(case: Case, folder: Path, meta: dict[str, Any], experiment: str) -> dict[str, Any]:
     whole = _rebuilt(folder, experiment)
     wrong = [] if meta.get("model_id") == folder.name else [f"says it is {str(meta.get('model_id'))[:40]}"]
-    for key, kind in (("name", str), ("creation_timestamp", int), ("last_updated_timestamp", int)):
-        if isinstance(meta.get(key), kind):
+    for key in ("name", "creation_timestamp", "last_updated_timestamp"):
+        if isinstance(meta.get(key), str) if key == "name" else reading.is_whole(meta.get(key)):
             whole[key] = meta[key]
         else:
             wrong.append(f"has {key} {str(meta.get(key))[:40]!r}")
@@ -98,37 +110,54 @@ def _take(case: Case, folder: Path, meta: dict[str, Any], tags: dict[str, str]) 
 
 def _metrics(case: Case, folder: Path) -> None:
     try:
-        for key, file in reading.files_below(folder / "metrics"):
-            _metric(case, folder, key, file)
+        files = list(reading.files_below(folder / "metrics"))
     except reading.Unreadable as error:
-        case.found(folder / "metrics", "model's metrics", str(error), QUARANTINED)
+        case.unreadable(folder / "metrics", "model's metrics", error)
+        return
+    for key, file in files:
+        try:
+            _metric(case, folder, case.key(key), file)
+        except reading.Unreadable as error:
+            case.found(file, "model's metric", str(error), QUARANTINED)
 
 
 def _metric(case: Case, folder: Path, key: str, file: Path) -> None:
-    """Lines of time, value, step, run and, where it was measured on a data set, its name and digest."""
+    """Of what was measured in a run at one time and step, a database holds one value: facts are of what is kept."""
     bad: list[str] = []
-    good: dict[tuple[int, int, str], str] = {}
+    good: dict[tuple[int, int, str], tuple[str, Measured]] = {}
+    dropped = 0
     for words in reading.metric_lines(file, bad):
         try:
-            timestamp, value, step, run_id, *rest = words
-            if len(rest) == 1 or len(run_id) > 32:
-                raise ValueError(words)
-            name, digest = (" ".join(rest[:-1]) or None, rest[-1]) if rest else (None, None)
-            # MLflow's tool reads six words and no more, and its database no metric of a run that is gone.
-            if (name and " " in name) or run_id not in case.runs:
-                raise ValueError(words)
-            good[int(timestamp), int(step), run_id] = " ".join(words) + "\n"
-            fact = (int(timestamp), float(value), int(step), run_id, name, digest)
+            said = _measured(words, case.runs)
         except (ValueError, OverflowError):
             bad.append(" ".join(words)[:60])
             continue
-        case.facts.add("model's metric", f"model {folder.name}", key, *fact)
+        moment = (said.timestamp, said.step, said.run)
+        dropped += moment in good
+        good[moment] = (" ".join(words) + "\n", said)
+    for _, said in good.values():
+        case.facts.add("model's metric", f"model {folder.name}", key, *said)
+    if dropped:
+        why = f"{dropped} values at the time and step of another one; a database holds one of them: the last is kept"
+        case.found(file, "model's metric", why, TOLD)
     if bad:
         case.found(file, "model's metric", f"{len(bad)} lines are none of a metric: {bad[0]}", QUARANTINED)
     if good:
-        case.write(f"{case.relative(folder)}/metrics/{key}", "".join(good.values()))
+        case.write(f"{case.relative(folder)}/metrics/{key}", "".join(line for line, _ in good.values()))
     elif not bad:
         case.found(file, "model's metric", "no point in it", DROPPED)
+
+
+def _measured(words: list[str], runs: Mapping[str, str]) -> Measured:
+    """A line: time, value, step, run; of a data set, its name and digest. Raises: ValueError, OverflowError."""
+    timestamp, value, step, run, *rest = words
+    if len(rest) == 1 or len(run) > 32:
+        raise ValueError(words)
+    name, digest = (" ".join(rest[:-1]) or None, rest[-1]) if rest else (None, None)
+    # MLflow's tool reads six words and no more, and its database no metric of a run that is gone.
+    if (name and " " in name) or run not in runs:
+        raise ValueError(words)
+    return Measured(int(timestamp), float(value), int(step), run, name, digest)
 
 
 def tell_orphans(case: Case) -> None:

@@ -1,5 +1,6 @@
 """The proof: what the database says after the migration, as facts like those that were noted before it."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ from domain import names
 from domain.archives import Entry
 from tasks.archives.rescue.facts import Facts
 from tasks.archives.rescue.places import add_facts
-from tasks.tracking.archived import database, migration, reading
+from tasks.tracking.archived import database, migration, reading, traces
 
 Row = Mapping[str, Any]
 
@@ -43,7 +44,7 @@ def _add(facts: Facts, databases: database.Databases) -> None:
 
 
 def _add_files(facts: Facts, entry: Entry) -> None:
-    if entry.kind in ("run", "model") and entry.place:
+    if entry.kind in ("run", "model", "trace") and entry.place:
         add_facts(facts, f"{entry.kind} {entry.id}", entry.place)
 
 
@@ -157,4 +158,25 @@ class After:
         self._facts.add("version's tag", f"{row['name']} version {row['version']}", row["key"], row["value"])
 
     def _trace_info(self, identity: str, row: Row) -> None:
-        self._facts.add("trace", identity, "", self._experiment(row))
+        keys = ("timestamp_ms", "execution_time_ms", "status", "client_request_id")
+        previews = (row["request_preview"], row["response_preview"])
+        self._facts.add("trace", identity, "", self._experiment(row), *(row[key] for key in keys), *previews)
+        if row["trace_name"] is not None:
+            self._facts.add("trace's tag", f"trace {identity}", traces.NAME, row["trace_name"])
+        for key, value in traces.in_columns(row).items():
+            self._facts.add("trace's metadata", f"trace {identity}", key, value)
+
+    def _trace_tags(self, identity: str, row: Row) -> None:
+        self._facts.add("trace's tag", f"trace {identity}", row["key"], row["value"])
+
+    def _trace_request_metadata(self, identity: str, row: Row) -> None:
+        self._facts.add("trace's metadata", f"trace {identity}", row["key"], row["value"])
+
+    def _assessments(self, identity: str, row: Row) -> None:
+        value, error, metadata = (json.loads(row[key] or "null") for key in ("value", "error", "assessment_metadata"))
+        texts = ("name", "source_type", "source_id", "run_id", "span_id", "overrides", "rationale")
+        said = (*(row[key] for key in texts), row["created_timestamp"], row["last_updated_timestamp"])
+        kind = (row["assessment_type"], value, error)
+        self._facts.add(
+            "assessment", f"trace {identity}", row["assessment_id"], *kind, *said, bool(row["valid"]), metadata
+        )

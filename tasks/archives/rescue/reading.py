@@ -5,6 +5,7 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ LARGEST_VALUE = 2**20  # bytes of a parameter or tag
 LONGEST_LINE = 500  # bytes of a metric's line
 LONGEST_KEY = 250  # characters; MLflow's columns hold no more
 DEEPEST = 30  # folders below a run
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Unreadable(Exception):
@@ -117,9 +119,9 @@ def points(path: Path, bad: list[str]) -> Iterator[Point]:
 
 def metric_lines(path: Path, bad: list[str]) -> Iterator[list[str]]:
     """Yields: the words of each line. Raises: Unreadable."""
-    if path.is_symlink() or not path.is_file():
-        raise Unreadable("a link" if path.is_symlink() else "no file")
     try:
+        if path.is_symlink() or not path.is_file():
+            raise Unreadable("a link" if path.is_symlink() else "no file")
         with path.open("rb") as file:
             while line := file.readline(LONGEST_LINE):
                 try:
@@ -150,21 +152,51 @@ def _integer(word: str) -> int:
     return number
 
 
+def is_whole(value: object) -> bool:
+    """Whether it is a whole number that a database has room for."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+
+
+def milliseconds(said: object) -> int | None:
+    """Returns: a time, a number or a text as MLflow 3 writes it, since 1970; None for anything else."""
+    if isinstance(said, int):
+        return said if is_whole(said) else None
+    try:
+        when = said if isinstance(said, datetime) else datetime.fromisoformat(str(said))
+    except ValueError:
+        return None
+    return (when.replace(tzinfo=when.tzinfo or UTC) - EPOCH) // timedelta(milliseconds=1)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder, or a link to one; not, where that may not be looked at."""
+    return os.path.isdir(path)  # noqa: PTH112 - the other one raises
+
+
 def size_below(path: Path) -> int:
     """Returns: bytes of all files, links not followed; what cannot be read counts nothing."""
-    if path.is_symlink() or not path.is_dir():
-        return path.lstat().st_size if path.exists() or path.is_symlink() else 0
+    if os.path.islink(path) or not is_folder(path):  # noqa: PTH114 - the other one raises
+        return _size_and_time(path)[0]
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:
-            total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118 - half the time of a Path
+            total += _size_and_time(os.path.join(folder, name))[0]  # noqa: PTH118 - half the time of a Path
     return total
+
+
+def _size_and_time(path: str | Path) -> tuple[int, float]:
+    """Of what is gone, or may not be looked at: nothing."""
+    try:
+        about = os.lstat(path)
+    except OSError:
+        return 0, 0.0
+    return about.st_size, about.st_mtime
 
 
 def times_below(path: Path) -> tuple[int, int]:
     """Returns: first and last change of what is in it, in milliseconds; of itself when it is empty."""
-    times = [path.lstat().st_mtime]
+    inside: list[float] = []
     for folder, _, names in os.walk(path):
-        times += [os.lstat(os.path.join(folder, name)).st_mtime for name in names]  # noqa: PTH118
-    inside = times[1:] or times
+        inside += [time for name in names if (time := _size_and_time(os.path.join(folder, name))[1])]  # noqa: PTH118
+    inside = inside or [_size_and_time(path)[1]]
     return int(min(inside) * 1000), int(max(inside) * 1000)

@@ -1,5 +1,6 @@
 """The model registry of a file store (`models/NAME`): registered models, versions, aliases, tags."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -18,20 +19,24 @@ def rescue_registry(case: Case) -> None:
     root = case.source / "models"
     try:
         for name in reading.folders(root):
-            _model(case, root / name)
+            try:
+                _model(case, root / name)
+            except reading.Unreadable as error:
+                case.unreadable(root / name, "registered model", error)
         for name in reading.others(root):
-            case.found(root / name, "file", "does not belong here", QUARANTINED)
+            if not case.is_left_out(root / name, "registered model"):
+                case.found(root / name, "file", "does not belong here", QUARANTINED)
     except reading.Unreadable as error:
         if root.is_symlink() or root.exists():
-            case.found(root, "registry", str(error), QUARANTINED)
+            case.unreadable(root, "registry", error)
 
 
 def _model(case: Case, folder: Path) -> None:
-    name = folder.name
-    if name.startswith("m-") and (folder / "artifacts").is_dir():
+    name = case.key(folder.name)
+    if name.startswith("m-") and "artifacts" in reading.folders(folder):
         case.found(folder, "registered model", "a logged model in the registry's folder", QUARANTINED)
         return
-    versions = [each for each in reading.folders(folder) if _VERSION.fullmatch(each)]
+    versions = [each for each in case.folders(folder, "version") if _VERSION.fullmatch(each)]
     tags = case.values(folder / "tags", "registered model's tag")
     try:
         meta = reading.meta(folder / "meta.yaml")
@@ -44,7 +49,10 @@ def _model(case: Case, folder: Path) -> None:
         case.found(folder / "meta.yaml", "registered model", str(error), REBUILT)
         tags[names.TAG_RESCUED] = f"meta.yaml: {error}"
         meta = {}
-    whole = _times(folder, meta) | {"name": name, "description": _text(meta.get("description"))}
+    whole = _times(case, folder, meta, "registered model") | {
+        "name": name,
+        "description": _text(meta.get("description")),
+    }
     case.write_meta(f"models/{name}/meta.yaml", whole)
     case.facts.add("registered model", name, "", whole["description"], whole["creation_timestamp"])
     for key, value in tags.items():
@@ -54,13 +62,14 @@ def _model(case: Case, folder: Path) -> None:
     _aliases(case, folder, good)
 
 
-def _times(folder: Path, meta: dict[str, Any]) -> dict[str, Any]:
-    first, last = reading.times_below(folder)
-    said = (meta.get("creation_timestamp"), meta.get("last_updated_timestamp"))
-    return {
-        "creation_timestamp": said[0] if isinstance(said[0], int) else first,
-        "last_updated_timestamp": said[1] if isinstance(said[1], int) else last,
-    }
+def _times(case: Case, folder: Path, meta: dict[str, Any], what: str) -> dict[str, Any]:
+    whole = dict(zip(("creation_timestamp", "last_updated_timestamp"), reading.times_below(folder), strict=True))
+    for key in whole:
+        if reading.is_whole(meta.get(key)):
+            whole[key] = meta[key]
+        elif meta.get(key) is not None:
+            case.found(folder / "meta.yaml", what, f"has {key} {str(meta[key])[:40]!r}", MENDED)
+    return whole
 
 
 def _text(value: object) -> str | None:
@@ -81,7 +90,7 @@ def _version(case: Case, folder: Path, name: str) -> int | None:
         case.found(folder / "meta.yaml", "version", f"says it is version {str(meta.get('version'))[:40]}", MENDED)
     if meta.get("status") not in STATUSES:
         case.found(folder / "meta.yaml", "version", f"has status {str(meta.get('status'))[:40]!r}", MENDED)
-    whole = _times(folder, meta) | {
+    whole = _times(case, folder, meta, "version") | {
         "name": name,
         "version": number,
         "source": meta["source"],
@@ -115,12 +124,15 @@ def _tell_missing(case: Case, folder: Path, version: dict[str, Any]) -> None:
     near = where.removeprefix("file://")
     if version["source"].startswith("models:/m-") and version["source"].removeprefix("models:/") not in case.models:
         case.found(folder, "version", f"its logged model {version['source'][8:60]} is gone", TOLD)
-    elif is_near(where) and ":/" not in near and not Path(near).exists():
+    elif is_near(where) and ":/" not in near and not os.path.exists(near):  # noqa: PTH110
         case.found(folder, "version", f"its files are gone: {where[:200]}", TOLD)
 
 
 def _aliases(case: Case, folder: Path, versions: set[int]) -> None:
     for alias, value in case.values(folder / "aliases", "alias").items():
+        if "/" in alias:
+            case.found(folder / "aliases" / alias, "alias", "its name is no alias's", DROPPED)
+            continue
         if not value.strip().isdecimal() or int(value) not in versions:
             case.found(folder / "aliases" / alias, "alias", f"points to nothing: {value.strip()[:40]!r}", DROPPED)
             continue

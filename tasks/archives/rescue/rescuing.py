@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from domain.archives import Selection
@@ -18,9 +18,9 @@ from settings.mistakes import Mistake, Mistakes
 from tasks import storage
 from tasks.archives import folders
 from tasks.archives.backup import back_up
-from tasks.archives.rescue.case import Case, Finding
+from tasks.archives.rescue.case import LEFT_OUT, Case, Finding
 from tasks.archives.rescue.experiments import claim, experiment_folders, rescue_experiment, rescue_models
-from tasks.archives.rescue.facts import Facts
+from tasks.archives.rescue.facts import SHOWN, Facts
 from tasks.archives.rescue.models import tell_orphans
 from tasks.archives.rescue.proof import prove
 from tasks.archives.rescue.registry import rescue_registry
@@ -38,6 +38,8 @@ class Rescue:
     before: dict[str, int]
     to: str = ""
     after: dict[str, int] | None = None
+    digests_before: dict[str, str] = field(default_factory=dict)  # kind of fact -> SHA-256 of all of them
+    digests_after: dict[str, str] = field(default_factory=dict)
     differences: tuple[str, ...] = ()
     orphans: tuple[str, ...] = ()
     backup: str = ""
@@ -57,7 +59,8 @@ def examine(source: str) -> Rescue:
     with _facts() as facts:
         case = Case(root, facts)
         _read(case)
-        return Rescue(str(root), case.findings, dict(case.totals), facts.counts("before"))
+        counts, digests = facts.counts("before"), facts.digests("before")
+        return Rescue(str(root), case.findings, dict(case.totals), counts, digests_before=digests)
 
 
 def rescue(source: str, to: str, keep_in: str | None = None) -> Rescue:
@@ -84,11 +87,13 @@ def rescue(source: str, to: str, keep_in: str | None = None) -> Rescue:
         _drop_empty_default(work / "mlruns" / "0")
         migration.migrate(work, work / "mlflow.db")
         dangling: list[str] = []
-        differences = prove(facts, f"sqlite:///{work}/mlflow.db", dangling)
+        lost = [f"{each.what} {each.path}: {each.cause}" for each in case.findings if each.done == LEFT_OUT]
+        differences = lost[:SHOWN] + prove(facts, f"sqlite:///{work}/mlflow.db", dangling)
         if not differences and not dangling:
             differences, dangling = _bring(work, root, to, facts)
         done = Rescue(
             str(root), case.findings, dict(case.totals), facts.counts("before"), redact(to), facts.counts("after"),
+            facts.digests("before"), facts.digests("after"),
             tuple(differences), tuple(dangling), backup, str(quarantine) if quarantine.exists() else "",
             str(home / "report.json"), tuple(notes),
         )  # fmt: skip

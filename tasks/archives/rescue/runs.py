@@ -1,7 +1,7 @@
 """Runs of a file store: their own file read or rebuilt, their parameters, metrics, tags, inputs and outputs."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,11 @@ def _no_run(case: Case, folder: Path) -> str:
         return "its name is no run's id"
     if case.claims.get(folder.name, folder.parent.name) != folder.parent.name:
         return f"a run of that id is in experiment {case.claims[folder.name]}"
-    if not any((folder / part).exists() or (folder / part).is_symlink() for part in parts):
+    try:
+        there = {*reading.folders(folder), *reading.others(folder)}
+    except reading.Unreadable as error:
+        return str(error)
+    if not there.intersection(parts):
         return "an empty folder" if not reading.size_below(folder) else "nothing of a run is in it"
     return ""
 
@@ -107,13 +111,20 @@ def _mended(case: Case, folder: Path, meta: dict[str, Any], experiment: Mapping[
     wrong += _times(meta, whole)
     for key in ("source_name", "entry_point_name", "source_version", "user_id"):
         whole[key] = meta[key] if isinstance(meta.get(key), str) else None if key == "user_id" else ""
-    name = meta.get("run_name") or meta.get("name")
-    whole["run_name"] = name[:250] if isinstance(name, str) else None
+    wrong += _name(meta, whole)
     whole["artifact_uri"] = place(meta.get("artifact_uri"), folder / "artifacts")
     case.totals["moved"] += whole["artifact_uri"] != meta.get("artifact_uri")
     if wrong:
         case.found(folder / "meta.yaml", "run", ", ".join(wrong), MENDED)
     return whole
+
+
+def _name(meta: Mapping[str, Any], whole: dict[str, Any]) -> list[str]:
+    name = meta.get("run_name") or meta.get("name")
+    whole["run_name"] = name[:250] if isinstance(name, str) else None
+    if whole["run_name"] == name:
+        return []
+    return [f"has the name {str(name)[:40]!r}, of which a database holds 250 characters"]
 
 
 def _times(meta: Mapping[str, Any], whole: dict[str, Any]) -> list[str]:
@@ -122,7 +133,7 @@ def _times(meta: Mapping[str, Any], whole: dict[str, Any]) -> list[str]:
         value = meta.get(key)
         if value is None and key == "start_time":
             wrong.append("has no start_time")  # MLflow's tool would write down this moment
-        elif value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63):
+        elif value is None or reading.is_whole(value):
             whole[key] = value
         else:
             wrong.append(f"has {key} {str(value)[:40]!r}")
@@ -148,12 +159,12 @@ def _metrics(case: Case, folder: Path) -> None:
     try:
         files = list(reading.files_below(folder / "metrics"))
     except reading.Unreadable as error:
-        case.found(folder / "metrics", "metrics", str(error), QUARANTINED)
+        case.unreadable(folder / "metrics", "metrics", error)
         return
     for key, file in files:
         bad: list[str] = []
         try:
-            case._key(key)
+            case.key(key)
             _metric(case, folder, key, file, bad)
         except reading.Unreadable as error:
             case.found(file, "metric", str(error), QUARANTINED)
@@ -183,24 +194,35 @@ def _metric(case: Case, folder: Path, key: str, file: Path, bad: list[str]) -> N
 
 def _inputs(case: Case, folder: Path, datasets: Mapping[str, tuple[str, str]]) -> None:
     home, owner = case.relative(folder), f"run {folder.name}"
+    seen: set[tuple[str, str]] = set()
     first = {key: name for name, key in reversed(list(datasets.items()))}
     for name, path, meta in _vertices(case, folder / "inputs", "input"):
         source = str(meta.get("source_id"))
         tags = {str(key): str(value) for key, value in _mapping(meta.get("tags")).items()}
-        if meta.get("source_type") == "MODEL":
-            case.facts.add("input", owner, f"model {source}", tags)
-        elif source in datasets:
-            source = first[datasets[source]]
-            case.facts.add("input", owner, " ".join(datasets[source]), tags)
-        else:
-            case.found(path, "input", f"its data set {source[:40]} is not there", QUARANTINED)
+        kind = meta.get("source_type", "DATASET")
+        source = first[datasets[source]] if kind == "DATASET" and source in datasets else source
+        if wrong := _no_input(kind, source, datasets, seen):
+            case.found(path, "input", wrong, QUARANTINED)
             continue
+        seen.add((kind, source))
+        case.facts.add("input", owner, f"model {source}" if kind == "MODEL" else " ".join(datasets[source]), tags)
         case.write_meta(f"{home}/inputs/{name}/meta.yaml", {**meta, "source_id": source, "tags": tags})
+
+
+def _no_input(
+    kind: str, source: str, datasets: Mapping[str, tuple[str, str]], seen: Collection[tuple[str, str]]
+) -> str:
+    """Returns: why it cannot be taken, or an empty text."""
+    if kind not in ("MODEL", "DATASET"):
+        return f"its source is of kind {str(kind)[:40]!r}"
+    if kind == "DATASET" and source not in datasets:
+        return f"its data set {source[:40]} is not there"
+    return f"the run has {source[:40]} as another input already; a database holds one" if (kind, source) in seen else ""
 
 
 def _outputs(case: Case, folder: Path) -> None:
     for name, _, meta in _vertices(case, folder / "outputs", "output"):
-        step = meta["step"] if isinstance(meta.get("step"), int) else 0
+        step = meta["step"] if reading.is_whole(meta.get("step")) else 0
         case.write_meta(f"{case.relative(folder)}/outputs/{name}/meta.yaml", {**meta, "step": step})
         case.facts.add("output", f"run {folder.name}", name, step)
 
@@ -208,14 +230,14 @@ def _outputs(case: Case, folder: Path) -> None:
 def _vertices(case: Case, folder: Path, what: str) -> list[tuple[str, Path, dict[str, Any]]]:
     found = []
     try:
-        for name in reading.folders(folder):
+        for name in case.folders(folder, what):
             path = folder / name / "meta.yaml"
             try:
                 found.append((name, path, reading.meta(path)))
             except reading.Unreadable as error:
                 case.found(path, what, str(error), QUARANTINED)
     except reading.Unreadable as error:
-        case.found(folder, f"{what}s", str(error), QUARANTINED)
+        case.unreadable(folder, f"{what}s", error)
     return found
 
 

@@ -16,8 +16,13 @@ POLICY = "keep: {younger_than: 1h, last: 0}\naction: hard_delete\n"
 
 IN_THE_FILES = {  # what stands in files that the maintenance does not read: the rescue tells of it
     "metric_lines_that_do_not_parse", "empty_metric", "points_that_are_there_twice", "data_set_that_is_gone",
-    "output_that_cannot_be_read",
+    "output_that_cannot_be_read", "values_of_a_model_at_one_moment", "registered_model_with_an_odd_name",
+    "tag_written_on_another_system", "input_that_is_there_twice", "input_of_an_odd_kind", "alias_in_a_folder",
+    "experiment_of_a_time_that_no_database_holds", "model_of_a_time_that_no_database_holds",
+    "run_with_a_long_name", "experiment_with_a_long_name",
+    "version_of_a_time_that_no_database_holds",
 }  # fmt: skip
+IN_THE_FILES |= {name for name in CORPUS if name.startswith(("trace_", "assessment")) and name != "trace_without_info"}
 DELETED = {"deleted-run-files", "deleted-experiment-files"}  # of which the healthy one has one each
 KINDS = {
     "experiment": {
@@ -46,6 +51,8 @@ def test_damage_is_told_and_stops_nothing(name: str, old: Store) -> None:
     CORPUS[name].do(old)
     kinds = {kind for kind, _, _ in found(old.root)}
     assert summarise(str(old.root))["status"] == "done"
+    if CORPUS[name].done == "left out":
+        return  # MLflow follows links to folders, and so does the maintenance
     if name in IN_THE_FILES:
         assert kinds <= DELETED
     else:

@@ -37,6 +37,11 @@ class Store:
         source = yaml.safe_load((self.root / "models/houses/version-1/meta.yaml").read_text())["source"]
         return self.home / "models" / str(source).removeprefix("models:/")
 
+    @property
+    def trace(self) -> Path:
+        """The folder of the trace."""
+        return next((self.home / "traces").glob("tr-*"))
+
 
 @dataclass(frozen=True)
 class Damage:
@@ -68,6 +73,14 @@ def damage(
 def edit(path: Path, **changes: object) -> None:
     meta = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump({**meta, **changes}))
+
+
+def put_elsewhere(store: Store, path: Path) -> None:
+    """As on a disk that has room; a link takes its place, and MLflow follows it."""
+    other = store.root.parent / "another disk"
+    other.mkdir(exist_ok=True)
+    shutil.move(path, other / path.name)
+    path.symlink_to(other / path.name)
 
 
 # Of one run: 2 parameters, 4 tags with mlflow.user and source, 22 points; see `filled` for all.
@@ -245,10 +258,15 @@ def parameter_that_is_a_link(store: Store) -> None:
     (store.run / "params" / "depth").symlink_to("/etc/passwd")
 
 
-@damage("parameters", "a link", "quarantined", parameter=2)
+@damage("parameters", "a link to", "left out")
 def parameters_that_are_a_link(store: Store) -> None:
     shutil.rmtree(store.run / "params")
     (store.run / "params").symlink_to(store.home / store.runs[2] / "params")
+
+
+@damage("tag", "its carriage returns become line breaks", "quarantined")
+def tag_written_on_another_system(store: Store) -> None:
+    (store.run / "tags" / "note").write_bytes(b"one\r\ntwo\rthree")
 
 
 @damage("tag", "no file", "quarantined")
@@ -264,6 +282,16 @@ def tag_with_an_odd_name(store: Store) -> None:
 @damage("input", "its data set", "quarantined", input=3, data_set=1)
 def data_set_that_is_gone(store: Store) -> None:
     shutil.rmtree(store.home / "datasets")
+
+
+@damage("input", "as another input already", "quarantined")
+def input_that_is_there_twice(store: Store) -> None:
+    shutil.copytree(next((store.run / "inputs").iterdir()), store.run / "inputs" / "again")
+
+
+@damage("input", "its source is of kind 'ODD'", "quarantined", input=1)
+def input_of_an_odd_kind(store: Store) -> None:
+    edit(next((store.run / "inputs").glob("*/meta.yaml")), source_type="ODD")
 
 
 @damage("data set", "empty", "quarantined", input=3, data_set=1)
@@ -282,17 +310,49 @@ def model_without_meta(store: Store) -> None:
 
 
 @damage(
-    "version", "its logged model m-", "told", model=1, artifact=1, model_s_metric=1, model_s_parameter=1, model_s_tag=1
+    "version",
+    "its logged model m-",
+    "told",
+    model=1,
+    artifact=1,
+    place=1,
+    model_s_metric=1,
+    model_s_parameter=1,
+    model_s_tag=1,
 )
 def model_that_is_gone(store: Store) -> None:
     shutil.rmtree(store.model)
 
 
 @damage(
-    "model", "is gone", "told", run=1, artifact=2, input=2, metric=21, model_s_metric=1, output=1, parameter=2, tag=2
+    "model",
+    "is gone",
+    "told",
+    run=1,
+    artifact=2,
+    place=1,
+    input=2,
+    metric=21,
+    model_s_metric=1,
+    output=1,
+    parameter=2,
+    tag=2,
 )
 def run_that_is_gone(store: Store) -> None:
     shutil.rmtree(store.run)
+
+
+@damage("model's metric", "2 values at the time and step of another one", "told")
+def values_of_a_model_at_one_moment(store: Store) -> None:
+    file = store.model / "metrics" / "r2"
+    time, _, *rest = file.read_text().split()
+    others = [" ".join([time, value, *rest]) + "\n" for value in ("0.25", "0.75")]
+    file.write_text(file.read_text() + "".join(others))
+
+
+@damage("registered model", "its name is no text", "quarantined")
+def registered_model_with_an_odd_name(store: Store) -> None:
+    shutil.copytree(store.root / "models" / "houses", store.root / "models" / "caf\udce9")
 
 
 @damage("registered model", "missing", "rebuilt", rebuilt=1)
@@ -310,6 +370,12 @@ def alias_to_nothing(store: Store) -> None:
     (store.root / "models" / "houses" / "aliases" / "champion").write_text("9")
 
 
+@damage("alias", "its name is no alias's", "dropped")
+def alias_in_a_folder(store: Store) -> None:
+    (store.root / "models" / "houses" / "aliases" / "a").mkdir()
+    (store.root / "models" / "houses" / "aliases" / "a" / "b").write_text("1")
+
+
 @damage("alias", "points to nothing: 'newest'", "dropped", alias=1)
 def alias_that_is_no_number(store: Store) -> None:
     (store.root / "models" / "houses" / "aliases" / "champion").write_text("newest")
@@ -319,3 +385,112 @@ def alias_that_is_no_number(store: Store) -> None:
 def trace_without_info(store: Store) -> None:
     (store.home / "traces" / "tr-1" / "tags").mkdir(parents=True)
     (store.home / "traces" / "tr-1" / "tags" / "a").write_text("b")
+
+
+@damage(
+    "trace", "no YAML", "quarantined", trace=1, trace_s_tag=3, trace_s_metadata=8, assessment=2, artifact=1, place=1
+)
+def trace_with_broken_info(store: Store) -> None:
+    (store.trace / "trace_info.yaml").write_text("state: [")
+
+
+@damage("trace", "a trace of that id is in experiment", "quarantined")
+def trace_in_two_experiments(store: Store) -> None:
+    other = next(path for path in store.root.glob("[1-9]*") if path.name != store.experiment)
+    shutil.copytree(store.trace, other / "traces" / store.trace.name)
+
+
+@damage("assessment", "an assessment of that id is of trace", "quarantined")
+def trace_copied(store: Store) -> None:
+    shutil.copytree(store.trace, store.home / "traces" / "tr-copy")
+
+
+@damage("trace", "has status 'FINE'", "mended")
+def trace_with_fields_that_are_none(store: Store) -> None:
+    edit(store.trace / "trace_info.yaml", state="FINE", request_time="yesterday", trace_id="tr-other")
+
+
+@damage("trace's metadata", "a database holds of it nothing", "quarantined", trace_s_metadata=1)
+def trace_whose_tokens_are_no_numbers(store: Store) -> None:
+    (store.trace / "request_metadata" / "mlflow.trace.tokenUsage").write_text("many")
+
+
+@damage("assessments", "a file where a folder belongs", "quarantined", assessment=2)
+def assessments_that_are_a_file(store: Store) -> None:
+    shutil.rmtree(store.trace / "assessments")
+    (store.trace / "assessments").write_text("good")
+
+
+@damage("assessments", "a link to", "left out")
+def assessments_that_are_a_link(store: Store) -> None:
+    put_elsewhere(store, store.trace / "assessments")
+
+
+@damage("assessment", "neither feedback nor expectation", "quarantined", assessment=1)
+def assessment_that_says_nothing(store: Store) -> None:
+    edit(next((store.trace / "assessments").iterdir()), feedback=None, expectation=None)
+
+
+@damage("assessment", "has no create_time", "mended")
+def assessment_without_a_time(store: Store) -> None:
+    edit(next((store.trace / "assessments").iterdir()), create_time=None)
+
+
+@damage("experiment", "put that folder itself in its place", "left out")
+def experiment_that_is_a_link(store: Store) -> None:
+    put_elsewhere(store, store.home)
+
+
+@damage("experiment", "put that folder itself in its place", "left out")
+def trash_that_is_a_link(store: Store) -> None:
+    put_elsewhere(store, store.root / ".trash")
+
+
+@damage("run", "put that folder itself in its place", "left out")
+def run_that_is_a_link(store: Store) -> None:
+    put_elsewhere(store, store.run)
+
+
+@damage("model", "put that folder itself in its place", "left out")
+def model_that_is_a_link(store: Store) -> None:
+    put_elsewhere(store, store.model)
+
+
+@damage("registered model", "put that folder itself in its place", "left out")
+def registered_model_that_is_a_link(store: Store) -> None:
+    put_elsewhere(store, store.root / "models" / "houses")
+
+
+@damage("version", "put that folder itself in its place", "left out")
+def version_that_is_a_link(store: Store) -> None:
+    put_elsewhere(store, store.root / "models" / "houses" / "version-1")
+
+
+@damage("trace", "put that folder itself in its place", "left out")
+def trace_that_is_a_link(store: Store) -> None:
+    put_elsewhere(store, store.trace)
+
+
+@damage("experiment", "has creation_time", "mended")
+def experiment_of_a_time_that_no_database_holds(store: Store) -> None:
+    edit(store.home / "meta.yaml", creation_time=10**30)
+
+
+@damage("model", "has creation_timestamp", "mended")
+def model_of_a_time_that_no_database_holds(store: Store) -> None:
+    edit(store.model / "meta.yaml", creation_timestamp=10**30)
+
+
+@damage("version", "has creation_timestamp", "mended")
+def version_of_a_time_that_no_database_holds(store: Store) -> None:
+    edit(store.root / "models" / "houses" / "version-1" / "meta.yaml", creation_timestamp=10**30)
+
+
+@damage("run", "of which a database holds 250 characters", "mended")
+def run_with_a_long_name(store: Store) -> None:
+    edit(store.run / "meta.yaml", run_name="n" * 300)
+
+
+@damage("experiment", "its name has 300 characters", "mended")
+def experiment_with_a_long_name(store: Store) -> None:
+    edit(store.home / "meta.yaml", name="n" * 300)

@@ -24,15 +24,18 @@ from mlflow.entities import ViewType
 from domain import names
 from settings.mistakes import Mistakes
 from tasks.archives.rescue import Rescue, examine, rescue
+from tasks.archives.rescue.facts import Facts
 from tasks.archives.rescue.repair import repair
 from tests import servers
 from tests.tasks.archives.everything import comparable, everything
+from tests.tasks.rescue.conftest import rights_count
 from tests.tasks.rescue.damage import CORPUS, Damage, Store
 
 ALL = [pytest.param(each, id=name) for name, each in CORPUS.items()]
 FEW = ("experiment_without_meta", "run_without_meta", "metric_lines_that_do_not_parse", "alias_to_nothing")
+SAVABLE = {name: each for name, each in CORPUS.items() if each.done != "left out"}
 SOME_LONG = [
-    pytest.param(each, id=name, marks=() if name in FEW else pytest.mark.long) for name, each in CORPUS.items()
+    pytest.param(each, id=name, marks=() if name in FEW else pytest.mark.long) for name, each in SAVABLE.items()
 ]
 SAVED = {"experiment": 4, "run": 6, "model": 6, "metric": 126, "parameter": 12, "version": 2, "alias": 1, "input": 12}
 
@@ -101,6 +104,26 @@ def test_damage_is_rescued(old: Store, healthy: Store, damage: Damage, quick_sch
         assert any(path.name for path in Path(done.quarantine).rglob("*") if not path.is_dir() or path.is_symlink())
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(each, id=name, marks=() if name.startswith("experiment") else pytest.mark.long)
+        for name, each in CORPUS.items()
+        if name not in SAVABLE
+    ],
+)
+def test_what_is_in_no_backup_is_not_proven(old: Store, damage: Damage, quick_schema: None) -> None:
+    damage.do(old)
+    before = tree(old.root.parent)
+    done = rescue(str(old.root), f"sqlite:///{old.root.parent}/new.db")
+    assert not done.proven
+    assert not done.to
+    assert matching(done, damage)
+    assert any("take the link away" in each for each in done.differences)
+    assert not (old.root.parent / "new.db").exists()
+    assert before.items() <= tree(old.root.parent).items()
+
+
 def marked(file: Path) -> int:
     """How many things carry the tag that says what was rebuilt."""
     tables = {"tags": "key", "experiment_tags": "key", "logged_model_tags": "tag_key", "registered_model_tags": "key"}
@@ -119,12 +142,21 @@ def where_it_is(said: dict[str, Any]) -> dict[str, Any]:
     return said
 
 
+def traces_read(said: dict[str, Any]) -> dict[str, Any]:
+    """Assessments come in any order, and a file store says of none that it is valid."""
+    for key in (each for each in said if each.startswith("trace ")):
+        said[key] = json.loads(said[key])
+        found = said[key]["info"].pop("assessments")
+        said[key]["assessments"] = {each["assessment_id"]: {"valid": True, **each} for each in found}
+    return said
+
+
 def test_a_healthy_store_comes_out_identical(healthy: Store, tmp_path: Path, quick_schema: None) -> None:
     """By MLflow's API, on the folder and on the database."""
     done = rescue(str(healthy.root), f"sqlite:///{tmp_path}/new.db", str(tmp_path / "kept"))
     assert (done.findings, done.orphans, done.quarantine) == ([], (), "")
     before, after = everything(healthy.root.as_uri()), everything(f"sqlite:///{tmp_path}/new.db")
-    assert comparable(where_it_is(after)) == comparable(before)
+    assert comparable(traces_read(where_it_is(after))) == comparable(traces_read(before))
     assert len([key for key in after if key.startswith("run ")]) == 6
 
 
@@ -138,16 +170,60 @@ def test_a_store_that_was_moved_has_its_files(old: Store, tmp_path: Path, quick_
     assert set(run["files"]) == {"empty.txt", "plots/a b/ü.txt"}
 
 
+def test_a_moved_trace_has_its_spans(old: Store, tmp_path: Path, quick_schema: None) -> None:
+    """They stand in a file of its own, and a tag says where that is."""
+    done = rescue(str(old.root), f"sqlite:///{tmp_path}/new.db")
+    assert done.proven, done.differences
+    client = MlflowClient(f"sqlite:///{tmp_path}/new.db")
+    (trace,) = client.search_traces(locations=[old.experiment], include_spans=True)
+    assert trace.info.tags["mlflow.artifactLocation"] == (old.trace / "artifacts").as_uri()
+    assert sorted(span.name for span in trace.data.spans) == ["ask", "think"]
+    assert trace.info.trace_metadata["mlflow.trace.tokenUsage"] == '{"input_tokens": 3, "total_tokens": 7}'
+    said = {each.name: each.value for each in trace.info.assessments}
+    assert said == {"right": 0.5, "answer": {"is": [42]}}
+    assert all(each.create_time_ms > 10**12 for each in trace.info.assessments)
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("trace_tags", "trace's tag team of trace"),
+        ("trace_request_metadata", "trace's metadata mlflow.traceInputs of trace"),
+        ("assessments", "assessment a-"),
+    ],
+)
+def test_what_a_trace_lost_is_listed(
+    old: Store, tmp_path: Path, quick_schema: None, monkeypatch: pytest.MonkeyPatch, table: str, words: str
+) -> None:
+    from tasks.tracking.archived import migration
+
+    original = migration.migrate
+
+    def lossy(source: Path, file: Path) -> str:
+        said = original(source, file)
+        with contextlib.closing(sqlite3.connect(file)) as database, database:
+            database.execute(f"DELETE FROM {table}")
+        return said
+
+    monkeypatch.setattr(migration, "migrate", lossy)
+    done = rescue(str(old.root), f"sqlite:///{tmp_path}/new.db")
+    assert not done.proven
+    assert any(each.startswith(words) for each in done.differences), done.differences
+
+
+@pytest.mark.parametrize(
+    "place", ["s3://bucket/old/artifacts", "mlflow-artifacts:/1/a/artifacts", "dbfs:/old/artifacts"]
+)
 def test_files_elsewhere_are_counted_and_said_not_to_be_compared(
-    old: Store, tmp_path: Path, quick_schema: None
+    old: Store, tmp_path: Path, quick_schema: None, place: str
 ) -> None:
     meta = old.run / "meta.yaml"
-    said = yaml.safe_load(meta.read_text()) | {"artifact_uri": "s3://bucket/old/artifacts"}
+    said = yaml.safe_load(meta.read_text()) | {"artifact_uri": place}
     meta.write_text(yaml.safe_dump(said))
     done = rescue(str(old.root), f"sqlite:///{tmp_path}/new.db")
     assert done.proven and done.before["place elsewhere, files not compared"] == 1
     after = everything(f"sqlite:///{tmp_path}/new.db", files=False)
-    assert "s3://bucket/old/artifacts" in after[f"run {old.runs[0]}"]["info"]["artifact_uri"]
+    assert place in after[f"run {old.runs[0]}"]["info"]["artifact_uri"]
 
 
 def test_an_address_that_the_tool_changes_is_a_difference(
@@ -170,7 +246,7 @@ def test_an_address_that_the_tool_changes_is_a_difference(
 
 def test_all_damage_at_once(old: Store, tmp_path: Path, quick_schema: None) -> None:
     """In another order, one upon the other: whatever is left is in the database, and MLflow can list it."""
-    for name, damage in sorted(CORPUS.items(), reverse=True):
+    for name, damage in sorted(SAVABLE.items(), reverse=True):
         try:
             damage.do(old)
         except (
@@ -212,6 +288,56 @@ def test_what_the_tool_itself_loses_is_listed(
     assert f"artifact empty.txt of run {old.runs[0]} is not there as it was" in done.differences
     assert "runs without experiments: 3" in done.orphans
     assert json.loads(Path(done.report).read_text())["differences"] == list(done.differences)
+
+
+def test_what_is_there_less_often_is_listed(tmp_path: Path) -> None:
+    facts = Facts(tmp_path)
+    for facts.side, times in (("before", 3), ("after", 2)):
+        for _ in range(times):
+            facts.add("input", "run a", "table", {})
+    assert facts.differences() == ["input table of run a was there 3 times and is there 2 times"]
+    assert facts.digests("before") != facts.digests("after")
+
+
+def test_the_report_has_counts_and_digests(old: Store, tmp_path: Path, quick_schema: None) -> None:
+    done = rescue(str(old.root), f"sqlite:///{tmp_path}/new.db")
+    said = json.loads(Path(done.report).read_text())
+    assert said["digests_before"] == said["digests_after"] == examine(str(old.root)).digests_before
+    assert said["digests_before"].keys() == said["before"].keys()
+    assert all(len(digest) == 64 for digest in said["digests_before"].values())
+
+
+def test_an_unreadable_model_costs_no_other_one(old: Store) -> None:
+    closed = old.root / "models" / "a model"
+    shutil.copytree(old.root / "models" / "houses", closed)
+    closed.chmod(0)
+    with rights_count():
+        done = examine(str(old.root))
+    assert [(each.path, each.what, each.cause, each.done) for each in done.findings] == [
+        ("models/a model", "registered model", "Permission denied", "left out")
+    ]
+    assert (done.before["registered model"], done.before["version"]) == (1, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rights", [0, 0o444], ids=["closed", "not to be entered"])
+def test_what_may_not_be_read_is_never_proven(old: Store, tmp_path: Path, quick_schema: None, rights: int) -> None:
+    """Every folder of the store in turn: it is told, and it ends nothing."""
+    for number, (name, _, _) in enumerate(list(os.walk(old.root))[1:]):
+        folder, was = Path(name), Path(name).stat().st_mode
+        folder.chmod(rights)
+        try:
+            with rights_count():
+                done = examine(str(old.root))
+                told = {each.path for each in done.findings if each.done == "left out"}
+                if number % 20 == 0:
+                    again = rescue(str(old.root), f"sqlite:///{tmp_path}/{number}.db", str(tmp_path / f"{number}"))
+                    assert again.proven == (not told)
+        finally:
+            folder.chmod(was)
+        inside = {str(each.relative_to(old.root)) for each in (folder, *folder.rglob("*"))}
+        here = any(told_of.startswith(str(folder.relative_to(old.root))) for told_of in told)
+        assert here or "artifacts" in name or not any(inside), (name, [str(each) for each in done.findings])
 
 
 @pytest.mark.parametrize(
