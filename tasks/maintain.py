@@ -9,8 +9,9 @@ from typing import Any
 from domain.maintenance.findings import Finding
 from domain.maintenance.page import render
 from domain.maintenance.plan import Plan
+from domain.maintenance.result import Result
 from settings.policy import Policy
-from tasks.maintenance.applying import Result, apply
+from tasks.maintenance.applying import apply
 from tasks.maintenance.examining import examine
 from tasks.maintenance.planning import plan_store
 from tasks.maintenance.setting_aside import meant, set_aside

@@ -6,12 +6,12 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.logging import get_run_logger
 
 from domain.maintenance.findings import counted
+from domain.maintenance.result import Result
 from domain.maintenance.telling import finding_lines, plan_lines, result_lines
 from domain.maintenance.words import size
 from settings.addresses import redacted
 from tasks import storage
 from tasks.maintain import Planned
-from tasks.maintenance.applying import Result
 from tasks.maintenance.reporting import address_of_report, keep_report, list_beside, write_list
 
 

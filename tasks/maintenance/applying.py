@@ -4,55 +4,24 @@ import time
 from collections.abc import Collection, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from itertools import islice
-from typing import Any
 
 from domain import names
 from domain.errors import TerminalError
 from domain.maintenance.plan import Item, Pace, Plan, batches, too_much
 from domain.maintenance.protection import GONE, LIVES, left_with_family
-from settings.mistakes import Mistakes
+from domain.maintenance.result import Outcome, Result
 from settings.policy import Policy
-from tasks import removing, storage
 from tasks.archives import keeping
 from tasks.maintenance import journal
+from tasks.maintenance.finishing import finish, finish_interrupted
 from tasks.maintenance.planning import milliseconds
 from tasks.maintenance.spool import Share, Spool
-from tasks.maintenance.stores import Outcome, Store
+from tasks.maintenance.stores import Store
 from tasks.tracking.moves import now as timestamp
-
-SHOWN = 200
 
 
 class TooMuch(TerminalError):
     """The plan deletes more than the policy's max_delete."""
-
-
-@dataclass
-class Result:
-    """What was done. Grows with what was left, up to a limit, not with what went."""
-
-    done: int = 0
-    experiments: int = 0
-    bytes: int = 0
-    left: dict[str, str] = field(default_factory=dict)  # the first of them: id -> why
-    left_count: int = 0
-    finished: int = 0  # runs of an earlier, interrupted clean-up whose files went now
-    set_aside: int = 0  # folders that nobody owns
-    archive: str = ""
-    archive_digest: str = ""
-    folder: str = ""  # the store, when it is one of files: an archive of folders is unpacked into it again
-    notes: list[str] = field(default_factory=list)
-
-    def leave(self, left: dict[str, str]) -> None:
-        """Count what was left after all."""
-        self.left_count += len(left)
-        self.left.update(islice(left.items(), max(0, SHOWN - len(self.left))))
-
-    def as_json(self) -> dict[str, Any]:
-        """Returns: plain values."""
-        return asdict(self)
 
 
 def apply(
@@ -72,7 +41,7 @@ def apply(
     need_leave(plan, policy, yes_really)
     result = Result()
     if policy.action == "hard_delete":
-        _finish_interrupted(store, policy.archives, result)
+        finish_interrupted(store, policy.archives, result)
     going = frozenset(item.id for share in spool for item in share.items if item.kind == "run")
     if live:
         left = _alive(store, policy, going, live)
@@ -148,7 +117,7 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: S
             if removal:
                 removal.result()  # one batch at a time: memory does not grow where removing is the slower half
             gone = frozenset(outcome.done)
-            removal = aside.submit(_finish, written, [each for each in written.entries if each.run in gone], result)
+            removal = aside.submit(finish, written, [each for each in written.entries if each.run in gone], result)
         if removal:
             removal.result()
     outcome = store.hard_delete_experiments(experiments, policy)
@@ -181,37 +150,3 @@ def _count_experiments(outcome: Outcome, experiments: Sequence[Item], result: Re
     result.done += sum(item.inside for item in experiments if item.id in done)
     result.bytes += sum(item.bytes or 0 for item in experiments if item.id in done)
     result.leave(outcome.left)
-
-
-def _finish(written: journal.Journal, gone: Sequence[journal.Entry], result: Result) -> None:
-    """Removes the files of runs whose rows are gone, and crosses the journal out."""
-    if _remove_files(gone, written.archived, result):
-        journal.close(written)
-
-
-def _remove_files(entries: Sequence[journal.Entry], archived: int, result: Result) -> bool:
-    """Returns: whether nothing is left to do; what is not the store's own, or new, is left for good, and said."""
-    complete = True
-    for entry in entries:
-        try:
-            removing.remove(entry.location, entry.folders, archived)
-        except removing.Left as error:
-            result.notes.append(str(error))
-        except (Mistakes, OSError) as error:  # no permission, a busy file, a store that is silent: the next one tries
-            complete = False
-            result.notes.append(f"files of run {entry.run} are still there: {error}")
-    return complete
-
-
-def _finish_interrupted(store: Store, destination: str, result: Result) -> None:
-    for written in journal.left_behind(destination, store.identity):
-        if not storage.exists(written.archive):
-            result.notes.append(f"{written.uri} names {written.archive}, which is gone; its files were left")
-            continue
-        if written.database != store.fingerprint:
-            result.notes.append(f"{written.uri} is of another database that was at this address; its files were left")
-            continue
-        there = store.existing([entry.run for entry in written.entries])
-        gone = [entry for entry in written.entries if entry.run not in there]
-        _finish(written, gone, result)
-        result.finished += len(gone)

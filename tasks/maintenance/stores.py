@@ -9,10 +9,10 @@ from domain.maintenance.findings import Finding
 from domain.maintenance.inventory import Group, Version
 from domain.maintenance.plan import Item
 from domain.maintenance.protection import Guards
+from domain.maintenance.result import Outcome
 from settings.policy import Policy
 from tasks.tracking.folders.store import FoldersStore
 from tasks.tracking.served.store import ServerStore
-from tasks.tracking.tables.deletion import Outcome as Outcome
 from tasks.tracking.tables.store import TablesStore
 
 

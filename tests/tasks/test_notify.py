@@ -2,8 +2,8 @@
 
 from domain.maintenance.findings import Finding
 from domain.maintenance.plan import Item, Kept, Plan
+from domain.maintenance.result import Result
 from domain.maintenance.telling import finding_lines, message_lines, plan_lines, result_lines
-from tasks.maintenance.applying import Result
 from tasks.notify import LONGEST, cut, notify
 
 

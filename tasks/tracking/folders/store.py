@@ -14,6 +14,7 @@ from domain.maintenance.findings import Finding
 from domain.maintenance.inventory import DELETED, Group, Version
 from domain.maintenance.plan import Item, by_family
 from domain.maintenance.protection import GONE, Guards
+from domain.maintenance.result import Outcome
 from settings.mistakes import Mistake, Mistakes
 from settings.policy import Policy
 from tasks.archives import folders
@@ -25,7 +26,6 @@ from tasks.tracking.folders.protecting import store_guards
 from tasks.tracking.folders.troubles import troubles
 from tasks.tracking.identity import identity_of
 from tasks.tracking.tables.database import MaintenanceUnderWay
-from tasks.tracking.tables.deletion import Outcome
 
 Do = Callable[[Path], str | None]  # returns why it was not done
 

@@ -13,6 +13,7 @@ from domain.maintenance.inventory import Experiment, Group, Version
 from domain.maintenance.parameters import conflicts, duplicates
 from domain.maintenance.plan import Item
 from domain.maintenance.protection import Guards, guards, references
+from domain.maintenance.result import Outcome
 from settings.addresses import redact
 from settings.mistakes import Mistake, Mistakes
 from settings.policy import Policy
@@ -22,7 +23,6 @@ from tasks.tracking.served import reading
 from tasks.tracking.served.looking import Look
 from tasks.tracking.served.places import place_of
 from tasks.tracking.tables.database import MaintenanceUnderWay
-from tasks.tracking.tables.deletion import Outcome
 
 
 class ServerStore:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 from domain.maintenance.plan import Item
 from domain.maintenance.protection import GONE
+from domain.maintenance.result import Outcome
 from settings.policy import Policy
 from tasks.tracking.tables.database import Database, choose
-from tasks.tracking.tables.deletion import Outcome, protected_experiments
+from tasks.tracking.tables.looking import protected_experiments
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -1,23 +1,19 @@
 """Reading what a store holds in a few queries over sets, streamed experiment by experiment."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from domain import names
 from domain.maintenance.inventory import Experiment, Group, LoggedModel, Run, Version
 from domain.maintenance.places import joined, place_of
-from domain.maintenance.protection import PIN, Guards, guards, references
 from settings.policy import Policy
-from tasks.tracking.tables.database import STREAMED, among, choose
+from tasks.tracking.tables.database import STREAMED, choose
+from tasks.tracking.tables.tags import by_owner, tag_condition
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Select
-
-PARENT = "mlflow.parentRunId"
 
 
 def groups(connection: "Connection", policy: Policy) -> Iterator[Group]:
@@ -98,7 +94,7 @@ def _tags_of_models(connection: "Connection", policy: Policy) -> dict[str, dict[
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModelTag as T
 
     query = choose(T.model_id, T.tag_key, T.tag_value).where(tag_condition(policy.protect.tags, T.tag_key))
-    return _by_owner(connection, query)
+    return by_owner(connection, query)
 
 
 def versions(connection: "Connection") -> list[Version]:
@@ -117,122 +113,6 @@ def versions(connection: "Connection") -> list[Version]:
         Version(name, str(version), run, source or "", tuple(aliases[name, int(version)]), location or "")
         for name, version, run, source, location in connection.execute(query)
     ]
-
-
-def store_guards(connection: "Connection", registry: "Connection", policy: Policy, live: Collection[str]) -> Guards:
-    """Returns: everything that protects. `live`: ids of flow runs that are not over."""
-    registered = versions(registry)
-    named = sorted({each for version in registered for each in references(version) if each.startswith("m-")})
-    found = guards(
-        registered,
-        _runs_of_models(connection, named),
-        _protecting_tags(connection, policy),
-        _runs_of_flows(connection, sorted(live)),
-        _families_apart(connection),
-        parents(connection),
-        policy.protect.tags,
-        policy.protect.experiments,
-        _measured_by(connection, registered),
-    )
-    return replace(found, runs={**dict(named_by_issues(connection)), **found.runs})
-
-
-def named_by_issues(connection: "Connection", runs: Sequence[str] | None = None) -> list[tuple[str, str]]:
-    """Args: runs: None: all. Returns: run id, words: without the run an issue would forget for good where it arose."""
-    from mlflow.store.tracking.dbmodels.models import SqlIssue as I
-
-    named = I.source_run_id.is_not(None) if runs is None else among(connection, I.source_run_id, runs)
-    query = choose(I.source_run_id, I.issue_id).where(named).order_by(I.issue_id)
-    return [(run, f"issue {issue} names it") for run, issue in connection.execute(query)]
-
-
-def _runs_of_models(connection: "Connection", models: Sequence[str]) -> dict[str, str]:
-    from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
-
-    query = choose(M.model_id, M.source_run_id).where(among(connection, M.model_id, models))
-    return {model: run for model, run in connection.execute(query) if run}
-
-
-def _measured_by(connection: "Connection", registered: Sequence[Version]) -> list[tuple[str, str]]:
-    """Returns: run id, version: runs that measured a model which another run logged, and a version needs."""
-    from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
-    from mlflow.store.tracking.dbmodels.models import SqlLoggedModelMetric as X
-    from sqlalchemy import or_
-
-    needed = {each: version.words for version in registered for each in references(version)}
-    about = or_(among(connection, X.model_id, needed), among(connection, M.source_run_id, needed))
-    query = choose(X.run_id, X.model_id, M.source_run_id).join(M, M.model_id == X.model_id).distinct()
-    rows = connection.execute(query.where(about, X.run_id != M.source_run_id))
-    return [(run, needed.get(model) or needed[source]) for run, model, source in rows]
-
-
-def tag_condition(patterns: Sequence[str], key: Any) -> "ColumnElement[bool]":
-    """Args: key: the column. Returns: that a tag's key may protect: a superset, the domain decides."""
-    from sqlalchemy import or_
-
-    keys = [pattern.partition("=")[0] for pattern in patterns]
-    plain = [PIN, *(each for each in keys if not set(each) & set("*?["))]
-    globs = [each for each in keys if set(each) & set("*?[")]
-    if any("[" in each for each in globs):
-        return or_(key.is_not(None))
-    likes = [key.like(_like(each), escape="\\") for each in globs]
-    return or_(key.in_(plain), *likes)
-
-
-def _like(glob: str) -> str:
-    for special in "\\%_":
-        glob = glob.replace(special, f"\\{special}")
-    return glob.replace("*", "%").replace("?", "_")
-
-
-def _protecting_tags(connection: "Connection", policy: Policy) -> dict[str, dict[str, str]]:
-    from mlflow.store.tracking.dbmodels.models import SqlTag as T
-
-    query = choose(T.run_uuid, T.key, T.value).where(tag_condition(policy.protect.tags, T.key))
-    return _by_owner(connection, query)
-
-
-def _by_owner(connection: "Connection", query: "Select[Any]") -> dict[str, dict[str, str]]:
-    """Returns: whose tag it is -> key -> value."""
-    found: dict[str, dict[str, str]] = defaultdict(dict)
-    for owner, key, value in connection.execute(query):
-        found[owner][key] = value or ""
-    return found
-
-
-def _runs_of_flows(connection: "Connection", flow_runs: Sequence[str]) -> set[str]:
-    from mlflow.store.tracking.dbmodels.models import SqlTag as T
-
-    named = among(connection, T.value, flow_runs)
-    return set(connection.execute(choose(T.run_uuid).where(T.key == names.TAG_FLOW_RUN_ID, named)).scalars())
-
-
-def parents(connection: "Connection") -> dict[str, str]:
-    """Returns: run id -> its parent's, of all runs that name one."""
-    from mlflow.store.tracking.dbmodels.models import SqlTag as T
-
-    return pairs(connection, choose(T.run_uuid, T.value).where(T.key == PARENT))
-
-
-def _families_apart(connection: "Connection") -> set[str]:
-    """Returns: runs whose parent or child lies in another experiment; both of them."""
-    from mlflow.store.tracking.dbmodels.models import SqlRun
-    from mlflow.store.tracking.dbmodels.models import SqlTag as T
-    from sqlalchemy.orm import aliased
-
-    child, parent = aliased(SqlRun), aliased(SqlRun)
-    query = (
-        choose(child.run_uuid, parent.run_uuid)
-        .join(T, T.run_uuid == child.run_uuid)
-        .join(parent, parent.run_uuid == T.value)
-        .where(T.key == PARENT, child.experiment_id != parent.experiment_id)
-    )
-    return {run for pair in connection.execute(query) for run in pair}
-
-
-def pairs(connection: "Connection", query: "Select[Any]") -> dict[str, str]:
-    """Returns: a query's first column -> its second."""
-    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def version_places(connection: "Connection", registry: "Connection") -> Iterator[tuple[Version, str | None]]:

@@ -8,12 +8,14 @@ from domain.maintenance.findings import Finding
 from domain.maintenance.inventory import Group, Version
 from domain.maintenance.plan import Item
 from domain.maintenance.protection import Guards
+from domain.maintenance.result import Outcome
 from settings.policy import Policy
 from tasks import archives
 from tasks.tracking.tables import deletion, inventory
 from tasks.tracking.tables.database import Database, open_database
 from tasks.tracking.tables.emptied import hard_delete_experiments
 from tasks.tracking.tables.prints import prints
+from tasks.tracking.tables.protecting import store_guards
 from tasks.tracking.tables.troubles import troubles
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class TablesStore:
         """Yields: who protects what, and every experiment in turn; all of one moment."""
         with self.database.reading() as connection, self._registry_connection(connection) as registry:
             yield (
-                inventory.store_guards(connection, registry, policy, live),
+                store_guards(connection, registry, policy, live),
                 inventory.groups(connection, policy),
             )
 
@@ -74,21 +76,19 @@ class TablesStore:
         archive = archives.back_up(selection, policy.archives, policy.name)
         return archive.uri, archive.digest, list(archive.notes)
 
-    def mark(
-        self, items: Sequence[Item], policy: Policy, going: Collection[str], tag: tuple[str, str]
-    ) -> deletion.Outcome:
+    def mark(self, items: Sequence[Item], policy: Policy, going: Collection[str], tag: tuple[str, str]) -> Outcome:
         """Tags runs, in one transaction."""
         return deletion.mark(self.database, self._registry, items, policy, going, tag)
 
-    def soft_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str], now: int) -> deletion.Outcome:
+    def soft_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str], now: int) -> Outcome:
         """Deletes runs as MLflow does, in one transaction."""
         return deletion.soft_delete(self.database, self._registry, items, policy, going, now)
 
-    def hard_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str]) -> deletion.Outcome:
+    def hard_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str]) -> Outcome:
         """Removes the rows of runs, in one transaction."""
         return deletion.hard_delete(self.database, self._registry, items, policy, going, self._archived)
 
-    def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> deletion.Outcome:
+    def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> Outcome:
         """Removes deleted experiments that hold nothing any more, one transaction each."""
         return hard_delete_experiments(self.database, items, policy)
 

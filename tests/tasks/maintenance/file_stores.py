@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from domain.maintenance.plan import Plan
+from domain.maintenance.result import Result
 from settings.loading import load_policy
 from tasks.maintain import carry_out, planned
-from tasks.maintenance.applying import Result
 from tests.tasks.maintenance.conftest import DAY
 
 NOW = int(time.time() * 1000)

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from domain.maintenance.plan import Item, Pace, Plan
+from domain.maintenance.result import Result
 from settings.loading import load_policy
 from settings.policy import Policy
 from tasks import archives
 from tasks.archives import restore
 from tasks.maintenance import applying
-from tasks.maintenance.applying import Result, TooMuch, apply
+from tasks.maintenance.applying import TooMuch, apply
 from tasks.maintenance.planning import plan_store
 from tasks.maintenance.stores import open_store
 from tasks.tracking.runs import client

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from domain.maintenance.plan import Plan
+from domain.maintenance.result import Result
 from settings.loading import load_policy
 from tasks.maintain import carry_out, planned
-from tasks.maintenance.applying import Result
 from tasks.maintenance.stores import open_store
 from tasks.summarise import summarise
 from tasks.tracking.runs import client

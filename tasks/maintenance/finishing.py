@@ -1,0 +1,44 @@
+"""What is left to do once rows are gone: their files, and what a killed clean-up did not get to."""
+
+from collections.abc import Sequence
+
+from domain.maintenance.result import Result
+from settings.mistakes import Mistakes
+from tasks import removing, storage
+from tasks.maintenance import journal
+from tasks.maintenance.stores import Store
+
+
+def finish(written: journal.Journal, gone: Sequence[journal.Entry], result: Result) -> None:
+    """Removes the files of runs whose rows are gone, and crosses the journal out."""
+    if _remove_files(gone, written.archived, result):
+        journal.close(written)
+
+
+def _remove_files(entries: Sequence[journal.Entry], archived: int, result: Result) -> bool:
+    """Returns: whether nothing is left to do; what is not the store's own, or new, is left for good, and said."""
+    complete = True
+    for entry in entries:
+        try:
+            removing.remove(entry.location, entry.folders, archived)
+        except removing.Left as error:
+            result.notes.append(str(error))
+        except (Mistakes, OSError) as error:  # no permission, a busy file, a store that is silent: the next one tries
+            complete = False
+            result.notes.append(f"files of run {entry.run} are still there: {error}")
+    return complete
+
+
+def finish_interrupted(store: Store, destination: str, result: Result) -> None:
+    """Removes the files of runs whose rows a killed clean-up of this database removed; what was archived alone."""
+    for written in journal.left_behind(destination, store.identity):
+        if not storage.exists(written.archive):
+            result.notes.append(f"{written.uri} names {written.archive}, which is gone; its files were left")
+            continue
+        if written.database != store.fingerprint:
+            result.notes.append(f"{written.uri} is of another database that was at this address; its files were left")
+            continue
+        there = store.existing([entry.run for entry in written.entries])
+        gone = [entry for entry in written.entries if entry.run not in there]
+        finish(written, gone, result)
+        result.finished += len(gone)
