@@ -16,7 +16,9 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -47,6 +49,16 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]", seconds: float = 600)
         except OSError:
             time.sleep(0.1)
     raise RuntimeError(f"{url} does not answer (exit code {process.poll()})")
+
+
+def asked(method: str, url: str, **more: Any) -> httpx.Response:
+    """Asks a server of Prefect's as its own clients do: again when it answers that its SQLite file was locked."""
+    for _ in range(30):
+        answer = httpx.request(method, url, timeout=60, **more)
+        if answer.status_code != 503:
+            break
+        time.sleep(1)
+    return answer
 
 
 @contextmanager

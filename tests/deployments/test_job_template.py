@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from deployments.kubernetes.__main__ import main
 from deployments.kubernetes.pool import write_pool
 from deployments.kubernetes.template import BUNDLE, LABELS, Place, job_template
 from settings.profile import Profile
+from tests.servers import asked
 
 PUBLIC = {
     "MLFLOW_TRACKING_URI": "http://mlflow:5000",
@@ -162,9 +162,9 @@ def test_the_pool_is_made_once_and_renewed(pool: str, prefect_api: str, capsys: 
 
     assert written("onerun:1") == f"{pool}: made\n"
     assert written("onerun:1") == f"{pool}: unchanged\n"
-    httpx.patch(f"{prefect_api}/work_pools/{pool}", json={"concurrency_limit": 3}, timeout=60).raise_for_status()
+    asked("PATCH", f"{prefect_api}/work_pools/{pool}", json={"concurrency_limit": 3}).raise_for_status()
     assert written("onerun:2") == f"{pool}: changed\n"
-    held = httpx.get(f"{prefect_api}/work_pools/{pool}", timeout=60).json()
+    held = asked("GET", f"{prefect_api}/work_pools/{pool}").json()
     assert held["base_job_template"]["variables"]["properties"]["image"]["default"] == "onerun:2"
     assert (held["type"], held["concurrency_limit"]) == ("kubernetes", 3)
     assert "hush" not in json.dumps(held)

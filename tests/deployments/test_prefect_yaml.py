@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 
 from deployments.pools import KUBERNETES, LOCAL
 from deployments.schedules import ADDED
 from domain import names
+from tests.servers import asked
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text())
@@ -105,7 +105,7 @@ def pool(prefect_api: str) -> Iterator[str]:
     make_what_is_missing()
     assert make_what_is_missing(KUBERNETES) == [], "a second time all is left as it is"
     yield prefect_api
-    httpx.delete(f"{prefect_api}/variables/name/{names.VARIABLE_POOL}", timeout=60)
+    asked("DELETE", f"{prefect_api}/variables/name/{names.VARIABLE_POOL}")
 
 
 def test_a_schedule_that_is_off_is_so_at_first_alone(prefect_api: str) -> None:
@@ -131,15 +131,15 @@ def test_a_schedule_that_is_off_is_so_at_first_alone(prefect_api: str) -> None:
 def test_a_schedule_that_was_added_in_the_ui_is_kept(prefect_api: str) -> None:
     from deployments.schedules import keep_added
 
-    flow = httpx.post(f"{prefect_api}/flows/", json={"name": "added"}, timeout=60).json()["id"]
+    flow = asked("POST", f"{prefect_api}/flows/", json={"name": "added"}).json()["id"]
     body = {"name": "to", "flow_id": flow, "entrypoint": "added.nothing"}
-    deployment = httpx.post(f"{prefect_api}/deployments/", json=body, timeout=60).json()["id"]
+    deployment = asked("POST", f"{prefect_api}/deployments/", json=body).json()["id"]
     url = f"{prefect_api}/deployments/{deployment}/schedules"
-    httpx.post(url, json=[{"schedule": {"cron": "0 12 * * *"}}], timeout=60).raise_for_status()
+    asked("POST", url, json=[{"schedule": {"cron": "0 12 * * *"}}]).raise_for_status()
     assert keep_added("others.") == {"kept": 0}
-    assert httpx.get(url, timeout=60).json()[0]["slug"] is None
+    assert asked("GET", url).json()[0]["slug"] is None
     assert keep_added("added.") == {"kept": 1} and keep_added("added.") == {"kept": 0}
-    (schedule,) = httpx.get(url, timeout=60).json()
+    (schedule,) = asked("GET", url).json()
     assert schedule["slug"] == f"{ADDED}{schedule['id']}" and schedule["schedule"]["cron"] == "0 12 * * *"
 
 
@@ -151,27 +151,27 @@ def test_schedules_are_kept_however_many_deployments_there_are(
     from flows.checking import prefect_checks
 
     monkeypatch.setattr(prefect_checks, "PAGE", 1)
-    flow = httpx.post(f"{prefect_api}/flows/", json={"name": "many"}, timeout=60).json()["id"]
+    flow = asked("POST", f"{prefect_api}/flows/", json={"name": "many"}).json()["id"]
     for name in ("first", "second", "third"):
         schedule = {"schedule": {"cron": "0 1 * * *"}}
         body = {"name": name, "flow_id": flow, "entrypoint": "many.nothing", "schedules": [schedule]}
-        httpx.post(f"{prefect_api}/deployments/", json=body, timeout=60).raise_for_status()
+        asked("POST", f"{prefect_api}/deployments/", json=body).raise_for_status()
     assert keep_added("many.") == {"kept": 3}
 
 
 def test_the_server_says_where_deployments_go(pool: str) -> None:
     from deployments.pools import make_what_is_missing
 
-    said = httpx.get(f"{pool}/variables/name/{names.VARIABLE_POOL}", timeout=60).json()
+    said = asked("GET", f"{pool}/variables/name/{names.VARIABLE_POOL}").json()
     assert said["value"] == LOCAL
-    kinds = {name: httpx.get(f"{pool}/work_pools/{name}", timeout=60).json()["type"] for name in (LOCAL, KUBERNETES)}
+    kinds = {name: asked("GET", f"{pool}/work_pools/{name}").json()["type"] for name in (LOCAL, KUBERNETES)}
     assert kinds == {LOCAL: "process", KUBERNETES: "kubernetes"}
-    flow = httpx.post(f"{pool}/flows/", json={"name": "pinned"}, timeout=60).json()["id"]
+    flow = asked("POST", f"{pool}/flows/", json={"name": "pinned"}).json()["id"]
     pinned = {"name": "to", "flow_id": flow, "work_pool_name": KUBERNETES, "job_variables": {"memory_limit": "2Gi"}}
-    made = httpx.post(f"{pool}/deployments/", json=pinned, timeout=60)
+    made = asked("POST", f"{pool}/deployments/", json=pinned)
     assert made.status_code == 201, "before its worker has come"
-    httpx.delete(f"{pool}/deployments/{made.json()['id']}", timeout=60).raise_for_status()  # the doctor would miss one
-    httpx.delete(f"{pool}/variables/name/{names.VARIABLE_POOL}", timeout=60).raise_for_status()
+    asked("DELETE", f"{pool}/deployments/{made.json()['id']}").raise_for_status()  # the doctor would miss one
+    asked("DELETE", f"{pool}/variables/name/{names.VARIABLE_POOL}").raise_for_status()
     assert make_what_is_missing(KUBERNETES) == [f"the variable {names.VARIABLE_POOL} = {KUBERNETES}"]
 
 
@@ -189,7 +189,7 @@ def deployed(api: str) -> tuple[subprocess.CompletedProcess[str], Any]:
 
 def ours(api: str) -> Any:
     """Returns: our deployments as the server has them, without the times at which they were written."""
-    found = httpx.post(f"{api}/deployments/filter", json={}, timeout=60).json()
+    found = asked("POST", f"{api}/deployments/filter", json={}).json()
     known = {(entry["name"], entry["entrypoint"]) for entry in DEPLOYMENTS}  # other tests deploy the same flows
     written = [entry for entry in found if (entry["name"], entry["entrypoint"]) in known]
     for entry in written:
@@ -225,7 +225,7 @@ def test_deploying_asks_nothing_and_changes_nothing_the_second_time(pool: str) -
     assert by_name["wine"]["global_concurrency_limit"]["limit"] == 1
     assert {entry["work_pool_name"] for entry in second} == {LOCAL}
     assert str(ROOT) not in json.dumps(second), "a machine's path in a deployment holds for that machine alone"
-    httpx.patch(f"{pool}/variables/name/{names.VARIABLE_POOL}", json={"value": KUBERNETES}, timeout=60)
+    asked("PATCH", f"{pool}/variables/name/{names.VARIABLE_POOL}", json={"value": KUBERNETES})
     done, third = deployed(pool)
     assert done.returncode == 0, done.stdout
     assert {entry["work_pool_name"] for entry in third} == {KUBERNETES}, "on a cluster's server"
@@ -236,8 +236,8 @@ def switched_by_a_person(api: str, by_name: dict[str, Any]) -> Any:
     for name, active in (("california-housing", True), ("wine", False)):
         (schedule,) = by_name[name]["schedules"]
         url = f"{api}/deployments/{by_name[name]['id']}/schedules"
-        httpx.patch(f"{url}/{schedule['id']}", json={"active": active}, timeout=60).raise_for_status()
+        asked("PATCH", f"{url}/{schedule['id']}", json={"active": active}).raise_for_status()
         if not active:
             more = {"schedule": {"cron": "0 12 * * *"}, "active": True}  # neither UI nor CLI sends a slug
-            httpx.post(url, json=[more], timeout=60).raise_for_status()
+            asked("POST", url, json=[more]).raise_for_status()
     return ours(api)

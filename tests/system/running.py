@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.servers import free_port
+from tests.servers import asked, free_port
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 600.0  # seconds; the machine may be busy
@@ -83,12 +82,7 @@ class RunningStack:
 
     def ask(self, method: str, path: str, **more: Any) -> Any:
         """Returns: what Prefect's API answers."""
-        answer = httpx.request(method, f"{self.api}{path}", timeout=60, **more)
-        for _ in range(5):
-            if answer.status_code != 503:  # its SQLite file was locked: Prefect's own clients ask again
-                break
-            time.sleep(2)
-            answer = httpx.request(method, f"{self.api}{path}", timeout=60, **more)
+        answer = asked(method, f"{self.api}{path}", **more)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 

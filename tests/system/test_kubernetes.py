@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from sklearn.datasets import load_wine
 
-from tests.servers import S3_KEY, S3_SECRET, free_port
+from tests.servers import S3_KEY, S3_SECRET, asked, free_port
 from tests.system.cluster import (
     IMAGE,
     NAMESPACE,
@@ -99,7 +99,7 @@ class Platform:
 
     def ask(self, method: str, path: str, **more: Any) -> Any:
         """Returns: what Prefect's API answers."""
-        answer = httpx.request(method, f"{self.api}{path}", timeout=60, auth=PREFECT, **more)
+        answer = asked(method, f"{self.api}{path}", auth=PREFECT, **more)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
