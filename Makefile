@@ -39,7 +39,7 @@ system-kubernetes: set-up-dev set-up-image  ## the same on the cluster that KUBE
 	exec $(PY) -m pytest tests/deployments/test_manifests.py tests/deployments/test_job_template.py tests/system/test_kubernetes.py $(ARGS)
 
 .PHONY: system-maintenance
-system-maintenance: set-up-dev  ## maintenance, archives, rescue: killed at every step, every kind of damage (2 minutes)
+system-maintenance: set-up-dev  ## maintenance, archives, rescue: killed at every step, every kind of damage (4 minutes)
 	@exec $(PY) -m pytest -m long tests/tasks/maintenance tests/tasks/archives tests/tasks/rescue tests/flows $(ARGS)
 
 .PHONY: image
