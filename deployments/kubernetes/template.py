@@ -53,7 +53,8 @@ def _job(profile: Profile, place: Place) -> dict[str, Any]:
         "kind": "Job",
         "metadata": {"generateName": "{{ name }}-", "namespace": place.namespace, "labels": "{{ labels }}"},
         "spec": {
-            "backoffLimit": 0,  # retries are Prefect's; with it a pod that is evicted is scheduled again
+            "backoffLimit": 0,  # retries are Prefect's
+            "podReplacementPolicy": "Failed",  # while a pod is told to end, Prefect schedules its flow run again
             "activeDeadlineSeconds": "{{ deadline_seconds }}",
             "ttlSecondsAfterFinished": "{{ finished_job_ttl }}",
             "template": {"metadata": {"labels": LABELS}, "spec": _pod(profile, place)},
