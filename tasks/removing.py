@@ -71,21 +71,21 @@ def _need_unchanged(place: str, changed: int, archived: int) -> None:
 
 def _remove_local(root: str, parts: tuple[str, ...], archived: int | None) -> None:
     """Thousands of small folders are removed: addresses stay text, which costs a third."""
-    path = root
-    for part in parts:
+    path, folder = root, "/".join((root, *parts))
+    for part in (*parts, ARTIFACTS):
         path = f"{path}/{part}"
-        if os.path.islink(path) or os.path.islink(f"{path}/{ARTIFACTS}"):  # noqa: PTH114
+        if os.path.islink(path):  # noqa: PTH114
             raise OutsideTheStore(f"{path} is a link; neither it nor what it points at was removed")
 
     def gone_already(_function: Any, _path: str, error: BaseException) -> None:
         if not isinstance(error, FileNotFoundError):
             raise error
 
-    with storage.explained(path):
+    with storage.explained(folder):
         if archived is not None:
-            _need_unchanged(path, measured(f"{path}/{ARTIFACTS}")[1] or 0, archived)
-        _rmtree(f"{path}/{ARTIFACTS}", gone_already)
-        _remove_emptied(path)
+            _need_unchanged(folder, measured(path)[1] or 0, archived)
+        _rmtree(path, gone_already)
+        _remove_emptied(folder)
 
 
 def _remove_emptied(path: str) -> None:

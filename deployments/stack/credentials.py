@@ -4,12 +4,11 @@ from collections.abc import Callable
 
 from domain.errors import StoreUnreachable
 from flows.checking import databases
+from flows.checking.trying import QUICK
 from settings.addresses import synchronous
 from settings.mistakes import Mistake, Mistakes
 from settings.profile import Profile
 from settings.servers import Servers
-
-QUICK = 10.0  # seconds; what is silent for longer is told, not waited for
 
 
 def try_all(profile: Profile, servers: Servers, say: Callable[[str], None]) -> None:

@@ -48,7 +48,8 @@ def show_result(what: Planned, result: Result) -> str:
 def _show_report(what: Planned, result: Result | None) -> str:
     address = address_of_report(what.policy, what.store.identity, what.plan.at)
     try:
-        write_list(what.spool, list_beside(address))
+        if result is None:  # what is done follows from the same list
+            write_list(what.spool, list_beside(address))
         keep_report(what.policy, address, what.page(result, list_beside(address)))
     except Exception as error:  # noqa: BLE001 -- of a disk or an object store: a page must not undo what was done
         warn([f"the report could not be written to {address}: {redacted(str(error))[:500]}"])

@@ -49,7 +49,9 @@ def _nobodys(store: Store, candidates: Sequence[Finding]) -> list[Finding]:
     """Asked once more, and of the whole store: experiments may share a folder, and runs begin while we look."""
     owned = owners(store, [finding.id for finding in candidates])
     found = [finding for finding in candidates if owner_of(finding.id) not in owned]
-    needs = needed_by(store) if found else _nobody
+    if not found:
+        return []
+    needs = needed_by(store)
     return [
         finding._replace(action=f"left: {words}") if (words := needs(owner_of(finding.id), finding.id)) else finding
         for finding in found
@@ -76,10 +78,6 @@ def needed_by(store: Store) -> Callable[[str, str], str | None]:
         return words and f"{words} needs it"
 
     return needs
-
-
-def _nobody(_identity: str, _folder: str) -> None:
-    """Nothing is asked about."""
 
 
 def owner_of(folder: str) -> str:

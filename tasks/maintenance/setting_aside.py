@@ -27,15 +27,17 @@ def set_aside(store: Store, policy: Policy, findings: Sequence[Finding], before:
 
     Returns: how many, and what was left and why. One that cannot be moved does not keep the others.
     """
-    moved, notes = 0, []
+    moved, notes = 0, list[str]()
     chosen = meant(findings, policy, before)
-    needs = needed_by(store) if chosen else None
+    if not chosen:
+        return moved, notes
+    needs = needed_by(store)
     kept = _lonely_kept(store, policy) if any(finding.kind == LONELY for finding in chosen) else {}
     for finding in chosen:
         place = prefixes.real_address(_folder(finding))
         refused = (
             _not_movable(finding, place)
-            or (needs and needs(owner_of(_folder(finding)), str(place)))
+            or needs(owner_of(_folder(finding)), str(place))
             or (kept.get(finding.id, "has its run again, or is gone") if finding.kind == LONELY else None)
             or _in_use(store, finding, str(place), before)
             or _moved(str(place))

@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 
 from domain import names
+from flows.reconciling import living
 from flows.upkeep import summarising
 from flows.upkeep.maintenance import main, use, wanted
 from settings.mistakes import Mistakes
@@ -81,6 +82,19 @@ def listener() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 def test_without_arguments_it_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert "--yes-really" in capsys.readouterr().out
+
+
+def test_p4_which_flow_runs_live_is_asked_again_before_anything_is_done(
+    old_run: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stand-in for Prefect's answers: nobody lives for the plan, the run's flow run does afterwards."""
+    answers = iter([frozenset(), frozenset({"f-1"})])
+    monkeypatch.setattr(living, "living_flow_runs", lambda: next(answers))
+    client().set_tag(old_run, names.TAG_FLOW_RUN_ID, "f-1")
+    assert main(["--policy", POLICY, "--apply", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["plan"]["going"], told["result"]["left"]) == (1, {old_run: "its flow run lives"})
+    assert is_there(old_run)
 
 
 def test_the_plan_changes_nothing_and_says_how_to_go_on(old_run: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from domain.archives import Selection
@@ -98,14 +98,17 @@ def rescue(source: str, to: str, keep_in: str | None = None) -> Rescue:
             str(home / "report.json"), tuple(notes),
         )  # fmt: skip
         if not done.proven:
-            kept = home / "not-proven.db"
-            shutil.move(work / "mlflow.db", kept)
-            notes.append(f"what was migrated is in {kept}")
-            if not to.startswith("sqlite"):
-                notes.append(f"{redact(to)} holds what was brought there, unproven: empty it before the next try")
-            done = Rescue(**{**done.__dict__, "to": "", "notes": tuple(notes)})
+            done = _kept_unproven(done, work / "mlflow.db", home / "not-proven.db")
     (home / "report.json").write_text(json.dumps(asdict(done), indent=2, ensure_ascii=True))
     return done
+
+
+def _kept_unproven(done: Rescue, migrated: Path, kept: Path) -> Rescue:
+    shutil.move(migrated, kept)
+    notes = [f"what was migrated is in {kept}"]
+    if not done.to.startswith("sqlite"):
+        notes.append(f"{done.to} holds what was brought there, unproven: empty it before the next try")
+    return replace(done, to="", notes=(*done.notes, *notes))
 
 
 def _root(source: str) -> Path:
