@@ -208,14 +208,18 @@ def _logged(run_id: str, status: str) -> list["LoggedModel"]:
 
 
 def _sign(folder: Path, logged: "LoggedModel", run_id: str) -> None:
-    """The model file says which logged model and which run it belongs to."""
+    """The model file says which logged model and which run it belongs to; whole or not at all, for it may be the only
+    one. The draft lies beside the folder: what is left of it after a kill is not logged with the model.
+    """
     from mlflow.models import Model
 
     file = folder / "MLmodel"
     model = Model.load(str(file))
     model.model_id = model.model_uuid = logged.model_id
     model.run_id, model.artifact_path = run_id, logged.artifact_location
-    model.save(str(file))
+    draft = folder.with_name("MLmodel.unfinished")
+    model.save(str(draft))
+    draft.replace(file)
 
 
 def _point_to(run_id: str, model_id: str) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from domain.references import Snapshot
+from settings.recipe import Recipe
 from tasks.tracking import models
 from tasks.tracking.runs import client
 from tasks.train import train
@@ -30,11 +32,26 @@ def logged(run_id: str) -> list[str]:
     return [str(model.status) for model in client().search_logged_models([experiment])]
 
 
+WHILE_IT_SIGNS = """
+import os, signal
+from mlflow.models import Model
+def to_yaml(model, stream=None):
+    if model.model_id:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return whole(model, stream)
+whole, Model.to_yaml = Model.to_yaml, to_yaml
+"""
 MOMENTS: dict[str, Callable[[str, Path], bool]] = {
     "while it learns": lambda run_id, work: bool(client().get_metric_history(run_id, "validation_rmse")),
     "while it saves": lambda run_id, work: any(work.glob("*/*/model.*")),
     "while it logs": lambda run_id, work: bool(logged(run_id)),
 }
+
+
+def called(program: str, run_id: str, recipe: Recipe, snapshot: Snapshot, work: Path) -> "subprocess.Popen[bytes]":
+    texts = [recipe.model_dump_json(by_alias=True), snapshot.model_dump_json(), str(work)]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    return subprocess.Popen([sys.executable, "-c", program, run_id, *texts], env=env, cwd=work.parent)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -45,11 +62,7 @@ def test_killed_and_called_again(run_id, houses, snapshot_of, recipe_of, tmp_pat
         snapshot_of(houses),
         tmp_path / "w",
     )
-    texts = [recipe.model_dump_json(by_alias=True), snapshot.model_dump_json(), str(work)]
-    root = Path(__file__).parents[3]
-    process = subprocess.Popen(
-        [sys.executable, "-c", CALLER, run_id, *texts], env={**os.environ, "PYTHONPATH": str(root)}, cwd=tmp_path
-    )
+    process = called(CALLER, run_id, recipe, snapshot, work)
     end = time.monotonic() + 120
     while not MOMENTS[moment](run_id, work) and process.poll() is None and time.monotonic() < end:
         time.sleep(0.002)
@@ -60,3 +73,16 @@ def test_killed_and_called_again(run_id, houses, snapshot_of, recipe_of, tmp_pat
     trained = train(run_id, short, snapshot, work)
     assert logged(run_id) == ["READY"]
     assert models.load_model(trained.model_uri).predict(houses.head(3)).shape == (3,)
+
+
+def test_killed_while_the_model_file_is_written(run_id, houses, snapshot_of, recipe_of, tmp_path):
+    recipe, snapshot, work = (
+        recipe_of("median_house_value", model={"params": {"n_estimators": 30}}),
+        snapshot_of(houses),
+        tmp_path / "w",
+    )
+    assert called(WHILE_IT_SIGNS + CALLER, run_id, recipe, snapshot, work).wait(120) == -signal.SIGKILL
+    assert logged(run_id) == ["PENDING"]
+    train(run_id, recipe, snapshot, work)
+    assert logged(run_id) == ["READY"]
+    assert not list(tmp_path.rglob("*.unfinished"))
