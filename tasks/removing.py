@@ -2,17 +2,17 @@
 
 import errno
 import os
-import shutil
-import sys
-from collections.abc import Iterable
-from typing import Any
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from domain.errors import TerminalError
 from domain.maintenance.prefixes import below
 from tasks import storage
-from tasks.prefixes import measured, newest, real_address
+from tasks.prefixes import newest, real_address
 
 ARTIFACTS = "artifacts"  # of a run or logged model: all that MLflow writes in its folder, and all that is archived
+Tree = dict[str, "Tree | None"]  # name -> what is in it; None: it is no folder
 
 
 class Left(TerminalError):
@@ -70,38 +70,78 @@ def _need_unchanged(place: str, changed: int, archived: int) -> None:
 
 
 def _remove_local(root: str, parts: tuple[str, ...], archived: int | None) -> None:
-    """Thousands of small folders are removed: addresses stay text, which costs a third."""
-    path, folder = root, "/".join((root, *parts))
-    for part in (*parts, ARTIFACTS):
-        path = f"{path}/{part}"
-        if os.path.islink(path):  # noqa: PTH114
-            raise OutsideTheStore(f"{path} is a link; neither it nor what it points at was removed")
-
-    def gone_already(_function: Any, _path: str, error: BaseException) -> None:
-        if not isinstance(error, FileNotFoundError):
-            raise error
-
+    folder = "/".join((root, *parts))
     with storage.explained(folder):
-        if archived is not None:
-            _need_unchanged(folder, measured(path)[1] or 0, archived)
-        _rmtree(path, gone_already)
-        _remove_emptied(folder)
+        try:
+            _remove_artifacts(root, parts, archived)
+            os.rmdir(folder)  # noqa: PTH106
+        except FileNotFoundError:
+            pass  # gone already
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            raise Left(_more_in(folder)) from None
 
 
-def _remove_emptied(path: str) -> None:
+def _remove_artifacts(root: str, parts: tuple[str, ...], archived: int | None) -> None:
+    """By handles: no other folder can take the place of one that was looked at. Only what was looked at goes."""
+    place, handles = root, list[int]()
     try:
-        os.rmdir(path)  # noqa: PTH106
+        for part in (*parts, ARTIFACTS):
+            place = f"{place}/{part}"
+            handles.append(_open(part, handles[-1], place) if handles else _open(place, None, place))
+        changed, inside = _look(handles[-1])
+        if archived is not None:
+            _need_unchanged(place.removesuffix(f"/{ARTIFACTS}"), changed // 1_000_000, archived)
+        _empty(handles[-1], inside)
+        os.rmdir(ARTIFACTS, dir_fd=handles[-2])
     except FileNotFoundError:
-        pass
-    except OSError as error:
-        if error.errno != errno.ENOTEMPTY:
-            raise
-        raise Left(_more_in(path)) from None
+        pass  # gone already
+    finally:
+        for handle in handles:
+            os.close(handle)
 
 
-def _rmtree(path: str, handler: Any) -> None:
-    """Never follows links (shutil works by directory handles); what is missing is gone already."""
-    if sys.version_info >= (3, 12):
-        shutil.rmtree(path, onexc=handler)
-    else:
-        shutil.rmtree(path, onerror=lambda function, name, info: handler(function, name, info[1]))
+def _open(name: str, within: int | None, place: str) -> int:
+    """Returns: a handle of a folder, never of what a link points at. Raises: OutsideTheStore."""
+    try:
+        return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=within)
+    except OSError:
+        if stat.S_ISLNK(os.stat(name, dir_fd=within, follow_symlinks=False).st_mode):
+            text = f"{place} is a link; neither it nor what it points at was removed"
+            raise OutsideTheStore(text) from None
+        raise
+
+
+def _look(folder: int) -> tuple[int, Tree]:
+    """Returns: when it or anything in it changed last, in nanoseconds since 1970; and what is in it."""
+    newest, inside = os.fstat(folder).st_mtime_ns, Tree({})
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):  # gone already
+                changed, deeper = entry.stat(follow_symlinks=False).st_mtime_ns, None
+                if entry.is_dir(follow_symlinks=False):
+                    with _opened(entry.name, folder) as inner:
+                        changed, deeper = _look(inner)
+                newest, inside[entry.name] = max(newest, changed), deeper
+    return newest, inside
+
+
+def _empty(folder: int, inside: Tree) -> None:
+    for name, deeper in inside.items():
+        with suppress(FileNotFoundError):  # gone already
+            if deeper is None:
+                os.unlink(name, dir_fd=folder)
+            else:
+                with _opened(name, folder) as inner:
+                    _empty(inner, deeper)
+                os.rmdir(name, dir_fd=folder)
+
+
+@contextmanager
+def _opened(name: str, within: int) -> Iterator[int]:
+    handle = _open(name, within, name)
+    try:
+        yield handle
+    finally:
+        os.close(handle)

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from domain.maintenance.words import size
 
 ItemKind = Literal["run", "experiment"]
-AIM = 2.0  # seconds of one transaction: MLflow waits twenty for SQLite
+AIM = 1.0  # seconds of one transaction: nobody else can write to SQLite meanwhile
 LEAST, MOST = 50, 8_000  # runs of one transaction
 SHOWN = 200  # items of each kind that a plan keeps to show; all of them stand in its list
 
@@ -185,7 +185,7 @@ class Pace:
     at_once: int = 250
 
     def took(self, seconds: float, runs: int) -> None:
-        """The next one takes about two seconds; it is at most eight times as large, and never takes more than 8,000."""
+        """The next one takes about a second; it is at most eight times as large, and never takes more than 8,000."""
         fitting = int(runs * AIM / max(seconds, 0.001))
         self.at_once = max(LEAST, min(fitting, 8 * runs, MOST))
 

@@ -1,6 +1,7 @@
 """Which folder is a run's or a logged model's own, so that it can go with it: by address, nothing is looked at."""
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote
 
 from domain.maintenance.inventory import LoggedModel, Run
@@ -10,6 +11,7 @@ MODELS, TRACES = "models", "traces"
 GROUPED = (MODELS, TRACES)  # folders of an experiment that hold one folder each
 
 
+@lru_cache(maxsize=64)  # the place of an experiment is asked about for each of its runs
 def plain(address: str) -> str:
     """Returns: an address without `file://` and its %20, and without slashes at its end; one place, one address."""
     if address.startswith("file:"):

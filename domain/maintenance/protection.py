@@ -122,7 +122,7 @@ def left_with_family(left: Mapping[str, str], ids: Collection[str], parents: Map
 def families(runs: Iterable[Run], parents: Mapping[str, str]) -> Iterator[list[str]]:
     """Yields: the ids of runs that belong together as parents and children, two or more each."""
     ids = {run.id for run in runs}
-    above = {child: parents[child] for child in ids if parents.get(child) in ids}
+    above = {child: parents[child] for child in parents.keys() & ids if parents[child] in ids}
     members: dict[str, list[str]] = {}
     for run in {*above, *above.values()}:
         members.setdefault(_root(run, above), []).append(run)

@@ -26,8 +26,8 @@ def decide(group: Group, policy: Policy, guard: Guards, now: int) -> list[Decisi
     going = _going(group, policy, now)
     if not going:
         return []
-    protected = _protected(group, policy.select, guard, going)
-    return [Decision(run, going[run.id], protected.get(run.id)) for run in group.runs if run.id in going]
+    protected = _protected(group, policy.select, guard, {run.id: run for run, _ in going})
+    return [Decision(run, why, protected.get(run.id)) for run, why in going]
 
 
 def selected(experiment: Experiment, select: Select) -> bool:
@@ -45,24 +45,24 @@ def selected_name(name: str, select: Select) -> bool:
     )
 
 
-def _going(group: Group, policy: Policy, now: int) -> dict[str, str]:
-    """Returns: run id -> why it goes, of all runs that no rule keeps. Every run of a store passes here."""
+def _going(group: Group, policy: Policy, now: int) -> list[tuple[Run, str]]:
+    """Returns: all runs that no rule keeps, and why they go. Every run of a store passes here."""
     keep, purges = policy.keep, policy.action == "hard_delete"
     best = _best(group.runs, keep) | _last(group.runs, keep)
     whole, deleted = 1000 * keep.younger_than, 1000 * keep.deleted_younger_than
     limits = dict.fromkeys(
         FAILED_STATES, whole if keep.failed_younger_than is None else 1000 * keep.failed_younger_than
     )
-    going: dict[str, str] = {}
+    going: list[tuple[Run, str]] = []
     for run in group.runs:
         if run.lifecycle == DELETED:
             since = now - (now if run.deleted is None else run.deleted)  # nobody knows when: it stays
             if purges and since >= deleted:
-                going[run.id] = f"deleted {age(since)} ago"
+                going.append((run, f"deleted {age(since)} ago"))
         else:
             since = now - (run.ended or run.started or 0)
             if since >= limits.get(run.status, whole) and run.id not in best:
-                going[run.id] = f"{run.status} {age(since)} ago"
+                going.append((run, f"{run.status} {age(since)} ago"))
     return going
 
 
@@ -81,7 +81,7 @@ def _best_by(runs: Iterable[Run], position: int, best: Best) -> Iterable[str]:
     measured = [
         (value, run.id)
         for run in runs
-        if not run.is_deleted
+        if run.lifecycle != DELETED
         and (value := run.metrics[position]) is not None
         and value == value  # not a number is neither the best nor the worst
         and run.status not in FAILED_STATES
@@ -90,20 +90,20 @@ def _best_by(runs: Iterable[Run], position: int, best: Best) -> Iterable[str]:
     return [run for _, run in chosen]
 
 
-def _protected(group: Group, select: Select, guard: Guards, going: Mapping[str, str]) -> dict[str, str]:
+def _protected(group: Group, select: Select, guard: Guards, going: Mapping[str, Run]) -> dict[str, str]:
     """Returns: run id -> who protects it, of those that would go."""
     if word := of_experiment(group.experiment, guard):
         return dict.fromkeys(going, word)
-    direct = {run.id: word for run in group.runs if (word := of_run(run, guard))}
+    direct = {run.id: word for run in going.values() if (word := of_run(run, guard))}
     for model in group.models:
-        if model.run_id and (word := of_logged_model(model, select, guard)):
+        if model.run_id and model.run_id in going and (word := of_logged_model(model, select, guard)):
             direct.setdefault(model.run_id, word)
-    found = {run: direct[run] for run in going if run in direct}
+    found = dict(direct)
     for members in families(group.runs, guard.parents):
         kept = sorted(run for run in members if run not in going or run in direct)
         if kept:
             word = f"parent or child of {kept[0]}, which is kept"
-            found |= {run: word for run in members if run in going and run not in found}
+            found |= {run: word for run in members if run in going and run not in direct}
     return found
 
 

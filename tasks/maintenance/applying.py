@@ -15,7 +15,7 @@ from tasks.archives import keeping
 from tasks.maintenance import journal
 from tasks.maintenance.finishing import finish, finish_interrupted
 from tasks.maintenance.planning import milliseconds
-from tasks.maintenance.spool import Share, Spool
+from tasks.maintenance.spool import Share, Spool, by_id
 from tasks.maintenance.stores import Store
 from tasks.tracking.moves import now as timestamp
 
@@ -88,12 +88,10 @@ def _timed(pace: Pace, batch: Sequence[Item]) -> Iterator[None]:
 
 
 def _runs(spool: Spool[Share], going: Collection[str], locations: dict[str, str]) -> Iterator[Item]:
-    """Yields: the runs that go; `locations` is told where the artifacts of each experiment lie."""
-    for share in spool:
-        for item in share.items:
-            if item.kind == "run" and item.id in going:
-                locations[item.experiment_id] = share.location
-                yield item
+    """Yields: the runs that go, as `by_id` has them; `locations` is told where the artifacts of each experiment lie."""
+    for location, item in by_id(spool, lambda item: item.kind == "run" and item.id in going):
+        locations[item.experiment_id] = location
+        yield item
 
 
 def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: Set[str], result: Result) -> None:

@@ -2,7 +2,8 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
 
 from domain.maintenance.inventory import DELETED, Group, LoggedModel
 from domain.maintenance.plan import Item, Kept, Plan, ordered
@@ -15,6 +16,7 @@ from tasks import prefixes
 from tasks.maintenance.spool import Share, Spool
 from tasks.maintenance.stores import Store
 
+BYTES = Item._fields.index("bytes")
 DEFAULT_EXPERIMENT = "0"  # MLflow makes it again and again
 
 
@@ -71,22 +73,26 @@ def _items(group: Group, going: Sequence[Decision]) -> Iterator[Item]:
         if model.run_id:
             models[model.run_id].append(model)
     for run, why, _ in going:
-        lifecycle, ended = run.lifecycle, run.ended
-        folders = [of_run(location, run), *(of_model(location, model) for model in models.get(run.id, ()))]
+        folders = [of_run(location, run)]
+        if run.id in models:
+            folders += [of_model(location, model) for model in models[run.id]]
         known = None if None in folders else 0  # files elsewhere are not the store's own: not measured, not removed
-        own = tuple(folder for folder in folders if folder)
-        yield Item("run", run.id, run.name or "", run.experiment_id, name, why, known, own, lifecycle, ended=ended)
+        about = run.id, run.name or "", run.experiment_id, name, why
+        yield Item("run", *about, known, tuple(filter(None, folders)), run.lifecycle, "", 0, run.ended)
 
 
 def _measured(share: Share) -> list[Item]:
     """Returns: the items with their bytes; an object store lists an experiment once."""
     bytes_of = prefixes.sizes(share.location, (folder for item in share.items for folder in item.prefixes))
-    measured = []
-    for item in share.items:
-        sizes = [bytes_of[folder] for folder in item.prefixes]
-        known = None if item.bytes is None or None in sizes else item.bytes + sum(filter(None, sizes))
-        measured.append(Item(*item[:6], known, *item[7:]))  # a third of what _replace takes
-    return measured
+    known = [_sum([item.bytes, *map(bytes_of.__getitem__, item.prefixes)]) for item in share.items]
+    columns: list[Iterable[Any]] = list(zip(*share.items, strict=True))
+    columns[BYTES : BYTES + 1] = [known]
+    return list(map(Item._make, zip(*columns, strict=True)))  # a fifth of what _replace takes
+
+
+def _sum(sizes: list[int | None]) -> int | None:
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
 
 
 def _goes_itself(group: Group, going: int, policy: Policy, guard: Guards, now: int) -> bool:

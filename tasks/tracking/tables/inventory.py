@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import chain, groupby
+from itertools import chain, groupby, repeat
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ def groups(connection: "Connection", policy: Policy) -> Iterator[Group]:
         mine: list[Run] = []
         logged: list[LoggedModel] = []
         if next_runs and next_runs[0] == int(experiment.id):
-            mine = [Run._make((*row[:2], experiment.id, *row[3:9], row[9:])) for row in next_runs[1]]
+            mine = _as_runs(next_runs[1], experiment.id)
             next_runs = next(runs, None)
         if next_models and next_models[0] == int(experiment.id):
             logged = [
@@ -56,9 +56,15 @@ def experiments(connection: "Connection") -> list[Experiment]:
 
 def _by_experiment(connection: "Connection", query: "Select[Any]") -> Iterator[tuple[int, Sequence[Any]]]:
     rows = connection.execute(query.execution_options(yield_per=STREAMED))
-    plain = map(tuple, chain.from_iterable(rows.partitions()))
-    for experiment, group in groupby(plain, key=itemgetter(2)):
+    for experiment, group in groupby(chain.from_iterable(rows.partitions()), key=itemgetter(2)):
         yield int(experiment), list(group)
+
+
+def _as_runs(rows: Sequence[Any], experiment: str) -> list[Run]:
+    """Column by column: hundreds of thousands pass here, and a call for each would cost more than its query."""
+    columns = list(zip(*rows, strict=True))
+    metrics = zip(*columns[9:], strict=True) if columns[9:] else repeat(())
+    return list(map(Run._make, zip(*columns[:2], repeat(experiment), *columns[3:9], metrics, strict=False)))
 
 
 def _runs(policy: Policy) -> "Select[Any]":

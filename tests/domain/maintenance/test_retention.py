@@ -281,13 +281,13 @@ def test_the_pace_follows_from_what_the_last_transaction_took() -> None:
     pace, taken = Pace(60), []
     for batch in batches([item(0)] * 480, pace):
         taken.append(len(batch))
-        pace.took(1.0, len(batch))
+        pace.took(0.5, len(batch))
     assert taken == [60, 120, 240, 60]
     pace, sizes = Pace(), []
     for seconds in (0.1, 1.0, 2.0, 4.0, 20.0, 30.0, 0.0, 0.0, 0.0, 0.0):
         pace.took(seconds, pace.at_once)
         sizes.append(pace.at_once)
-    assert sizes == [2000, 4000, 4000, 2000, 200, 50, 400, 3200, 8000, 8000]
+    assert sizes == [2000, 2000, 1000, 250, 50, 50, 400, 3200, 8000, 8000]
 
 
 def test_tags_protect_by_key_and_by_value() -> None:

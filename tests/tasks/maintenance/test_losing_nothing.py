@@ -96,6 +96,26 @@ def test_what_lies_beside_a_runs_artifacts_is_in_no_archive_and_stays(
     assert not (beside.parents[1] / plain).exists()
 
 
+def test_what_comes_while_artifacts_are_removed_stays(
+    experiment: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = make_run(40, NOW)
+    artifacts = tmp_path / "artifacts" / "houses" / old / "artifacts"
+    (artifacts / "deeper" / "still").mkdir(parents=True)
+    (artifacts / "deeper" / "still" / "old.txt").write_text("archived")
+    aged(artifacts)
+    empty = removing._empty
+
+    def while_somebody_writes(folder: int, inside: removing.Tree) -> None:
+        (artifacts / "deeper" / "new.txt").write_text("mine")
+        empty(folder, inside)
+
+    monkeypatch.setattr(removing, "_empty", while_somebody_writes)
+    result = clean_up(policy("hard_delete"))
+    assert [path.name for path in artifacts.parent.rglob("*") if path.is_file()] == ["new.txt"]
+    assert result.notes == [f"{artifacts.parent} holds more than artifacts, which no archive holds; that was left"]
+
+
 def test_a_pin_on_a_logged_model_keeps_its_run(experiment: str, make_run: MakeRun) -> None:
     pinned, staged, late, gone = (make_run(40, NOW) for _ in range(4))
     mlflow, models = client(), {run: log_model(run) for run in (pinned, staged, late, gone)}
@@ -225,7 +245,7 @@ def test_files_that_cannot_go_now_do_not_end_the_clean_up_and_go_with_the_next(
         def refused(*_given: object) -> None:
             raise OSError(16, "Device or resource busy")
 
-        busy.setattr(removing, "_rmtree", refused)
+        busy.setattr(removing, "_empty", refused)
         result = clean_up(policy("hard_delete"))
     assert result.notes == [f"files of run {old} are still there: [Errno 16] Device or resource busy"]
     assert clean_up(policy("hard_delete")).finished == 1
