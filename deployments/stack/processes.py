@@ -16,6 +16,7 @@ from pathlib import Path
 from deployments.stack.state import write
 
 PROC = Path("/proc/self/stat")  # Linux; elsewhere `ps` is asked
+KILLED = 10.0  # seconds that a killed process may take to be gone, on a busy machine
 TICK = 0.1  # seconds between two looks at a process that is to end
 
 
@@ -86,6 +87,7 @@ class Processes:
             _wait_for_end([started], patience)
             with suppress(ProcessLookupError):  # its session, children that outlived it included
                 os.killpg(started.pid, signal.SIGKILL)
+            _wait_for_end([started], KILLED)  # whoever starts the next one wants its port
         self._record(name).unlink(missing_ok=True)
         return started is not None
 

@@ -83,10 +83,11 @@ def _items(group: Group, going: Sequence[Decision]) -> Iterator[Item]:
 
 def _measured(share: Share) -> list[Item]:
     """Returns: the items with their bytes; an object store lists an experiment once."""
+    if not share.items:
+        return []
     bytes_of = prefixes.sizes(share.location, (folder for item in share.items for folder in item.prefixes))
-    known = [_sum([item.bytes, *map(bytes_of.__getitem__, item.prefixes)]) for item in share.items]
     columns: list[Iterable[Any]] = list(zip(*share.items, strict=True))
-    columns[BYTES : BYTES + 1] = [known]
+    columns[BYTES] = [_sum([item.bytes, *map(bytes_of.__getitem__, item.prefixes)]) for item in share.items]
     return list(map(Item._make, zip(*columns, strict=True)))  # a fifth of what _replace takes
 
 
