@@ -137,18 +137,16 @@ def _plan(title: str, uri: str, asked: argparse.Namespace, folder: Path) -> bool
     decided = client["seconds"] / plan["decided"]
     print(f"  without measuring files {plan['decided']:.2f} s, ratio {decided:.0f}")
     print(f"  peak {_mb(plan['peak'])}, grew {_mb(plan['grew'])}")
-    print(
-        f"  listing through MlflowClient {_took(client)}; ratio {ratio:.0f} (aim 100), of CPU {cpu:.0f}",
-        flush=True,
-    )
-    if plan["bytes"]:
+    print(f"  listing through MlflowClient {_took(client)}; ratio {ratio:.0f}, of CPU {cpu:.0f}", flush=True)
+    if plan["bytes"]:  # a listing that tells as much as the plan: docs/decisions/0016
         sized = _child("sizes", uri, asked, folder)
         same = client["seconds"] + plan["going"] * sized["seconds"] / sized["runs"]
         print(
             f"  with the bytes of what goes by list_artifacts ({1000 * sized['seconds'] / sized['runs']:.2f} ms a run, "
-            f"of {sized['runs']}) {same:.1f} s; ratio {same / plan['seconds']:.0f}",
+            f"of {sized['runs']}) {same:.1f} s; ratio {same / plan['seconds']:.0f} (aim 100)",
             flush=True,
         )
+        ratio = same / plan["seconds"]
     return bool(ratio >= 100)
 
 
