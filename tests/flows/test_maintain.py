@@ -237,6 +237,21 @@ def test_plan_and_summary_tell_of_a_run_that_reads_running_and_is_dead(
 
 
 @pytest.mark.slow
+def test_p4_the_flow_too_asks_again_which_flow_runs_live(
+    old_run: str, prefect_api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for Prefect's answers: nobody lives for the plan, the run's flow run does afterwards."""
+    from flows import maintain as module
+
+    answers = iter([frozenset(), frozenset({"f-1"})])
+    monkeypatch.setattr(module, "living_flow_runs", lambda: next(answers))
+    client().set_tag(old_run, names.TAG_FLOW_RUN_ID, "f-1")
+    told = module.maintain(POLICY, apply=True)
+    assert (told["plan"]["going"], told["result"]["left"]) == (1, {old_run: "its flow run lives"})
+    assert is_there(old_run)
+
+
+@pytest.mark.slow
 def test_the_flow_asks_a_person_and_shows_plan_and_result(
     old_run: str, prefect_api: str, listener: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
