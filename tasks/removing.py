@@ -114,17 +114,27 @@ def _open(name: str, within: int | None, place: str) -> int:
 
 
 def _look(folder: int) -> tuple[int, Tree]:
-    """Returns: when it or anything in it changed last, in nanoseconds since 1970; and what is in it."""
-    newest, inside = os.fstat(folder).st_mtime_ns, Tree({})
+    """Returns: when anything was last written or moved there, in nanoseconds since 1970; and what is in it."""
+    newest, inside = _moved_at(os.fstat(folder)), Tree({})
     with os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):  # gone already
-                changed, deeper = entry.stat(follow_symlinks=False).st_mtime_ns, None
                 if entry.is_dir(follow_symlinks=False):
                     with _opened(entry.name, folder) as inner:
                         changed, deeper = _look(inner)
+                else:
+                    changed, deeper = entry.stat(follow_symlinks=False).st_ctime_ns, None
                 newest, inside[entry.name] = max(newest, changed), deeper
     return newest, inside
+
+
+def _moved_at(folder: os.stat_result) -> int:
+    """Returns: when a folder was moved, in nanoseconds since 1970; 0: an entry came or went since.
+
+    Its own times are no reason to leave it when entries went: a removal that was killed did that, and is to be
+    finished. What came has times of its own, which a move sets as well, unlike the time of writing.
+    """
+    return 0 if folder.st_ctime_ns == folder.st_mtime_ns else folder.st_ctime_ns
 
 
 def _empty(folder: int, inside: Tree) -> None:

@@ -44,12 +44,14 @@ POINTS = {
     "rows away, not committed": "deletion._remove_rows = then_die(deletion._remove_rows)",
     "rows away, files there": "removing.remove = die",
     "half of the files away": "removing.remove = die_at_second(removing.remove)",
+    "a folder is empty, but there": "removing._empty = then_die(removing._empty)",
     "all away, journal open": "journal.close = die",
     "rows of one batch away, the next one's under way": "applying.Pace = lambda: Pace(1)\nremoving.remove = die",
 }
 
 
-OFTEN = ("after the journal", "half of the files away")  # the others belong to the long suite
+# The others belong to the long suite.
+OFTEN = ("after the journal", "half of the files away", "a folder is empty, but there")
 
 
 @pytest.mark.slow

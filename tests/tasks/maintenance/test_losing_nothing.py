@@ -24,7 +24,7 @@ from tasks.tracking.runs import client
 from tasks.tracking.tables import deletion
 from tests.servers import ROOT
 from tests.tasks.maintenance.conftest import DAY, DYING, POSTGRESQL, SQLITE, MakeRun, fresh_database, log_model, on
-from tests.tasks.maintenance.test_clean_up import NOW, clean_up, policy, rows, runs_left
+from tests.tasks.maintenance.test_clean_up import NOW, after_the_archive, clean_up, policy, rows, runs_left
 from tests.tasks.maintenance.test_troubles import execute
 
 LONG_AGO = (NOW - 100 * DAY) * 10**6  # nanoseconds
@@ -250,6 +250,27 @@ def test_files_that_cannot_go_now_do_not_end_the_clean_up_and_go_with_the_next(
     assert result.notes == [f"files of run {old} are still there: [Errno 16] Device or resource busy"]
     assert clean_up(policy("hard_delete")).finished == 1
     assert not (tmp_path / "artifacts" / "houses" / old).exists()
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_is_moved_in_with_its_old_time_stays(
+    what: str, experiment: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time of writing, which a move keeps, is before the archive; and entries of its new folder went since."""
+    old = make_run(40, NOW)
+    artifacts = tmp_path / "artifacts" / "houses" / old / "artifacts"
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "inside").write_text("nobody archived this")
+    (tmp_path / "file").write_text("nobody archived this")
+
+    def come() -> None:
+        time.sleep(0.05)
+        (artifacts / "data.bin").unlink()
+        (tmp_path / what).rename(artifacts / what)
+
+    after_the_archive(monkeypatch, come)
+    assert f"{old} was changed after it was archived" in "".join(clean_up(policy("hard_delete")).notes)
+    assert (artifacts / what).exists()
 
 
 @pytest.mark.parametrize(("changed", "stays"), [(5_000, True), (5_001, False), (5_401, True), (4_000, False)])
