@@ -68,7 +68,8 @@ def planned(policy: Policy, live: Collection[str] | None, folder: str | None = N
         with spool:
             findings = examine(store, wanted)
             if wanted.action == "hard_delete":
-                plan.aside = len(meant(findings, wanted, _before(plan, wanted)))
+                chosen = meant(store, findings, wanted, _before(plan, wanted))
+                plan.aside = sum(kept is None for _, kept in chosen)
             yield Planned(store, wanted, plan, findings, spool, tuple(notes), place)
 
 

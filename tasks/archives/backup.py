@@ -17,7 +17,6 @@ from tasks.archives.container import Writer
 from tasks.archives.index import Index
 from tasks.archives.verify import verify
 from tasks.tracking.archived.source import Source, source
-from tasks.tracking.identity import identity_of
 
 RECORDS_BYTES = 32 * 2**20  # of one member with records
 SMALL = 2**20  # up to here a file is read at once: nobody changes it meanwhile
@@ -43,7 +42,7 @@ def back_up(
             at, draft = datetime.now(UTC), work / "draft"
             notes += _write(opened, selection, draft, work, at, files)
             written = verify(str(draft), work)
-            uri = storage.join(destination, keeping.name_of(label, identity_of(opened.uri), at, written.digest))
+            uri = storage.join(destination, keeping.name_of(label, opened.identity, at, written.digest))
             keeping.put(draft, uri)
             if storage.is_s3(uri) and (arrived := verify(uri, work).digest) != written.digest:
                 raise ArchiveDamaged(f"{uri} is not what was sent: {arrived[:12]}, not {written.digest[:12]}")

@@ -1,6 +1,6 @@
 """Setting artifacts aside that nobody needs: moved within their experiment's folder; moving one back undoes it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from domain.maintenance.findings import Finding
@@ -28,20 +28,9 @@ def set_aside(store: Store, policy: Policy, findings: Sequence[Finding], before:
     Returns: how many, and what was left and why. One that cannot be moved does not keep the others.
     """
     moved, notes = 0, list[str]()
-    chosen = meant(findings, policy, before)
-    if not chosen:
-        return moved, notes
-    needs = needed_by(store)
-    kept = _lonely_kept(store, policy) if any(finding.kind == LONELY for finding in chosen) else {}
-    for finding in chosen:
-        place = prefixes.real_address(_folder(finding))
-        refused = (
-            _not_movable(finding, place)
-            or needs(owner_of(_folder(finding)), str(place))
-            or (kept.get(finding.id, "has its run again, or is gone") if finding.kind == LONELY else None)
-            or _in_use(store, finding, str(place), before)
-            or _moved(str(place))
-        )
+    for finding, kept in meant(store, findings, policy, before):
+        place = str(prefixes.real_address(_folder(finding)))
+        refused = kept or _in_use(store, finding, place, before) or _moved(place)
         if refused:
             notes.append(f"{finding.path}: {refused}; it was left ({size(finding.bytes)})")
         else:
@@ -49,10 +38,13 @@ def set_aside(store: Store, policy: Policy, findings: Sequence[Finding], before:
     return moved, notes
 
 
-def meant(findings: Sequence[Finding], policy: Policy, before: int) -> list[Finding]:
-    """Returns: what would be set aside: old enough, of experiments that the policy is about and does not protect."""
+def meant(store: Store, findings: Sequence[Finding], policy: Policy, before: int) -> list[tuple[Finding, str | None]]:
+    """Returns: what is old enough and of experiments that the policy is about and does not protect; and why it is left.
+
+    With None it would be set aside.
+    """
     guard = Guards(tags=policy.protect.tags, experiments=policy.protect.experiments)
-    return [
+    chosen = [
         finding
         for finding in findings
         if finding.kind in (OWNERLESS, LONELY)
@@ -62,6 +54,21 @@ def meant(findings: Sequence[Finding], policy: Policy, before: int) -> list[Find
         and selected(finding.experiment, policy.select)
         and of_experiment(finding.experiment, guard) is None
     ]
+    if not chosen:
+        return []
+    needs = needed_by(store)
+    lonely = _lonely_kept(store, policy) if any(finding.kind == LONELY for finding in chosen) else {}
+    return [(finding, _kept(finding, needs, lonely)) for finding in chosen]
+
+
+def _kept(finding: Finding, needs: Callable[[str, str], str | None], lonely: Mapping[str, str | None]) -> str | None:
+    folder = _folder(finding)
+    place = prefixes.real_address(folder)
+    return (
+        _not_movable(finding, place)
+        or needs(owner_of(folder), str(place))
+        or (lonely.get(finding.id, "has its run again, or is gone") if finding.kind == LONELY else None)
+    )
 
 
 def _folder(finding: Finding) -> str:

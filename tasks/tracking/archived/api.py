@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from domain.archives import Entry
 from tasks.tracking.archived.layout import WORKSPACE
 from tasks.tracking.archived.reading import LINE, Rows
+from tasks.tracking.identity import identity_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -30,6 +31,12 @@ class Api:
         self._client: MlflowClient = MlflowClient(uri, registry)
         self._links: dict[str, tuple[Row, list[Row]]] = {}
         self._datasets: dict[str, Row] = {}
+
+    @property
+    def identity(self) -> str:
+        """See Source."""
+        first = self._client.search_experiments(view_type=3, max_results=1, order_by=["experiment_id ASC"])
+        return identity_of(self.uri, first[0].creation_time if first else None)
 
     def entries(self) -> Iterator[Entry]:
         """See Source."""

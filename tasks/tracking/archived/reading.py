@@ -56,6 +56,16 @@ def _places_of_traces(connection: "Connection") -> dict[str, str]:
     return {row.request_id: row.value for row in connection.execute(query)}
 
 
+def made_at(databases: Databases) -> int | None:
+    """Returns: when the store's first experiment was made, in milliseconds since 1970; None: there is none."""
+    import sqlalchemy as sa
+
+    table = tables()["experiments"]
+    with one_moment(databases.tracking) as connection:
+        made = connection.scalar(sa.select(table.c.creation_time).order_by(table.c.experiment_id).limit(1))
+    return None if made is None else int(made)
+
+
 def rows(databases: Databases, kind: str, ids: Sequence[str]) -> Iterator[Rows]:
     """Yields: the rows of these records, those of one record together, the one of its main table first.
 

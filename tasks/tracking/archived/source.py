@@ -9,6 +9,7 @@ from domain.archives import Entry
 from tasks.tracking.archived import database, reading
 from tasks.tracking.archived.api import Api
 from tasks.tracking.archived.reading import Rows
+from tasks.tracking.identity import identity_of
 from tasks.tracking.schema import newest_revision
 
 
@@ -18,6 +19,10 @@ class Source(Protocol):
     @property
     def uri(self) -> str:
         """Where it is."""
+
+    @property
+    def identity(self) -> str:
+        """Tells stores apart, also those that stood at one address: 12 hexadecimal digits."""
 
     def entries(self) -> Iterator[Entry]:
         """Yields: every record, without its rows."""
@@ -37,6 +42,11 @@ class Database:
 
     def __init__(self, databases: database.Databases, uri: str) -> None:
         self._databases, self.uri = databases, uri
+
+    @property
+    def identity(self) -> str:
+        """See Source."""
+        return identity_of(self.uri, reading.made_at(self._databases))
 
     def entries(self) -> Iterator[Entry]:
         """See Source."""

@@ -56,6 +56,8 @@ def test_files_of_a_version_stay_though_the_tracking_store_knows_nothing_of_them
         model: "left: prices version 1 needs it",
         by_address: "left: prices version 2 needs it",
     }
+    with planned(policy("hard_delete"), ()) as what:
+        assert what.plan.aside == 1, "a person is asked about what would be moved, and nothing else"
     moved, notes = set_aside(open_store(), policy("hard_delete"), findings, before=NOW)
     assert (moved, len(notes)) == (1, 3)
     assert (houses / "models" / model / "artifacts" / "MLmodel").exists()
