@@ -1,4 +1,4 @@
-"""Numbers as a person reads them."""
+"""Numbers and texts as a person reads them."""
 
 import math
 
@@ -15,3 +15,8 @@ def number(value: float) -> str:
 def percent(share: float) -> str:
     """Returns: three significant digits: 1 %, 16.1 %, 0.032 %; whole from 1,000 % on."""
     return f"{100 * share:.3g} %" if abs(share) < 10 else f"{100 * share:,.0f} %"
+
+
+def printable(text: str) -> str:
+    """Returns: the text as it can be printed, stored and sent: file names may hold bytes that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -3,7 +3,7 @@
 import re
 from importlib.util import find_spec
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -98,6 +98,16 @@ def _prefect_api(uri: str) -> str:
     return uri.rstrip("/")
 
 
+def folder_or_bucket(place: str) -> str:
+    """Returns: a folder as written, without `file://`, or an s3:// address. Raises: ValueError for another address."""
+    if place.startswith("file:"):
+        return unquote(urlsplit(place).path)
+    if "://" in place and not re.match(r"s3://[^/]", place):
+        raise ValueError(f"expected a folder or s3://bucket/prefix, got {redact(place)}")
+    return place
+
+
 StoreUri = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(_store_uri)]
 WebAddress = Annotated[str, Field(max_length=4000), AfterValidator(_web_address)]
 PrefectApi = Annotated[str, Field(max_length=4000), AfterValidator(_prefect_api)]
+FolderOrBucket = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(folder_or_bucket)]

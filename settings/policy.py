@@ -12,6 +12,7 @@ from unicodedata import normalize
 from pydantic import AfterValidator, Field, PlainSerializer, Strict, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from settings.addresses import FolderOrBucket
 from settings.evaluation import CLASSIFICATION_METRICS, GREATER_IS_BETTER, REGRESSION_METRICS
 from settings.fields import SECONDS, Duration, Fraction, Section, Words
 from settings.mistakes import Mistake, Mistakes
@@ -125,10 +126,8 @@ class Protect(Section):
 class Backups(Section):
     """Where archives go before anything is deleted for good."""
 
-    to: str | None = Field(
+    to: FolderOrBucket | None = Field(
         None,
-        min_length=1,
-        max_length=1000,
         description="A folder, or s3://bucket/prefix; backups in the profile's ONERUN_STORE when omitted.",
     )
     keep: int = Field(8, ge=1, le=10_000, description="How many of this policy's archives are kept.")

@@ -12,7 +12,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from settings import patience, surroundings
-from settings.addresses import PrefectApi, StoreUri, WebAddress, redact, with_driver
+from settings.addresses import FolderOrBucket, PrefectApi, StoreUri, WebAddress, redact, with_driver
 from settings.mistakes import Mistake, Mistakes, did_you_mean
 from settings.profile_file import read_profile
 from settings.reachability import check_profile as check_profile
@@ -64,7 +64,7 @@ class Profile(BaseSettings):
     aws_session_token: SecretStr | None = _of("AWS_SESSION_TOKEN", says="Session token of the object store.")
     region: str | None = _of("AWS_DEFAULT_REGION", "AWS_REGION", says="Region of the object store.")
     work: Folder = _of("ONERUN_WORK", default=surroundings.WORK, says="Local scratch folder.")
-    store: Folder | None = _of(
+    store: FolderOrBucket | None = _of(
         "ONERUN_STORE", says="Folder or s3://bucket/prefix of the snapshots; the work folder when omitted."
     )
     policy: Folder | None = _of(

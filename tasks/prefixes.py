@@ -19,6 +19,8 @@ DESTINATION = "MLFLOW_ARTIFACTS_DESTINATION"  # the variable of `mlflow server -
 def real_address(address: str) -> str | None:
     """Returns: where an address really lies: an absolute folder or s3://...; None: behind a server's proxy, or unknown.
 
+    An experiment without an address has none, and not the whole disk.
+
     What lies behind a proxy is found when MLFLOW_ARTIFACTS_DESTINATION says where the server keeps it.
     """
     if address.startswith(PROXY):
@@ -29,7 +31,7 @@ def real_address(address: str) -> str | None:
     address = plain(address)
     if storage.is_s3(address):
         return address
-    return None if _SCHEME.match(address) else os.path.abspath(address)  # noqa: PTH100 -- keeps links as they are
+    return None if not address.strip("/") or _SCHEME.match(address) else os.path.abspath(address)  # noqa: PTH100 -- keeps links as they are
 
 
 def sizes(location: str, folders: Iterable[str]) -> dict[str, int | None]:
@@ -44,7 +46,9 @@ def sizes(location: str, folders: Iterable[str]) -> dict[str, int | None]:
     if storage.is_s3(root):
         listed = _listed(root)
         return {folder: listed.get(below(location, folder) or (), (0, None))[0] for folder in folders}
-    begins, there = len(plain(location)), _there(root)
+    begins, there = len(plain(location)), _unless_refused(_there, root)
+    if there is None:
+        return dict.fromkeys(folders)
     return {
         folder: _unless_refused(_local_size, root + folder[begins:])
         if folder[begins + 1 :].partition("/")[0] in there
@@ -107,6 +111,23 @@ def size_of(location: str) -> int | None:
     )
 
 
+def holds_files(location: str) -> bool:
+    """Whether there is anything but empty folders; not where it cannot be known. Raises: OSError, Mistakes."""
+    root = real_address(location)
+    if root is None:
+        return False
+    return any(True for _ in storage.walk(root)) if storage.is_s3(root) else _holds_files(root)
+
+
+def _holds_files(folder: str) -> bool:
+    try:
+        entries = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    with entries:
+        return any(not entry.is_dir(follow_symlinks=False) or _holds_files(entry.path) for entry in entries)
+
+
 def folders(
     location: str, wanted: Callable[[tuple[str, ...]], bool]
 ) -> Iterator[tuple[tuple[str, ...], int | None, int | None]]:
@@ -122,7 +143,7 @@ def folders(
     if storage.is_s3(root):
         yield from ((parts, *about) for parts, about in _listed(root).items() if wanted(parts))
         return
-    for parts, path in _local_folders(Path(root)):
+    for parts, path in _unless_refused(lambda folder: list(_local_folders(Path(folder))), root) or ():
         if wanted(parts):
             yield parts, *(_unless_refused(measured, str(path)) or (None, None))
 

@@ -5,6 +5,8 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 from domain.errors import TerminalError
 from domain.maintenance.prefixes import below
@@ -27,12 +29,15 @@ class ChangedMeanwhile(Left):
     """It holds what no archive holds."""
 
 
-def remove(location: str, folders: Iterable[str], archived: int | None = None) -> None:
+def remove(location: str, folders: Iterable[str], archived: int, begun: bool = False) -> None:
     """Removes the artifacts of runs and logged models of one experiment; what is gone already is no mistake.
 
     What lies beside `artifacts` in such a folder is in no archive, and stays.
 
-    Args: archived: when their archive was begun, in milliseconds since 1970; what was written after that stays.
+    Args:
+        archived: when their archive was begun, in milliseconds since 1970; what changed after that stays.
+        begun: a removal of them may have been killed.
+
     Raises: OutsideTheStore when one is not the experiment's own or is reached through a link; ChangedMeanwhile;
         Left when there is more in it; Mistakes when refused.
     """
@@ -44,24 +49,23 @@ def remove(location: str, folders: Iterable[str], archived: int | None = None) -
         if storage.is_s3(root):
             _remove_objects("/".join([root, *parts]), archived)
         else:
-            _remove_local(root, parts, archived)
+            _remove_local(root, parts, archived, begun)
 
 
-def _remove_objects(place: str, archived: int | None) -> None:
+def _remove_objects(place: str, archived: int) -> None:
     """What comes while they are removed stays: only what was looked at goes."""
     everything = list(storage.walk(place))
     found = [each for each in everything if each[0].startswith(f"{ARTIFACTS}/")]
-    if archived is not None:
-        last = newest(found) or 0
-        in_seconds = last % 1000 == 0  # as Amazon's store tells it: later in the same second is not told
-        _need_unchanged(place, last, archived // 1000 * 1000 - 1 if in_seconds else archived)
+    last = newest(found) or 0
+    in_seconds = last % 1000 == 0  # as Amazon's store tells it: later in the same second is not told
+    _need_unchanged(place, last, archived // 1000 * 1000 - 1 if in_seconds else archived)
     storage.remove_below(place, [path for path, _, _ in found])
     if len(found) < len(everything):
         raise Left(_more_in(place))
 
 
 def _more_in(place: str) -> str:
-    return f"{place} holds more than {ARTIFACTS}, which no archive holds; that was left"
+    return f"{place} holds what no archive does; that was left"
 
 
 def _need_unchanged(place: str, changed: int, archived: int) -> None:
@@ -69,11 +73,11 @@ def _need_unchanged(place: str, changed: int, archived: int) -> None:
         raise ChangedMeanwhile(f"{place} was changed after it was archived; its files were left")
 
 
-def _remove_local(root: str, parts: tuple[str, ...], archived: int | None) -> None:
+def _remove_local(root: str, parts: tuple[str, ...], archived: int, begun: bool) -> None:
     folder = "/".join((root, *parts))
     with storage.explained(folder):
         try:
-            _remove_artifacts(root, parts, archived)
+            _remove_artifacts(root, parts, archived, begun)
             os.rmdir(folder)  # noqa: PTH106
         except FileNotFoundError:
             pass  # gone already
@@ -83,16 +87,17 @@ def _remove_local(root: str, parts: tuple[str, ...], archived: int | None) -> No
             raise Left(_more_in(folder)) from None
 
 
-def _remove_artifacts(root: str, parts: tuple[str, ...], archived: int | None) -> None:
+def _remove_artifacts(root: str, parts: tuple[str, ...], archived: int, begun: bool) -> None:
     """By handles: no other folder can take the place of one that was looked at. Only what was looked at goes."""
     place, handles = root, list[int]()
     try:
         for part in (*parts, ARTIFACTS):
             place = f"{place}/{part}"
             handles.append(_open(part, handles[-1], place) if handles else _open(place, None, place))
-        changed, inside = _look(handles[-1])
-        if archived is not None:
-            _need_unchanged(place.removesuffix(f"/{ARTIFACTS}"), changed // 1_000_000, archived)
+        looking = _Looking(place, begun)
+        changed, inside = looking.at(handles[-1], place)
+        changed = max(changed, looking.of_folder(handles[-2]))
+        _need_unchanged(place.removesuffix(f"/{ARTIFACTS}"), changed // 1_000_000, archived)
         _empty(handles[-1], inside)
         os.rmdir(ARTIFACTS, dir_fd=handles[-2])
     except FileNotFoundError:
@@ -113,28 +118,45 @@ def _open(name: str, within: int | None, place: str) -> int:
         raise
 
 
-def _look(folder: int) -> tuple[int, Tree]:
-    """Returns: when anything was last written or moved there, in nanoseconds since 1970; and what is in it."""
-    newest, inside = _moved_at(os.fstat(folder)), Tree({})
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            with suppress(FileNotFoundError):  # gone already
-                if entry.is_dir(follow_symlinks=False):
-                    with _opened(entry.name, folder) as inner:
-                        changed, deeper = _look(inner)
-                else:
-                    changed, deeper = entry.stat(follow_symlinks=False).st_ctime_ns, None
-                newest, inside[entry.name] = max(newest, changed), deeper
-    return newest, inside
+@dataclass(frozen=True)
+class _Looking:
+    """When artifacts changed last, and which of them were archived."""
 
+    artifacts: str  # where they are
+    begun: bool  # a removal of them may have been killed: that entries went is no change then
 
-def _moved_at(folder: os.stat_result) -> int:
-    """Returns: when a folder was moved, in nanoseconds since 1970; 0: an entry came or went since.
+    def at(self, folder: int, place: str) -> tuple[int, Tree]:
+        """Returns: when anything in the folder changed last, in nanoseconds since 1970; and what was archived of it."""
+        newest, inside = self.of_folder(folder), Tree({})
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):  # gone already
+                    if entry.is_dir(follow_symlinks=False):
+                        with _opened(entry.name, folder) as inner:
+                            changed, inside[entry.name] = self.at(inner, f"{place}/{entry.name}")
+                        newest = max(newest, changed)
+                    elif entry.is_file(follow_symlinks=False) or self._leads_inside(f"{place}/{entry.name}"):
+                        newest = max(newest, self._of_file(entry.stat(follow_symlinks=False)))
+                        inside[entry.name] = None
+        return newest, inside
 
-    Its own times are no reason to leave it when entries went: a removal that was killed did that, and is to be
-    finished. What came has times of its own, which a move sets as well, unlike the time of writing.
-    """
-    return 0 if folder.st_ctime_ns == folder.st_mtime_ns else folder.st_ctime_ns
+    def of_folder(self, folder: int) -> int:
+        """Returns: when an entry came or went, or the folder was moved; only the latter once a removal was begun.
+
+        What came since then has times of its own.
+        """
+        about = os.fstat(folder)
+        if self.begun and about.st_ctime_ns == about.st_mtime_ns:  # a move sets the former alone
+            return 0
+        return max(about.st_ctime_ns, about.st_mtime_ns)
+
+    def _of_file(self, file: os.stat_result) -> int:
+        """Its folder tells that it was moved there, but once a removal was begun only the file itself does."""
+        return file.st_ctime_ns if self.begun and file.st_nlink == 1 else file.st_mtime_ns
+
+    def _leads_inside(self, path: str) -> bool:
+        """Whether it is a link to one of the other artifacts; what it points at was archived, or is gone already."""
+        return Path(path).is_symlink() and os.path.realpath(path).startswith(f"{os.path.realpath(self.artifacts)}/")
 
 
 def _empty(folder: int, inside: Tree) -> None:
@@ -145,7 +167,16 @@ def _empty(folder: int, inside: Tree) -> None:
             else:
                 with _opened(name, folder) as inner:
                     _empty(inner, deeper)
-                os.rmdir(name, dir_fd=folder)
+                _remove_folder(name, folder)
+
+
+def _remove_folder(name: str, within: int) -> None:
+    """One that holds more stays, and so do those above it."""
+    try:
+        os.rmdir(name, dir_fd=within)
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """An experiment that cannot be read: what keeps it from being removed. Where something is not known, it is kept."""
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
+from domain.globs import matches
 from domain.maintenance.inventory import Experiment, Run
 from domain.maintenance.protection import Guards, of_experiment, of_run
 from domain.maintenance.retention import selected
@@ -50,6 +50,6 @@ def _kept_inside(damaged: Damaged, policy: Policy, guard: Guards) -> str | None:
     for model, name in damaged.models.items():
         if model in guard.models:
             return f"logged model {model}: {guard.models[model]}"
-        if not any(fnmatchcase(name or "", pattern) for pattern in policy.select.models):
+        if not any(matches(name or "", pattern) for pattern in policy.select.models):
             return f"logged model {model}, which the policy does not select"
     return None

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
+from domain.globs import matches
 from domain.maintenance.inventory import Experiment, Run, Version
 
 PIN = "pin"
@@ -77,7 +77,7 @@ def protecting_tag(tags: Mapping[str, str], patterns: Iterable[str]) -> str | No
             return f"tag {PIN}"
         for pattern in patterns:
             wanted, equals, wanted_value = pattern.partition("=")
-            if fnmatchcase(key, wanted) and (not equals or fnmatchcase(value, wanted_value)):
+            if matches(key, wanted) and (not equals or matches(value, wanted_value)):
                 return f"tag {key}" + (f"={value}" if equals else "")
     return None
 
@@ -86,7 +86,7 @@ def of_experiment(experiment: Experiment, guard: Guards) -> str | None:
     """Returns: what protects all runs of the experiment; None: nothing does."""
     if word := protecting_tag(experiment.tags, guard.tags):
         return f"{word} of the experiment"
-    if any(fnmatchcase(experiment.name, pattern) for pattern in guard.experiments):
+    if any(matches(experiment.name, pattern) for pattern in guard.experiments):
         return "protect.experiments"
     return None
 

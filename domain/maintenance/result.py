@@ -12,6 +12,7 @@ class Outcome(NamedTuple):
 
     done: tuple[str, ...]
     left: dict[str, str]  # run id -> what changed since the plan
+    notes: tuple[str, ...] = ()
 
 
 @dataclass

@@ -1,10 +1,10 @@
 """What goes and what stays: pure, for one experiment at a time; lists and the clock are passed in."""
 
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 from heapq import nlargest, nsmallest
 from typing import NamedTuple
 
+from domain.globs import matches
 from domain.maintenance.inventory import DELETED, FAILED_STATES, Experiment, Group, LoggedModel, Run
 from domain.maintenance.protection import Guards, families, of_experiment, of_run, protecting_tag
 from domain.maintenance.words import age
@@ -34,14 +34,14 @@ def selected(experiment: Experiment, select: Select) -> bool:
     """Whether the policy is about this experiment."""
     tags = experiment.tags
     return selected_name(experiment.name, select) and all(
-        key in tags and fnmatchcase(tags[key], wanted) for key, wanted in select.tags.items()
+        key in tags and matches(tags[key], wanted) for key, wanted in select.tags.items()
     )
 
 
 def selected_name(name: str, select: Select) -> bool:
     """Whether the policy is about experiments of this name."""
-    return any(fnmatchcase(name, pattern) for pattern in select.experiments) and not any(
-        fnmatchcase(name, pattern) for pattern in select.exclude
+    return any(matches(name, pattern) for pattern in select.experiments) and not any(
+        matches(name, pattern) for pattern in select.exclude
     )
 
 
@@ -60,7 +60,7 @@ def _going(group: Group, policy: Policy, now: int) -> list[tuple[Run, str]]:
             if purges and since >= deleted:
                 going.append((run, f"deleted {age(since)} ago"))
         else:
-            since = now - (run.ended or run.started or 0)
+            since = now - (run.ended or run.started or now)  # some clients send no times: it stays
             if since >= limits.get(run.status, whole) and run.id not in best:
                 going.append((run, f"{run.status} {age(since)} ago"))
     return going
@@ -109,7 +109,7 @@ def _protected(group: Group, select: Select, guard: Guards, going: Mapping[str, 
 
 def of_logged_model(model: LoggedModel, select: Select, guard: Guards) -> str | None:
     """Returns: what protects the logged model, and with it its run; None: nothing does."""
-    if not any(fnmatchcase(model.name, pattern) for pattern in select.models):
+    if not any(matches(model.name, pattern) for pattern in select.models):
         return f"logged model {model.name}, which the policy does not select"
     tag = protecting_tag(model.tags, guard.tags)
     return guard.models.get(model.id) or (f"{tag} of a logged model" if tag else None)

@@ -35,7 +35,7 @@ def back_up(
     Raises: OnerunError or Mistakes when the archive cannot be written whole; then there is none.
     """
     keeping.require_label(label)
-    destination = destination if storage.is_s3(destination) else str(Path(destination).expanduser().absolute())
+    destination = keeping.place_of(destination)
     with source(store) as opened:  # a store that cannot be read is told before a folder is made
         notes = keeping.prepare(destination)
         with keeping.workplace(destination) as work:

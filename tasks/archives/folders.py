@@ -33,7 +33,7 @@ def back_up(
     Returns: address, SHA-256 and notes. Raises: Mistakes; ArchiveDamaged when something changed meanwhile: there is no
     archive then.
     """
-    destination = destination if storage.is_s3(destination) else str(Path(destination).expanduser().absolute())
+    destination = keeping.place_of(destination)
     notes = keeping.prepare(destination)
     unreadable: list[str] | None = [] if without_unreadable else None
     with keeping.workplace(destination) as work:

@@ -3,11 +3,12 @@
 import fcntl
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+from settings.addresses import folder_or_bucket
 from settings.mistakes import Mistake, Mistakes
 from tasks import storage
 
@@ -31,6 +32,15 @@ def require_label(label: str) -> None:
         raise Mistakes([Mistake("label", text)])
 
 
+def place_of(destination: str) -> str:
+    """Returns: an absolute folder, or an s3:// address. Raises: Mistakes for another kind of address."""
+    try:
+        place = folder_or_bucket(destination)
+    except ValueError as error:
+        raise Mistakes([Mistake("archive", str(error))]) from None
+    return place if storage.is_s3(place) else str(Path(place).expanduser().absolute())
+
+
 def prepare(destination: str) -> list[str]:
     """Makes folder or bucket where there is none. Returns: in words, what could not be had."""
     if storage.is_s3(destination):
@@ -49,8 +59,9 @@ def workplace(destination: str) -> Iterator[Path]:
     local = None if storage.is_s3(destination) else destination
     with storage.explained(destination), tempfile.TemporaryDirectory(prefix=_WORK, dir=local) as name:
         folder = Path(name)
-        with (folder / "lock").open("w") as lock:
+        with (folder / "unlocked").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            (folder / "unlocked").rename(folder / "lock")  # nobody sees it before it is locked
             _remove_dead(folder)
             yield folder
 
@@ -84,11 +95,20 @@ def archives(newest: str) -> list[str]:
     return sorted(uri for uri, match in named.items() if match and ours and match.groups() == ours.groups())
 
 
+def beyond(found: Sequence[str], newest: str, count: int) -> list[str]:
+    """Args: found: addresses, oldest first, by the times in their names, which a clock set back makes wrong.
+
+    Returns: all but `count` of them; never `newest`.
+    """
+    others = [uri for uri in found if uri.rpartition("/")[2] != newest.rpartition("/")[2]]
+    return others[: max(0, len(others) + 1 - count)]
+
+
 def keep(newest: str, count: int) -> list[str]:
     """Removes all but `count` of the archives that `newest` is the latest of. Returns: what was removed."""
     if count < 1:
         raise Mistakes([Mistake("keep", f"at least one archive is kept, not {count}")])
-    removed = archives(newest)[:-count]
+    removed = beyond(archives(newest), newest, count)
     for uri in removed:
         storage.remove(uri)
     return removed

@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from domain.archives import Restored, Selection, split_member
@@ -15,8 +15,9 @@ from tasks.archives.index import Index
 from tasks.archives.records import Rewriting, records
 from tasks.archives.verify import Verified, streamed, verify
 from tasks.tracking.archived import writing
-from tasks.tracking.archived.database import Databases
+from tasks.tracking.archived.database import Databases, uris
 from tasks.tracking.archived.target import target
+from tasks.tracking.tables.database import KNOWN, open_database
 
 
 def restore(
@@ -34,12 +35,16 @@ def restore(
         overwrite: make what differs as it is in the archive.
         store: a tracking URI, instead of the environment's.
 
-    Raises: ArchiveDamaged before anything is written.
+    Raises: ArchiveDamaged before anything is written; MaintenanceUnderWay.
     """
     with tempfile.TemporaryDirectory(prefix="onerun-restore-") as name:
         work = Path(name)
         verified = verify(uri, work)
-        with target(apply, store) as databases, _indexed(verified, databases, artifacts) as (index, rewriting):
+        with (
+            target(apply, store) as databases,
+            _alone(uris(store)[0], apply),
+            _indexed(verified, databases, artifacts) as (index, rewriting),
+        ):
             index.want(selection, uri)
             deciding = _decided(verified, index, databases, rewriting, overwrite)
             if apply and databases:
@@ -48,6 +53,19 @@ def restore(
                 _write_records(verified, index, databases, rewriting, writable)
                 _require_whole(_decided(verified, index, databases, rewriting, overwrite), overwrite)
             return _restored(verified, deciding, apply, index)
+
+
+@contextmanager
+def _alone(uri: str, apply: bool) -> Iterator[None]:
+    """A clean-up that finishes what a killed one began would remove files that are just restored, or found the same.
+
+    Raises: MaintenanceUnderWay.
+    """
+    if not apply or uri.partition(":")[0].partition("+")[0] not in KNOWN:  # the others are not cleaned up here
+        yield
+        return
+    with closing(open_database(uri)) as database, database.alone():
+        yield
 
 
 @contextmanager

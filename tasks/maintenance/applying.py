@@ -10,7 +10,9 @@ from domain.errors import TerminalError
 from domain.maintenance.plan import Item, Pace, Plan, batches, too_much
 from domain.maintenance.protection import GONE, LIVES, left_with_family
 from domain.maintenance.result import Outcome, Result
+from settings.mistakes import Mistakes
 from settings.policy import Policy
+from tasks import prefixes
 from tasks.archives import keeping
 from tasks.maintenance import journal
 from tasks.maintenance.finishing import finish, finish_interrupted
@@ -96,7 +98,8 @@ def _runs(spool: Spool[Share], going: Collection[str], locations: dict[str, str]
 
 def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: Set[str], result: Result) -> None:
     """A batch is written down, its rows go in one transaction, then its files, then it is crossed out."""
-    experiments = [item for share in spool for item in share.items if item.kind == "experiment"]
+    located = [(share.location, item) for share in spool for item in share.items if item.kind == "experiment"]
+    experiments = [item for _, item in located]
     if not going and not experiments:
         return  # an empty selection would mean everything
     archived = milliseconds()
@@ -106,7 +109,7 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: S
     locations: dict[str, str] = {}
     pace = Pace()
     with ThreadPoolExecutor(1) as aside:  # files go while the next transaction works and waits for the disk
-        removal: Future[None] | None = None
+        removal: Future[int] | None = None
         for batch in batches(_runs(spool, there, locations), pace):
             written = journal.write(policy.archives, store, result.archive, archived, locations, batch)
             with _timed(pace, batch):
@@ -118,7 +121,9 @@ def _delete_for_good(store: Store, policy: Policy, spool: Spool[Share], going: S
             removal = aside.submit(finish, written, [each for each in written.entries if each.run in gone], result)
         if removal:
             removal.result()
-    outcome = store.hard_delete_experiments(experiments, policy)
+    holding = {item.id: word for location, item in located if (word := _holding(store, location))}
+    result.leave(holding)
+    outcome = store.hard_delete_experiments([item for item in experiments if item.id not in holding], policy)
     _count_experiments(outcome, experiments, result)
     for removed in keeping.keep(result.archive, policy.backups.keep):
         result.notes.append(f"{removed} was removed: backups.keep is {policy.backups.keep}")
@@ -135,11 +140,22 @@ def _archive(store: Store, policy: Policy, going: Set[str], experiments: Sequenc
     return there
 
 
+def _holding(store: Store, location: str) -> str | None:
+    """Returns: why the row of an emptied experiment stays: without it nobody finds again what lies in its folder."""
+    if not store.finds_owners:
+        return None  # in a store of files it all goes as one folder, and is archived as one
+    try:
+        return "still holds files" if prefixes.holds_files(location) else None
+    except (Mistakes, OSError) as error:
+        return f"its files cannot be looked at: {error}"
+
+
 def _count(outcome: Outcome, batch: Sequence[Item], result: Result) -> None:
     done = frozenset(outcome.done)
     result.done += len(done)
     result.bytes += sum(item.bytes or 0 for item in batch if item.id in done)
     result.leave(outcome.left)
+    result.notes += [note for note in outcome.notes if note not in result.notes]
 
 
 def _count_experiments(outcome: Outcome, experiments: Sequence[Item], result: Result) -> None:
@@ -148,3 +164,4 @@ def _count_experiments(outcome: Outcome, experiments: Sequence[Item], result: Re
     result.done += sum(item.inside for item in experiments if item.id in done)
     result.bytes += sum(item.bytes or 0 for item in experiments if item.id in done)
     result.leave(outcome.left)
+    result.notes += [note for note in outcome.notes if note not in result.notes]

@@ -96,11 +96,18 @@ def owners(store: Store, folders: Sequence[str]) -> set[str]:
 def _versions_without_files(store: Store) -> Iterator[Finding]:
     for version, place in store.version_places():
         address = prefixes.real_address(place) if place else None
-        if place is None or (address is not None and not storage.exists(address)):
+        if place is None or (address is not None and _is_missing(address)):
             cause = f"there is nothing at {place}" if place else "what it was made of is gone"
             yield Finding(
                 "version-without-files", version.words, None if place is None else 0, None, cause, place=place or ""
             )
+
+
+def _is_missing(address: str) -> bool:
+    try:
+        return not storage.exists(address)
+    except PermissionError:
+        return False  # it is somebody else's, and not known
 
 
 def _of_deleted(group: Group, inner: str) -> Iterator[Finding]:

@@ -48,13 +48,18 @@ def write(
     return Journal(uri, store.fingerprint, archive, archived, entries)
 
 
-def left_behind(destination: str, store: str) -> Iterator[Journal]:
-    """Yields: the journals that clean-ups of this store did not finish."""
+def left_behind(destination: str, store: str, notes: list[str]) -> Iterator[Journal]:
+    """Yields: the journals that clean-ups of this store did not finish; `notes` is told of those that are damaged."""
     for uri in storage.listed(storage.join(destination, FOLDER)):
         if uri.rpartition("/")[2].startswith(f"{store}-") and uri.endswith(".json"):
-            content = json.loads(storage.read_bytes(uri))
-            entries = tuple(Entry(run, location, tuple(folders)) for run, location, *folders in content["entries"])
-            yield Journal(uri, content["database"], content["archive"], content["archived"], entries)
+            try:
+                content = json.loads(storage.read_bytes(uri))
+                entries = tuple(Entry(run, location, tuple(folders)) for run, location, *folders in content["entries"])
+                found = Journal(uri, content["database"], content["archive"], content["archived"], entries)
+            except (ValueError, KeyError, TypeError) as error:
+                notes.append(f"{uri} cannot be read ({error}); files of runs that it names were left")
+            else:
+                yield found
 
 
 def close(journal: Journal) -> None:

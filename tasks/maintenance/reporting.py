@@ -10,6 +10,7 @@ from pathlib import Path
 
 from settings.policy import Policy
 from tasks import storage
+from tasks.archives import keeping
 from tasks.maintenance.spool import Share
 
 FOLDER = "reports"
@@ -26,7 +27,7 @@ def keep_report(policy: Policy, address: str, page: str) -> None:
     """Writes the page, in place of an earlier one there; of this policy and store, the newest `backups.keep` stay."""
     storage.write_bytes_atomically(address, page.encode())
     found = [uri for uri in storage.listed(address.rpartition("/")[0]) if _series(uri) == _series(address)]
-    for uri in sorted(found)[: -policy.backups.keep]:
+    for uri in keeping.beyond(sorted(found), address, policy.backups.keep):
         storage.remove(list_beside(uri))
         storage.remove(uri)
 

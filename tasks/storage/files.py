@@ -1,5 +1,6 @@
 """Files by path or s3:// address, read and written alike."""
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -61,8 +62,10 @@ def write_bytes_atomically(uri: str, content: bytes) -> None:
         return
     with explained(uri):
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
-        with _beside(uri) as temporary:
-            temporary.write_bytes(content)
+        with _beside(uri) as temporary, temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # or a power failure leaves the name with nothing in it
 
 
 def put_file(local: Path, uri: str) -> None:

@@ -4,11 +4,11 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domain import names
+from domain.globs import matches
 from domain.reconciliation.nested import Ended
 from domain.reconciliation.seen import Process, RunSeen
 from domain.reconciliation.verdicts import Dead
@@ -130,7 +130,7 @@ def experiments_named(globs: Sequence[str]) -> dict[str, str]:
         token = page.token
         if not token:
             break
-    return {key: name for key, name in named.items() if not globs or any(fnmatchcase(name, glob) for glob in globs)}
+    return {key: name for key, name in named.items() if not globs or any(matches(name, glob) for glob in globs)}
 
 
 def search(experiments: Mapping[str, str], wanted: str) -> Iterator["Run"]:

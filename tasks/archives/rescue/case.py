@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from domain.wording import printable
 from tasks.archives.rescue import reading
 from tasks.archives.rescue.facts import Facts
 
@@ -79,12 +80,12 @@ class Case:
         if not (os.path.islink(path) and reading.is_folder(path)):  # noqa: PTH114 - False where the other one raises
             return False
         advice = f"a link to {path.readlink()}: put that folder itself in its place, or take the link away"
-        self.found(path, what, advice.encode("utf-8", "backslashreplace").decode(), LEFT_OUT)
+        self.found(path, what, printable(advice), LEFT_OUT)
         return True
 
     def relative(self, path: Path) -> str:
         """Returns: the path as it is shown."""
-        return str(path.relative_to(self.source)).encode("utf-8", "backslashreplace").decode()
+        return printable(str(path.relative_to(self.source)))
 
     def _keep(self, path: Path, target: Path) -> None:
         """Links stay links; a folder's artifacts stay where they are."""

@@ -6,6 +6,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from domain.wording import printable
+
 SHOWN = 50  # differences in words
 
 
@@ -24,7 +26,7 @@ class Facts:
     def add(self, kind: str, owner: str, key: str, *values: Any) -> None:
         """Notes a fact: of which kind, of whom, called what, and its values."""
         digest = hashlib.sha256(json.dumps(values, default=str, sort_keys=True).encode()).hexdigest()
-        self._file.execute("INSERT INTO fact VALUES (?, ?, ?, ?, ?)", [self.side, kind, owner, _clean(key), digest])
+        self._file.execute("INSERT INTO fact VALUES (?, ?, ?, ?, ?)", [self.side, kind, owner, printable(key), digest])
 
     def counts(self, side: str) -> dict[str, int]:
         """Returns: how many facts of each kind."""
@@ -64,7 +66,3 @@ def _words(before: int, after: int) -> str:
     if before and after:
         return f"was there {before} times and is there {after} times"
     return "is not there as it was" if before else "was not there before"
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()

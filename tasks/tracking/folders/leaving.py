@@ -3,6 +3,7 @@
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -69,8 +70,15 @@ def finish(root: Path) -> None:
     empty(root)
 
 
-def empty(root: Path) -> None:
-    """Removes what was moved aside."""
-    going = root / GOING
+def empty(root: Path) -> tuple[str, ...]:
+    """Removes what was moved aside. Returns: notes on what cannot be removed now; the next clean-up tries again."""
+    going, notes = root / GOING, list[str]()
     if going.is_dir() and not going.is_symlink():
-        shutil.rmtree(going)
+        for path in sorted(going.iterdir()):
+            try:
+                shutil.rmtree(path)
+            except OSError as error:
+                notes.append(f"{path} is out of the store and archived, but cannot be removed: {error.strerror}")
+        with suppress(OSError):  # something is left in it
+            going.rmdir()
+    return tuple(notes)

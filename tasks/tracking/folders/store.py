@@ -15,6 +15,7 @@ from domain.maintenance.inventory import DELETED, Group, Version
 from domain.maintenance.plan import Item, by_family
 from domain.maintenance.protection import GONE, Guards
 from domain.maintenance.result import Outcome
+from domain.wording import printable
 from settings.mistakes import Mistake, Mistakes
 from settings.policy import Policy
 from tasks.archives import folders
@@ -135,8 +136,7 @@ class FoldersStore:
             return next(filter(None, words), None)
 
         outcome = self._each(items, policy, going, move, as_archived)
-        leaving.empty(self.root)
-        return outcome
+        return outcome._replace(notes=leaving.empty(self.root))
 
     def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> Outcome:
         """Moves folders of emptied deleted experiments, and of damaged ones, out of the store; then removes them."""
@@ -144,8 +144,7 @@ class FoldersStore:
         for item in items:
             if word := self._delete_experiment(item, policy):
                 left[item.id] = word
-        leaving.empty(self.root)
-        return Outcome(tuple(item.id for item in items if item.id not in left), left)
+        return Outcome(tuple(item.id for item in items if item.id not in left), left, leaving.empty(self.root))
 
     def _delete_experiment(self, item: Item, policy: Policy) -> str | None:
         """Returns: why it was left; None: it is out of the store."""
@@ -189,7 +188,7 @@ class FoldersStore:
             for run, path in folders.items():
                 if changed:
                     left[run] = changed.get(run) or f"parent or child of {next(iter(changed))}, which is kept"
-                elif word := do(path):
+                elif word := _tried(do, path):
                     left[run] = word
         return Outcome(tuple(item.id for item in items if item.id not in left), left)
 
@@ -198,7 +197,10 @@ class FoldersStore:
 
     def troubles(self) -> list[Finding]:
         """What MLflow stumbles over."""
-        return list(troubles(self.root))
+        return [
+            each._replace(id=printable(each.id), cause=printable(each.cause), place=printable(each.place))
+            for each in troubles(self.root)
+        ]
 
     def version_places(self) -> list[tuple[Version, str | None]]:
         """Every registered version, and where its files lie; None: what it was made of is gone; "": not known."""
@@ -217,6 +219,14 @@ class FoldersStore:
     def existing_traces(self, traces: Sequence[str]) -> set[str]:
         """Returns: all of them: in a store of files none is asked about."""
         return set(traces)
+
+
+def _tried(do: Do, folder: Path) -> str | None:
+    """One folder that may not be written to keeps none of the others."""
+    try:
+        return do(folder)
+    except OSError as error:
+        return f"cannot be changed: {error.strerror}"
 
 
 def _nothing(_path: Path) -> None:

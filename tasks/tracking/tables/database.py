@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BUSY_MILLISECONDS = 20_000  # as long as MLflow itself waits for SQLite
 CACHE_KILOBYTES = 64_000  # of SQLite, at most; with its 2,000 the same pages are read and written again and again
+KNOWN = ("sqlite", "postgresql")
 STREAMED = 2_000  # rows fetched at a time
 
 
@@ -42,11 +43,12 @@ class Database:
     def fingerprint(self) -> str:
         """Tells databases apart that stood at one address one after the other."""
         from mlflow.store.tracking.dbmodels.models import SqlExperiment
-        from sqlalchemy import func, text
+        from sqlalchemy import text
 
         with self.reading() as connection:
             if self.is_sqlite:
-                first = connection.execute(choose(func.min(SqlExperiment.creation_time))).scalar()
+                made = choose(SqlExperiment.creation_time).order_by(SqlExperiment.experiment_id).limit(1)
+                first = connection.execute(made).scalar()  # of the default one: others come and go
                 return f"{Path(str(self.engine.url.database)).stat().st_ino}-{first}"
             of_server = "SELECT system_identifier, oid FROM pg_control_system(), pg_database WHERE datname = "
             return "-".join(map(str, connection.execute(text(f"{of_server}current_database()")).one()))
@@ -81,7 +83,7 @@ class Database:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Two clean-ups of one store do not meet. Whoever is killed gives the lock back.
+        """Two clean-ups of one store do not meet, nor a clean-up and a restore. Whoever is killed gives the lock back.
 
         Raises: MaintenanceUnderWay.
         """
@@ -90,7 +92,7 @@ class Database:
 
     @contextmanager
     def _file_lock(self) -> Iterator[None]:
-        file = Path(f"{self.engine.url.database}.maintenance.lock")
+        file = Path(f"{Path(str(self.engine.url.database)).resolve()}.maintenance.lock")
         with file.open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -112,7 +114,9 @@ class Database:
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
 
     def _under_way(self) -> MaintenanceUnderWay:
-        return MaintenanceUnderWay(f"another clean-up of {redact(self.uri)} is under way; run this one after it")
+        return MaintenanceUnderWay(
+            f"another clean-up or restore of {redact(self.uri)} is under way; run this one after it"
+        )
 
 
 def open_database(uri: str) -> Database:
@@ -122,7 +126,7 @@ def open_database(uri: str) -> Database:
 
     url = make_url(uri)
     backend = url.get_backend_name()
-    if backend not in ("sqlite", "postgresql"):
+    if backend not in KNOWN:
         raise _mistake(f"the maintenance knows SQLite and PostgreSQL, not {backend}; clean up through an MLflow server")
     if backend == "sqlite" and not Path(url.database or "").is_file():
         raise _mistake(f"{url.database} does not exist: nothing was tracked there yet")

@@ -15,10 +15,8 @@ def tag_condition(patterns: Sequence[str], key: Any) -> "ColumnElement[bool]":
     from sqlalchemy import or_
 
     keys = [pattern.partition("=")[0] for pattern in patterns]
-    plain = [PIN, *(each for each in keys if not set(each) & set("*?["))]
-    globs = [each for each in keys if set(each) & set("*?[")]
-    if any("[" in each for each in globs):
-        return or_(key.is_not(None))
+    plain = [PIN, *(each for each in keys if not set(each) & set("*?"))]
+    globs = [each for each in keys if set(each) & set("*?")]
     likes = [key.like(_like(each), escape="\\") for each in globs]
     return or_(key.in_(plain), *likes)
 

@@ -15,7 +15,7 @@ from domain.maintenance.protection import Guards, guards, left_with_family, prot
 from domain.maintenance.retention import decide
 from domain.maintenance.words import DAY
 from settings.loading import load_policy
-from settings.policy import Policy
+from settings.policy import Keep, Policy, Select
 
 NOW = 1_800_000_000_000
 IDS = [f"{number:032x}" for number in range(24)]
@@ -63,6 +63,12 @@ def test_a_run_whose_deletion_has_no_time_stays() -> None:
     runs = [run(0, lifecycle="deleted"), run(1, lifecycle="deleted", deleted=NOW - 2 * DAY)]
     rules = policy("action: hard_delete\nkeep: {deleted_younger_than: 1d, last: 0}\n")
     assert going(decide(group(runs), rules, Guards(), NOW)) == {IDS[1]}
+
+
+def test_a_run_of_which_no_time_is_known_stays() -> None:
+    """Clients of MLflow's API may leave out both."""
+    runs = [run(0)._replace(started=0, ended=None), run(1)._replace(started=None, ended=None), run(2)]
+    assert going(decide(group(runs), policy(keep=Keep(last=0)), Guards(), NOW)) == {IDS[2]}
 
 
 def test_the_last_are_counted_among_those_that_did_not_fail() -> None:
@@ -288,6 +294,17 @@ def test_the_pace_follows_from_what_the_last_transaction_took() -> None:
         pace.took(seconds, pace.at_once)
         sizes.append(pace.at_once)
     assert sizes == [2000, 2000, 1000, 250, 50, 50, 400, 3200, 8000, 8000]
+
+
+def test_brackets_in_names_are_brackets() -> None:
+    named, other = (group([run(0)], name=name) for name in ("houses [prod]", "houses p"))
+    rules = policy(keep=Keep(last=0), select=Select(exclude=("houses [prod]",)))
+    assert [bool(decide(each, rules, Guards(), NOW)) for each in (named, other)] == [False, True]
+    guard = Guards(experiments=("houses [prod]", "x*"), tags=("stage=[prod]",))
+    of_all = decide(named, policy(keep=Keep(last=0)), guard, NOW)
+    assert [each.protected_by for each in of_all] == ["protect.experiments"]
+    assert protecting_tag({"stage": "[prod]"}, guard.tags) == "tag stage=[prod]"
+    assert protecting_tag({"stage": "p"}, guard.tags) is None
 
 
 def test_tags_protect_by_key_and_by_value() -> None:

@@ -1,7 +1,9 @@
 """Archives in S3, artifacts in S3, stores in PostgreSQL: real servers; the newest archives of a label are kept."""
 
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -167,6 +169,43 @@ def test_the_newest_of_a_label_are_kept(store: Store) -> None:
     }  # fmt: skip
     with pytest.raises(Mistakes, match="at least one"):
         keeping.keep(made[2], 0)
+
+
+def test_the_one_just_made_is_kept_though_the_clock_was_set_back(store: Store) -> None:
+    ahead = []
+    for name in ("29990101T000000000000Z", "29990102T000000000000Z"):
+        made = Path(back_up(Selection(experiments=("0",)), "backups", "daily").uri)
+        ahead.append(str(made.rename(made.with_name(re.sub(r"\d{8}T\d{12}Z", name, made.name)))))
+    newest = back_up(Selection(experiments=("0",)), "backups", "daily").uri
+    assert keeping.keep(newest, 2) == ahead[:1]
+    assert Path(newest).exists()
+    assert keeping.keep(newest, 1) == ahead[1:]
+
+
+@pytest.mark.parametrize(("given", "place"), [("file:///a%20b/c", "/a b/c"), ("s3://b/c", "s3://b/c")])
+def test_where_archives_go(given: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert keeping.place_of(given) == place
+    assert keeping.place_of("backups") == f"{tmp_path}/backups"
+    with pytest.raises(Mistakes, match="expected a folder or s3://bucket/prefix, got gs://b/c"):
+        back_up(Selection(), "gs://b/c", "daily")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_workplace_that_is_just_made_is_not_taken_for_a_dead_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    lock = keeping.fcntl.flock
+
+    def while_another_begins(file: Any, how: int) -> None:
+        if how == keeping.fcntl.LOCK_EX:
+            keeping._remove_dead(tmp_path / "other")
+        lock(file, how)
+
+    monkeypatch.setattr(keeping.fcntl, "flock", while_another_begins)
+    with keeping.workplace(str(tmp_path)) as work:
+        assert (work / "lock").exists()
 
 
 def test_another_stores_archives_of_the_same_label_stay(store: Store, empty: str) -> None:

@@ -93,7 +93,7 @@ def test_what_lies_beside_a_runs_artifacts_is_in_no_archive_and_stays(
     beside.write_text("mine")
     result = clean_up(policy("hard_delete"))
     assert (result.done, beside.read_text()) == (2, "mine")
-    assert result.notes == [f"{beside.parent} holds more than artifacts, which no archive holds; that was left"]
+    assert result.notes == [f"{beside.parent} holds what no archive does; that was left"]
     assert sorted(path.name for path in beside.parent.iterdir()) == ["notes.txt"]
     assert not (beside.parents[1] / plain).exists()
 
@@ -115,7 +115,7 @@ def test_what_comes_while_artifacts_are_removed_stays(
     monkeypatch.setattr(removing, "_empty", while_somebody_writes)
     result = clean_up(policy("hard_delete"))
     assert [path.name for path in artifacts.parent.rglob("*") if path.is_file()] == ["new.txt"]
-    assert result.notes == [f"{artifacts.parent} holds more than artifacts, which no archive holds; that was left"]
+    assert result.notes == [f"{artifacts.parent} holds what no archive does; that was left"]
 
 
 def test_a_pin_on_a_logged_model_keeps_its_run(experiment: str, make_run: MakeRun) -> None:
