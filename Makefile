@@ -40,7 +40,8 @@ system-kubernetes: set-up-dev set-up-image  ## the same on the cluster that KUBE
 
 .PHONY: system-maintenance
 system-maintenance: set-up-dev  ## maintenance, archives, rescue: killed at every step, every kind of damage (4 minutes)
-	@exec $(PY) -m pytest -m long tests/tasks/maintenance tests/tasks/archives tests/tasks/rescue tests/flows $(ARGS)
+	@HYPOTHESIS_PROFILE=searching exec $(PY) -m pytest -m long tests/tasks/maintenance tests/tasks/archives \
+	  tests/tasks/rescue tests/flows $(ARGS)
 
 .PHONY: image
 image:  ## the container image (BASE=image to build on, IMAGE=name:tag)
@@ -53,7 +54,7 @@ quick: set-up-dev  ## the tests that take no more than seconds
 .PHONY: guarantees
 guarantees: set-up-dev  ## kill, cut, fill and corrupt, and print the table of docs/guarantees.md (half an hour)
 	@rm -rf build/guarantees
-	$(PY) -m pytest -n $(GUARANTEE_WORKERS) --dist worksteal tests/guarantees $(ARGS) || failed=1
+	HYPOTHESIS_PROFILE=searching $(PY) -m pytest -n $(GUARANTEE_WORKERS) --dist worksteal tests/guarantees $(ARGS) || failed=1
 	$(PY) -m tests.guarantees.table $(TABLE)
 	exit $${failed:-0}
 

@@ -87,6 +87,15 @@ def _is_zombie(pid: int) -> bool:
     return _fields(pid)[:1] in (["Z"], ["X"])
 
 
+def is_dead(group: int) -> bool:
+    """Whether all of a process group are dead, though some may count as members until somebody asks how they ended.
+
+    Nobody does in a container whose first process is no init. False where the kernel does not show processes.
+    """
+    members = [fields for path in PROC.glob("[0-9]*") if (fields := _fields(int(path.name)))[2:3] == [str(group)]]
+    return bool(members) and all(fields[0] in "ZX" for fields in members)
+
+
 def _namespace() -> str:
     try:
         return str((PROC / "self/ns/pid").readlink())

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from domain.errors import TrainingFailed, TrainingKilled
+from tasks import processes
 from tasks.output import Output
 
 GRACE = 5.0  # seconds between asking a group to end and ending it
@@ -118,7 +119,7 @@ def _end_group(process: "subprocess.Popen[bytes]", output: Output) -> None:
 
 def _alive(process: "subprocess.Popen[bytes]") -> bool:
     process.poll()  # takes in the leader's end: a dead leader that nobody has waited for still counts as a member
-    return _signalled(process.pid, 0)
+    return _signalled(process.pid, 0) and not processes.is_dead(process.pid)
 
 
 def _signalled(group: int, number: int) -> bool:

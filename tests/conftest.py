@@ -9,8 +9,11 @@ import pytest
 
 from tests import servers
 
-hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine is no bug
-hypothesis.settings.load_profile("unhurried")
+# A busy machine is no bug. The usual suite tries the same examples each time: a commit fails by what it changed. The
+# long ones look for new examples.
+hypothesis.settings.register_profile("usual", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("searching", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",

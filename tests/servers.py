@@ -5,6 +5,7 @@ Each is skipped with its reason where its program is not installed.
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -29,14 +30,24 @@ S3_VARIABLES = ("MLFLOW_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCES
 S3_GIVEN = [value for name in S3_VARIABLES if (value := os.environ.get(name))]
 S3_IS_GIVEN = len(S3_GIVEN) == len(S3_VARIABLES) and "PYTEST_XDIST_WORKER" not in os.environ
 S3_KEY, S3_SECRET = S3_GIVEN[1:] if S3_IS_GIVEN else ("a-key-for-tests", "a-secret-for-tests")
+GIVEN: set[int] = set()  # ports
 POSTGRES_USER, POSTGRES_PASSWORD = "me", "pg-password"
 
 
 def free_port() -> int:
-    """Returns: a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Returns: a port that nobody listens on, and that neither the system nor another process of the tests gives away.
+
+    Below 32768, where the system's own begin; a slice for each process of pytest-xdist.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    begin = 20_000 + 1_200 * (worker % 10)
+    for port in random.sample(range(begin, begin + 1_200), 200):
+        with socket.socket() as probe, suppress(OSError):
+            if port not in GIVEN:
+                probe.bind(("127.0.0.1", port))
+                GIVEN.add(port)
+                return port
+    raise RuntimeError(f"no free port from {begin} to {begin + 1_199}")
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes]", seconds: float = 600) -> None:

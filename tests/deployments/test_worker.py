@@ -34,7 +34,7 @@ def test_a_flow_run_that_comes_back_at_once_is_taken_later(
     if ours:
         leave_what_is_held()
     pool = f"held-{ours}"
-    flow_run = asyncio.run(_scheduled(pool))
+    deployment, flow_run = asyncio.run(_scheduled(pool))
 
     async def look() -> None:
         """A worker looks for work while it still holds a place for the flow run."""
@@ -48,10 +48,20 @@ def test_a_flow_run_that_comes_back_at_once_is_taken_later(
                 with pytest.raises(RuntimeError, match="already holding"):
                     await worker._submit_scheduled_flow_runs(found)
 
-    asyncio.run(look())
+    try:
+        asyncio.run(look())
+    finally:  # the server is also that of other tests, which ask whether all pools have workers
+        asyncio.run(_removed(pool, deployment))
 
 
-async def _scheduled(pool: str) -> UUID:
+async def _removed(pool: str, deployment: UUID) -> None:
+    async with get_client() as client:
+        await client.delete_deployment(deployment)
+        await client.delete_work_pool(pool)
+
+
+async def _scheduled(pool: str) -> tuple[UUID, UUID]:
+    """Returns: the deployment, and its flow run."""
     from flows.reconcile import reconcile
 
     async with get_client() as client:
@@ -59,7 +69,7 @@ async def _scheduled(pool: str) -> UUID:
         flow = await client.create_flow(reconcile)
         deployment = await client.create_deployment(flow, "held", work_pool_name=pool)
         run = await client.create_flow_run_from_deployment(deployment, state=Scheduled())
-        return run.id
+        return deployment, run.id
 
 
 CHILD = """

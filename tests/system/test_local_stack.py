@@ -53,6 +53,7 @@ def validated(stack: RunningStack, flow_run: UUID) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_up_trains_survives_a_second_up_and_a_dead_server_and_its_data_survives_down(tmp_path: Path) -> None:
     with running(tmp_path) as stack:
         first = services(stack)
@@ -88,7 +89,8 @@ def test_up_trains_survives_a_second_up_and_a_dead_server_and_its_data_survives_
             mistaken_up = RunningStack(tmp_path, {**stack.environment, variable: value}).command("up")
             assert mistaken_up.returncode == 2 and words in mistaken_up.stderr, mistaken_up.stderr
         (tmp_path / ".env").write_text("ONERUN_WORKER_LIMITS=2\n")
-        assert services(stack) == second, "it goes on, and is told and ended whatever .env says"
+        told = {name: service["pid"] for name, service in services(stack).items()}
+        assert told == {name: service["pid"] for name, service in second.items()}, "it goes on whatever .env says"
         assert json.loads(stack.command("down", "--json").stdout)["ended"] == ["worker", "mlflow", "prefect"]
         for service in second.values():
             assert (

@@ -112,10 +112,11 @@ def make_run(experiment: str, tmp_path: Path) -> MakeRun:
     return make
 
 
-def log_model(run_id: str, name: str = "model", register: str | None = None) -> str:
+def log_model(run_id: str, name: str = "model", register: str | None = None, experiment: str | None = None) -> str:
     """Logs a model of 500 bytes to the run, and registers it where asked. Returns: its id."""
     mlflow = client()
-    model = mlflow.create_logged_model(mlflow.get_run(run_id).info.experiment_id, name, run_id, tags={"a": "b"})
+    experiment = experiment or mlflow.get_run(run_id).info.experiment_id
+    model = mlflow.create_logged_model(experiment, name, run_id, tags={"a": "b"})
     folder = Path(model.artifact_location.removeprefix("file://"))
     folder.mkdir(parents=True)
     (folder / "MLmodel").write_bytes(b"m" * 500)

@@ -70,7 +70,7 @@ def test_a_model_that_is_logged_while_its_runs_rows_go_stays(
 ) -> None:
     old, logged = make_run(40, NOW), []
     remove = deletion._remove_rows
-    logging = threading.Thread(target=lambda: logged.append(log_model(old)))
+    logging = threading.Thread(target=lambda: logged.append(log_model(old, experiment=experiment)))
 
     def while_it_is_logged(*given: object) -> None:
         logging.start()

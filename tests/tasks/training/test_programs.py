@@ -33,13 +33,27 @@ def soon_gone(pid: int, seconds: float = 10) -> bool:
     return not alive(pid)
 
 
-def test_output_streams_line_by_line_while_it_runs(caplog):
+def test_output_streams_line_by_line_while_it_runs(caplog, tmp_path):
     caplog.set_level(logging.INFO, "onerun.program")
-    loop = "import sys, time\nfor i in range(3): print('line', i, flush=True); time.sleep(0.3)"
-    code = f"{loop}\nprint('oops', file=sys.stderr)"
-    programs.run(python(code), os.environ)
-    assert caplog.messages == ["line 0", "line 1", "line 2", "oops"]
-    assert caplog.records[2].created - caplog.records[0].created > 0.4
+    seen = tmp_path / "seen"
+    code = (
+        "import pathlib, sys, time\n"
+        "print('line 0', flush=True)\n"
+        "while not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.01)\n"
+        "print('line 1', flush=True)\nprint('oops', file=sys.stderr)"
+    )
+
+    class Tell(logging.Handler):
+        def emit(self, _record):
+            seen.touch()
+
+    logger, tell = logging.getLogger("onerun.program"), Tell()
+    logger.addHandler(tell)
+    try:
+        programs.run([*python(code), str(seen)], os.environ, timeout=60)
+    finally:
+        logger.removeHandler(tell)
+    assert caplog.messages == ["line 0", "line 1", "oops"]
 
 
 def test_an_exit_code_is_a_failure_with_the_last_lines():
@@ -93,6 +107,26 @@ def test_what_a_finished_program_leaves_in_the_background_ends_too(tmp_path):
     assert soon_gone(int((tmp_path / "pid").read_text()))
 
 
+UNBURIED = """
+import ctypes, os, sys, time
+from tasks import programs
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: orphans are ours, and we never ask how they ended
+code = "import subprocess, sys; print(subprocess.Popen(['sleep', '300']).pid, file=open(sys.argv[1], 'w'))"
+begun = time.monotonic()
+programs.run([sys.executable, "-c", code, sys.argv[1]], os.environ)
+print(time.monotonic() - begun < programs.GRACE)
+"""
+
+
+def test_what_nobody_buries_is_not_waited_for(tmp_path):
+    """As in a container whose first process is no init."""
+    ran = subprocess.run(
+        [sys.executable, "-c", UNBURIED, str(tmp_path / "pid")],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert ran.stdout == "True\n", ran.stderr
+
+
 PARENT = """
 import os, signal, sys
 from tasks import programs
@@ -116,7 +150,8 @@ def test_whatever_ends_the_caller_ends_the_group(tmp_path, name):
     parent.wait(10)
 
 
-def test_floods_and_endless_lines_are_bounded(caplog):
+def test_floods_and_endless_lines_are_bounded(caplog, monkeypatch):
+    monkeypatch.setattr("tasks.output.A_SECOND", 0)  # what a slow machine has time for is no flood
     caplog.set_level(logging.INFO, "onerun.program")
     code = (
         "for i in range(50_000): print('flood', i)\nprint('x' * 3_000_000)\nfor i in range(9): print(f'\\r{i}', end='')"
