@@ -12,6 +12,7 @@ import pytest
 
 from domain.diagnosis import Finding
 from flows.checking import checkup
+from tests import servers
 from tests.servers import POSTGRES_PASSWORD, POSTGRES_USER, S3_KEY, S3_SECRET, MlflowServer
 
 
@@ -293,11 +294,17 @@ def test_an_object_store_is_tried_with_one_object_and_wrong_keys_are_told(
 
 
 def test_as_a_flow_it_fails_with_what_is_wrong(
-    prefect_api: str, tracking_uri: str, monkeypatch: pytest.MonkeyPatch
+    tracking_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """On a server of its own: what other tests deployed may have no worker, and then nothing is well."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
     from flows.doctor import doctor
     from settings.mistakes import Mistakes
 
-    assert doctor()["status"] == "well"
-    with pytest.raises(Mistakes, match="does not exist"):
-        doctor(pool="mispelt")
+    with servers.prefect_server(tmp_path / ".prefect") as server:
+        monkeypatch.setenv("PREFECT_API_URL", server.api_url)
+        with temporary_settings({PREFECT_API_URL: server.api_url}):
+            assert doctor()["status"] == "well"
+            with pytest.raises(Mistakes, match="does not exist"):
+                doctor(pool="mispelt")
