@@ -49,9 +49,16 @@ def write(
 
 
 def left_behind(destination: str, store: str, notes: list[str]) -> Iterator[Journal]:
-    """Yields: the journals that clean-ups of this store did not finish; `notes` is told of those that are damaged."""
+    """Yields: the journals that clean-ups of this store did not finish; `notes` is told of those that are damaged.
+
+    One that was killed while it wrote a journal had done nothing yet of what stands there: that is removed.
+    """
     for uri in storage.listed(storage.join(destination, FOLDER)):
-        if uri.rpartition("/")[2].startswith(f"{store}-") and uri.endswith(".json"):
+        if not uri.rpartition("/")[2].startswith(f"{store}-"):
+            continue
+        if uri.endswith(storage.PARTIAL):
+            storage.remove(uri)
+        elif uri.endswith(".json"):
             try:
                 content = json.loads(storage.read_bytes(uri))
                 entries = tuple(Entry(run, location, tuple(folders)) for run, location, *folders in content["entries"])

@@ -16,6 +16,7 @@ from tasks.storage.buckets import (
     walk,
 )
 from tasks.storage.files import (
+    PARTIAL,
     exists,
     join,
     listed,
@@ -30,6 +31,7 @@ from tasks.storage.files import (
 from tasks.storage.words import answered, explained, silence
 
 __all__ = [
+    "PARTIAL",
     "NotMovedError",
     "answered",
     "bucket_and_key",

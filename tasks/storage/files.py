@@ -13,6 +13,9 @@ from tasks.storage.buckets import list_objects
 from tasks.storage.words import answered, explained
 
 
+PARTIAL = ".partial"  # the end of the name of a local file while it is written
+
+
 def join(root: str, *parts: str) -> str:
     """Returns: the path or address of a file below `root`."""
     return "/".join([root.rstrip("/"), *parts]) if is_s3(root) else str(Path(root, *parts))
@@ -97,7 +100,7 @@ def round_trip(root: str) -> None:
 @contextmanager
 def _beside(uri: str) -> Iterator[Path]:
     """A temporary name in the same folder, moved over `uri` at the end, gone after a failure."""
-    temporary = Path(f"{uri}.{uuid.uuid4().hex}.partial")
+    temporary = Path(f"{uri}.{uuid.uuid4().hex}{PARTIAL}")
     try:
         yield temporary
         temporary.replace(uri)

@@ -34,12 +34,21 @@ def die_at_second(function):
         return function(*arguments, **named)
     return counted
 
+def die_in_journals(function):
+    import os
+    def sync(file):
+        if "/journals/" in os.readlink(f"/proc/self/fd/{{file}}"):
+            die()
+        return function(file)
+    return sync
+
 {patch}
 clean_up(policy("hard_delete"))
 """
 POINTS = {
     "before the archive": "TablesStore.back_up = die",
     "after the archive": "TablesStore.back_up = then_die(TablesStore.back_up)",
+    "while the journal is written": "import os\nos.fsync = die_in_journals(os.fsync)",
     "after the journal": "journal.write = then_die(journal.write)",
     "rows away, not committed": "deletion._remove_rows = then_die(deletion._remove_rows)",
     "rows away, files there": "removing.remove = die",
