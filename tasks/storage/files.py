@@ -12,7 +12,6 @@ from tasks.storage.access import bucket_and_key, filesystem, is_s3, minio
 from tasks.storage.buckets import list_objects
 from tasks.storage.words import answered, explained
 
-
 PARTIAL = ".partial"  # the end of the name of a local file while it is written
 
 
