@@ -39,6 +39,9 @@ class Servers(BaseSettings):
         "PREFECT_API_DATABASE_CONNECTION_URL",
         says="postgresql+asyncpg://user:password@host/database of the Prefect server; an SQLite file when omitted.",
     )
+    prefect_auth: SecretStr | None = _of(
+        "PREFECT_SERVER_API_AUTH_STRING", says="The same as PREFECT_API_AUTH_STRING, or nothing: the server gets that."
+    )
     mlflow_database: SecretStr | None = _of(
         "MLFLOW_BACKEND_STORE_URI",
         says="postgresql+psycopg://user:password@host/database of the MLflow server; an SQLite file when omitted.",

@@ -129,7 +129,10 @@ def _variables(place: Place) -> dict[str, Any]:
     described: dict[str, tuple[str, dict[str, Any]]] = {
         "name": ("Name of the Job; the flow run's when omitted.", {"type": "string"}),
         "command": ("Command of the pod; Prefect's own when omitted.", {"type": "string"}),
-        "env": ("More variables of the pod, none of them secret: they stand in the Job.", texts),
+        "env": (
+            "More variables of the pod, none secret: they stand in the Job. What the cluster sets stays.",
+            texts,
+        ),
         "labels": ("More labels of the Job and its pod.", texts),
         "image": ("Image of the pod.", {"type": "string", "default": place.image}),
         "cpu_request": ("Processors it is sure to get, such as 500m or 2.", quantity | {"default": "500m"}),

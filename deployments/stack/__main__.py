@@ -1,6 +1,7 @@
 """`python -m deployments.stack up | down | status | logs`: the stack on this machine."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do as asked. Returns: the exit code."""
     if (asked := parsed(parser(), arguments)) is None:
         return 0
+    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: what is begun is put in order
+        signal.signal(number, signal.default_int_handler)
     return exit_code(lambda: _done(asked), asked.json, "interrupted")
 
 

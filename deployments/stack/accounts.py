@@ -38,7 +38,8 @@ def configuration_file(state: Path) -> Path:
 
 def configuration(state: Path) -> str:
     """Returns: what stands there; no secret."""
-    return CONFIGURATION.format(database=state / "mlflow-accounts.db")
+    database = str(state / "mlflow-accounts.db").replace("%", "%%")  # a percent sign is special in such a file
+    return CONFIGURATION.format(database=database)
 
 
 def _mistakes(profile: Profile, servers: Servers) -> list[Mistake]:

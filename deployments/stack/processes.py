@@ -81,9 +81,11 @@ class Processes:
         started = self.find(name)
         if started is not None:
             _signal(started, signal.SIGSTOP)
-            end_children(started.pid, patience)
-            _signal(started, signal.SIGTERM)
-            _signal(started, signal.SIGCONT)
+            try:
+                end_children(started.pid, patience)
+            finally:  # Ctrl-C: one that stays held looks alive, and takes no flow run
+                _signal(started, signal.SIGTERM)
+                _signal(started, signal.SIGCONT)
             _wait_for_end([started], patience)
             with suppress(ProcessLookupError):  # its session, children that outlived it included
                 os.killpg(started.pid, signal.SIGKILL)

@@ -16,7 +16,7 @@ from settings.mistakes import Mistake, Mistakes
 from settings.profile import OF_OTHER_STORES, TELEMETRY_OFF, Profile
 from settings.servers import Servers, mlflow_file, prefect_file
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOPBACK = ("127.0.0.1", "localhost")
 PREFECT_DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 WORKER = "stack"  # its name in Prefect's UI
 
@@ -53,7 +53,7 @@ class Service:
 
 def prefect_server(profile: Profile, servers: Servers, state: Path) -> Service:
     """Prefect's API, its scheduler and its UI."""
-    api = _here("PREFECT_API_URL", profile.prefect_api_url, servers)
+    api = _here("PREFECT_API_URL", "/api", profile.prefect_api_url, servers)
     address = api.removesuffix("/api")
     environment = {
         "PREFECT_HOME": str(prefect_file(state).parent),
@@ -65,15 +65,26 @@ def prefect_server(profile: Profile, servers: Servers, state: Path) -> Service:
     if database is not None:
         environment[PREFECT_DATABASE] = database
     keeps = f"data in {redact(database or str(prefect_file(state)))}" + _unless(database, PREFECT_DATABASE)
+    _need_a_password(profile, servers)
     if profile.prefect_api_auth_string is not None:
         environment["PREFECT_SERVER_API_AUTH_STRING"] = profile.prefect_api_auth_string.get_secret_value()
     command = ("prefect", "server", "start", "--host", servers.bind, "--port", _port(address))
     return Service("prefect", _python(*command), environment, address, f"{api}/health", keeps=keeps)
 
 
+def _need_a_password(profile: Profile, servers: Servers) -> None:
+    """Whoever reaches a Prefect without one deploys what they like, and the worker runs it. Raises: Mistakes."""
+    if servers.prefect_auth not in (None, profile.prefect_api_auth_string):
+        says = "is what the server gets from PREFECT_API_AUTH_STRING, as clients and worker do; set that one"
+        raise Mistakes([Mistake("PREFECT_SERVER_API_AUTH_STRING", says)])
+    if servers.bind not in LOOPBACK and profile.prefect_api_auth_string is None:
+        says = f"is missing: ONERUN_BIND={servers.bind} lets others in, and without it they run here what they like"
+        raise Mistakes([Mistake("PREFECT_API_AUTH_STRING", says)])
+
+
 def mlflow_server(profile: Profile, servers: Servers, state: Path) -> Service:
     """MLflow's API and UI; it keeps the artifacts, so that clients need no keys of the object store."""
-    address = _here("MLFLOW_TRACKING_URI", profile.tracking_uri, servers)
+    address = _here("MLFLOW_TRACKING_URI", "", profile.tracking_uri, servers)
     database = (
         servers.mlflow_database.get_secret_value() if servers.mlflow_database else f"sqlite:///{mlflow_file(state)}"
     )
@@ -124,11 +135,20 @@ def _port(address: str) -> str:
     return str(parts.port or (443 if parts.scheme == "https" else 80))
 
 
-def _here(variable: str, address: str | None, servers: Servers) -> str:
-    """Returns: the address of a server to start on this machine. Raises: Mistakes when it names another."""
-    host = urlsplit(address or "").hostname
+def _here(variable: str, path: str, address: str | None, servers: Servers) -> str:
+    """Returns: the address of a server to start on this machine. Raises: Mistakes when none can be started there."""
+    parts = urlsplit(address or "")
+    host = parts.hostname
     if not address or not address.startswith("http://") or host is None:
         raise Mistakes([Mistake(variable, "names no server to start; expected such as http://127.0.0.1:5000")])
+    if "@" in parts.netloc:
+        says = "holds credentials, which processes on this machine could read; set MLFLOW_TRACKING_USERNAME and "
+        raise Mistakes([Mistake(variable, f"{says}MLFLOW_TRACKING_PASSWORD, or PREFECT_API_AUTH_STRING")])
+    if parts.path.rstrip("/") != path or parts.query or parts.fragment:
+        says = f"a server is started at the root of its port; expected http://{parts.netloc}{path}"
+        raise Mistakes([Mistake(variable, says)])
+    if ":" in host:
+        raise Mistakes([Mistake(variable, f"{host} is IPv6, which the servers here do not listen on; set 127.0.0.1")])
     if host not in LOOPBACK and servers.bind in LOOPBACK:
         says = f"{host} is not this machine's loopback; set ONERUN_BIND=0.0.0.0 to let others reach the stack"
         raise Mistakes([Mistake(variable, says)])

@@ -42,14 +42,21 @@ def all_deployments(client: "SyncPrefectClient") -> "Iterator[DeploymentResponse
 
 
 def pools(client: "SyncPrefectClient", wanted: str | None) -> list[Finding]:
-    """The pool that was asked for, and all that deployments use: there, not paused, with a worker heard of lately."""
+    """The pool that was asked for, and all that deployments use: there, not paused, with a worker heard of lately.
+
+    Where one was asked for, what is wrong with the others is a note.
+    """
     used = {deployment.work_pool_name for deployment in all_deployments(client)} - {None}
     names = sorted({str(name) for name in used} | ({wanted} if wanted else set()))
     if not used:
         found = [note("deployments", "there are none; `prefect deploy --all` makes those of prefect.yaml")]
     else:
         found = []
-    return found + [_pool(client, name) for name in names]
+    looked = {name: _pool(client, name) for name in names}
+    for name, each in looked.items():
+        if each.state == "wrong" and wanted not in (None, name):
+            looked[name] = note(each.what, each.says)
+    return [*found, *looked.values()]
 
 
 def schedules(client: "SyncPrefectClient") -> list[Finding]:

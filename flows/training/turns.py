@@ -77,6 +77,8 @@ def _taken(client: "SyncPrefectClient", limit: str, this: UUID, model: str) -> U
     lease = _tried(client, limit, this)
     if lease is None:
         get_run_logger().info("waits: another flow run trains %s (concurrency limit %r)", model, limit)
+        # Of an earlier attempt, which holds nothing: two that wait would take each other for the holder.
+        client.update_flow_run_labels(this, {names.LABEL_TURN: ""})
     held = time.monotonic()
     while lease is None:
         time.sleep(LOOK)

@@ -76,7 +76,9 @@ def test_somebody_elses_process_with_the_same_id_is_left_alone(processes: Proces
 
 
 def test_a_dead_one_and_a_zombie_are_not_there(processes: Processes, tmp_path: Path) -> None:
-    started = processes.start("server", (sys.executable, "-c", ""), os.environ, tmp_path)
+    waits = "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.02)"
+    started = processes.start("server", (sys.executable, "-c", waits, str(tmp_path / "end")), os.environ, tmp_path)
+    (tmp_path / "end").touch()  # not before: a Popen that nobody refers to any more buries a child that has ended
     os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)  # ended, and still in the system's table
     assert start_time(started.pid) is None
     assert processes.find("server") is None
@@ -91,6 +93,24 @@ def test_children_are_asked_before_their_parent(processes: Processes, tmp_path: 
     assert mark.read_text() == "asked"
     assert start_time(child) is None and not started.lives
     assert not (tmp_path / "mark.parent-was-told").exists(), "held meanwhile, it starts nothing new"
+
+
+def test_a_worker_goes_on_to_its_end_though_whoever_ends_it_is_interrupted(
+    processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that stays held lives, takes no flow run, and looks as if it ran."""
+    started = processes.start("worker", SLEEPS, os.environ, tmp_path)
+
+    def interrupted(*_given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deployments.stack.processes.end_children", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        processes.end("worker", patience=10)
+    deadline = time.monotonic() + 60
+    while started.lives and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not started.lives
 
 
 def test_a_record_that_is_cut_off_is_none(processes: Processes) -> None:

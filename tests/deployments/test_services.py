@@ -1,10 +1,12 @@
 """What the stack would start: where it listens, what it is told, and that no secret stands on a command line."""
 
+import configparser
 from pathlib import Path
 
 import pytest
 
 from deployments.stack import services
+from deployments.stack.accounts import configuration
 from deployments.stack.stack import read_stack
 from settings.mistakes import Mistakes
 from settings.profile import OF_OTHER_STORES, Profile, load_profile
@@ -93,6 +95,12 @@ def test_no_secret_stands_on_a_command_line_or_in_what_is_shown(monkeypatch: pyt
         ({"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}, "names no server to start"),
         ({"MLFLOW_TRACKING_URI": "http://mlflow.example.org:5000"}, "set ONERUN_BIND=0.0.0.0"),
         ({"PREFECT_API_URL": "http://prefect.example.org:4200/api"}, "set ONERUN_BIND=0.0.0.0"),
+        ({"MLFLOW_TRACKING_URI": "http://me:hidden-pass@127.0.0.1:5000"}, "holds credentials"),
+        ({"PREFECT_API_URL": "http://127.0.0.1:4200/prefect/api"}, "expected http://127.0.0.1:4200/api"),
+        ({"MLFLOW_TRACKING_URI": "http://127.0.0.1:5000/mlflow"}, "expected http://127.0.0.1:5000"),
+        ({"MLFLOW_TRACKING_URI": "http://[::1]:5000"}, "is IPv6"),
+        ({"ONERUN_BIND": "0.0.0.0"}, "PREFECT_API_AUTH_STRING: is missing: ONERUN_BIND=0.0.0.0 lets others in"),
+        ({"PREFECT_SERVER_API_AUTH_STRING": "me:hidden-pass"}, "gets from PREFECT_API_AUTH_STRING"),
         ({"MLFLOW_TRACKING_USERNAME": "admin"}, "set both, or neither"),
         ({"ONERUN_WORKER_LIMIT": "none"}, "ONERUN_WORKER_LIMIT"),
         ({"PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql://me:hidden-pass@h/d"}, "postgresql+asyncpg://"),
@@ -117,7 +125,8 @@ def test_mlflow_sends_other_object_stores_than_amazons_what_older_ones_take(monk
 
 def test_others_may_reach_it_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
     address = "http://build-machine:5000"
-    stack = started(monkeypatch, MLFLOW_TRACKING_URI=address, ONERUN_BIND="0.0.0.0")
+    asked = {"PREFECT_API_AUTH_STRING": "me:password", "PREFECT_SERVER_API_AUTH_STRING": "me:password"}
+    stack = started(monkeypatch, MLFLOW_TRACKING_URI=address, ONERUN_BIND="0.0.0.0", **asked)
     command = stack["mlflow"].command
     assert command[command.index("--host") + 1] == "0.0.0.0"
     assert "build-machine:5000" in command[command.index("--allowed-hosts") + 1]
@@ -130,6 +139,12 @@ def test_the_server_variables_are_read_from_dot_env_and_are_no_unknown_ones(tmp_
     servers = load_servers()
     assert (servers.bind, servers.worker_limit, servers.mlflow_artifacts) == ("0.0.0.0", 5, "s3://b/a")
     assert isinstance(load_profile("stack"), Profile)
+
+
+def test_a_percent_sign_in_the_folders_name_is_one(tmp_path: Path) -> None:
+    read = configparser.ConfigParser()  # as MLflow reads it
+    read.read_string(configuration(tmp_path / "50%off"))
+    assert read["mlflow"]["database_uri"] == f"sqlite:///{tmp_path}/50%off/mlflow-accounts.db"
 
 
 def test_accounts_are_made_from_the_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

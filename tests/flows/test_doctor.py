@@ -103,6 +103,27 @@ def test_databases_of_servers_elsewhere_are_not_looked_at_and_those_of_the_stack
     assert found["ONERUN_HOME"]["state"] == "note" and "deployments.worker" in found["ONERUN_HOME"]["says"]
 
 
+def test_of_another_pool_than_the_asked_one_a_missing_worker_is_a_note(prefect_api: str) -> None:
+    """A healthcheck asks whether this worker is well."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
+
+    from flows.checking.prefect_checks import pools
+    from flows.reconcile import reconcile
+
+    with get_client(sync_client=True) as client:
+        for name in ("asked-for", "elsewhere"):
+            client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+        flow = client.create_flow_from_name(reconcile.name)
+        deployment = client.create_deployment(flow, "elsewhere", work_pool_name="elsewhere")
+        try:
+            for asked, states in (("asked-for", ("wrong", "note")), (None, ("", "wrong"))):
+                found = {finding.what: finding.state for finding in pools(client, asked)}
+                assert tuple(found.get(f"work pool {name}", "") for name in ("asked-for", "elsewhere")) == states
+        finally:  # the server is also that of other tests
+            client.delete_deployment(deployment)
+
+
 def test_advice_for_a_missing_worker_is_that_of_the_pools_type(
     capfd: pytest.CaptureFixture[str], prefect_api: str
 ) -> None:

@@ -105,6 +105,36 @@ def test_a_slot_that_nobody_holds_any_more_is_freed(
     assert slots(name) == 0
 
 
+def test_two_that_were_retried_do_not_take_each_other_for_the_holder_of_a_forgotten_slot(
+    prefect_api: str, deployed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each carries the note of its earlier attempt."""
+    monkeypatch.setattr(turns, "LOOK", 0.1)
+    monkeypatch.setattr(turns, "STALE_AFTER", 0.5)
+    name = f"retried {uuid4().hex}"
+    both = threading.Barrier(2)
+
+    @flow
+    def retried() -> None:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run_labels(
+                UUID(str(turns.flow_run.id)), {names.LABEL_TURN: limit_name(name), names.LABEL_LEASE: str(uuid4())}
+            )
+        both.wait(120)
+        with turn(name):
+            pass
+
+    with get_client(sync_client=True) as client:
+        client.create_global_concurrency_limit(
+            GlobalConcurrencyLimitCreate(name=limit_name(name), limit=1, active_slots=1)
+        )
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(copy_context().run, retried) for _ in range(2)]
+    for job in jobs:
+        job.result(0)
+    assert slots(name) == 0
+
+
 def test_the_holder_is_found_however_many_flow_runs_live(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prefect's server tells 200 at once; here, one."""
     monkeypatch.setattr(turns, "PAGE", 1)
