@@ -40,8 +40,8 @@ system-kubernetes: set-up-dev set-up-image  ## the same on the cluster that KUBE
 
 .PHONY: system-maintenance
 system-maintenance: set-up-dev  ## maintenance, archives, rescue: killed at every step, every kind of damage (4 minutes)
-	@HYPOTHESIS_PROFILE=searching exec $(PY) -m pytest -m long tests/tasks/maintenance tests/tasks/archives \
-	  tests/tasks/rescue tests/flows $(ARGS)
+	@export HYPOTHESIS_PROFILE=searching
+	exec $(PY) -m pytest -m long tests/tasks/maintenance tests/tasks/archives tests/tasks/rescue tests/flows $(ARGS)
 
 .PHONY: image
 image:  ## the container image (BASE=image to build on, IMAGE=name:tag)
