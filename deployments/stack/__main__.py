@@ -43,8 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do as asked. Returns: the exit code."""
     if (asked := parsed(parser(), arguments)) is None:
         return 0
-    for number in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: what is begun is put in order
-        signal.signal(number, signal.default_int_handler)
     return exit_code(lambda: _done(asked), asked.json, "interrupted")
 
 
@@ -83,4 +81,7 @@ def _ways_in(stack: "Stack") -> list[str]:
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup has it ignored
+            signal.signal(number, signal.default_int_handler)  # as Ctrl-C: what is begun is put in order
     raise SystemExit(main())
