@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -217,9 +218,11 @@ def _no_secret(training: Training) -> Iterator[str]:
     """P7: no planted secret in anything written: stores, artifacts, logs, scratch files, Prefect's database."""
     prefect = Path(os.environ["PREFECT_HOME"])
     for folder in (training.folder, prefect):
-        for path in folder.rglob("*"):
-            if path.is_file() and SECRET.encode() in path.read_bytes():
-                yield f"P7: a secret is in {path.relative_to(folder)}"
+        for name, _, files in os.walk(folder):
+            for path in (Path(name, file) for file in files):
+                with suppress(FileNotFoundError):  # Prefect's server goes on, and so do its database's journals
+                    if path.is_file() and SECRET.encode() in path.read_bytes():
+                        yield f"P7: a secret is in {path.relative_to(folder)}"
 
 
 def _nothing_works_on(training: Training) -> Iterator[str]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from tests.processes import alive
+
 ROOT = Path(__file__).parents[2]
 PLANTED = Path(__file__).parent / "planted"
 PATIENCE = 600.0  # seconds; a busy machine is no broken promise
@@ -150,14 +152,6 @@ def waited(until: Callable[[], object], seconds: float = PATIENCE) -> bool:
             return True
         time.sleep(0.05)
     return False
-
-
-def alive(pid: int) -> bool:
-    """Whether the process is there and not merely waiting to be buried."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def working_in(folder: Path) -> list[int]:

@@ -14,6 +14,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from tests.processes import alive, family
+
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
@@ -84,17 +86,6 @@ def trains(folder: Path, run_in: str) -> bool:
     if run_in == "command":
         return (folder / "pids").exists() and len((folder / "pids").read_text().split()) == 2
     return bool(found[0].data.metrics.keys() - {"seconds_ingest", "seconds_validate"})
-
-
-def alive(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def family(pid: int) -> list[int]:
-    """Returns: the process and all below it."""
-    children = [int(each) for file in Path(f"/proc/{pid}/task").glob("*/children") for each in file.read_text().split()]
-    return [pid, *(below for child in children for below in family(child))]
 
 
 @pytest.fixture

@@ -41,9 +41,18 @@ def to_yaml(model, stream=None):
     return whole(model, stream)
 whole, Model.to_yaml = Model.to_yaml, to_yaml
 """
+
+
+def saves(work: Path) -> bool:
+    try:
+        return any(work.glob("*/*/model.*"))
+    except FileNotFoundError:  # a folder came and went while it was looked at
+        return False
+
+
 MOMENTS: dict[str, Callable[[str, Path], bool]] = {
     "while it learns": lambda run_id, work: bool(client().get_metric_history(run_id, "validation_rmse")),
-    "while it saves": lambda run_id, work: any(work.glob("*/*/model.*")),
+    "while it saves": lambda run_id, work: saves(work),
     "while it logs": lambda run_id, work: bool(logged(run_id)),
 }
 

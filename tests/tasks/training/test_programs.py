@@ -12,18 +12,11 @@ import pytest
 
 from domain.errors import TrainingFailed, TrainingKilled
 from tasks import programs
+from tests.processes import alive
 
 
 def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
-
-
-def alive(pid: int) -> bool:
-    """Whether the process is there and not merely waiting to be buried."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def soon_gone(pid: int, seconds: float = 10) -> bool:
