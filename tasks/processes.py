@@ -16,6 +16,7 @@ from domain.reconciliation.seen import Process, ProcessState
 FIRST_NAMESPACE = "pid:[4026531836]"  # the machine's own; the kernel fixes this number (PROC_PID_INIT_INO)
 START = 19  # position of starttime among the fields of /proc/PID/stat that follow the name
 PROC = Path("/proc")
+DEAD = (["Z"], ["X"])  # states of a process that ended and that nobody has asked for its exit code yet
 
 
 def this_process() -> Process:
@@ -84,7 +85,7 @@ def _start(pid: int) -> int | None:
 
 def _is_zombie(pid: int) -> bool:
     """Dead, and nobody has asked for its exit code yet."""
-    return _fields(pid)[:1] in (["Z"], ["X"])
+    return _fields(pid)[:1] in DEAD
 
 
 def is_dead(group: int) -> bool:
@@ -93,7 +94,7 @@ def is_dead(group: int) -> bool:
     Nobody does in a container whose first process is no init. False where the kernel does not show processes.
     """
     members = [fields for path in PROC.glob("[0-9]*") if (fields := _fields(int(path.name)))[2:3] == [str(group)]]
-    return bool(members) and all(fields[0] in "ZX" for fields in members)
+    return bool(members) and all(fields[:1] in DEAD for fields in members)
 
 
 def _namespace() -> str:

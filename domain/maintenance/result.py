@@ -36,6 +36,11 @@ class Result:
         self.left_count += len(left)
         self.left.update(islice(left.items(), max(0, SHOWN - len(self.left))))
 
+    def take(self, outcome: Outcome) -> None:
+        """Count what a batch left, and tell each of its notes once."""
+        self.leave(outcome.left)
+        self.notes += [note for note in outcome.notes if note not in self.notes]
+
     def as_json(self) -> dict[str, Any]:
         """Returns: plain values."""
         return asdict(self)

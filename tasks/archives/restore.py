@@ -15,7 +15,7 @@ from tasks.archives.index import Index
 from tasks.archives.records import Rewriting, records
 from tasks.archives.verify import Verified, streamed, verify
 from tasks.tracking.archived import writing
-from tasks.tracking.archived.database import Databases, uris
+from tasks.tracking.archived.database import Databases, kind_of, uris
 from tasks.tracking.archived.target import target
 from tasks.tracking.tables.database import KNOWN, open_database
 
@@ -61,7 +61,7 @@ def _alone(uri: str, apply: bool) -> Iterator[None]:
 
     Raises: MaintenanceUnderWay.
     """
-    if not apply or uri.partition(":")[0].partition("+")[0] not in KNOWN:  # the others are not cleaned up here
+    if not apply or kind_of(uri) not in KNOWN:  # the others are not cleaned up here
         yield
         return
     with closing(open_database(uri)) as database, database.alone():

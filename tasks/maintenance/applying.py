@@ -154,8 +154,7 @@ def _count(outcome: Outcome, batch: Sequence[Item], result: Result) -> None:
     done = frozenset(outcome.done)
     result.done += len(done)
     result.bytes += sum(item.bytes or 0 for item in batch if item.id in done)
-    result.leave(outcome.left)
-    result.notes += [note for note in outcome.notes if note not in result.notes]
+    result.take(outcome)
 
 
 def _count_experiments(outcome: Outcome, experiments: Sequence[Item], result: Result) -> None:
@@ -163,5 +162,4 @@ def _count_experiments(outcome: Outcome, experiments: Sequence[Item], result: Re
     result.experiments += len(done)
     result.done += sum(item.inside for item in experiments if item.id in done)
     result.bytes += sum(item.bytes or 0 for item in experiments if item.id in done)
-    result.leave(outcome.left)
-    result.notes += [note for note in outcome.notes if note not in result.notes]
+    result.take(outcome)

@@ -38,9 +38,14 @@ def uris(store: str | None = None) -> tuple[str, str]:
     return tracking, os.environ.get("MLFLOW_REGISTRY_URI") or tracking
 
 
+def kind_of(uri: str) -> str:
+    """Returns: `postgresql` of `postgresql+psycopg://host/database`."""
+    return uri.partition(":")[0].partition("+")[0]
+
+
 def is_sql(uri: str) -> bool:
     """Whether the store is a database that can be opened here."""
-    return uri.partition(":")[0].partition("+")[0] in SQL
+    return kind_of(uri) in SQL
 
 
 @contextmanager
