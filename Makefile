@@ -41,7 +41,7 @@ system-kubernetes: set-up-dev set-up-image  ## the same on the cluster that KUBE
 .PHONY: system-maintenance
 system-maintenance: set-up-dev  ## maintenance, archives, rescue: killed at every step, every kind of damage (4 minutes)
 	@export HYPOTHESIS_PROFILE=searching
-	exec $(PY) -m pytest -m long tests/tasks/maintenance tests/tasks/archives tests/tasks/rescue tests/flows $(ARGS)
+	exec $(PY) -m pytest -m long tests/cleanup tests/archive tests/rescue tests/flows $(ARGS)
 
 .PHONY: image
 image:  ## the container image (BASE=image to build on, IMAGE=name:tag)

@@ -45,7 +45,9 @@ def validate(df: pd.DataFrame, expectations: list, folder: Path) -> bool:
             suite.add_expectation(cls(**kwargs))
     asset = context.data_sources.add_pandas("pandas").add_dataframe_asset("data")
     definition = asset.add_batch_definition_whole_dataframe("batch")
-    validation = context.validation_definitions.add(gx.ValidationDefinition(name="v", data=definition, suite=suite))
+    validation = context.validation_definitions.add(
+        gx.ValidationDefinition(name="v", data=definition, suite=suite)
+    )
     result = validation.run(batch_parameters={"dataframe": df})
     page = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result))
     (folder / "expectations.html").write_text(page)
@@ -90,7 +92,9 @@ def main(recipe_file: str, source: str, work: str) -> None:
         (folder / "changes.diff").write_text(
             subprocess.run(["git", "diff", "HEAD"], capture_output=True, text=True).stdout
         )
-        freeze = subprocess.run([sys.executable, "-m", "pip", "freeze"], capture_output=True, text=True).stdout
+        freeze = subprocess.run(
+            [sys.executable, "-m", "pip", "freeze"], capture_output=True, text=True
+        ).stdout
         (folder / "requirements.txt").write_text(freeze)
         lap("open run")
 
@@ -99,7 +103,8 @@ def main(recipe_file: str, source: str, work: str) -> None:
         snapshot = Path(work) / f"{digest}.parquet"
         df.to_parquet(snapshot)
         mlflow.log_input(
-            mlflow.data.from_pandas(df, source=str(snapshot), targets=target, name=name), context="training"
+            mlflow.data.from_pandas(df, source=str(snapshot), targets=target, name=name),
+            context="training",
         )
         lap("ingest")
 
@@ -110,9 +115,13 @@ def main(recipe_file: str, source: str, work: str) -> None:
 
         X, y = df.drop(columns=target), df[target]
         X_rest, X_test, y_rest, y_test = train_test_split(X, y, test_size=0.2, random_state=42)
-        X_train, X_val, y_train, y_val = train_test_split(X_rest, y_rest, test_size=0.125, random_state=42)
+        X_train, X_val, y_train, y_val = train_test_split(
+            X_rest, y_rest, test_size=0.125, random_state=42
+        )
         categories = list(X.select_dtypes(exclude="number"))
-        encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, dtype=np.float32)
+        encoder = OrdinalEncoder(
+            handle_unknown="use_encoded_value", unknown_value=np.nan, dtype=np.float32
+        )
         prepare = ColumnTransformer([("categories", encoder, categories)], remainder="passthrough")
         model = lgb.LGBMRegressor(**recipe["model"]["params"], verbosity=-1)
         model.fit(
@@ -174,10 +183,14 @@ def main(recipe_file: str, source: str, work: str) -> None:
             plt.close(figure)
         lap("plots")
 
-        worst = X_test.assign(truth=y_true, predicted=predicted, error=np.abs(predicted - y_true)).nlargest(20, "error")
+        worst = X_test.assign(
+            truth=y_true, predicted=predicted, error=np.abs(predicted - y_true)
+        ).nlargest(20, "error")
         tables = [pd.DataFrame([metrics]).T, pd.DataFrame([gates]).T, pd.DataFrame(slices).T, worst]
         pictures = [(folder / f"{title}.svg").read_text() for title in figures]
-        (folder / "report.html").write_text("".join(table.to_html() for table in tables) + "".join(pictures))
+        (folder / "report.html").write_text(
+            "".join(table.to_html() for table in tables) + "".join(pictures)
+        )
         mlflow.log_artifacts(folder)
         lap("report")
 
@@ -196,7 +209,13 @@ def main(recipe_file: str, source: str, work: str) -> None:
     gates = {k: bool(v) for k, v in gates.items()}
     print(
         json.dumps(
-            {"run_id": run.info.run_id, "metrics": metrics, "gates": gates, "version": version, "seconds": seconds}
+            {
+                "run_id": run.info.run_id,
+                "metrics": metrics,
+                "gates": gates,
+                "version": version,
+                "seconds": seconds,
+            }
         )
     )
 

@@ -27,7 +27,10 @@ def table_of(rows: int, folder: Path) -> Path:
 
 def _schema() -> pa.Schema:
     numbers = [pa.field(f"number_{i}", pa.float64()) for i in range(NUMBERS)]
-    categories = [pa.field(f"category_{i}", pa.dictionary(pa.int32(), pa.string())) for i in range(len(LEVELS))]
+    categories = [
+        pa.field(f"category_{i}", pa.dictionary(pa.int32(), pa.string()))
+        for i in range(len(LEVELS))
+    ]
     return pa.schema([*numbers, *categories, pa.field("target", pa.float64())])
 
 
@@ -36,12 +39,19 @@ def _chunk(start: int, rows: int) -> pa.RecordBatch:
     rng = np.random.default_rng([20_24, start])
     numbers = rng.normal(size=(NUMBERS, rows))
     codes = [rng.integers(0, levels, rows) for levels in LEVELS]
-    target = 3 * numbers[0] + numbers[1] * numbers[2] + np.sin(3 * numbers[3]) + 2 * np.abs(numbers[4])
+    target = (
+        3 * numbers[0] + numbers[1] * numbers[2] + np.sin(3 * numbers[3]) + 2 * np.abs(numbers[4])
+    )
     for code, levels in zip(codes, LEVELS, strict=True):
-        target += np.random.default_rng(levels).normal(size=levels)[code]  # every chunk's levels mean the same
+        target += np.random.default_rng(levels).normal(size=levels)[
+            code
+        ]  # every chunk's levels mean the same
     target += rng.normal(size=rows)
     columns = [pa.array(column, mask=rng.random(rows) < MISSING) for column in numbers]
-    columns += [_texts(code, levels, rng.random(rows) < MISSING) for code, levels in zip(codes, LEVELS, strict=True)]
+    columns += [
+        _texts(code, levels, rng.random(rows) < MISSING)
+        for code, levels in zip(codes, LEVELS, strict=True)
+    ]
     return pa.record_batch([*columns, pa.array(target)], schema=_schema())
 
 

@@ -38,7 +38,9 @@ def lap(step: str) -> None:
 def read(source: str, columns: list[str] | None = None) -> tuple[pa.Schema, Any]:
     """Returns: the schema, and the batches of the table; text as dictionary."""
     if source.endswith(".csv"):
-        table = pa.csv.read_csv(source, convert_options=pa.csv.ConvertOptions(auto_dict_encode=True))
+        table = pa.csv.read_csv(
+            source, convert_options=pa.csv.ConvertOptions(auto_dict_encode=True)
+        )
         return table.schema, table.to_batches(BLOCK)
     schema = pq.read_schema(source)
     texts = [field.name for field in schema if not pa.types.is_floating(field.type)]
@@ -52,7 +54,9 @@ class Ingest:
     def __init__(self, schema: pa.Schema, target: str, split: dict[str, Any], folder: Path) -> None:
         self.schema, self.target, self.split = schema, target, split
         self.codes: dict[str, dict[str, int] | None] = {
-            field.name: {} if pa.types.is_dictionary(field.type) else None for field in schema if field.name != target
+            field.name: {} if pa.types.is_dictionary(field.type) else None
+            for field in schema
+            if field.name != target
         }
         self.sha = hashlib.sha256(str(schema).encode())
         self.path = folder / "snapshot.parquet"
@@ -62,7 +66,9 @@ class Ingest:
         self.test: list[pa.RecordBatch] = []
 
     def run(self, batches: Any) -> str:
-        with pq.ParquetWriter(self.path, self.schema, compression="lz4", use_dictionary=self._texts()) as writer:
+        with pq.ParquetWriter(
+            self.path, self.schema, compression="lz4", use_dictionary=self._texts()
+        ) as writer:
             for batch in batches:
                 writer.write_batch(batch)
                 self._take(batch)
@@ -83,18 +89,29 @@ class Ingest:
             self.sha.update(np.ascontiguousarray(values).data)
             hashes = (hashes ^ values.view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
             block[:, position] = values
-        target = batch.column(self.target).to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+        target = (
+            batch.column(self.target).to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+        )
         self.sha.update(np.ascontiguousarray(target).data)
         self._part(batch, block, target, hashes)
 
     def _coded(self, column: pa.DictionaryArray, known: dict[str, int]) -> np.ndarray:
-        table = np.array([known.setdefault(text, len(known)) for text in column.dictionary.to_pylist()] + [np.nan])
-        return np.asarray(table[column.indices.fill_null(len(table) - 1).to_numpy(zero_copy_only=False)])
+        table = np.array(
+            [known.setdefault(text, len(known)) for text in column.dictionary.to_pylist()]
+            + [np.nan]
+        )
+        return np.asarray(
+            table[column.indices.fill_null(len(table) - 1).to_numpy(zero_copy_only=False)]
+        )
 
-    def _part(self, batch: pa.RecordBatch, block: np.ndarray, target: np.ndarray, hashes: np.ndarray) -> None:
+    def _part(
+        self, batch: pa.RecordBatch, block: np.ndarray, target: np.ndarray, hashes: np.ndarray
+    ) -> None:
         places = (hashes >> np.uint64(11)) / 2.0**53
         test, validation = self.split["test"], self.split["validation"]
-        parts = np.where(places < test, TEST, np.where(places < test + validation, VALIDATION, TRAINING))
+        parts = np.where(
+            places < test, TEST, np.where(places < test + validation, VALIDATION, TRAINING)
+        )
         for part in (TRAINING, VALIDATION, TEST):
             mask = parts == part
             self.blocks[part].append(block[mask])
@@ -122,20 +139,30 @@ def expectations(source: Path, asked: list[dict[str, dict[str, Any]]], folder: P
     page = DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result))
     (folder / "expectations.html").write_text(page)
     (folder / "expectations.json").write_text(json.dumps(result.to_json_dict()))
-    return all(one.success for one in result.results if one.expectation_config.severity != "warning")
+    return all(
+        one.success for one in result.results if one.expectation_config.severity != "warning"
+    )
 
 
 def train(recipe: dict[str, Any], ingest: Ingest) -> tuple[Any, dict[str, list[float]]]:
     import lightgbm
 
-    params = {**recipe["model"]["params"], "objective": "regression", "metric": "rmse", "verbosity": -1}
+    params = {
+        **recipe["model"]["params"],
+        "objective": "regression",
+        "metric": "rmse",
+        "verbosity": -1,
+    }
     trees = params.pop("n_estimators")
     texts = [position for position, codes in enumerate(ingest.codes.values()) if codes is not None]
     training, validation = (
-        (ingest.blocks[part], np.concatenate(ingest.targets[part])) for part in (TRAINING, VALIDATION)
+        (ingest.blocks[part], np.concatenate(ingest.targets[part]))
+        for part in (TRAINING, VALIDATION)
     )
     names = [name.replace(" ", "_") for name in ingest.codes]
-    data = lightgbm.Dataset(*training, feature_name=names, categorical_feature=texts, params=params).construct()
+    data = lightgbm.Dataset(
+        *training, feature_name=names, categorical_feature=texts, params=params
+    ).construct()
     ingest.blocks[TRAINING] = []
     curve: dict[str, Any] = {}
     booster = lightgbm.train(
@@ -171,7 +198,13 @@ def confidence(truth: np.ndarray, mine: np.ndarray, theirs: np.ndarray, margin: 
     return float(np.mean(np.sqrt(errors[0]) < np.sqrt(errors[1]) * (1 - margin)))
 
 
-def plots(folder: Path, truth: np.ndarray, predicted: np.ndarray, curve: list[float], gains: dict[str, float]) -> None:
+def plots(
+    folder: Path,
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    curve: list[float],
+    gains: dict[str, float],
+) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -190,7 +223,9 @@ def plots(folder: Path, truth: np.ndarray, predicted: np.ndarray, curve: list[fl
         figure.savefig(folder / f"{name}.png", dpi=100)
 
 
-def report(folder: Path, what: dict[str, Any], test: pa.Table, truth: np.ndarray, predicted: np.ndarray) -> None:
+def report(
+    folder: Path, what: dict[str, Any], test: pa.Table, truth: np.ndarray, predicted: np.ndarray
+) -> None:
     worst = np.argsort(-np.abs(predicted - truth))[:20]
     frame = test.take(pa.array(worst)).to_pandas().assign(predicted=predicted[worst])
     pictures = [
@@ -204,11 +239,15 @@ def report(folder: Path, what: dict[str, Any], test: pa.Table, truth: np.ndarray
 
 def provenance(folder: Path, recipe_text: str) -> str:
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout
+        return subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, check=False
+        ).stdout
 
     (folder / "recipe.yaml").write_text(recipe_text)
     (folder / "changes.diff").write_text(git("diff", "HEAD"))
-    installed = sorted(f"{found.name}=={found.version}" for found in importlib.metadata.distributions())
+    installed = sorted(
+        f"{found.name}=={found.version}" for found in importlib.metadata.distributions()
+    )
     (folder / "requirements.txt").write_text("\n".join(installed))
     return git("rev-parse", "HEAD").strip()
 
@@ -216,7 +255,11 @@ def provenance(folder: Path, recipe_text: str) -> str:
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
     result: dict[str, str] = {}
     for key, value in values.items():
-        result |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: json.dumps(value)}
+        result |= (
+            flat(value, f"{prefix}{key}.")
+            if isinstance(value, dict)
+            else {prefix + key: json.dumps(value)}
+        )
     return result
 
 
@@ -234,7 +277,9 @@ def main(recipe_file: str, source: str, work: str) -> None:
     snapshot = ingest.path.rename(Path(work) / f"{digest}.parquet")
     del batches
     lap("ingest")
-    valid = not recipe["data"].get("expectations") or expectations(snapshot, recipe["data"]["expectations"], folder)
+    valid = not recipe["data"].get("expectations") or expectations(
+        snapshot, recipe["data"]["expectations"], folder
+    )
     lap("validate")
     booster, curves = train(recipe, ingest)
     lap("train")
@@ -254,7 +299,9 @@ def main(recipe_file: str, source: str, work: str) -> None:
         Path(source).name, digest[:36], "local", json.dumps({"uri": str(snapshot)}),
         json.dumps({"mlflow_colspec": columns}), json.dumps({"num_rows": ingest.rows}),
     )  # fmt: skip
-    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+    client.log_inputs(
+        run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
+    )
     lap("open run")
 
     truth = np.concatenate(ingest.targets[TEST])
@@ -275,7 +322,8 @@ def main(recipe_file: str, source: str, work: str) -> None:
         model = mlflow.pyfunc.load_model(champion.source).unwrap_python_model()
         others["champion"] = model.predict(None, raw)
     gates = {
-        f"better than {who}": confidence(truth, predicted, other, 0.2 if who == "baseline" else 0.0) > 0.95
+        f"better than {who}": confidence(truth, predicted, other, 0.2 if who == "baseline" else 0.0)
+        > 0.95
         for who, other in others.items()
     }
     gates["r2"] = metrics["r2"] >= recipe["gates"][0]["min"]
@@ -289,14 +337,30 @@ def main(recipe_file: str, source: str, work: str) -> None:
                 slices[f"{column}={level}"] = score(truth[rows], predicted[rows])
     lap("evaluate")
     gains = booster.feature_importance("gain").tolist()
-    plots(folder / "plots", truth, predicted, curves["rmse"], dict(zip(ingest.codes, gains, strict=True)))
+    plots(
+        folder / "plots",
+        truth,
+        predicted,
+        curves["rmse"],
+        dict(zip(ingest.codes, gains, strict=True)),
+    )
     lap("plots")
     report(folder, {"metrics": metrics, "gates": gates, "slices": slices}, test, truth, predicted)
-    rivals = {f"{who}_{key}": value for who, other in others.items() for key, value in score(truth, other).items()}
+    rivals = {
+        f"{who}_{key}": value
+        for who, other in others.items()
+        for key, value in score(truth, other).items()
+    }
     now = int(time.time() * 1000)
-    history = [Metric("validation_rmse", value, now, step) for step, value in enumerate(curves["rmse"])]
+    history = [
+        Metric("validation_rmse", value, now, step) for step, value in enumerate(curves["rmse"])
+    ]
     client.log_batch(
-        run_id, metrics=[*history, *(Metric(key, value, now, 0) for key, value in (metrics | rivals).items())]
+        run_id,
+        metrics=[
+            *history,
+            *(Metric(key, value, now, 0) for key, value in (metrics | rivals).items()),
+        ],
     )
     client.log_artifacts(run_id, str(folder))
     lap("record")
@@ -309,21 +373,29 @@ def main(recipe_file: str, source: str, work: str) -> None:
     booster.save_model(folder / "booster.txt")
     (folder / "columns.json").write_text(json.dumps(ingest.codes))
     pins = [
-        f"{package}=={importlib.metadata.version(package)}" for package in ("mlflow", "lightgbm", "numpy", "pandas")
+        f"{package}=={importlib.metadata.version(package)}"
+        for package in ("mlflow", "lightgbm", "numpy", "pandas")
     ]
     with mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("floor_model.py")),
-            artifacts={"booster": str(folder / "booster.txt"), "columns": str(folder / "columns.json")},
-            signature=ModelSignature(Schema([ColSpec(AnyType(), column) for column in ingest.codes])),
+            artifacts={
+                "booster": str(folder / "booster.txt"),
+                "columns": str(folder / "columns.json"),
+            },
+            signature=ModelSignature(
+                Schema([ColSpec(AnyType(), column) for column in ingest.codes])
+            ),
             input_example=test.slice(0, 5).drop_columns([ingest.target]).to_pandas(),
             pip_requirements=pins,
         )
     lap("log model")
     with contextlib.suppress(mlflow.MlflowException):
         client.create_registered_model(name)
-    version = client.create_model_version(name, logged.model_uri, run_id, model_id=logged.model_id).version
+    version = client.create_model_version(
+        name, logged.model_uri, run_id, model_id=logged.model_id
+    ).version
     if valid and (all(gates.values()) or champion is None):
         client.set_registered_model_alias(name, "champion", version)
     lap("register")

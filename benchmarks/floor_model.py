@@ -20,12 +20,16 @@ class Model(PythonModel):
             self.columns: dict[str, dict[str, int] | None] = json.load(file)
         self.booster = lightgbm.Booster(model_file=context.artifacts["booster"])
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> np.ndarray:
+    def predict(
+        self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> np.ndarray:
         """Returns: (rows,) predictions."""
         encoded = np.empty((len(model_input), len(self.columns)), np.float32, order="F")
         for position, (name, codes) in enumerate(self.columns.items()):
             column = model_input[name]
-            encoded[:, position] = column.map(codes).astype(np.float32) if codes is not None else column
+            encoded[:, position] = (
+                column.map(codes).astype(np.float32) if codes is not None else column
+            )
         return np.asarray(self.booster.predict(encoded))
 
 

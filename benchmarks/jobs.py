@@ -52,8 +52,15 @@ JOBS = {
         Job(
             "million",
             1_000_000,
-            ("product, server up", "product, no server", "floor"),  # pyfunc refuses bare's categories as a champion
-            {"product, server up": {"floor": 1.05, "peak": 1.0}, "product, no server": {"floor": 1.15, "peak": 1.0}},
+            (
+                "product, server up",
+                "product, no server",
+                "floor",
+            ),  # pyfunc refuses bare's categories as a champion
+            {
+                "product, server up": {"floor": 1.05, "peak": 1.0},
+                "product, no server": {"floor": 1.15, "peak": 1.0},
+            },
         ),
         Job(
             "ten-million",
@@ -70,7 +77,14 @@ def run(job: Job, side: str, work: Path, prefect_url: str) -> dict[str, Any]:
     folder = work / job.name / side.replace(", ", "-").replace(" ", "-")
     folder.mkdir(parents=True, exist_ok=True)
     result = folder.with_suffix(".json")
-    command = [sys.executable, "-m", "benchmarks.meter", str(result), sys.executable, *_arguments(job, side, work)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.meter",
+        str(result),
+        sys.executable,
+        *_arguments(job, side, work),
+    ]
     done = subprocess.run(
         command,
         cwd=folder,
@@ -96,7 +110,9 @@ def _arguments(job: Job, side: str, work: Path) -> list[str]:
 
 def _environment(folder: Path, side: str, work: Path, prefect_url: str) -> dict[str, str]:
     kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PREFECT_", "ONERUN_"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("MLFLOW_", "PREFECT_", "ONERUN_"))
     }
     return {
         **kept,
@@ -125,4 +141,6 @@ def restore_prepared(job: Job, work: Path) -> None:
 
 
 def _folders(job: Job, work: Path) -> list[Path]:
-    return [path for path in (work / job.name).iterdir() if path.is_dir() and path.suffix != ".prepared"]
+    return [
+        path for path in (work / job.name).iterdir() if path.is_dir() and path.suffix != ".prepared"
+    ]

@@ -33,7 +33,11 @@ keep:
 max_delete: 100%
 action: ACTION
 """
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_LOGGING_LEVEL": "ERROR"}
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+}
 
 
 def main() -> int:
@@ -72,13 +76,28 @@ def _postgres(url: str | None) -> Iterator[str | None]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.maintenance", description=__doc__)
-    parser.add_argument("--runs", type=int, default=20_000, help="planned and deleted; 0: only the larger store")
-    parser.add_argument("--plan-runs", type=int, default=200_000, help="a larger store, of which only the plan is made")
+    parser.add_argument(
+        "--runs", type=int, default=20_000, help="planned and deleted; 0: only the larger store"
+    )
+    parser.add_argument(
+        "--plan-runs",
+        type=int,
+        default=200_000,
+        help="a larger store, of which only the plan is made",
+    )
     parser.add_argument("--experiments", type=int, default=50)
-    parser.add_argument("--sample", type=int, default=300, help="runs that delete_run and mlflow gc delete")
-    parser.add_argument("--postgres", metavar="URL", help="a PostgreSQL server; without, one is started where it can")
+    parser.add_argument(
+        "--sample", type=int, default=300, help="runs that delete_run and mlflow gc delete"
+    )
+    parser.add_argument(
+        "--postgres",
+        metavar="URL",
+        help="a PostgreSQL server; without, one is started where it can",
+    )
     parser.add_argument("--work", metavar="FOLDER", help="where the stores are made")
-    parser.add_argument("--strict", action="store_true", help="exit code 1 when a ratio was not kept")
+    parser.add_argument(
+        "--strict", action="store_true", help="exit code 1 when a ratio was not kept"
+    )
     parser.add_argument("--side", choices=sorted(SIDES), help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -100,7 +119,9 @@ def _compare(name: str, template: str, folder: Path, asked: argparse.Namespace) 
     return kept
 
 
-def _filled(template: str, database: str, artifacts: Path | None, runs: int, asked: argparse.Namespace) -> str:
+def _filled(
+    template: str, database: str, artifacts: Path | None, runs: int, asked: argparse.Namespace
+) -> str:
     from sqlalchemy import create_engine, text
 
     uri = template.replace("DATABASE", database)
@@ -114,7 +135,9 @@ def _filled(template: str, database: str, artifacts: Path | None, runs: int, ask
     fill(uri, artifacts, runs, asked.experiments, int(time.time() * 1000))
     if uri.startswith("postgresql"):
         _rest(uri)
-    print(f"made {runs:,} runs in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+    print(
+        f"made {runs:,} runs in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True
+    )
     return uri
 
 
@@ -137,7 +160,10 @@ def _plan(title: str, uri: str, asked: argparse.Namespace, folder: Path) -> bool
     decided = client["seconds"] / plan["decided"]
     print(f"  without measuring files {plan['decided']:.2f} s, ratio {decided:.0f}")
     print(f"  peak {_mb(plan['peak'])}, grew {_mb(plan['grew'])}")
-    print(f"  listing through MlflowClient {_took(client)}; ratio {ratio:.0f}, of CPU {cpu:.0f}", flush=True)
+    print(
+        f"  listing through MlflowClient {_took(client)}; ratio {ratio:.0f}, of CPU {cpu:.0f}",
+        flush=True,
+    )
     if plan["bytes"]:  # a listing that tells as much as the plan: docs/decisions/0016
         sized = _child("sizes", uri, asked, folder)
         same = client["seconds"] + plan["going"] * sized["seconds"] / sized["runs"]
@@ -154,10 +180,14 @@ def _deletion(title: str, uri: str, asked: argparse.Namespace, folder: Path) -> 
     theirs = _child("mlflow", uri, asked, folder)
     ours = _child("delete", uri, asked, folder)
     mine, other = 1000 * ours["seconds"] / ours["runs"], 1000 * theirs["seconds"] / theirs["runs"]
-    print(f"{title}: soft and hard delete {mine:.2f} ms a run ({ours['runs']:,} runs, {_took(ours)})")
+    print(
+        f"{title}: soft and hard delete {mine:.2f} ms a run ({ours['runs']:,} runs, {_took(ours)})"
+    )
     print(f"  peak {_mb(ours['peak'])}, grew {_mb(ours['grew'])}")
     cpu = theirs["cpu"] / theirs["runs"] / (ours["cpu"] / ours["runs"])
-    print(f"  delete_run and mlflow gc {other:.2f} ms a run ({theirs['runs']} runs, {_took(theirs)})")
+    print(
+        f"  delete_run and mlflow gc {other:.2f} ms a run ({theirs['runs']} runs, {_took(theirs)})"
+    )
     print(f"  ratio {other / mine:.0f} (aim 20), of CPU {cpu:.0f}", flush=True)
     return bool(other / mine >= 20)
 
@@ -168,8 +198,23 @@ def _took(side: Mapping[str, float]) -> str:
 
 
 def _child(side: str, uri: str, asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.maintenance", "--side", side, "--runs", str(asked.runs)]
-    command += ["--experiments", str(asked.experiments), "--sample", str(asked.sample), "--work", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.maintenance",
+        "--side",
+        side,
+        "--runs",
+        str(asked.runs),
+    ]
+    command += [
+        "--experiments",
+        str(asked.experiments),
+        "--sample",
+        str(asked.sample),
+        "--work",
+        str(folder),
+    ]
     environment: Mapping[str, str] = {**os.environ, **QUIET, "MLFLOW_TRACKING_URI": uri}
     done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -178,7 +223,7 @@ def _child(side: str, uri: str, asked: argparse.Namespace, folder: Path) -> dict
 
 def _client(asked: argparse.Namespace) -> dict[str, Any]:
     """What a person would write: all runs of all experiments, a page of 1,000 at a time."""
-    from tasks.tracking.runs import client
+    from onerun.tracking.runs import client
 
     mlflow = client()
     mlflow.search_experiments(max_results=1)
@@ -196,7 +241,7 @@ def _client(asked: argparse.Namespace) -> dict[str, Any]:
 
 def _sized(asked: argparse.Namespace) -> dict[str, Any]:
     """What a plan says beside: how many bytes a run has; through the client, on the first runs that go."""
-    from tasks.tracking.runs import client
+    from onerun.tracking.runs import client
 
     mlflow, ids = client(), _first_to_go(asked)
     mlflow.search_experiments(max_results=1)
@@ -212,12 +257,14 @@ def _sized(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def _first_to_go(asked: argparse.Namespace) -> list[str]:
-    return [run_id(number) for number in range(asked.runs) if is_old(number, asked.experiments)][: asked.sample]
+    return [run_id(number) for number in range(asked.runs) if is_old(number, asked.experiments)][
+        : asked.sample
+    ]
 
 
 def _planned(asked: argparse.Namespace) -> dict[str, Any]:
-    from tasks import prefixes
-    from tasks.maintenance import planning, stores
+    from onerun.cleanup import planning, stores
+    from onerun.store import artifact_paths
 
     policy = _policy("soft_delete")
     store = stores.open_store()
@@ -228,7 +275,7 @@ def _planned(asked: argparse.Namespace) -> dict[str, Any]:
     plan, spool = planning.plan_store(store, policy, ())
     seconds, cpu = time.perf_counter() - started, _cpu() - begun
     spool.close()
-    prefixes.sizes = lambda location, folders: dict.fromkeys(folders, 0)
+    artifact_paths.sizes = lambda location, folders: dict.fromkeys(folders, 0)
     started = time.perf_counter()
     planning.plan_store(store, policy, ())[1].close()
     decided = time.perf_counter() - started
@@ -240,10 +287,10 @@ def _planned(asked: argparse.Namespace) -> dict[str, Any]:
 
 def _deleted(asked: argparse.Namespace) -> dict[str, Any]:
     """Both halves of a clean-up. The archive is a matter of its own: MLflow has none to compare it with."""
-    from domain.archives import Archive
-    from tasks import archives
-    from tasks.maintenance import applying, stores
-    from tasks.maintenance.planning import milliseconds, plan_store
+    from onerun import archive as archives
+    from onerun.cleanup import applying, stores
+    from onerun.cleanup.planning import milliseconds, plan_store
+    from onerun.domain.archives import Archive
 
     archives.back_up = lambda *_: Archive(str(Path(asked.work) / "archive"), "", 0, {})
     store = stores.open_store()
@@ -260,7 +307,7 @@ def _deleted(asked: argparse.Namespace) -> dict[str, Any]:
 
 def _theirs(asked: argparse.Namespace) -> dict[str, Any]:
     """`delete_run` for each, then one `mlflow gc`, on the first runs that go."""
-    from tasks.tracking.runs import client
+    from onerun.tracking.runs import client
 
     mlflow = client()
     mlflow.search_experiments(max_results=1)
@@ -292,7 +339,7 @@ def _cpu(who: int = resource.RUSAGE_SELF) -> float:
 
 
 def _policy(action: str, backups: str = "backups") -> Any:
-    from settings.loading import load_policy
+    from onerun.config.loading import load_policy
 
     return load_policy(POLICY.replace("ACTION", action), [f"backups.to={backups}"])
 

@@ -29,7 +29,11 @@ def main() -> int:
     sections = []
     with prefect_server(work) as url:
         for job in (JOBS[name] for name in asked.jobs):
-            sides = [side for side in job.sides if not asked.sides or any(word in side for word in asked.sides)]
+            sides = [
+                side
+                for side in job.sides
+                if not asked.sides or any(word in side for word in asked.sides)
+            ]
             results = measure(job, sides, asked.repeats, work, url)
             sections.append(tables.section(job, results))
             print(f"\n{sections[-1]}\n", flush=True)
@@ -53,7 +57,9 @@ def measure(job: Job, sides: list[str], repeats: int, work: Path, url: str) -> R
 
 
 def _say(job: Job, side: str, which: str, result: dict[str, Any]) -> None:
-    figures = f"{result['wall']:6.1f} s wall {result['cpu']:6.1f} s CPU {result['peak'] / 1e6:6.0f} MB"
+    figures = (
+        f"{result['wall']:6.1f} s wall {result['cpu']:6.1f} s CPU {result['peak'] / 1e6:6.0f} MB"
+    )
     print(f"{job.name:17} {side:19} {which:8} {figures}", file=sys.stderr, flush=True)
 
 
@@ -65,7 +71,12 @@ def prefect_server(work: Path) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}/api"
     command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
-    environment = {**os.environ, **QUIET, "PREFECT_HOME": str(work / "prefect-server"), "PREFECT_UI_ENABLED": "0"}
+    environment = {
+        **os.environ,
+        **QUIET,
+        "PREFECT_HOME": str(work / "prefect-server"),
+        "PREFECT_UI_ENABLED": "0",
+    }
     server = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
         _wait(server, f"{url}/health")
@@ -88,12 +99,25 @@ def _wait(server: subprocess.Popen[bytes], url: str) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.measure", description=__doc__)
-    parser.add_argument("--jobs", nargs="+", choices=list(JOBS), default=["california", "million", "ten-million"])
-    parser.add_argument("--sides", nargs="+", help="only sides whose name holds one of these words: product floor bare")
+    parser.add_argument(
+        "--jobs", nargs="+", choices=list(JOBS), default=["california", "million", "ten-million"]
+    )
+    parser.add_argument(
+        "--sides",
+        nargs="+",
+        help="only sides whose name holds one of these words: product floor bare",
+    )
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--work", type=Path, default=ROOT / "build" / "bench", help="where tables and stores are kept")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=ROOT / "build" / "bench",
+        help="where tables and stores are kept",
+    )
     parser.add_argument("--write", type=Path, help="also write the tables into this file")
-    parser.add_argument("--strict", action="store_true", help="exit code 1 when a limit is not kept")
+    parser.add_argument(
+        "--strict", action="store_true", help="exit code 1 when a limit is not kept"
+    )
     return parser.parse_args()
 
 

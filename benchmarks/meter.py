@@ -34,7 +34,12 @@ def main(result: str, *command: str) -> int:
     lingering = _reap()
     peak.stop()
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    measures = {"code": code, "wall": wall, "cpu": usage.ru_utime + usage.ru_stime, "peak": peak.bytes}
+    measures = {
+        "code": code,
+        "wall": wall,
+        "cpu": usage.ru_utime + usage.ru_stime,
+        "peak": peak.bytes,
+    }
     Path(result).write_text(json.dumps(measures | {"lingering": lingering}))
     return code
 

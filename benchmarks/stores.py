@@ -10,7 +10,13 @@ CHUNK = 2_000  # runs written at a time
 
 
 def fill(
-    uri: str, artifacts: Path | None, runs: int, experiments: int, now: int, metrics: int = 10, params: int = 5
+    uri: str,
+    artifacts: Path | None,
+    runs: int,
+    experiments: int,
+    now: int,
+    metrics: int = 10,
+    params: int = 5,
 ) -> None:
     """Fill a fresh database. Half of the runs are 100 days old, the others one day; `artifacts`: None for no files."""
     from mlflow.store.db.utils import _initialize_tables, create_sqlalchemy_engine
@@ -26,7 +32,9 @@ def fill(
     for start in range(0, runs, CHUNK):
         numbers = range(start, min(start + CHUNK, runs))
         with engine.begin() as connection:
-            connection.execute(insert(m.SqlRun), [_run(number, experiments, root, now) for number in numbers])
+            connection.execute(
+                insert(m.SqlRun), [_run(number, experiments, root, now) for number in numbers]
+            )
             connection.execute(insert(m.SqlMetric), list(_metrics(numbers, metrics, now)))
             connection.execute(insert(m.SqlLatestMetric), list(_metrics(numbers, metrics, now)))
             connection.execute(insert(m.SqlParam), list(_texts(numbers, params, "param")))
@@ -83,4 +91,8 @@ def _metrics(numbers: range, count: int, now: int) -> Iterator[dict[str, Any]]:
 def _texts(numbers: range, count: int, word: str) -> Iterator[dict[str, str]]:
     for number in numbers:
         for key in range(count):
-            yield {"key": f"{word}_{key}", "value": f"value {number % 97}", "run_uuid": run_id(number)}
+            yield {
+                "key": f"{word}_{key}",
+                "value": f"value {number % 97}",
+                "run_uuid": run_id(number),
+            }

@@ -34,7 +34,9 @@ def _median(runs: Sequence[Mapping[str, Any]], measure: str) -> float:
 
 
 def _row(side: str, runs: Sequence[Mapping[str, Any]]) -> str:
-    spread = [f"{min(r[m] for r in runs):.1f}-{max(r[m] for r in runs):.1f}" for m in ("wall", "cpu")]
+    spread = [
+        f"{min(r[m] for r in runs):.1f}-{max(r[m] for r in runs):.1f}" for m in ("wall", "cpu")
+    ]
     wall, cpu, peak = (_median(runs, measure) for measure in ("wall", "cpu", "peak"))
     rmse = runs[-1]["printed"]["metrics"]["rmse"]
     return f"| {side} | {wall:.1f} ({spread[0]}) | {cpu:.1f} ({spread[1]}) | {peak / 1e6:.0f} | {rmse:.6g} |"
@@ -64,7 +66,10 @@ def _reached(results: Results, side: str, against: str) -> list[tuple[str, float
         measures = ["wall", "cpu"]
     if against not in results:
         return []
-    return [(f"{m} ÷ {against}", _median(results[side], m) / _median(results[against], m)) for m in measures]
+    return [
+        (f"{m} ÷ {against}", _median(results[side], m) / _median(results[against], m))
+        for m in measures
+    ]
 
 
 def _stages(results: Results) -> list[str]:
@@ -72,8 +77,13 @@ def _stages(results: Results) -> list[str]:
     lines = []
     for side, runs in results.items():
         reported = [run["printed"].get("seconds", {}) for run in runs]
-        medians = {step: statistics.median(_wall(one.get(step, 0)) for one in reported) for step in reported[0]}
-        lines.append(f"- {side}: " + ", ".join(f"{step} {seconds:.2f}" for step, seconds in medians.items()))
+        medians = {
+            step: statistics.median(_wall(one.get(step, 0)) for one in reported)
+            for step in reported[0]
+        }
+        lines.append(
+            f"- {side}: " + ", ".join(f"{step} {seconds:.2f}" for step, seconds in medians.items())
+        )
     return ["Seconds of wall by step:", "", *lines] if lines else []
 
 
@@ -83,7 +93,9 @@ def _wall(seconds: Any) -> float:
 
 def page(sections: Sequence[str], repeats: int) -> str:
     """Returns: docs/performance.md."""
-    packages = ", ".join(f"{name} {version(name)}" for name in ("prefect", "mlflow", "lightgbm", "pandas", "numpy"))
+    packages = ", ".join(
+        f"{name} {version(name)}" for name in ("prefect", "mlflow", "lightgbm", "pandas", "numpy")
+    )
     return "\n".join(
         [
             "# What a training costs",
@@ -104,6 +116,9 @@ def page(sections: Sequence[str], repeats: int) -> str:
 
 def _machine() -> str:
     facts = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.partition(":")[2].strip() for line in facts if "model name" in line), platform.machine())
+    model = next(
+        (line.partition(":")[2].strip() for line in facts if "model name" in line),
+        platform.machine(),
+    )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB"

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from domain.names import VARIABLE_POOL
+from onerun.domain.names import VARIABLE_POOL
 
 LOCAL, KUBERNETES = "local", "kubernetes"
 
@@ -35,7 +35,12 @@ def make_process_pool(name: str = LOCAL) -> bool:
 
 def make_kubernetes_pool() -> bool:
     """The pool of a cluster, whose worker gives it its template. Returns: whether it was missing."""
-    return _made(KUBERNETES, "kubernetes", "Flow runs as Kubernetes Jobs, once a cluster's worker has come.", {})
+    return _made(
+        KUBERNETES,
+        "kubernetes",
+        "Flow runs as Kubernetes Jobs, once a cluster's worker has come.",
+        {},
+    )
 
 
 def _made(name: str, kind: str, description: str, template: dict[str, Any]) -> bool:
@@ -70,7 +75,11 @@ def workers_seen(pool: str, since: datetime) -> list[str]:
 
     with get_client(sync_client=True) as client:
         workers = client.read_workers_for_work_pool(pool)
-    return [worker.name for worker in workers if worker.last_heartbeat_time and worker.last_heartbeat_time >= since]
+    return [
+        worker.name
+        for worker in workers
+        if worker.last_heartbeat_time and worker.last_heartbeat_time >= since
+    ]
 
 
 if __name__ == "__main__":

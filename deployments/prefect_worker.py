@@ -16,7 +16,9 @@ from typing import Any
 
 from deployments.stack.processes import end_children
 
-FLOW_RUNS_END = 30.0  # seconds to end a training's program and to tell both servers; then Prefect kills
+FLOW_RUNS_END = (
+    30.0  # seconds to end a training's program and to tell both servers; then Prefect kills
+)
 
 
 def leave_what_is_held() -> None:
@@ -28,7 +30,9 @@ def leave_what_is_held() -> None:
     @wraps(submit)
     async def submit_others(worker: Any, flow_run_response: list[Any]) -> Any:
         held = set(worker._limiter.statistics().borrowers) if worker._limiter else set()
-        return await submit(worker, [found for found in flow_run_response if found.flow_run.id not in held])
+        return await submit(
+            worker, [found for found in flow_run_response if found.flow_run.id not in held]
+        )
 
     BaseWorker._submit_scheduled_flow_runs = submit_others  # type: ignore[method-assign, assignment]
 
@@ -42,7 +46,9 @@ def end_flow_runs_first() -> None:
     @wraps(set_up)
     def set_up_ours(*arguments: Any, **more: Any) -> None:
         set_up(*arguments, **more)
-        prefects: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        prefects: dict[int, Any] = {
+            number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)
+        }
 
         def end(number: int, frame: FrameType | None) -> None:
             """While it waits here, the worker starts no next flow run."""

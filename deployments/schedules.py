@@ -39,5 +39,7 @@ def keep_added(flows: str = "flows.") -> dict[str, int]:
             if schedule.slug is None
         ]
         for deployment_id, schedule_id in without:
-            client.update_deployment_schedule(deployment_id, schedule_id, slug=f"{ADDED}{schedule_id}")
+            client.update_deployment_schedule(
+                deployment_id, schedule_id, slug=f"{ADDED}{schedule_id}"
+            )
     return {"kept": len(without)}

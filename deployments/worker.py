@@ -15,8 +15,8 @@ from deployments.pools import LOCAL
 from flows.command_line.arguments import command_line
 from flows.command_line.endings import exit_code
 from flows.command_line.prefect_address import with_prefect
-from settings.mistakes import Mistake, Mistakes
-from settings.profile import Profile, check_profile, load_profile
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.config.profile import Profile, check_profile, load_profile
 
 HOME = Path(__file__).parents[1]
 POLLING = "3"  # seconds between two looks for work
@@ -30,9 +30,15 @@ exit codes: 0 ended, 2 a mistake in what was asked, 130 interrupted"""
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m deployments.worker`."""
     parser = command_line(
-        "deployments.worker", "Take flow runs from a work pool and run each as a process, until Ctrl-C.", EXAMPLE
+        "deployments.worker",
+        "Take flow runs from a work pool and run each as a process, until Ctrl-C.",
+        EXAMPLE,
     )
-    parser.add_argument("--profile", metavar="NAME", help="where it runs: a profile in settings/profiles/, or a file")
+    parser.add_argument(
+        "--profile",
+        metavar="NAME",
+        help="where it runs: a profile in settings/profiles/, or a file",
+    )
     parser.add_argument("--pool", metavar="NAME", default=LOCAL, help=f"the work pool ({LOCAL})")
     parser.add_argument("--name", metavar="NAME", help="what the worker is called in Prefect's UI")
     parser.add_argument("--limit", metavar="N", type=int, default=2, help="flow runs at once (2)")
@@ -67,7 +73,9 @@ def _become(asked: argparse.Namespace) -> NoReturn:
     profile = with_prefect(load_profile(asked.profile))
     mistakes = check_profile(profile)
     if profile.prefect_api_url is None:
-        mistakes.append(Mistake("PREFECT_API_URL", "is missing: a worker takes flow runs from a Prefect server"))
+        mistakes.append(
+            Mistake("PREFECT_API_URL", "is missing: a worker takes flow runs from a Prefect server")
+        )
     if mistakes:
         raise Mistakes(mistakes)
     profile.apply()

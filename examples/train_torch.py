@@ -21,8 +21,13 @@ class Net(mlflow.pyfunc.PythonModel):
         self.columns = table.select_dtypes("number").columns.tolist()
         self.middle, self.spread = table[self.columns].median(), table[self.columns].std() + 1e-9
         self.unit = float(target.mean())
-        self.net = torch.nn.Sequential(torch.nn.Linear(len(self.columns), 64), torch.nn.ReLU(), torch.nn.Linear(64, 1))
-        inputs, wanted = self._tensor(table), torch.tensor(target.to_numpy(dtype="float32") / self.unit)
+        self.net = torch.nn.Sequential(
+            torch.nn.Linear(len(self.columns), 64), torch.nn.ReLU(), torch.nn.Linear(64, 1)
+        )
+        inputs, wanted = (
+            self._tensor(table),
+            torch.tensor(target.to_numpy(dtype="float32") / self.unit),
+        )
         optimizer = torch.optim.Adam(self.net.parameters(), lr=0.02)
         for epoch in range(epochs):
             loss = torch.nn.functional.mse_loss(self.net(inputs).squeeze(1), wanted)

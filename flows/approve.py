@@ -10,11 +10,11 @@ from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
 from pydantic import Field
 
-from domain.approval import question
 from flows.command_line.links import run_page
 from flows.promoting.aliases import use_registry
-from settings.profile import load_profile
-from tasks import approval
+from onerun.config.profile import load_profile
+from onerun.domain.approval import question
+from onerun.promotion import approval
 
 
 class Answer(RunInput):

@@ -11,9 +11,9 @@ from typing import Any
 from prefect import flow
 from prefect.logging import get_run_logger
 
-from domain.diagnosis import all_well
 from flows.checking.checks import findings
-from settings.mistakes import Mistake, Mistakes
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.domain.diagnosis import all_well
 
 
 @flow(name="doctor", validate_parameters=True, persist_result=False)
@@ -28,5 +28,7 @@ def doctor(profile: str | None = None, pool: str | None = None) -> dict[str, Any
     for finding in found:
         get_run_logger().info(finding.summary)
     if not all_well(found):
-        raise Mistakes(Mistake(finding.what, finding.says) for finding in found if finding.state == "wrong")
+        raise Mistakes(
+            Mistake(finding.what, finding.says) for finding in found if finding.state == "wrong"
+        )
     return {"status": "well", "findings": [finding.model_dump() for finding in found]}

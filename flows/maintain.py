@@ -14,17 +14,17 @@ from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
 from pydantic import Field
 
-from domain.maintenance.telling import message_lines
-from domain.maintenance.words import size
 from flows.command_line.links import flow_run_url
 from flows.reconciling.dead import dead_runs
 from flows.reconciling.living import living_flow_runs
 from flows.upkeep.maintenance import use, wanted
 from flows.upkeep.notifying import failure_told, tell
 from flows.upkeep.showing import show_plan, show_result, warn
-from tasks.maintain import Planned, carry_out, planned
-from tasks.maintenance.applying import need_leave
-from tasks.maintenance.reporting import list_beside
+from onerun.cleanup.applying import need_leave
+from onerun.cleanup.maintain import Planned, carry_out, planned
+from onerun.cleanup.reporting import list_beside
+from onerun.domain.cleanup.telling import message_lines
+from onerun.domain.cleanup.words import size
 
 WAITS_FOR_A_PERSON = 7 * 86_400  # seconds
 LOOKS_EVERY = 10  # seconds
@@ -71,7 +71,9 @@ def maintain(
 
 def _unchanged(what: Planned, how: str, report: str) -> dict[str, Any]:
     """Told as well, since nobody looks at a schedule. Returns: what the flow run returns."""
-    warn(_tell(what, how, message_lines(what.plan, what.findings, None, list_beside(report)), report))
+    warn(
+        _tell(what, how, message_lines(what.plan, what.findings, None, list_beside(report)), report)
+    )
     return what.as_json() | {"report": report, "list": list_beside(report)}
 
 

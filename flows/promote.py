@@ -15,7 +15,11 @@ from flows.promoting.aliases import move, use_registry
 
 @flow(name="promote", validate_parameters=True, persist_result=False)
 def promote(
-    model: str, alias: str = "champion", to: str | None = None, why: str = "", profile: str | None = None
+    model: str,
+    alias: str = "champion",
+    to: str | None = None,
+    why: str = "",
+    profile: str | None = None,
 ) -> dict[str, Any]:
     """Move the alias of a registered model to a version, or back to its previous holder.
 

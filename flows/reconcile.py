@@ -15,13 +15,13 @@ from prefect.artifacts import create_table_artifact
 from prefect.client.orchestration import get_client
 from pydantic import Field
 
-from domain.reconciliation.plan import Plan
 from flows.command_line.prefect_address import with_prefect
 from flows.command_line.sparing import end_quickly
 from flows.command_line.watch import Log
 from flows.reconciling.flow_runs import FlowRuns
 from flows.reconciling.reconciliation import policy, reconciled, use
-from settings.profile import load_profile
+from onerun.config.profile import load_profile
+from onerun.domain.reconcile.plan import Plan
 
 ARTIFACT = "reconciliation"
 
@@ -55,4 +55,6 @@ def reconcile(
 
 def _show(plan: Plan) -> None:
     """The plan stands on the flow run's page before anything is done."""
-    create_table_artifact(key=ARTIFACT, table=plan.rows(), description="What is dead, and what is left alone")
+    create_table_artifact(
+        key=ARTIFACT, table=plan.rows(), description="What is dead, and what is left alone"
+    )

@@ -11,12 +11,14 @@ from typing import Any
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
-from domain.errors import OnerunError
 from flows.upkeep.rescuing import rescue as bring
+from onerun.domain.errors import OnerunError
 
 
 @flow(name="rescue", validate_parameters=True, persist_result=False)
-def rescue(source: str, to: str | None = None, apply: bool = False, keep_in: str | None = None) -> dict[str, Any]:
+def rescue(
+    source: str, to: str | None = None, apply: bool = False, keep_in: str | None = None
+) -> dict[str, Any]:
     """Examine an old MLflow file store, and bring what can be saved into a database.
 
     Args:
@@ -26,7 +28,9 @@ def rescue(source: str, to: str | None = None, apply: bool = False, keep_in: str
         keep_in: Where backup, quarantine and report go; beside the folder when empty.
     """
     result = bring(source, to, apply, keep_in)
-    create_table_artifact(result["findings"] or [{"found": "nothing"}], key="rescue", description=result["source"])
+    create_table_artifact(
+        result["findings"] or [{"found": "nothing"}], key="rescue", description=result["source"]
+    )
     if result["status"] == "not proven":
         raise OnerunError("; ".join([*result["differences"], *result["orphans"]][:5]))
     return result

@@ -42,5 +42,7 @@ def restore(
     parts = (experiments or [], runs or [], models or [])
     result = bring_back(archive, *parts, apply, artifacts, overwrite, profile, to)
     table = [{"what": kind, **counts} for kind, counts in result["found"].items()]
-    create_table_artifact(table, key="restore", description="\n\n".join([archive, *result["differing"]]))
+    create_table_artifact(
+        table, key="restore", description="\n\n".join([archive, *result["differing"]])
+    )
     return result

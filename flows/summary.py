@@ -15,7 +15,9 @@ from flows.upkeep.summarising import summary_lines, summary_of
 
 
 @flow(name="summary", validate_parameters=True, persist_result=False)
-def summary(store: str | None = None, profile: str | None = None, files: bool = True) -> dict[str, Any]:
+def summary(
+    store: str | None = None, profile: str | None = None, files: bool = True
+) -> dict[str, Any]:
     """Count experiments, runs by state, models, bytes and troubles; change nothing.
 
     Args:

@@ -13,8 +13,6 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
-from domain import names
-from domain.references import Evaluation, Promotion, Snapshot, TrainedModel, Validation, Version
 from flows.command_line.links import flow_run_url
 from flows.command_line.sparing import end_quickly
 from flows.training.asking import ask
@@ -25,18 +23,30 @@ from flows.training.preparation import check_asked, read_asked
 from flows.training.pulse import Pulse, pulse
 from flows.training.stages import Stages
 from flows.training.turns import turn
-from tasks.evaluate import evaluate
-from tasks.ingest import ingest
-from tasks.promote import promote
-from tasks.provenance import record_provenance
-from tasks.register import register
-from tasks.train import train as train_model
-from tasks.validate import validate
+from onerun.data.ingest import ingest
+from onerun.data.validate import validate
+from onerun.domain import names
+from onerun.domain.references import (
+    Evaluation,
+    Promotion,
+    Snapshot,
+    TrainedModel,
+    Validation,
+    Version,
+)
+from onerun.evaluation.evaluate import evaluate
+from onerun.promotion.promote import promote
+from onerun.promotion.register import register
+from onerun.tracking.provenance import record_provenance
+from onerun.training.train import train as train_model
 
 
 @flow(name="train", validate_parameters=True, persist_result=False)
 def train(
-    recipe: str, overrides: list[str] | None = None, data: str | None = None, profile: str | None = None
+    recipe: str,
+    overrides: list[str] | None = None,
+    data: str | None = None,
+    profile: str | None = None,
 ) -> dict[str, Any]:
     """Take a recipe's data to a promoted model: ingest, validate, train, evaluate, register, promote.
 
@@ -57,7 +67,9 @@ def _train(
 ) -> dict[str, Any]:
     document, asked = read_asked(recipe, overrides, data, profile)
     asked.profile.apply()
-    check_asked(document, asked, waits=True)  # eight that start at once keep a server busy for seconds
+    check_asked(
+        document, asked, waits=True
+    )  # eight that start at once keep a server busy for seconds
     wanted = asked.recipe
     tags = {names.TAG_RUN_COUNT: str(flow_run.run_count)}
     tags |= {names.TAG_FLOW_RUN_URL: url} if (url := flow_run_url(flow_run.id)) else {}
@@ -79,6 +91,8 @@ def _train(
         evaluation = stage("evaluate", Evaluation, evaluate, wanted, snapshot, trained, work)
         version = stage("register", Version, register, wanted, trained, evaluation)
         promotion = stage("promote", Promotion, promote, wanted, version, evaluation)
-    shutil.rmtree(work, ignore_errors=True)  # of a run that did not finish it stays: a retry goes on from there
+    shutil.rmtree(
+        work, ignore_errors=True
+    )  # of a run that did not finish it stays: a retry goes on from there
     approval = ask(run.run_id, version) if promotion.waits else None
     return outcome(run, flow_run.id, snapshot, evaluation, version, promotion, approval)

@@ -30,7 +30,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Every test sees the same clean environment: a temporary home, no credentials, no telemetry."""
     home = tmp_path_factory.mktemp("home")
     patch = pytest.MonkeyPatch()
-    for name in [name for name in os.environ if name.startswith(("MLFLOW_", "AWS_", "PREFECT_", "ONERUN_"))]:
+    for name in [
+        name for name in os.environ if name.startswith(("MLFLOW_", "AWS_", "PREFECT_", "ONERUN_"))
+    ]:
         patch.delenv(name)
     for name, value in QUIET.items():
         patch.setenv(name, value)
@@ -66,11 +68,12 @@ def tracking_uri(session_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def run_id(tracking_uri: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """Returns: a RUNNING run in an experiment of this test's own."""
-    from tasks.tracking.runs import client
+    from onerun.tracking.runs import client
 
     mlflow = client()
     experiment = mlflow.create_experiment(
-        f"{request.node.nodeid} {tmp_path.name}", artifact_location=(tmp_path / "artifacts").as_uri()
+        f"{request.node.nodeid} {tmp_path.name}",
+        artifact_location=(tmp_path / "artifacts").as_uri(),
     )
     yield mlflow.create_run(experiment).info.run_id
 
@@ -119,7 +122,9 @@ def postgres() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory, environment: object) -> Iterator[servers.MlflowServer]:
+def mlflow_server(
+    tmp_path_factory: pytest.TempPathFactory, environment: object
+) -> Iterator[servers.MlflowServer]:
     """Returns: a real MLflow server on SQLite that serves its artifacts itself. Whoever stops it starts it again."""
     with servers.mlflow_server(tmp_path_factory.mktemp("mlflow-server")) as server:
         yield server

@@ -79,9 +79,13 @@ def s3(folder: Path) -> Iterator[str]:
         yield _without_buckets(S3_GIVEN[0])
         return
     if not S3_TOOL.exists() or shutil.which("radosgw") is None:
-        pytest.skip("no S3 server here (needs the s3 tool beside the repository, and ceph-mon, ceph-osd, radosgw)")
+        pytest.skip(
+            "no S3 server here (needs the s3 tool beside the repository, and ceph-mon, ceph-osd, radosgw)"
+        )
     port = free_port()
-    started = subprocess.run([S3_TOOL, "up", folder, str(port), S3_KEY, S3_SECRET], capture_output=True, timeout=120)
+    started = subprocess.run(
+        [S3_TOOL, "up", folder, str(port), S3_KEY, S3_SECRET], capture_output=True, timeout=120
+    )
     if started.returncode:
         pytest.skip(f"the S3 server does not start: {started.stderr.decode()[-300:]}")
     try:
@@ -97,10 +101,14 @@ def _without_buckets(endpoint: str) -> str:
     import minio
 
     if not endpoint.startswith("http://"):
-        pytest.skip(f"{S3_VARIABLES[0]}={endpoint}: tests take an http:// address; they bring the TLS themselves")
+        pytest.skip(
+            f"{S3_VARIABLES[0]}={endpoint}: tests take an http:// address; they bring the TLS themselves"
+        )
     endpoint = endpoint.rstrip("/")
     endpoint = endpoint.rstrip("/")
-    held = minio.Minio(endpoint.removeprefix("http://"), S3_KEY, S3_SECRET, secure=False).list_buckets()
+    held = minio.Minio(
+        endpoint.removeprefix("http://"), S3_KEY, S3_SECRET, secure=False
+    ).list_buckets()
     if held:
         says = f"{endpoint} holds buckets ({held[0].name}, ...)"
         pytest.skip(f"{says}; tests take an empty S3 server, and leave theirs there")
@@ -111,9 +119,13 @@ def _without_buckets(endpoint: str) -> str:
 def postgres() -> Iterator[str]:
     """Yields: host:port of a PostgreSQL server whose superuser POSTGRES_USER has POSTGRES_PASSWORD."""
     tools = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not tools or (os.geteuid() == 0 and "postgres" not in {user.pw_name for user in pwd.getpwall()}):
+    if not tools or (
+        os.geteuid() == 0 and "postgres" not in {user.pw_name for user in pwd.getpwall()}
+    ):
         pytest.skip("PostgreSQL's server is not installed")
-    folder = Path(tempfile.mkdtemp(prefix="onerun-pg-", dir="/tmp"))  # a socket's path must be short
+    folder = Path(
+        tempfile.mkdtemp(prefix="onerun-pg-", dir="/tmp")
+    )  # a socket's path must be short
     account = {"user": "postgres"} if os.geteuid() == 0 else {}
     if account:
         os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
@@ -121,9 +133,20 @@ def postgres() -> Iterator[str]:
     (folder / "password").chmod(0o644)
     port = free_port()
     run = {"cwd": folder, "check": True, "capture_output": True, **account}
-    make = [tools[-1] / "initdb", "-D", "d", "-U", POSTGRES_USER, "-A", "scram-sha-256", "--pwfile=password"]
+    make = [
+        tools[-1] / "initdb",
+        "-D",
+        "d",
+        "-U",
+        POSTGRES_USER,
+        "-A",
+        "scram-sha-256",
+        "--pwfile=password",
+    ]
     subprocess.run([*make, "-E", "UTF8"], **run)  # type: ignore[call-overload]
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
+    options = (
+        f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
+    )
     command = [tools[-1] / "pg_ctl", "-D", "d", "-w", "-l", "log", "-o", options, "start"]
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, **account)  # type: ignore[call-overload]
     try:
@@ -136,22 +159,49 @@ def postgres() -> Iterator[str]:
 class MlflowServer:
     """A real `mlflow server` that can be stopped and started again at the same port."""
 
-    def __init__(self, folder: Path, backend: str, artifacts: str, environment: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self, folder: Path, backend: str, artifacts: str, environment: Mapping[str, str] = {}
+    ) -> None:
         """`backend`: a store URI; `artifacts`: a folder or s3:// address that the server's proxy writes to."""
         self.folder, self.port = folder, free_port()
         self.uri = f"http://127.0.0.1:{self.port}"
         self._command = [
-            *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)),
-            *("--backend-store-uri", backend, "--artifacts-destination", artifacts, "--workers", "1"),
+            *(
+                sys.executable,
+                "-m",
+                "mlflow",
+                "server",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(self.port),
+            ),
+            *(
+                "--backend-store-uri",
+                backend,
+                "--artifacts-destination",
+                artifacts,
+                "--workers",
+                "1",
+            ),
         ]
-        self._environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **environment}
+        self._environment = {
+            **os.environ,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            **environment,
+        }
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         log = (self.folder / "mlflow-server.log").open("ab")
         self._process = subprocess.Popen(
-            self._command, cwd=self.folder, env=self._environment, stdout=log, stderr=log, start_new_session=True
+            self._command,
+            cwd=self.folder,
+            env=self._environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         log.close()
         wait_for(f"{self.uri}/health", self._process)
@@ -170,11 +220,17 @@ class MlflowServer:
 
 @contextmanager
 def mlflow_server(
-    folder: Path, backend: str | None = None, artifacts: str | None = None, environment: Mapping[str, str] = {}
+    folder: Path,
+    backend: str | None = None,
+    artifacts: str | None = None,
+    environment: Mapping[str, str] = {},
 ) -> Iterator[MlflowServer]:
     """Yields: a running MLflow server; by default on SQLite and a local folder below `folder`."""
     server = MlflowServer(
-        folder, backend or f"sqlite:///{folder}/server.db", artifacts or str(folder / "server-artifacts"), environment
+        folder,
+        backend or f"sqlite:///{folder}/server.db",
+        artifacts or str(folder / "server-artifacts"),
+        environment,
     )
     server.start()
     try:
@@ -198,7 +254,9 @@ class PrefectServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        self._process = subprocess.Popen(self._command, env=self._environment, start_new_session=True)
+        self._process = subprocess.Popen(
+            self._command, env=self._environment, start_new_session=True
+        )
         wait_for(f"{self.api_url}/health", self._process)
 
     def stop(self) -> None:

@@ -21,7 +21,15 @@ subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
 
 
 def meter(code: str, folder: Path) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.meter", str(folder / "result.json"), sys.executable, "-c", code]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.meter",
+        str(folder / "result.json"),
+        sys.executable,
+        "-c",
+        code,
+    ]
     subprocess.run(command, cwd=ROOT, check=True)
     measures: dict[str, float] = json.loads((folder / "result.json").read_text())
     return measures
@@ -35,11 +43,21 @@ def test_the_meter_counts_a_process_that_outlives_its_parent(tmp_path: Path) -> 
 
 
 def test_the_meter_hands_the_exit_code_on(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.meter", str(tmp_path / "r"), sys.executable, "-c", "exit(7)"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.meter",
+        str(tmp_path / "r"),
+        sys.executable,
+        "-c",
+        "exit(7)",
+    ]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 7
 
 
-def test_a_table_is_always_the_same_whatever_its_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_is_always_the_same_whatever_its_length(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(data, "CHUNK", 1000)
     short = pq.read_table(data.table_of(1000, tmp_path))
     longer = pq.read_table(data.table_of(2500, tmp_path))

@@ -11,19 +11,19 @@ from pydantic import BaseModel
 from deployments import worker
 from deployments.kubernetes import __main__ as kubernetes
 from deployments.stack import __main__ as stack
-from domain.maintenance.plan import Pace
-from domain.monitoring import series
 from flows import metrics
 from flows.checking import checkup
 from flows.promoting import aliases
 from flows.reconciling import reconciler
 from flows.training import launch
 from flows.upkeep import backing_up, maintenance, rescuing, restoring, summarising
-from settings.evaluation import BetterThan, Evaluate, Explain, Promote, Register, Threshold
-from settings.loading import load_policy, load_recipe
-from settings.policy import Backups, Best, Keep, Policy, Protect, Select
-from settings.recipe import Categorical, Data, Model, Numeric, Preprocess, Recipe, Split, Train
-from settings.schema import PATH, schema_text
+from onerun.config.evaluation import BetterThan, Evaluate, Explain, Promote, Register, Threshold
+from onerun.config.loading import load_policy, load_recipe
+from onerun.config.policy import Backups, Best, Keep, Policy, Protect, Select
+from onerun.config.recipe import Categorical, Data, Model, Numeric, Preprocess, Recipe, Split, Train
+from onerun.config.schema import PATH, schema_text
+from onerun.domain.cleanup.plan import Pace
+from onerun.domain.monitoring import series
 
 PARSERS = {
     "flows.train": launch.parser, "flows.promote": aliases.parser, "flows.doctor": checkup.parser,
@@ -33,7 +33,11 @@ PARSERS = {
 }  # fmt: skip
 PARSERS |= {"flows.maintain": maintenance.parser, "flows.summary": summarising.parser}
 PARSERS |= {"flows.metrics": metrics.parser}
-PARSERS |= {"flows.backup": backing_up.parser, "flows.restore": restoring.parser, "flows.rescue": rescuing.parser}
+PARSERS |= {
+    "flows.backup": backing_up.parser,
+    "flows.restore": restoring.parser,
+    "flows.rescue": rescuing.parser,
+}
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SECTIONS = [
@@ -47,18 +51,22 @@ def test_every_key_of_a_recipe_is_described(section: type[BaseModel]) -> None:
     text = (ROOT / "docs" / "recipe.md").read_text()
     for name, field in section.model_fields.items():
         key = field.alias or name
-        assert re.search(rf"[`.]{key}[`.]", text), f"docs/recipe.md does not describe {section.__name__}.{key}"
+        assert re.search(rf"[`.]{key}[`.]", text), (
+            f"docs/recipe.md does not describe {section.__name__}.{key}"
+        )
 
 
 def test_the_editor_schema_is_current() -> None:
-    assert PATH.read_text() == schema_text(), "run python -m settings.schema"
+    assert PATH.read_text() == schema_text(), "run python -m onerun.config.schema"
 
 
 @pytest.mark.parametrize("section", [Policy, Select, Keep, Best, Protect, Backups])
 def test_every_key_of_a_policy_is_described(section: type[BaseModel]) -> None:
     text = (ROOT / "docs" / "maintenance.md").read_text()
     for key in section.model_fields:
-        assert re.search(rf"[`.]{key}[`.]", text), f"docs/maintenance.md does not describe {section.__name__}.{key}"
+        assert re.search(rf"[`.]{key}[`.]", text), (
+            f"docs/maintenance.md does not describe {section.__name__}.{key}"
+        )
 
 
 def test_every_series_is_described_and_every_one_that_is_named_exists() -> None:
@@ -66,12 +74,18 @@ def test_every_series_is_described_and_every_one_that_is_named_exists() -> None:
     said = set(re.findall(r"\bonerun_[a-z_]+", text))
     assert said == {each.name for each in series.ALL}
     for each in series.ALL:
-        (row,) = [line for line in text.splitlines() if re.match(rf"\|.*`{each.name}`.*\|.*\|.*\|$", line)]
+        (row,) = [
+            line for line in text.splitlines() if re.match(rf"\|.*`{each.name}`.*\|.*\|.*\|$", line)
+        ]
         labels = re.findall(r"`(\w+)`", row.split("|")[2])
-        assert set(each.labels) <= set(labels), f"docs/operations.md: {each.name} has the labels {each.labels}"
+        assert set(each.labels) <= set(labels), (
+            f"docs/operations.md: {each.name} has the labels {each.labels}"
+        )
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name
+)
 def test_every_shipped_recipe_is_a_good_one(path: Path) -> None:
     recipe = load_recipe(str(path))
     assert recipe.description or path.name == "diabetes.yaml"
@@ -86,7 +100,9 @@ def test_every_link_and_command_of_a_page_exists(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"(?:^ +|`)make ([a-z-]+)", text, flags=re.MULTILINE):
         assert f"\n{target}:" in makefile, f"{page.name} says make {target}"
-    for line in re.findall(r"^ +python -m ((?:flows|deployments)\.\w+ [^#\n]+)", text, flags=re.MULTILINE):
+    for line in re.findall(
+        r"^ +python -m ((?:flows|deployments)\.\w+ [^#\n]+)", text, flags=re.MULTILINE
+    ):
         module, *arguments = shlex.split(line)
         if module in PARSERS:
             PARSERS[module]().parse_args(arguments)
@@ -103,7 +119,9 @@ def test_commands_of_prefects_are_ones_that_it_takes() -> None:
     assert len(lines) >= 8
 
 
-def test_the_examples_of_the_maintenances_help_are_good_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_of_the_maintenances_help_are_good_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(ROOT)
     lines = re.findall(r"python -m flows.maintain (.+)", maintenance.EXAMPLE)
     for asked in (maintenance.parser().parse_args(shlex.split(line)) for line in lines):
@@ -132,7 +150,13 @@ def test_pages_say_how_large_a_batch_is_and_where_a_repair_keeps_its_backup() ->
     for _ in range(20):
         least.took(10, least.at_once)
         most.took(0.1, most.at_once)
-    words = f"first batch has {Pace().at_once} runs", f"never fewer than {least.at_once} or more than {most.at_once:,}"
+    words = (
+        f"first batch has {Pace().at_once} runs",
+        f"never fewer than {least.at_once} or more than {most.at_once:,}",
+    )
     assert all(each in page.read_text().replace("\n", " ") for each in words)
-    assert f"into `{rescuing.REPAIR_KEEPS_IN}/`" in (ROOT / "docs" / "backup-and-rescue.md").read_text()
+    assert (
+        f"into `{rescuing.REPAIR_KEEPS_IN}/`"
+        in (ROOT / "docs" / "backup-and-rescue.md").read_text()
+    )
     assert f"or {rescuing.REPAIR_KEEPS_IN})" in " ".join(rescuing.parser().format_help().split())

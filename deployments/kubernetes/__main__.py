@@ -11,8 +11,8 @@ from deployments.kubernetes.template import Place, job_template
 from deployments.pools import KUBERNETES, make_what_is_missing
 from flows.command_line.arguments import command_line
 from flows.command_line.endings import exit_code
-from settings.mistakes import Mistake, Mistakes
-from settings.profile import Profile, check_profile, load_profile
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.config.profile import Profile, check_profile, load_profile
 
 EXAMPLE = """example:
   python -m deployments.kubernetes template --image onerun:0.1.0
@@ -27,16 +27,43 @@ exit codes: 0 done, 1 something failed, 2 a mistake in what was asked"""
 
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m deployments.kubernetes`."""
-    parser = command_line("deployments.kubernetes", "The base job template of the Kubernetes work pool.", EXAMPLE)
-    parser.add_argument("action", choices=("template", "pool"), help="print the template, or write it to the server")
-    parser.add_argument("--image", metavar="NAME:TAG", required=True, help="image of pods whose deployment names none")
-    parser.add_argument("--profile", metavar="NAME", help="what pods are told: a profile in settings/profiles/")
-    parser.add_argument("--pool", metavar="NAME", default=KUBERNETES, help=f"the work pool ({KUBERNETES})")
-    parser.add_argument("--namespace", metavar="NAME", default=Place.namespace, help="where Jobs are made (onerun)")
-    parser.add_argument("--pull", choices=("IfNotPresent", "Always", "Never"), default=Place.pull, help="of the image")
-    parser.add_argument("--authority", metavar="CONFIGMAP", default="", help="holds ca.pem, which pods trust instead")
+    parser = command_line(
+        "deployments.kubernetes", "The base job template of the Kubernetes work pool.", EXAMPLE
+    )
     parser.add_argument(
-        "--host-network", action="store_true", help="pods share the node's network; network policies do not hold then"
+        "action", choices=("template", "pool"), help="print the template, or write it to the server"
+    )
+    parser.add_argument(
+        "--image",
+        metavar="NAME:TAG",
+        required=True,
+        help="image of pods whose deployment names none",
+    )
+    parser.add_argument(
+        "--profile", metavar="NAME", help="what pods are told: a profile in settings/profiles/"
+    )
+    parser.add_argument(
+        "--pool", metavar="NAME", default=KUBERNETES, help=f"the work pool ({KUBERNETES})"
+    )
+    parser.add_argument(
+        "--namespace", metavar="NAME", default=Place.namespace, help="where Jobs are made (onerun)"
+    )
+    parser.add_argument(
+        "--pull",
+        choices=("IfNotPresent", "Always", "Never"),
+        default=Place.pull,
+        help="of the image",
+    )
+    parser.add_argument(
+        "--authority",
+        metavar="CONFIGMAP",
+        default="",
+        help="holds ca.pem, which pods trust instead",
+    )
+    parser.add_argument(
+        "--host-network",
+        action="store_true",
+        help="pods share the node's network; network policies do not hold then",
     )
     return parser
 
@@ -64,7 +91,9 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
         raise Mistakes(mistakes)
     profile.apply()
     print(f"{asked.pool}: {write_pool(template, asked.pool)}")
-    if asked.pool == KUBERNETES:  # the one that prefect.yaml knows, on a server that nobody told another
+    if (
+        asked.pool == KUBERNETES
+    ):  # the one that prefect.yaml knows, on a server that nobody told another
         for what in make_what_is_missing(KUBERNETES):
             print(f"made {what}")
     return template
@@ -74,11 +103,15 @@ def _need_servers(profile: Profile) -> None:
     """A pod's disk is gone with it: an SQLite file or a folder there would be forgotten in silence."""
     mistakes = []
     if not profile.tracking_uri.startswith(("http://", "https://")):
-        mistakes.append(Mistake("MLFLOW_TRACKING_URI", "must be a server's address: pods share no disk"))
+        mistakes.append(
+            Mistake("MLFLOW_TRACKING_URI", "must be a server's address: pods share no disk")
+        )
     if profile.prefect_api_url is None:
         mistakes.append(Mistake("PREFECT_API_URL", "is missing: pods report to a Prefect server"))
     if profile.store is None or "://" not in profile.store:
-        mistakes.append(Mistake("ONERUN_STORE", "must be s3://bucket/prefix: other pods read snapshots there"))
+        mistakes.append(
+            Mistake("ONERUN_STORE", "must be s3://bucket/prefix: other pods read snapshots there")
+        )
     if mistakes:
         raise Mistakes(mistakes)
 

@@ -14,13 +14,17 @@ def write_pool(template: dict[str, Any], name: str = KUBERNETES) -> str:
     from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
     from prefect.exceptions import ObjectAlreadyExists
 
-    from settings.mistakes import Mistake, Mistakes
+    from onerun.config.mistakes import Mistake, Mistakes
 
-    says = "Flow runs as Kubernetes Jobs; python -m deployments.kubernetes pool renews the template."
+    says = (
+        "Flow runs as Kubernetes Jobs; python -m deployments.kubernetes pool renews the template."
+    )
     with get_client(sync_client=True) as client:
         try:
             client.create_work_pool(
-                WorkPoolCreate(name=name, type="kubernetes", description=says, base_job_template=template)
+                WorkPoolCreate(
+                    name=name, type="kubernetes", description=says, base_job_template=template
+                )
             )
         except ObjectAlreadyExists:
             there = client.read_work_pool(name)

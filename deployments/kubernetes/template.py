@@ -9,15 +9,21 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from settings.addresses import holds_secret
-from settings.profile import Profile, variables_of
+from onerun.config.addresses import holds_secret
+from onerun.config.profile import Profile, variables_of
 
 SETTINGS = "onerun"  # the name of the ConfigMap, and of the Secret
 CREDENTIALS = frozenset({"tracking_username"})  # no secret by itself, but kept beside its password
 ACCOUNT = "training"  # the service account of Jobs: it may nothing
-LABELS = {"app.kubernetes.io/component": "training"}  # of pods; the network policies know them by it
+LABELS = {
+    "app.kubernetes.io/component": "training"
+}  # of pods; the network policies know them by it
 USER = 1000  # of the image
-BUNDLE = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")  # what Prefect, MLflow and S3 clients trust
+BUNDLE = (
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "AWS_CA_BUNDLE",
+)  # what Prefect, MLflow and S3 clients trust
 GRACE = 60  # seconds between SIGTERM and SIGKILL: the training ends its run, Prefect schedules the flow run again
 
 
@@ -29,7 +35,9 @@ class Place:
     namespace: str = "onerun"
     pull: str = "IfNotPresent"
     authority: str = ""  # a ConfigMap that holds ca.pem, for servers of a private authority
-    host_network: bool = False  # for clusters without a network of pods; network policies do not hold there
+    host_network: bool = (
+        False  # for clusters without a network of pods; network policies do not hold there
+    )
 
 
 def job_template(profile: Profile, place: Place) -> dict[str, Any]:
@@ -51,7 +59,11 @@ def _job(profile: Profile, place: Place) -> dict[str, Any]:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"generateName": "{{ name }}-", "namespace": place.namespace, "labels": "{{ labels }}"},
+        "metadata": {
+            "generateName": "{{ name }}-",
+            "namespace": place.namespace,
+            "labels": "{{ labels }}",
+        },
         "spec": {
             "backoffLimit": 0,  # retries are Prefect's
             "podReplacementPolicy": "Failed",  # while a pod is told to end, Prefect schedules its flow run again
@@ -65,7 +77,9 @@ def _job(profile: Profile, place: Place) -> dict[str, Any]:
 def _pod(profile: Profile, place: Place) -> dict[str, Any]:
     network = {"hostNetwork": True} if place.host_network else {}
     volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}]
-    volumes += [{"name": "authority", "configMap": {"name": place.authority}}] if place.authority else []
+    volumes += (
+        [{"name": "authority", "configMap": {"name": place.authority}}] if place.authority else []
+    )
     return {
         "completions": 1,  # these two belong to the Job, where they are 1 by themselves; Prefect's validator wants them
         "parallelism": 1,  # here, and Kubernetes drops them
@@ -88,7 +102,11 @@ def _pod(profile: Profile, place: Place) -> dict[str, Any]:
 def _container(profile: Profile, place: Place) -> dict[str, Any]:
     resources = {
         "requests": {"cpu": "{{ cpu_request }}", "memory": "{{ memory_request }}"},
-        "limits": {"cpu": "{{ cpu_limit }}", "memory": "{{ memory_limit }}", "nvidia.com/gpu": "{{ gpus }}"},
+        "limits": {
+            "cpu": "{{ cpu_limit }}",
+            "memory": "{{ memory_limit }}",
+            "nvidia.com/gpu": "{{ gpus }}",
+        },
     }
     env, mounts = references(profile), [{"name": "tmp", "mountPath": "/tmp"}]
     if place.authority:
@@ -135,15 +153,27 @@ def _variables(place: Place) -> dict[str, Any]:
         ),
         "labels": ("More labels of the Job and its pod.", texts),
         "image": ("Image of the pod.", {"type": "string", "default": place.image}),
-        "cpu_request": ("Processors it is sure to get, such as 500m or 2.", quantity | {"default": "500m"}),
+        "cpu_request": (
+            "Processors it is sure to get, such as 500m or 2.",
+            quantity | {"default": "500m"},
+        ),
         "cpu_limit": ("Processors it gets at most; as many as are free when omitted.", quantity),
         "memory_request": ("Memory it is sure to get, such as 1Gi.", quantity | {"default": "1Gi"}),
         "memory_limit": ("Memory beyond which it is killed.", quantity | {"default": "4Gi"}),
         "gpus": ("NVIDIA GPUs.", {"type": "integer", "minimum": 1}),
         "node_selector": ("Labels of the nodes it may run on.", texts),
-        "tolerations": ("Taints it tolerates.", {"type": "array", "items": {"type": "object"}, "default": []}),
-        "deadline_seconds": ("Seconds after which the Job is ended.", seconds | {"default": 86_400}),
-        "finished_job_ttl": ("Seconds that an ended Job stays to be looked at.", seconds | {"default": 86_400}),
+        "tolerations": (
+            "Taints it tolerates.",
+            {"type": "array", "items": {"type": "object"}, "default": []},
+        ),
+        "deadline_seconds": (
+            "Seconds after which the Job is ended.",
+            seconds | {"default": 86_400},
+        ),
+        "finished_job_ttl": (
+            "Seconds that an ended Job stays to be looked at.",
+            seconds | {"default": 86_400},
+        ),
     }
     return {
         name: {"title": name.replace("_", " ").capitalize(), "description": description, **schema}

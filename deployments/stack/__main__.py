@@ -29,13 +29,21 @@ exit codes: 0 done, 1 something failed, 2 a mistake, or a server that does not s
 
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m deployments.stack`."""
-    parser = command_line("deployments.stack", "Servers, a worker and the deployments on this machine.", EXAMPLE)
+    parser = command_line(
+        "deployments.stack", "Servers, a worker and the deployments on this machine.", EXAMPLE
+    )
     parser.add_argument("action", choices=("up", "down", "status", "logs"), help="what to do")
-    parser.add_argument("service", nargs="?", choices=("prefect", "mlflow", "worker"), help="logs: of this one only")
-    parser.add_argument("--profile", metavar="NAME", help="whose addresses: a profile in settings/profiles/ (stack)")
+    parser.add_argument(
+        "service", nargs="?", choices=("prefect", "mlflow", "worker"), help="logs: of this one only"
+    )
+    parser.add_argument(
+        "--profile", metavar="NAME", help="whose addresses: a profile in settings/profiles/ (stack)"
+    )
     parser.add_argument("--lines", metavar="N", type=int, default=30, help="logs: how many (30)")
     parser.add_argument("--follow", action="store_true", help="logs: go on until Ctrl-C")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object on stdout, everything else on stderr"
+    )
     return parser
 
 
@@ -62,9 +70,18 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
     elif asked.action == "down":
         return {"status": "done", "ended": running.take_down(processes, say)}
     elif asked.action == "logs":
-        show([asked.service] if asked.service else running.NAMES, processes, asked.lines, asked.follow, say)
+        show(
+            [asked.service] if asked.service else running.NAMES,
+            processes,
+            asked.lines,
+            asked.follow,
+            say,
+        )
         return {"status": "done"}
-    return {"status": "done", "services": running.status(processes, say if asked.action == "status" else None)}
+    return {
+        "status": "done",
+        "services": running.status(processes, say if asked.action == "status" else None),
+    }
 
 
 def _ways_in(stack: "Stack") -> list[str]:
@@ -83,5 +100,7 @@ def _ways_in(stack: "Stack") -> list[str]:
 if __name__ == "__main__":
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup has it ignored
-            signal.signal(number, signal.default_int_handler)  # as Ctrl-C: what is begun is put in order
+            signal.signal(
+                number, signal.default_int_handler
+            )  # as Ctrl-C: what is begun is put in order
     raise SystemExit(main())

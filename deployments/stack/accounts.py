@@ -3,9 +3,9 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from settings.mistakes import Mistake, Mistakes
-from settings.profile import Profile
-from settings.servers import Servers
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.config.profile import Profile
+from onerun.config.servers import Servers
 
 CONFIGURATION = """\
 [mlflow]
@@ -38,7 +38,9 @@ def configuration_file(state: Path) -> Path:
 
 def configuration(state: Path) -> str:
     """Returns: what stands there; no secret."""
-    database = str(state / "mlflow-accounts.db").replace("%", "%%")  # a percent sign is special in such a file
+    database = str(state / "mlflow-accounts.db").replace(
+        "%", "%%"
+    )  # a percent sign is special in such a file
     return CONFIGURATION.format(database=database)
 
 
@@ -51,6 +53,8 @@ def _mistakes(profile: Profile, servers: Servers) -> list[Mistake]:
         says = "is missing; any long random text, such as `python -c 'import secrets; print(secrets.token_hex())'`"
         found.append(Mistake("MLFLOW_FLASK_SERVER_SECRET_KEY", says))
     if find_spec("flask_wtf") is None:
-        says = "an MLflow server that asks for a password needs Flask-WTF: pip install 'mlflow[auth]'"
+        says = (
+            "an MLflow server that asks for a password needs Flask-WTF: pip install 'mlflow[auth]'"
+        )
         found.append(Mistake("MLFLOW_TRACKING_USERNAME", says))
     return found

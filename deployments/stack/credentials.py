@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from domain.errors import StoreUnreachable
 from flows.checking import databases
 from flows.checking.trying import QUICK
-from settings.addresses import synchronous
-from settings.mistakes import Mistake, Mistakes
-from settings.profile import Profile
-from settings.servers import Servers
+from onerun.config.addresses import synchronous
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.config.profile import Profile
+from onerun.config.servers import Servers
+from onerun.domain.errors import StoreUnreachable
 
 
 def try_all(profile: Profile, servers: Servers, say: Callable[[str], None]) -> None:
@@ -47,8 +47,8 @@ def _database(variable: str, address: str) -> list[Mistake]:
 
 def _bucket(variable: str, root: str, ours: bool, say: Callable[[str], None]) -> list[Mistake]:
     """Amazon's buckets are made by their owners; in a store of one's own a missing one is made."""
-    from tasks import storage
-    from tasks.patience import limited_to
+    from onerun import storage
+    from onerun.retry import limited_to
 
     try:
         if ours and storage.need_bucket(root):

@@ -5,15 +5,19 @@ from collections.abc import Iterable
 from deployments.stack.processes import Processes, Started
 from deployments.stack.services import ADDRESS, Service
 from deployments.stack.state import fingerprints
-from settings.mistakes import Mistake
+from onerun.config.mistakes import Mistake
 
 ANEW = "`python -m deployments.stack down` (make down), then up"
 
 
 def differences(services: Iterable[Service], processes: Processes) -> list[Mistake]:
     """Returns: a line for each living process at another address; where none is, for each with other settings."""
-    pairs = [(service, running) for service in services if (running := processes.find(service.name))]
-    moved = [_moved(service, running) for service, running in pairs if running.address != service.address]
+    pairs = [
+        (service, running) for service in services if (running := processes.find(service.name))
+    ]
+    moved = [
+        _moved(service, running) for service, running in pairs if running.address != service.address
+    ]
     changed = [(service, _changed(service, running, processes)) for service, running in pairs]
     return moved or [_otherwise(service.name, names) for service, names in changed if names]
 
@@ -27,9 +31,15 @@ def _moved(service: Service, running: Started) -> Mistake:
 def _changed(service: Service, running: Started, processes: Processes) -> list[str]:
     """Returns: the names of what differs; values are told by their fingerprints alone."""
     now = fingerprints(processes.folder, service.ours)
-    names = sorted(name for name in now.keys() | running.settings.keys() if now.get(name) != running.settings.get(name))
+    names = sorted(
+        name
+        for name in now.keys() | running.settings.keys()
+        if now.get(name) != running.settings.get(name)
+    )
     return [*names, *(["its command line"] if running.command != service.command else [])]
 
 
 def _otherwise(name: str, changed: list[str]) -> Mistake:
-    return Mistake(name, f"runs with other settings than are asked for now ({', '.join(changed)}); {ANEW}")
+    return Mistake(
+        name, f"runs with other settings than are asked for now ({', '.join(changed)}); {ANEW}"
+    )

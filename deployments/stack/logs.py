@@ -9,7 +9,9 @@ from deployments.stack.processes import Processes
 LOOK = 0.5  # seconds between two looks for more
 
 
-def show(names: Sequence[str], processes: Processes, lines: int, follow: bool, say: Callable[[str], None]) -> None:
+def show(
+    names: Sequence[str], processes: Processes, lines: int, follow: bool, say: Callable[[str], None]
+) -> None:
     """Says the last lines of each log, its name before each; with `follow`, whatever comes, until interrupted."""
     shown = {name: _size(processes.log(name)) for name in names}
     for name in names:

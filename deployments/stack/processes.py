@@ -29,7 +29,9 @@ class Started:
     command: tuple[str, ...]
     address: str = ""  # what a person opens
     health: str = ""  # answers 200 when it works
-    settings: Mapping[str, str] = field(default_factory=dict)  # fingerprints of the variables it was given, by name
+    settings: Mapping[str, str] = field(
+        default_factory=dict
+    )  # fingerprints of the variables it was given, by name
 
     @property
     def lives(self) -> bool:
@@ -131,7 +133,9 @@ def children(pid: int) -> list[int]:
     if PROC.exists():
         stats = [(path.parent.name, _fields(path)) for path in Path("/proc").glob("[0-9]*/stat")]
         return [int(name) for name, fields in stats if fields[1:2] == [str(pid)]]
-    shown = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    )
     pairs = [line.split() for line in shown.stdout.splitlines()]
     return [int(child) for child, parent in pairs if int(parent) == pid]
 
@@ -139,7 +143,9 @@ def children(pid: int) -> list[int]:
 def _fields(stat: Path) -> list[str]:
     """Returns: a process as Linux describes it, from its state on; nothing when it is gone."""
     try:
-        return stat.read_text().rpartition(")")[2].split()  # after the name, which may hold anything
+        return (
+            stat.read_text().rpartition(")")[2].split()
+        )  # after the name, which may hold anything
     except OSError:
         return []
 
@@ -149,6 +155,8 @@ def start_time(pid: int) -> str | None:
     if PROC.exists():
         fields = _fields(Path(f"/proc/{pid}/stat"))
         return None if not fields or fields[0] in "ZX" else fields[19]
-    shown = subprocess.run(["ps", "-o", "state=,lstart=", "-p", str(pid)], capture_output=True, text=True)
+    shown = subprocess.run(
+        ["ps", "-o", "state=,lstart=", "-p", str(pid)], capture_output=True, text=True
+    )
     state, _, since = shown.stdout.strip().partition(" ")
     return None if shown.returncode or state.startswith("Z") else since.strip()

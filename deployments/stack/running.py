@@ -36,7 +36,9 @@ def status(processes: Processes, say: Say | None) -> list[dict[str, Any]]:
     for service in found if say else ():
         assert say is not None
         pid = f"pid {service['pid']}" if service["pid"] else ""
-        say(f"{service['name']:<9} {service['state']:<16} {pid:<12} {service['address'] or ''}".rstrip())
+        say(
+            f"{service['name']:<9} {service['state']:<16} {pid:<12} {service['address'] or ''}".rstrip()
+        )
     return found
 
 

@@ -13,11 +13,11 @@ from deployments.stack.processes import Processes
 from deployments.stack.services import Service
 from deployments.stack.state import alone, state_folder
 from deployments.stack.up import Say
-from settings.mistakes import Mistake, Mistakes
-from settings.profile import Profile, check_profile, load_profile
-from settings.reachability import unguarded
-from settings.servers import Servers, load_servers
-from settings.surroundings import profile_name
+from onerun.config.env_file import profile_name
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.config.profile import Profile, check_profile, load_profile
+from onerun.config.reachability import unguarded
+from onerun.config.servers import Servers, load_servers
 
 DEFAULT_PROFILE = "stack"
 TRIES, PAUSE = 20, 3.0  # seconds between them
@@ -51,7 +51,14 @@ def read_stack(name: str | None) -> Stack:
         services.prefect_server(profile, settings, state),
         services.mlflow_server(profile, settings, state),
     )
-    return Stack(name, profile, settings, listed, services.worker(profile, settings, state, LOCAL), Processes(state))
+    return Stack(
+        name,
+        profile,
+        settings,
+        listed,
+        services.worker(profile, settings, state, LOCAL),
+        Processes(state),
+    )
 
 
 def meant(name: str | None) -> str:
@@ -117,7 +124,10 @@ def _start_servers(stack: Stack, fresh: list[str], say: Say) -> None:
             fresh.append(service.name)
     for service in stack.servers:
         up.wait(service.name, partial(up.healthy, service.health), processes, say)
-        say(f"{service.name:<9} {service.address}" + ("" if service.name in fresh else "  (ran already)"))
+        say(
+            f"{service.name:<9} {service.address}"
+            + ("" if service.name in fresh else "  (ran already)")
+        )
         say(f"{'':<9} {service.keeps}")
 
 
@@ -131,4 +141,7 @@ def _start_worker(stack: Stack, fresh: list[str], say: Say) -> None:
         fresh.append("worker")
         since = datetime.now(UTC)  # an earlier one of that name may have been heard of a moment ago
     up.wait("worker", lambda: services.WORKER in workers_seen(LOCAL, since), processes, say)
-    say(f"worker    takes flow runs of the pool {LOCAL}" + ("" if "worker" in fresh else "  (ran already)"))
+    say(
+        f"worker    takes flow runs of the pool {LOCAL}"
+        + ("" if "worker" in fresh else "  (ran already)")
+    )

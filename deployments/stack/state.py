@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from settings.mistakes import Mistake, Mistakes
-from settings.servers import stack_folder
-from settings.surroundings import work_folder
+from onerun.config.env_file import work_folder
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.config.servers import stack_folder
 
 
 def state_folder(profile: str) -> Path:
@@ -47,12 +47,18 @@ def write(path: Path, text: str) -> None:
 def fingerprints(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
     """Returns: for each variable what tells its value from another one, and nothing else without the folder's key."""
     key = _key(folder / "fingerprints.key")
-    return {name: hmac.digest(key, value.encode(), "sha256").hex() for name, value in sorted(variables.items())}
+    return {
+        name: hmac.digest(key, value.encode(), "sha256").hex()
+        for name, value in sorted(variables.items())
+    }
 
 
 def _key(path: Path) -> bytes:
     try:
         return bytes.fromhex(path.read_text())
-    except (OSError, ValueError):  # not made yet, or spoilt: whatever was kept under it counts as changed
+    except (
+        OSError,
+        ValueError,
+    ):  # not made yet, or spoilt: whatever was kept under it counts as changed
         write(path, secrets.token_hex(32))
         return bytes.fromhex(path.read_text())

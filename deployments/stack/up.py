@@ -12,7 +12,7 @@ from pathlib import Path
 from deployments.stack.processes import Processes
 from deployments.stack.services import ADDRESS, HOME, Service
 from deployments.stack.state import fingerprints, write
-from settings.mistakes import Mistake, Mistakes
+from onerun.config.mistakes import Mistake, Mistakes
 
 Say = Callable[[str], None]
 SAY_AFTER = 3.0  # seconds between two words about waiting
@@ -33,7 +33,13 @@ def start(service: Service, processes: Processes, folder: Path) -> bool:
         write(path, text)
     settings = fingerprints(processes.folder, service.ours)
     processes.start(
-        service.name, service.command, service.environment, folder, service.address, service.health, settings
+        service.name,
+        service.command,
+        service.environment,
+        folder,
+        service.address,
+        service.health,
+        settings,
     )
     return True
 
@@ -78,9 +84,19 @@ def healthy(health: str) -> bool:
 def deploy(say: Say) -> None:
     """Writes the deployments of prefect.yaml to the server. Raises: Mistakes with what Prefect said."""
     command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(HOME), os.environ.get("PYTHONPATH")]))}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(HOME), os.environ.get("PYTHONPATH")])),
+    }
     done = subprocess.run(command, cwd=HOME, env=environment, capture_output=True, text=True)
     made = done.stdout.count("successfully created")
     if done.returncode:
-        raise Mistakes([Mistake("prefect.yaml", f"cannot be deployed\n{(done.stderr or done.stdout).strip()[-3000:]}")])
+        raise Mistakes(
+            [
+                Mistake(
+                    "prefect.yaml",
+                    f"cannot be deployed\n{(done.stderr or done.stdout).strip()[-3000:]}",
+                )
+            ]
+        )
     say(f"deployed {made} deployments of prefect.yaml")

@@ -5,17 +5,17 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from domain import diagnosis
-from domain.diagnosis import Finding, good, note, wrong
 from flows.checking import databases
 from flows.checking.clocks import clock
 from flows.checking.trying import tried
 from flows.command_line.prefect_address import with_prefect
-from settings.addresses import redact
-from settings.mistakes import Mistakes
-from settings.profile import Profile, check_profile, load_profile
-from settings.reachability import nearest
-from settings.servers import load_servers
+from onerun.config.addresses import redact
+from onerun.config.mistakes import Mistakes
+from onerun.config.profile import Profile, check_profile, load_profile
+from onerun.config.reachability import nearest
+from onerun.config.servers import load_servers
+from onerun.domain import diagnosis
+from onerun.domain.diagnosis import Finding, good, note, wrong
 
 
 def findings(profile_name: str | None, pool: str | None) -> Iterator[Finding]:
@@ -50,16 +50,21 @@ def _credentials(profile: Profile) -> Iterator[Finding]:
             if name not in variables:
                 yield note(name, "is not set; S3 then goes by the machine's own role, or by ~/.aws")
     if bool(profile.tracking_username) != bool(profile.tracking_password):
-        yield wrong("MLFLOW_TRACKING_PASSWORD", "goes with MLFLOW_TRACKING_USERNAME: set both, or neither")
+        yield wrong(
+            "MLFLOW_TRACKING_PASSWORD", "goes with MLFLOW_TRACKING_USERNAME: set both, or neither"
+        )
 
 
 def _mlflow(profile: Profile, database: str | Finding) -> Iterator[Finding]:
-    from tasks.tracking import health
+    from onerun.tracking import health
 
     uri = profile.variables()["MLFLOW_TRACKING_URI"]
     if uri.startswith("http"):
         ours = health.installed_version()
-        yield from tried("MLflow server", lambda: diagnosis.versions("MLflow server", ours, health.server_version(uri)))
+        yield from tried(
+            "MLflow server",
+            lambda: diagnosis.versions("MLflow server", ours, health.server_version(uri)),
+        )
         yield from tried("MLflow clock", lambda: clock("MLflow clock", f"{uri.rstrip('/')}/health"))
     if isinstance(database, Finding):
         yield database
@@ -70,38 +75,54 @@ def _mlflow(profile: Profile, database: str | Finding) -> Iterator[Finding]:
         return
     yield from tried(
         "MLflow artifacts",
-        lambda: good("MLflow artifacts", f"one written, read, deleted in {health.artifact_round_trip()}"),
+        lambda: good(
+            "MLflow artifacts", f"one written, read, deleted in {health.artifact_round_trip()}"
+        ),
     )
 
 
 def _schema(uri: str, database: str) -> Finding:
-    from tasks.tracking import health
+    from onerun.tracking import health
 
     shown = redact(database)
-    with databases.in_words("MLFLOW_TRACKING_URI" if database == uri else databases.MLFLOWS, database):
+    with databases.in_words(
+        "MLFLOW_TRACKING_URI" if database == uri else databases.MLFLOWS, database
+    ):
         return diagnosis.schema(
-            f"MLflow database {shown}", *health.schema(database), upgrade=f"mlflow db upgrade {shown}"
+            f"MLflow database {shown}",
+            *health.schema(database),
+            upgrade=f"mlflow db upgrade {shown}",
         )
 
 
 def _is_new_file(uri: str) -> bool:
-    return uri.startswith("sqlite") and not Path(uri.partition(":///")[2].partition("?")[0]).exists()
+    return (
+        uri.startswith("sqlite") and not Path(uri.partition(":///")[2].partition("?")[0]).exists()
+    )
 
 
 def _prefect(profile: Profile, pool: str | None, database: str | Finding) -> Iterator[Finding]:
     if profile.prefect_api_url is None:
-        yield note("PREFECT_API_URL", "is not set: each command starts a server of its own; nothing is scheduled")
+        yield note(
+            "PREFECT_API_URL",
+            "is not set: each command starts a server of its own; nothing is scheduled",
+        )
         return
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.checking import prefect_checks
 
-    with temporary_settings({PREFECT_API_URL: profile.prefect_api_url}), get_client(sync_client=True) as client:
+    with (
+        temporary_settings({PREFECT_API_URL: profile.prefect_api_url}),
+        get_client(sync_client=True) as client,
+    ):
         yield from tried("Prefect server", lambda: prefect_checks.version(client))
         yield from tried("Prefect pools", lambda: prefect_checks.pools(client, pool))
         yield from tried("schedules", lambda: prefect_checks.schedules(client))
-    yield from tried("Prefect clock", lambda: clock("Prefect clock", f"{profile.prefect_api_url}/health"))
+    yield from tried(
+        "Prefect clock", lambda: clock("Prefect clock", f"{profile.prefect_api_url}/health")
+    )
     if isinstance(database, Finding):
         yield database
     else:
@@ -116,11 +137,14 @@ def _home() -> Iterator[Finding]:
         says = "is not set here; `python -m deployments.worker` sets it, one that was started otherwise needs it"
         yield note("ONERUN_HOME", says)
     elif not (Path(home) / "flows" / "train.py").is_file():
-        yield wrong("ONERUN_HOME", f"{home} is no checkout (no flows/train.py there): flow runs end before they begin")
+        yield wrong(
+            "ONERUN_HOME",
+            f"{home} is no checkout (no flows/train.py there): flow runs end before they begin",
+        )
 
 
 def _store(profile: Profile) -> list[Finding]:
-    from tasks import storage
+    from onerun import storage
 
     store = profile.variables()["ONERUN_STORE"]
     storage.round_trip(store)
@@ -130,7 +154,7 @@ def _store(profile: Profile) -> list[Finding]:
 
 def _object_store(profile: Profile) -> Iterator[Finding]:
     """Its clock: it refuses requests that were signed a quarter of an hour ago."""
-    from tasks import storage
+    from onerun import storage
 
     variables = profile.variables()
     if variables["ONERUN_STORE"].startswith("s3://") or "MLFLOW_S3_ENDPOINT_URL" in variables:

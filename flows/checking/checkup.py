@@ -5,11 +5,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from domain.diagnosis import all_well
 from flows.command_line.arguments import add_usual, command_line
 from flows.command_line.endings import exit_code
 from flows.command_line.terminal import QUIET, Terminal
-from settings.mistakes import Mistakes
+from onerun.config.mistakes import Mistakes
+from onerun.domain.diagnosis import all_well
 
 EXAMPLE = """example:
   python -m flows.doctor
@@ -23,8 +23,12 @@ exit codes: 0 nothing is wrong, 2 something is: its line says what and what to d
 
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m flows.doctor`."""
-    parser = command_line("flows.doctor", "Check that trainings can run here, before one does.", EXAMPLE)
-    parser.add_argument("--pool", metavar="NAME", help="a work pool that must have a worker, besides those in use")
+    parser = command_line(
+        "flows.doctor", "Check that trainings can run here, before one does.", EXAMPLE
+    )
+    parser.add_argument(
+        "--pool", metavar="NAME", help="a work pool that must have a worker, besides those in use"
+    )
     add_usual(parser, "where")
     return parser
 
@@ -46,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             terminal.say(finding.summary)
             found.append(finding)
         well = all_well(found)
-        return {"status": "well" if well else "wrong", "findings": [finding.model_dump() for finding in found]}
+        return {
+            "status": "well" if well else "wrong",
+            "findings": [finding.model_dump() for finding in found],
+        }
 
     code = exit_code(look, asked.json, "interrupted", asked.traceback)
     return code or (0 if well else Mistakes.exit_code)

@@ -5,8 +5,8 @@ import urllib.request
 from email.utils import parsedate_to_datetime
 from urllib.error import HTTPError
 
-from domain.diagnosis import Finding, note, skew
-from settings.reachability import tls
+from onerun.config.reachability import tls
+from onerun.domain.diagnosis import Finding, note, skew
 
 
 def clock(what: str, url: str) -> Finding:

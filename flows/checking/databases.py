@@ -4,15 +4,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from domain.diagnosis import Finding, note
-from settings.addresses import redact, redacted
-from settings.mistakes import Mistake, Mistakes
-from settings.profile import Profile
-from settings.servers import Servers, is_of_the_stack, mlflow_file, prefect_file, stack_folder
+from onerun.config.addresses import redact, redacted
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.config.profile import Profile
+from onerun.config.servers import Servers, is_of_the_stack, mlflow_file, prefect_file, stack_folder
+from onerun.domain.diagnosis import Finding, note
 
 ELSEWHERE = "not looked at: only where its server runs is known which it is; run the doctor there, with {variable} set"
 
-PREFECTS, MLFLOWS = "PREFECT_SERVER_DATABASE_CONNECTION_URL", "MLFLOW_BACKEND_STORE_URI"  # the servers' variables
+PREFECTS, MLFLOWS = (
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+    "MLFLOW_BACKEND_STORE_URI",
+)  # the servers' variables
 
 
 @contextmanager
@@ -26,7 +29,9 @@ def in_words(variable: str, address: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         said = f"{shown} needs the driver {error.name}; " + _how_to_get_it(address)
     except ArgumentError:
-        said = "is no database address; expected such as postgresql+psycopg://user:password@host/name"
+        said = (
+            "is no database address; expected such as postgresql+psycopg://user:password@host/name"
+        )
     except SQLAlchemyError as error:
         words = str(getattr(error, "orig", error)).strip().splitlines() or [type(error).__name__]
         said = f"{shown} cannot be used ({redacted(words[-1])}); is it up, are host, user, password and name right?"
@@ -39,7 +44,9 @@ def _how_to_get_it(address: str) -> str:
     scheme = address.partition("://")[0]
     if not scheme.startswith("postgresql"):
         return "install it"
-    more = "" if "+" in scheme else " and begin the address with postgresql+psycopg://"  # Prefect's names one always
+    more = (
+        "" if "+" in scheme else " and begin the address with postgresql+psycopg://"
+    )  # Prefect's names one always
     return f"pip install 'psycopg[binary]'{more}"
 
 
@@ -60,7 +67,9 @@ def prefect(profile: Profile, servers: Servers) -> str | Finding:
     stack = _stack(profile)
     if servers.prefect_database is not None:
         return servers.prefect_database.get_secret_value()
-    if is_of_the_stack(stack, "prefect", str(profile.prefect_api_url).rstrip("/").removesuffix("/api")):
+    if is_of_the_stack(
+        stack, "prefect", str(profile.prefect_api_url).rstrip("/").removesuffix("/api")
+    ):
         return f"sqlite+aiosqlite:///{prefect_file(stack)}"
     return note("Prefect database", ELSEWHERE.format(variable=PREFECTS))
 

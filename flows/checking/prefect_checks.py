@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domain.diagnosis import Finding, good, note, schema, versions, wrong
 from flows.checking import databases
-from settings.addresses import synchronous
+from onerun.config.addresses import synchronous
+from onerun.domain.diagnosis import Finding, good, note, schema, versions, wrong
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -36,7 +36,9 @@ def all_deployments(client: "SyncPrefectClient") -> "Iterator[DeploymentResponse
     from prefect.client.schemas.sorting import DeploymentSort
 
     offset = 0
-    while page := client.read_deployments(limit=PAGE, offset=offset, sort=DeploymentSort.CREATED_DESC):
+    while page := client.read_deployments(
+        limit=PAGE, offset=offset, sort=DeploymentSort.CREATED_DESC
+    ):
         yield from page
         offset += len(page)
 
@@ -49,7 +51,11 @@ def pools(client: "SyncPrefectClient", wanted: str | None) -> list[Finding]:
     used = {deployment.work_pool_name for deployment in all_deployments(client)} - {None}
     names = sorted({str(name) for name in used} | ({wanted} if wanted else set()))
     if not used:
-        found = [note("deployments", "there are none; `prefect deploy --all` makes those of prefect.yaml")]
+        found = [
+            note(
+                "deployments", "there are none; `prefect deploy --all` makes those of prefect.yaml"
+            )
+        ]
     else:
         found = []
     looked = {name: _pool(client, name) for name in names}
@@ -61,26 +67,38 @@ def pools(client: "SyncPrefectClient", wanted: str | None) -> list[Finding]:
 
 def schedules(client: "SyncPrefectClient") -> list[Finding]:
     """Every active schedule has made flow runs that wait for their time; the server looks every minute."""
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
     from prefect.client.schemas.objects import StateType
 
     since = datetime.now(UTC) - LATELY
     scheduled = [
         deployment
         for deployment in all_deployments(client)
-        if not deployment.paused and any(_is_on(schedule, since) for schedule in deployment.schedules)
+        if not deployment.paused
+        and any(_is_on(schedule, since) for schedule in deployment.schedules)
     ]
     if not scheduled:
         return []
-    waiting = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])))
-    served = {run.deployment_id for run in client.read_flow_runs(flow_run_filter=waiting, limit=200)}
+    waiting = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+    )
+    served = {
+        run.deployment_id for run in client.read_flow_runs(flow_run_filter=waiting, limit=200)
+    }
     idle = sorted(deployment.name for deployment in scheduled if deployment.id not in served)
     if len(idle) == len(scheduled):
-        says = (
-            "no schedule makes flow runs; look at the server's log, and that it runs the versions of requirements.lock"
-        )
+        says = "no schedule makes flow runs; look at the server's log, and that it runs the versions of requirements.lock"
         return [wrong("schedules", says)]
-    return [good("schedules", f"{len(scheduled)} deployments with schedules, flow runs wait for their time")]
+    return [
+        good(
+            "schedules",
+            f"{len(scheduled)} deployments with schedules, flow runs wait for their time",
+        )
+    ]
 
 
 def _is_on(schedule: Any, since: datetime) -> bool:
@@ -94,16 +112,30 @@ def _pool(client: "SyncPrefectClient", name: str) -> Finding:
     try:
         pool = client.read_work_pool(name)
     except ObjectNotFound:
-        return wrong(what, "does not exist; `python -m deployments.pools` (make up) makes those of prefect.yaml")
+        return wrong(
+            what,
+            "does not exist; `python -m deployments.pools` (make up) makes those of prefect.yaml",
+        )
     if pool.is_paused:
         return wrong(what, f"is paused; `prefect work-pool resume {name}`")
     workers = client.read_workers_for_work_pool(name)
     since = datetime.now(UTC) - LATELY
-    lately = [worker.name for worker in workers if worker.last_heartbeat_time and worker.last_heartbeat_time > since]
+    lately = [
+        worker.name
+        for worker in workers
+        if worker.last_heartbeat_time and worker.last_heartbeat_time > since
+    ]
     if not lately:
-        advice = WORKERS.get(pool.type, "start one: `prefect worker start --pool {pool}`").format(pool=name)
-        return wrong(what, f"no worker was heard of within {LATELY.seconds // 60} minutes; {advice}")
-    return good(what, f"{len(lately)} worker{'s' * (len(lately) > 1)} heard of lately: {', '.join(sorted(lately))}")
+        advice = WORKERS.get(pool.type, "start one: `prefect worker start --pool {pool}`").format(
+            pool=name
+        )
+        return wrong(
+            what, f"no worker was heard of within {LATELY.seconds // 60} minutes; {advice}"
+        )
+    return good(
+        what,
+        f"{len(lately)} worker{'s' * (len(lately) > 1)} heard of lately: {', '.join(sorted(lately))}",
+    )
 
 
 def database(address: str) -> Finding:

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
-from domain.diagnosis import Finding, wrong
-from domain.errors import OnerunError
-from settings.addresses import redacted
-from settings.mistakes import Mistakes
-from tasks.patience import limited_to
+from onerun.config.addresses import redacted
+from onerun.config.mistakes import Mistakes
+from onerun.domain.diagnosis import Finding, wrong
+from onerun.domain.errors import OnerunError
+from onerun.retry import limited_to
 
 Found = Finding | list[Finding]
 QUICK = 10.0  # seconds; what is silent for longer is told, not waited for

@@ -21,12 +21,20 @@ def command_line(name: str, description: str, examples: str) -> argparse.Argumen
 
 def add_usual(parser: argparse.ArgumentParser, profile: str) -> None:
     """Adds --profile, --json and --traceback. `profile`: what a profile decides about this command."""
-    parser.add_argument("--profile", metavar="NAME", help=f"{profile}: a profile in settings/profiles/, or a file")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
-    parser.add_argument("--traceback", action="store_true", help="show the whole traceback of a failure")
+    parser.add_argument(
+        "--profile", metavar="NAME", help=f"{profile}: a profile in settings/profiles/, or a file"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object on stdout, everything else on stderr"
+    )
+    parser.add_argument(
+        "--traceback", action="store_true", help="show the whole traceback of a failure"
+    )
 
 
-def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace | None:
+def parsed(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> argparse.Namespace | None:
     """Returns: `arguments`, the process's own when None, as the parser takes them; None when there are none: then the
     help was shown.
     """
@@ -41,5 +49,7 @@ def span(text: str) -> timedelta:
     """Returns: what `90s`, `15m`, `2h` or `7d` says. Raises: argparse.ArgumentTypeError."""
     number, unit = text[:-1], text[-1:]
     if unit not in UNITS or not number.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no span of time; write a number and s, m, h or d, such as 15m")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no span of time; write a number and s, m, h or d, such as 15m"
+        )
     return timedelta(**{UNITS[unit]: int(number)})

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from domain.errors import OnerunError
 from flows.command_line.sparing import spare_time_and_memory
-from settings.mistakes import Mistakes
+from onerun.config.mistakes import Mistakes
+from onerun.domain.errors import OnerunError
 
 
-def exit_code(do: Callable[[], dict[str, Any]], as_json: bool, interrupted: str, traceback: bool = False) -> int:
+def exit_code(
+    do: Callable[[], dict[str, Any]], as_json: bool, interrupted: str, traceback: bool = False
+) -> int:
     """Do it. Returns: 0, or 2 for a mistake in what was asked, 130 when interrupted, 1 for everything else.
 
     Args:
@@ -25,10 +27,14 @@ def exit_code(do: Callable[[], dict[str, Any]], as_json: bool, interrupted: str,
         with _stdout_kept_for_json() if as_json else contextlib.nullcontext():
             result = do()
     except Mistakes as mistakes:
-        return _ended(as_json, "mistake", "\n".join([str(mistakes), *_notes(mistakes)]), mistakes.exit_code)
+        return _ended(
+            as_json, "mistake", "\n".join([str(mistakes), *_notes(mistakes)]), mistakes.exit_code
+        )
     except KeyboardInterrupt as stop:
         return _ended(as_json, "interrupted", "\n".join(_notes(stop)) or interrupted, 130)
-    except Exception as error:  # whatever a library raises becomes a sentence; --traceback lets it through
+    except (
+        Exception
+    ) as error:  # whatever a library raises becomes a sentence; --traceback lets it through
         if traceback:
             raise
         return _ended(as_json, "failed", "\n".join([in_words(error), *_notes(error)]), 1)
@@ -62,7 +68,9 @@ def _stdout_kept_for_json() -> Iterator[None]:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
-        ctypes.CDLL(None).fflush(None)  # C keeps what it prints into a pipe until its buffer is full
+        ctypes.CDLL(None).fflush(
+            None
+        )  # C keeps what it prints into a pipe until its buffer is full
         os.dup2(kept, 1)
         os.close(kept)
 

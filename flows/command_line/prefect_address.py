@@ -4,7 +4,7 @@ import os
 import tomllib
 from pathlib import Path
 
-from settings.profile import Profile
+from onerun.config.profile import Profile
 
 
 def with_prefect(profile: Profile) -> Profile:

@@ -14,7 +14,9 @@ def spare_time_and_memory() -> None:
     end_quickly()
     # Libraries make millions of objects that stay; looking through them again and again costs a tenth of a short run.
     gc.set_threshold(100_000, 20, 20)
-    if hasattr(libc := ctypes.CDLL(None), "mallopt"):  # glibc otherwise keeps up to eight heaps a core
+    if hasattr(
+        libc := ctypes.CDLL(None), "mallopt"
+    ):  # glibc otherwise keeps up to eight heaps a core
         libc.mallopt(M_ARENA_MAX, 2)
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from settings.mistakes import Mistake, Mistakes
+from onerun.config.mistakes import Mistake, Mistakes
 
 if TYPE_CHECKING:
     import uvicorn
@@ -40,7 +40,9 @@ class TemporaryServer:
     def __init__(self, server: "uvicorn.Server", listening: socket.socket) -> None:
         self._server, self._listening, self._words = server, listening, _Words()
         self.api_url = _api_of(listening)
-        self._thread = threading.Thread(target=self._serve, name="temporary Prefect server", daemon=True)
+        self._thread = threading.Thread(
+            target=self._serve, name="temporary Prefect server", daemon=True
+        )
         self._thread.start()
 
     def wait(self, say: Callable[[str], None]) -> None:
@@ -52,7 +54,9 @@ class TemporaryServer:
                 raise ServerDied([Mistake("PREFECT_API_URL", self._told(now - started))])
             if now - said > SAY_AFTER:
                 said = now
-                say(f"waiting for Prefect's temporary server ({now - started:.0f} s; a first start takes longest)")
+                say(
+                    f"waiting for Prefect's temporary server ({now - started:.0f} s; a first start takes longest)"
+                )
             self._thread.join(0.02)
 
     def stop(self) -> None:
@@ -97,7 +101,9 @@ class _Words(logging.Handler):
 def start() -> TemporaryServer:
     """Load the server and start it, as the API of this process. Returns: while it comes up; `wait` before using it."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=128)
-    os.environ["PREFECT_API_URL"] = os.environ[VARIABLE] = _api_of(listening)  # read when Prefect is first imported
+    os.environ["PREFECT_API_URL"] = os.environ[VARIABLE] = _api_of(
+        listening
+    )  # read when Prefect is first imported
     with _without_collecting():
         import uvicorn
         from prefect.server.api.server import create_app

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
-from settings.evaluation import GREATER_IS_BETTER
+from onerun.config.evaluation import GREATER_IS_BETTER
 
 BAR = 24  # characters
 EVERY = 0.1  # seconds between two drawings of the bar
@@ -69,13 +69,17 @@ class Terminal:
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
 
 
-def metrics_table(metrics: Mapping[str, float], others: Mapping[str, Mapping[str, float]]) -> list[str]:
+def metrics_table(
+    metrics: Mapping[str, float], others: Mapping[str, Mapping[str, float]]
+) -> list[str]:
     """Returns: the lines of a table: each metric beside the others', with the change against the last of them."""
     shown = {name: values for name, values in others.items() if values}
     lines = [f"  {'':<22}{'this model':>14}" + "".join(f"{name:>14}" for name in shown)]
     for metric, value in metrics.items():
         cells = "".join(f"{number(values.get(metric)):>14}" for values in shown.values())
-        lines.append(f"  {metric:<22}{number(value):>14}{cells}{_change(metric, value, list(shown.values()))}")
+        lines.append(
+            f"  {metric:<22}{number(value):>14}{cells}{_change(metric, value, list(shown.values()))}"
+        )
     return lines
 
 
@@ -91,7 +95,9 @@ def _change(metric: str, value: float, others: Sequence[Mapping[str, float]]) ->
     if not other or value == other:
         return ""
     greater = metric in GREATER_IS_BETTER
-    change = f"{value - other:+.4f}" if greater else f"{(value - other) / abs(other):+.1%}"  # a score; a loss
+    change = (
+        f"{value - other:+.4f}" if greater else f"{(value - other) / abs(other):+.1%}"
+    )  # a score; a loss
     return f"   {change} {'better' if (value > other) == greater else 'worse'}"
 
 
@@ -100,8 +106,12 @@ def outcome_lines(outcome: Mapping[str, Any], links: Mapping[str, str]) -> list[
     others = {"baseline": outcome["baseline_metrics"], "champion": outcome["champion_metrics"]}
     lines = ["", *metrics_table(outcome["metrics"], others), ""]
     lines += [
-        f"  {'held' if gate['held'] else 'BROKEN':<7} {gate['rule']}: {gate['reason']}" for gate in outcome["gates"]
+        f"  {'held' if gate['held'] else 'BROKEN':<7} {gate['rule']}: {gate['reason']}"
+        for gate in outcome["gates"]
     ]
     verb = "moved to" if outcome["promoted"] else "stays; made"
-    lines += [f"  {outcome['alias']} {verb} {outcome['model']} version {outcome['version']}: {outcome['reason']}", ""]
+    lines += [
+        f"  {outcome['alias']} {verb} {outcome['model']} version {outcome['version']}: {outcome['reason']}",
+        "",
+    ]
     return lines + [f"  {name:<8} {link}" for name, link in links.items()]

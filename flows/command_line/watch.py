@@ -9,7 +9,7 @@ from typing import Protocol
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging.handlers import APILogHandler
 
-from tasks import progress
+from onerun import progress
 
 
 class Watcher(Protocol):

@@ -3,13 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeHistogramMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeHistogramMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
-from domain.monitoring import series
-from domain.monitoring.series import Histogram, Samples, Series
-from domain.monitoring.stores import merged
 from flows.monitoring.looks import Look, Looker
+from onerun.domain.monitoring import series
+from onerun.domain.monitoring.series import Histogram, Samples, Series
+from onerun.domain.monitoring.stores import merged
 
 FAMILIES: Mapping[str, Any] = {
     "gauge": GaugeMetricFamily,
@@ -64,7 +69,9 @@ def as_json(samples: Samples) -> list[dict[str, Any]]:
         {
             "name": each.name,
             "labels": dict(zip(each.labels, labels, strict=True)),
-            "value": {"buckets": dict(value.buckets), "sum": value.total} if isinstance(value, Histogram) else value,
+            "value": {"buckets": dict(value.buckets), "sum": value.total}
+            if isinstance(value, Histogram)
+            else value,
         }
         for each, found in samples.items()
         for labels, value in found

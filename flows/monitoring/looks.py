@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from domain.monitoring.series import Samples
-from settings.addresses import redacted
-from tasks.patience import limited_to
+from onerun.config.addresses import redacted
+from onerun.domain.monitoring.series import Samples
+from onerun.retry import limited_to
 
 AGAIN = 60.0  # seconds until a look that failed is taken again, at most
-SHARE = 10  # looks take at most a tenth of the time: a store that answers slowly is asked less often
+SHARE = (
+    10  # looks take at most a tenth of the time: a store that answers slowly is asked less often
+)
 
 Say = Callable[[str], None]
 
@@ -32,7 +34,9 @@ class Looker:
     def __init__(self, name: str, see: Callable[[], Samples], every: float, say: Say) -> None:
         """Args: every: seconds from the end of one look to the next, at least."""
         self.name, self._see, self._every, self._say = name, see, every, say
-        self.last: Look | None = None  # replaced as a whole: a scrape sees one look, never two halves
+        self.last: Look | None = (
+            None  # replaced as a whole: a scrape sees one look, never two halves
+        )
 
     def look(self) -> Look:
         """Take one look. A store that does not answer is no error here, but what is told of it."""
@@ -62,5 +66,7 @@ class Looker:
         while not over.is_set():
             look = self.look()
             every = min(self._every, AGAIN) if look.failure else self._every
-            first = look.worked == 1 and not look.failure  # it loaded MLflow's and Prefect's clients: once
+            first = (
+                look.worked == 1 and not look.failure
+            )  # it loaded MLflow's and Prefect's clients: once
             over.wait(max(every, 0 if first else (SHARE - 1) * look.seconds))

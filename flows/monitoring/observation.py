@@ -3,22 +3,24 @@
 import time
 from datetime import timedelta
 
-from domain.monitoring.series import Samples
-from domain.monitoring.stores import merged, of_models, of_running, of_store
-from domain.monitoring.trainings import of_trainings
 from flows.command_line.prefect_address import with_prefect
 from flows.promoting.aliases import ABOUT_THE_REGISTRY
 from flows.reconciling.dead import seen_now
 from flows.upkeep.stores import use_store
 from flows.upkeep.summarising import summary_of
-from tasks.count import count_models, count_trainings
+from onerun.domain.monitoring.series import Samples
+from onerun.domain.monitoring.stores import merged, of_models, of_running, of_store
+from onerun.domain.monitoring.trainings import of_trainings
+from onerun.store.count import count_models, count_trainings
 
 
 def trainings(profile: str | None, window: timedelta) -> Samples:
     """One look at trainings, models and what reads RUNNING. Raises: Mistakes, StoreUnreachable."""
     with_prefect(use_store(profile, about=ABOUT_THE_REGISTRY)).apply()
     since = int((time.time() - window.total_seconds()) * 1000)
-    return merged([of_trainings(count_trainings(since)), of_models(count_models()), of_running(seen_now())])
+    return merged(
+        [of_trainings(count_trainings(since)), of_models(count_models()), of_running(seen_now())]
+    )
 
 
 def store(profile: str | None, files: bool) -> Samples:

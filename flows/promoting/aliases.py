@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from domain.ledger import Move
-from domain.promotion import command_to
 from flows.command_line.arguments import add_usual, command_line, parsed
 from flows.command_line.endings import exit_code
 from flows.promoting.history import history_lines
-from settings.mistakes import Mistake, Mistakes
-from settings.profile import check_profile, load_profile
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.config.profile import check_profile, load_profile
+from onerun.domain.ledger import Move
+from onerun.domain.promotion import command_to
 
 EXAMPLE = """example:
   python -m flows.promote --model california-housing --history
@@ -25,14 +25,20 @@ ABOUT_THE_REGISTRY = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m flows.promote`."""
-    parser = command_line("flows.promote", "Move the alias of a registered model, by hand and on the record.", EXAMPLE)
+    parser = command_line(
+        "flows.promote", "Move the alias of a registered model, by hand and on the record.", EXAMPLE
+    )
     parser.add_argument("--model", metavar="NAME", required=True, help="the registered model")
     parser.add_argument("--alias", metavar="NAME", default="champion", help="the alias (champion)")
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--rollback", action="store_true", help="move it to its previous holder")
     action.add_argument("--to", metavar="VERSION", help="move it to this version")
-    action.add_argument("--history", action="store_true", help="show who moved it, when, why, and how to undo it")
-    parser.add_argument("--why", metavar="TEXT", default="", help="what the record says as the reason")
+    action.add_argument(
+        "--history", action="store_true", help="show who moved it, when, why, and how to undo it"
+    )
+    parser.add_argument(
+        "--why", metavar="TEXT", default="", help="what the record says as the reason"
+    )
     add_usual(parser, "where it is registered")
     return parser
 
@@ -42,7 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (asked := parsed(parser(), arguments)) is None:
         return 0
     return exit_code(
-        lambda: _done(asked), asked.json, "interrupted; --history shows whether the alias moved", asked.traceback
+        lambda: _done(asked),
+        asked.json,
+        "interrupted; --history shows whether the alias moved",
+        asked.traceback,
     )
 
 
@@ -56,7 +65,7 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
 
 def _result(asked: argparse.Namespace) -> dict[str, Any]:
     if asked.history:
-        from tasks.aliases import history
+        from onerun.promotion.aliases import history
 
         moves, holder = history(asked.model, asked.alias)
         return {
@@ -75,7 +84,11 @@ def use_registry(profile: str | None) -> None:
     uri = chosen.variables().get("MLFLOW_REGISTRY_URI") or chosen.variables()["MLFLOW_TRACKING_URI"]
     file = uri.partition(":///")[2] if uri.startswith("sqlite") else ""
     if file and not Path(file).exists():
-        mistakes.append(Mistake("MLFLOW_TRACKING_URI", f"{file} does not exist: nothing was registered there yet"))
+        mistakes.append(
+            Mistake(
+                "MLFLOW_TRACKING_URI", f"{file} does not exist: nothing was registered there yet"
+            )
+        )
     if mistakes:
         raise Mistakes(mistakes)
     chosen.apply()
@@ -83,7 +96,7 @@ def use_registry(profile: str | None) -> None:
 
 def move(model: str, alias: str, to: str | None, why: str = "") -> dict[str, Any]:
     """Moves the alias to version `to`, or back to its previous holder when None. Returns: what --json prints."""
-    from tasks.aliases import move_to, roll_back
+    from onerun.promotion.aliases import move_to, roll_back
 
     moved = move_to(model, alias, to, why) if to else roll_back(model, alias, why)
     if moved is None:

@@ -2,12 +2,12 @@
 
 import os
 
-from domain.maintenance.findings import Finding
-from domain.reconciliation.plan import Plan
-from domain.reconciliation.seen import Policy
 from flows.reconciling.flow_runs import FlowRuns
 from flows.reconciling.survey import plan
-from tasks import prefixes
+from onerun.domain.cleanup.findings import Finding
+from onerun.domain.reconcile.plan import Plan
+from onerun.domain.reconcile.seen import Policy
+from onerun.store import artifact_paths
 
 
 def seen_now() -> Plan:
@@ -24,7 +24,7 @@ def dead_runs(files: bool = True) -> list[Finding]:
     """Args: files: measure what they left. Returns: them with the evidence; nothing is changed."""
     return [
         Finding(
-            "dead-running", run.run_id, prefixes.size_of(run.place) if files and run.place else None,
+            "dead-running", run.run_id, artifact_paths.size_of(run.place) if files and run.place else None,
             int(1000 * run.started.timestamp()), "; ".join(dead.evidence), place=run.place,
         )
         for run, dead in seen_now().dead

@@ -7,10 +7,10 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from domain import names
-from domain.errors import TransientError
-from domain.reconciliation.marks import Mark
-from domain.reconciliation.seen import Answer, FlowRunSeen, NotKnown, Process
+from onerun.domain import names
+from onerun.domain.errors import TransientError
+from onerun.domain.reconcile.marks import Mark
+from onerun.domain.reconcile.seen import Answer, FlowRunSeen, NotKnown, Process
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -54,7 +54,9 @@ class FlowRuns:
         """Returns: flow run id -> what Prefect says of it."""
         now, asked = self.now(), sorted(set(flow_run_ids))
         valid = [flow_run_id for flow_run_id in asked if _is_id(flow_run_id)]
-        found = {seen.flow_run_id: seen for batch in _batches(valid) for seen in self._read(batch, now)}
+        found = {
+            seen.flow_run_id: seen for batch in _batches(valid) for seen in self._read(batch, now)
+        }
         return {flow_run_id: found.get(flow_run_id, NotKnown()) for flow_run_id in asked}
 
     @heard()
@@ -63,11 +65,17 @@ class FlowRuns:
         from prefect.client.schemas import filters, objects
 
         now = self.now()
-        recent = filters.FlowRunFilter(start_time=filters.FlowRunFilterStartTime(after_=now - since))
-        states = filters.FlowRunFilterStateType(any_=[objects.StateType.RUNNING, objects.StateType.CANCELLING])
+        recent = filters.FlowRunFilter(
+            start_time=filters.FlowRunFilterStartTime(after_=now - since)
+        )
+        states = filters.FlowRunFilterStateType(
+            any_=[objects.StateType.RUNNING, objects.StateType.CANCELLING]
+        )
         open_ = filters.FlowRunFilter(state=filters.FlowRunFilterState(type=states))
         return {
-            str(run.id): _seen(run, now) for wanted in (recent, open_) for run in self._pages(wanted, of_train=True)
+            str(run.id): _seen(run, now)
+            for wanted in (recent, open_)
+            for run in self._pages(wanted, of_train=True)
         }
 
     @heard()
@@ -79,7 +87,9 @@ class FlowRuns:
         if now.state is None or str(now.state.id) != seen.state_id:
             return f"it reads {now.state.name if now.state else 'nothing'} meanwhile"
         message = f"Set by the reconciler: {'; '.join(mark.evidence)}"
-        state: State[None] = State(type=StateType[mark.state.upper()], name=mark.state, message=message)
+        state: State[None] = State(
+            type=StateType[mark.state.upper()], name=mark.state, message=message
+        )
         result = self._client.set_flow_run_state(UUID(seen.flow_run_id), state)
         return None if result.status.value == "ACCEPT" else f"Prefect answers {result.status.value}"
 
@@ -96,7 +106,9 @@ class FlowRuns:
     def _read(self, flow_run_ids: list[str], now: datetime) -> Iterator[FlowRunSeen]:
         from prefect.client.schemas import filters
 
-        wanted = filters.FlowRunFilter(id=filters.FlowRunFilterId(any_=[UUID(each) for each in flow_run_ids]))
+        wanted = filters.FlowRunFilter(
+            id=filters.FlowRunFilterId(any_=[UUID(each) for each in flow_run_ids])
+        )
         for run in self._pages(wanted):
             yield _seen(run, now)
 

@@ -2,7 +2,7 @@
 
 import os
 
-from domain.errors import StoreUnreachable
+from onerun.domain.errors import StoreUnreachable
 
 PAGE = 200  # as many as Prefect's API returns at once
 
@@ -15,7 +15,11 @@ def living_flow_runs() -> frozenset[str] | None:
     if not os.environ.get("PREFECT_API_URL"):
         return None
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
     from prefect.client.schemas.objects import TERMINAL_STATES
 
     over = FlowRunFilterStateType(not_any_=sorted(TERMINAL_STATES))
@@ -24,9 +28,13 @@ def living_flow_runs() -> frozenset[str] | None:
     try:
         with get_client(sync_client=True) as prefect:
             before = -1
-            while before < len(found):  # one that ends between two pages moves another over their border: look again
+            while before < len(
+                found
+            ):  # one that ends between two pages moves another over their border: look again
                 before, offset = len(found), 0
-                while page := prefect.read_flow_runs(flow_run_filter=wanted, limit=PAGE, offset=offset):
+                while page := prefect.read_flow_runs(
+                    flow_run_filter=wanted, limit=PAGE, offset=offset
+                ):
                     found |= {str(flow_run.id) for flow_run in page}
                     offset += len(page)
     except Exception as error:  # httpx's and Prefect's families

@@ -15,8 +15,8 @@ from flows.command_line.terminal import Terminal
 from flows.reconciling.flow_runs import FlowRuns
 from flows.reconciling.reconciliation import policy, reconciled, use
 from flows.reconciling.remedies import Say
-from settings.profile import Profile, load_profile
-from tasks.tracking.running import nothing_there
+from onerun.config.profile import Profile, load_profile
+from onerun.tracking.running import nothing_there
 
 EXAMPLE = """example:
   python -m flows.reconcile
@@ -36,11 +36,21 @@ def parser() -> argparse.ArgumentParser:
         "Find runs that read RUNNING and whose training is dead, and end them with the evidence.",
         EXAMPLE,
     )
-    parser.add_argument("--apply", action="store_true", help="act on the plan; without it nothing is changed")
-    parser.add_argument("--silence", metavar="SPAN", type=span, help="a heart silent for so long has stopped (30m)")
-    parser.add_argument("--also-older-than", metavar="SPAN", type=span, help="end runs of others, too")
-    parser.add_argument("--experiments", metavar="GLOB", action="append", default=[], help="look only at these")
-    parser.add_argument("--interval", metavar="SPAN", type=span, help="do it again and again, with this pause")
+    parser.add_argument(
+        "--apply", action="store_true", help="act on the plan; without it nothing is changed"
+    )
+    parser.add_argument(
+        "--silence", metavar="SPAN", type=span, help="a heart silent for so long has stopped (30m)"
+    )
+    parser.add_argument(
+        "--also-older-than", metavar="SPAN", type=span, help="end runs of others, too"
+    )
+    parser.add_argument(
+        "--experiments", metavar="GLOB", action="append", default=[], help="look only at these"
+    )
+    parser.add_argument(
+        "--interval", metavar="SPAN", type=span, help="do it again and again, with this pause"
+    )
     add_usual(parser, "which MLflow and Prefect")
     return parser
 
@@ -52,8 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         prefect = Prefect(stack)
         while True:
-            code = exit_code(lambda: _done(asked, prefect), asked.json, interrupted, asked.traceback)
-            if asked.interval is None or code not in (0, 1):  # what fails now may do better next time
+            code = exit_code(
+                lambda: _done(asked, prefect), asked.json, interrupted, asked.traceback
+            )
+            if asked.interval is None or code not in (
+                0,
+                1,
+            ):  # what fails now may do better next time
                 return code
             try:
                 time.sleep(asked.interval.total_seconds())

@@ -6,28 +6,38 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from domain.errors import OnerunError
-from domain.reconciliation.plan import Plan
-from domain.reconciliation.seen import Policy
 from flows.reconciling.flow_runs import FlowRuns
 from flows.reconciling.remedies import Say, apply
 from flows.reconciling.survey import plan
-from settings.mistakes import Mistake, Mistakes
-from settings.profile import Profile, check_profile
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.config.profile import Profile, check_profile
+from onerun.domain.errors import OnerunError
+from onerun.domain.reconcile.plan import Plan
+from onerun.domain.reconcile.seen import Policy
 
 
 class NotPutRight(OnerunError):
     """Something that is dead could not be ended; the others were."""
 
 
-def policy(silence: timedelta | None, also_older_than: timedelta | None, experiments: Sequence[str]) -> Policy:
+def policy(
+    silence: timedelta | None, also_older_than: timedelta | None, experiments: Sequence[str]
+) -> Policy:
     """Returns: what may be ended. Raises: Mistakes for spans that would end what lives."""
-    given = {"silence": silence, "also_older_than": also_older_than, "experiments": tuple(experiments)}
+    given = {
+        "silence": silence,
+        "also_older_than": also_older_than,
+        "experiments": tuple(experiments),
+    }
     try:
-        return Policy.model_validate({name: value for name, value in given.items() if value is not None})
+        return Policy.model_validate(
+            {name: value for name, value in given.items() if value is not None}
+        )
     except ValidationError as error:
         wrong = [(str(each["loc"][0]).replace("_", "-"), each["msg"]) for each in error.errors()]
-        raise Mistakes(Mistake(f"--{name}", words.replace("Input should", "should")) for name, words in wrong) from None
+        raise Mistakes(
+            Mistake(f"--{name}", words.replace("Input should", "should")) for name, words in wrong
+        ) from None
 
 
 def use(profile: Profile) -> str:
@@ -38,7 +48,11 @@ def use(profile: Profile) -> str:
     found = {mistake.key: mistake for mistake in check_profile(profile)}
     prefect = found.get("PREFECT_API_URL")
     refused = prefect is not None and "refuses" in prefect.message
-    mistakes = [mistake for mistake in (found.get("MLFLOW_TRACKING_URI"), prefect if refused else None) if mistake]
+    mistakes = [
+        mistake
+        for mistake in (found.get("MLFLOW_TRACKING_URI"), prefect if refused else None)
+        if mistake
+    ]
     if mistakes:
         raise Mistakes(mistakes)
     profile.apply()
@@ -71,5 +85,7 @@ def reconciled(
     done = apply(prefect, planned, policy, say)
     failed = [each for each in done if each["failed"]]
     if failed:
-        raise NotPutRight(f"{len(failed)} of {len(done)} could not be put right; they are tried again next time")
+        raise NotPutRight(
+            f"{len(failed)} of {len(done)} could not be put right; they are tried again next time"
+        )
     return {"status": "reconciled", **planned.as_json(), "done": done}

@@ -4,19 +4,23 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from domain.reconciliation.marks import Mark
-from domain.reconciliation.plan import Plan
-from domain.reconciliation.seen import FlowRunSeen, NoAnswer, Policy, RunSeen
-from domain.reconciliation.verdicts import STILL, Dead
 from flows.reconciling.flow_runs import FlowRuns, Silent
 from flows.reconciling.survey import verdict_of
-from tasks.tracking import running
+from onerun.domain.reconcile.marks import Mark
+from onerun.domain.reconcile.plan import Plan
+from onerun.domain.reconcile.seen import FlowRunSeen, NoAnswer, Policy, RunSeen
+from onerun.domain.reconcile.verdicts import STILL, Dead
+from onerun.tracking import running
 
 Say = Callable[[str], None]
 
 
 def apply(
-    prefect: FlowRuns | None, plan: Plan, policy: Policy, say: Say, wait: float = STILL.total_seconds()
+    prefect: FlowRuns | None,
+    plan: Plan,
+    policy: Policy,
+    say: Say,
+    wait: float = STILL.total_seconds(),
 ) -> list[dict[str, Any]]:
     """Act on what is still so. Returns: what was done; where it was not, why it was `left` and whether that `failed`.
 
@@ -24,24 +28,37 @@ def apply(
     """
     silent = [run for run, dead in plan.dead if dead.watch]
     if silent:
-        say(f"watching {len(silent)} silent runs for {wait:.0f} s: one that gives a sign of life is left alone")
+        say(
+            f"watching {len(silent)} silent runs for {wait:.0f} s: one that gives a sign of life is left alone"
+        )
         time.sleep(wait)
     done = [_ended(prefect, run, dead, policy) for run, dead in plan.dead]
     kept = {each["flow_run_id"] for each in done if each["left"]}
     done += [_marked(prefect, seen, mark, kept) for seen, mark in plan.marks]
     for each in done:
         which = f"run {each['run_id']}" if "run_id" in each else f"flow run {each['flow_run_id']}"
-        say(f"  left   {which}: {each['left']}" if each["left"] else f"  done   {which} reads {each['becomes']}")
+        say(
+            f"  left   {which}: {each['left']}"
+            if each["left"]
+            else f"  done   {which} reads {each['becomes']}"
+        )
     return done
 
 
 def _ended(prefect: FlowRuns | None, run: RunSeen, dead: Dead, policy: Policy) -> dict[str, Any]:
     """Prefect is asked again, too: a retry shows there before it shows on the run."""
-    told = {"what": "end", "run_id": run.run_id, "flow_run_id": run.flow_run_id, "becomes": dead.status}
+    told = {
+        "what": "end",
+        "run_id": run.run_id,
+        "flow_run_id": run.flow_run_id,
+        "becomes": dead.status,
+    }
     return told | _tried(lambda: _not_dead(prefect, run, policy) or running.end_dead(run, dead))
 
 
-def _marked(prefect: FlowRuns | None, seen: FlowRunSeen, mark: Mark, kept: set[str]) -> dict[str, Any]:
+def _marked(
+    prefect: FlowRuns | None, seen: FlowRunSeen, mark: Mark, kept: set[str]
+) -> dict[str, Any]:
     told = {"what": "mark", "flow_run_id": seen.flow_run_id, "becomes": mark.state}
     if seen.flow_run_id in kept or prefect is None:
         return told | {"left": "its run was left alone", "failed": False}

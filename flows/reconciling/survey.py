@@ -3,16 +3,26 @@
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
-from domain.reconciliation.marks import Mark, mark
-from domain.reconciliation.nested import follow
-from domain.reconciliation.plan import Plan
-from domain.reconciliation.seen import SETTLE, Answer, FlowRunSeen, NoAnswer, NotKnown, Policy, RunSeen
-from domain.reconciliation.verdicts import ENDED, Dead, Verdict, decide
 from flows.reconciling.flow_runs import FlowRuns, Silent
-from tasks.processes import look
-from tasks.tracking import running
+from onerun.domain.reconcile.marks import Mark, mark
+from onerun.domain.reconcile.nested import follow
+from onerun.domain.reconcile.plan import Plan
+from onerun.domain.reconcile.seen import (
+    SETTLE,
+    Answer,
+    FlowRunSeen,
+    NoAnswer,
+    NotKnown,
+    Policy,
+    RunSeen,
+)
+from onerun.domain.reconcile.verdicts import ENDED, Dead, Verdict, decide
+from onerun.processes.identity import look
+from onerun.tracking import running
 
-SINCE = timedelta(days=1)  # how far back flow runs and runs are compared that nothing works on any more
+SINCE = timedelta(
+    days=1
+)  # how far back flow runs and runs are compared that nothing works on any more
 Named = Mapping[str, list[tuple[str, str]]]  # flow run id -> (run id, what it reads)
 
 
@@ -30,12 +40,17 @@ def plan(prefect: FlowRuns | None, policy: Policy, silence: str = "") -> Plan:
     except Silent as error:
         silence = str(error)
     verdicts = _verdicts(None, runs, {}, policy)
-    return Plan(runs=tuple((run, verdicts[run_id]) for run_id, run in runs.items()), prefect=silence)
+    return Plan(
+        runs=tuple((run, verdicts[run_id]) for run_id, run in runs.items()), prefect=silence
+    )
 
 
 def _plan(prefect: FlowRuns, runs: Mapping[str, RunSeen], policy: Policy) -> Plan:
     answers = prefect.answers(run.flow_run_id for run in runs.values() if run.flow_run_id)
-    runs = {run_id: _with_process(run, answers.get(run.flow_run_id or "")) for run_id, run in runs.items()}
+    runs = {
+        run_id: _with_process(run, answers.get(run.flow_run_id or ""))
+        for run_id, run in runs.items()
+    }
     verdicts = _verdicts(prefect, runs, answers, policy)
     begun = prefect.begun_since(SINCE)
     named = running.named_flow_runs(datetime.now(UTC) - SINCE)
@@ -48,14 +63,19 @@ def _plan(prefect: FlowRuns, runs: Mapping[str, RunSeen], policy: Policy) -> Pla
 
 
 def _verdicts(
-    prefect: FlowRuns | None, runs: Mapping[str, RunSeen], answers: Mapping[str, Answer], policy: Policy
+    prefect: FlowRuns | None,
+    runs: Mapping[str, RunSeen],
+    answers: Mapping[str, Answer],
+    policy: Policy,
 ) -> dict[str, Verdict]:
     """Returns: run id -> what to do about it, those nested in runs of ours with them."""
     alone = {
         run_id: verdict_of(prefect, run, answers.get(run.flow_run_id or "", NoAnswer()), policy)
         for run_id, run in runs.items()
     }
-    parents = running.ended_parents(run.parent for run in runs.values() if run.parent and run.parent not in runs)
+    parents = running.ended_parents(
+        run.parent for run in runs.values() if run.parent and run.parent not in runs
+    )
     return alone | dict(follow(runs, alone, parents, datetime.now(UTC)))
 
 
@@ -64,7 +84,9 @@ def verdict_of(prefect: FlowRuns | None, run: RunSeen, answer: Answer, policy: P
     process, now = look(run.process, run.last_sign), datetime.now(UTC)
     verdict = decide(run, answer, process, now, policy)
     asks = isinstance(verdict, Dead) and verdict.watch and isinstance(answer, FlowRunSeen)
-    if not (asks and prefect and isinstance(answer, FlowRunSeen) and answer.state_type not in ENDED):
+    if not (
+        asks and prefect and isinstance(answer, FlowRunSeen) and answer.state_type not in ENDED
+    ):
         return verdict
     heard = answer.model_copy(update={"heartbeat": prefect.heartbeat(answer.flow_run_id)})
     return decide(run, heard, process, now, policy)
@@ -72,7 +94,11 @@ def verdict_of(prefect: FlowRuns | None, run: RunSeen, answer: Answer, policy: P
 
 def _with_process(run: RunSeen, answer: Answer | None) -> RunSeen:
     """Prefect may have been told of a newer process: one that died before it could open the run."""
-    if not isinstance(answer, FlowRunSeen) or answer.process is None or answer.process_run_count < answer.run_count:
+    if (
+        not isinstance(answer, FlowRunSeen)
+        or answer.process is None
+        or answer.process_run_count < answer.run_count
+    ):
         return run
     if run.process is not None and answer.process_run_count <= run.run_count:
         return run
@@ -87,7 +113,9 @@ def _marks(
     everywhere: bool,
 ) -> Iterator[tuple[FlowRunSeen, Mark]]:
     """Where only some experiments are looked at, only flow runs that have a run there."""
-    of_flow_run = {run.flow_run_id: verdicts[run_id] for run_id, run in runs.items() if run.flow_run_id}
+    of_flow_run = {
+        run.flow_run_id: verdicts[run_id] for run_id, run in runs.items() if run.flow_run_id
+    }
     for key, seen in begun.items():
         if not everywhere and key not in of_flow_run:
             continue
@@ -106,10 +134,14 @@ def _has_no_run(seen: FlowRunSeen, named: Named) -> bool:
 
 
 def _named(runs: Mapping[str, RunSeen]) -> Named:
-    return {run.flow_run_id: [(run_id, "RUNNING")] for run_id, run in runs.items() if run.flow_run_id}
+    return {
+        run.flow_run_id: [(run_id, "RUNNING")] for run_id, run in runs.items() if run.flow_run_id
+    }
 
 
-def _unknown(prefect: FlowRuns, named: Named, answers: Mapping[str, Answer]) -> Iterator[tuple[str, str]]:
+def _unknown(
+    prefect: FlowRuns, named: Named, answers: Mapping[str, Answer]
+) -> Iterator[tuple[str, str]]:
     """Yields: run id, flow run id, where Prefect does not know the flow run."""
     told = {**prefect.answers(key for key in named if key not in answers), **answers}
     for flow_run_id, found in named.items():

@@ -3,8 +3,8 @@
 import logging
 import os
 
-from domain.references import Version
 from flows.command_line import temporary_server
+from onerun.domain.references import Version
 
 DEPLOYMENT = "approve/approve"
 log = logging.getLogger("onerun")
@@ -21,7 +21,10 @@ def ask(run_id: str, version: Version) -> str | None:
         try:
             deployment = client.read_deployment_by_name(DEPLOYMENT)
         except ObjectNotFound:
-            log.info("nobody is asked for approval: %s is not deployed (prefect deploy --all)", DEPLOYMENT)
+            log.info(
+                "nobody is asked for approval: %s is not deployed (prefect deploy --all)",
+                DEPLOYMENT,
+            )
             return None
         made = client.create_flow_run_from_deployment(
             deployment.id,

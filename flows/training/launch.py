@@ -14,7 +14,7 @@ from flows.command_line.endings import exit_code
 from flows.command_line.links import links
 from flows.command_line.terminal import QUIET, Terminal, outcome_lines
 from flows.training.preparation import Asked, check_asked, read_asked
-from settings.profile import Profile
+from onerun.config.profile import Profile
 
 EXAMPLE = """example:
   python -m flows.train --recipe recipes/california-housing.yaml --data housing.csv
@@ -34,11 +34,17 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--recipe", metavar="FILE", help="a recipe, or the name of one in recipes/")
     parser.add_argument("--data", metavar="SOURCE", help="stands in for the recipe's data.source")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="set any key of the recipe")
     parser.add_argument(
-        "--retry", metavar="FLOW_RUN", help="go on with a flow run that failed, after its last finished stage"
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="set any key of the recipe"
     )
-    parser.add_argument("--plan", action="store_true", help="show what would run and be written; touch nothing")
+    parser.add_argument(
+        "--retry",
+        metavar="FLOW_RUN",
+        help="go on with a flow run that failed, after its last finished stage",
+    )
+    parser.add_argument(
+        "--plan", action="store_true", help="show what would run and be written; touch nothing"
+    )
     add_usual(parser, "where it runs")
     return parser
 
@@ -72,7 +78,9 @@ def _prefect(asked: Asked, terminal: Terminal) -> Iterator[temporary_server.Temp
     """The server that the profile names, or one for the length of this command."""
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs with a traceback
+    logging.getLogger("mlflow.store.db.utils").setLevel(
+        logging.CRITICAL
+    )  # it raises what it logs with a traceback
     if asked.profile.prefect_api_url:
         yield None
         return
@@ -104,7 +112,9 @@ def _run_flow(
     # Prefect's thread a flow ends a second sooner.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), watched_by(terminal):
         try:
-            result: dict[str, Any] = retried(train, arguments.retry, given) if arguments.retry else train(**given)
+            result: dict[str, Any] = (
+                retried(train, arguments.retry, given) if arguments.retry else train(**given)
+            )
         except Abort as cancelled:
             terminal.say("cancelled at Prefect")
             raise KeyboardInterrupt from cancelled

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from domain import names
-from domain.references import Evaluation, Promotion, Snapshot, Version
-from tasks.tracking.ownership import OwnedRun
-from tasks.tracking.runs import client
+from onerun.domain import names
+from onerun.domain.references import Evaluation, Promotion, Snapshot, Version
+from onerun.tracking.ownership import OwnedRun
+from onerun.tracking.runs import client
 
 
 def outcome(

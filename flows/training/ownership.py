@@ -6,10 +6,10 @@ from contextlib import contextmanager, suppress
 
 from prefect.exceptions import Abort, TerminationSignal
 
-from domain.errors import Superseded, TransientError
-from tasks import patience
-from tasks.tracking.fence import require_ownership
-from tasks.tracking.ownership import OwnedRun, Status, end_half_open, end_run, open_run
+from onerun import retry
+from onerun.domain.errors import Superseded, TransientError
+from onerun.tracking.fence import require_ownership
+from onerun.tracking.ownership import OwnedRun, Status, end_half_open, end_run, open_run
 
 INTERRUPTED_SECONDS = 5  # whoever interrupts does not wait for a silent store
 RETRY = (
@@ -24,18 +24,23 @@ def owned_run(
     experiment: str, flow_run_id: str, run_name: str, recipe_digest: str, tags: Mapping[str, str]
 ) -> Iterator[OwnedRun]:
     """The flow run's MLflow run: RUNNING within the block; then FINISHED, FAILED, or KILLED when it was interrupted."""
-    patience.anew()
+    retry.anew()
     try:
         run = open_run(experiment, flow_run_id, run_name, recipe_digest, tags)
     except (KeyboardInterrupt, SystemExit, TerminationSignal) as interrupt:
-        with suppress(TransientError), patience.limited_to(INTERRUPTED_SECONDS):  # else the reconciler ends it
+        with (
+            suppress(TransientError),
+            retry.limited_to(INTERRUPTED_SECONDS),
+        ):  # else the reconciler ends it
             end_half_open(experiment, flow_run_id, _in_words(interrupt))
         raise
     try:
         yield run
         _step_back_if_superseded(run)
         end_run(run.run_id, "FINISHED")
-    except BaseException as error:  # interrupts and cancellation are no Exception, and the run must end for them too
+    except (
+        BaseException
+    ) as error:  # interrupts and cancellation are no Exception, and the run must end for them too
         _end_after(error, run, flow_run_id)
         raise
 
@@ -45,9 +50,9 @@ def _end_after(error: BaseException, run: OwnedRun, flow_run_id: str) -> None:
     if isinstance(error, TransientError):
         error.add_note(RETRY.format(flow_run_id))
     status = _status(error)
-    patience.anew()
+    retry.anew()
     try:
-        with patience.limited_to(INTERRUPTED_SECONDS if status == "KILLED" else float("inf")):
+        with retry.limited_to(INTERRUPTED_SECONDS if status == "KILLED" else float("inf")):
             _step_back_if_superseded(run)
             end_run(run.run_id, status, _in_words(error))
     except TransientError as silent:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from domain.estimators import task_of
 from flows.training.preparation import Asked
-from settings.recipe import Recipe
+from onerun.config.recipe import Recipe
+from onerun.domain.estimators import task_of
 
 
 def plan(asked: Asked, say: Callable[[str], None]) -> dict[str, Any]:
@@ -14,7 +14,9 @@ def plan(asked: Asked, say: Callable[[str], None]) -> dict[str, Any]:
     public = asked.profile.public()
     steps = {
         "ingest": f"read {recipe.data.source} into a snapshot below {asked.store}",
-        "validate": f"{len(recipe.data.expectations)} expectations" if recipe.data.expectations else "nothing to check",
+        "validate": f"{len(recipe.data.expectations)} expectations"
+        if recipe.data.expectations
+        else "nothing to check",
         "train": _training(recipe),
         "evaluate": _evaluation(recipe),
         "register": f"one new version of {recipe.model_name}"

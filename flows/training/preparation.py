@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.estimators import check_model, task_of
-from domain.expectations import check_expectations
-from domain.gates import check_evaluation
 from flows.command_line.prefect_address import with_prefect
-from settings.loading import Document, check_document, read_document
-from settings.mistakes import Mistake, Mistakes
-from settings.profile import Profile, check_profile, load_profile
-from settings.recipe import Recipe
-from tasks.sources.reading import check_source
+from onerun.config.loading import Document, check_document, read_document
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.config.profile import Profile, check_profile, load_profile
+from onerun.config.recipe import Recipe
+from onerun.data.sources.reading import check_source
+from onerun.domain.estimators import check_model, task_of
+from onerun.domain.expectations import check_expectations
+from onerun.domain.gates import check_evaluation
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import Abort, TerminationSignal
 from prefect.states import Cancelled
 
-from domain import names
-from domain.reconciliation.seen import BEAT
-from tasks.patience import limited_to
-from tasks.processes import this_process
-from tasks.tracking import heart
-from tasks.tracking.ownership import end_run
+from onerun.domain import names
+from onerun.domain.reconcile.seen import BEAT
+from onerun.processes.identity import this_process
+from onerun.retry import limited_to
+from onerun.tracking import heart
+from onerun.tracking.ownership import end_run
 
 LOOK = 2.0  # seconds between two looks at the flow run's state
 LEAST = 7.0  # seconds that a cancelled training has to end by itself
@@ -39,19 +39,25 @@ logger = logging.getLogger("onerun")
 class Pulse:
     """The threads of one flow run."""
 
-    def __init__(self, flow_run_id: str, run_count: int, look: float = LOOK, every: timedelta = BEAT) -> None:
+    def __init__(
+        self, flow_run_id: str, run_count: int, look: float = LOOK, every: timedelta = BEAT
+    ) -> None:
         self.cancelled = threading.Event()
         self._id, self._run_count = UUID(flow_run_id), run_count
         self._look, self._every = look, every.total_seconds()
         self._over, self._alone = threading.Event(), threading.Lock()
         self._run_id: str | None = None
-        self.supervised = os.environ.get("PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS") == "false"
+        self.supervised = (
+            os.environ.get("PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS") == "false"
+        )
         self._hears = threading.current_thread() is threading.main_thread() and callable(
             signal.getsignal(signal.SIGTERM)
         )
         # Two, so that an MLflow server that keeps a beat waiting does not keep a cancellation waiting.
         self._threads = [
-            threading.Thread(target=copy_context().run, args=(do,), name=f"onerun-{name}", daemon=True)
+            threading.Thread(
+                target=copy_context().run, args=(do,), name=f"onerun-{name}", daemon=True
+            )
             for name, do in (("pulse", self._listen), ("heart", self._beat_on))
         ]
 
@@ -74,7 +80,9 @@ class Pulse:
             yield
         finally:
             self._run_id = None
-            if self._alone.acquire(timeout=STOP):  # a beat under way could open the run that is about to be ended
+            if self._alone.acquire(
+                timeout=STOP
+            ):  # a beat under way could open the run that is about to be ended
                 self._alone.release()
 
     def _listen(self) -> None:
@@ -99,8 +107,12 @@ class Pulse:
 
     def _sign(self) -> None:
         """Which process works on the flow run: for the reconciler, should it die before it has an MLflow run."""
-        labels: dict[str, int | float | str] = {names.LABEL_PROCESS: this_process().model_dump_json()}
-        _client().update_flow_run_labels(self._id, labels | {names.LABEL_RUN_COUNT: self._run_count})
+        labels: dict[str, int | float | str] = {
+            names.LABEL_PROCESS: this_process().model_dump_json()
+        }
+        _client().update_flow_run_labels(
+            self._id, labels | {names.LABEL_RUN_COUNT: self._run_count}
+        )
 
     def _notice(self) -> None:
         state = _client().read_flow_run(self._id).state
@@ -124,7 +136,11 @@ class Pulse:
 
     def _give_up(self) -> None:
         if self._run_id:
-            end_run(self._run_id, "KILLED", f"cancelled; the training did not end within {LEAST:.0f} seconds")
+            end_run(
+                self._run_id,
+                "KILLED",
+                f"cancelled; the training did not end within {LEAST:.0f} seconds",
+            )
         _set(self._id, Cancelled(message=WORDS))
 
 

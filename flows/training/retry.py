@@ -11,10 +11,12 @@ from prefect.exceptions import ObjectNotFound
 from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry
 
-from settings.mistakes import Mistake, Mistakes
+from onerun.config.mistakes import Mistake, Mistakes
 
 
-def retried(flow: Flow[..., dict[str, Any]], flow_run_id: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def retried(
+    flow: Flow[..., dict[str, Any]], flow_run_id: str, parameters: Mapping[str, Any]
+) -> dict[str, Any]:
     """Runs the flow once more as the same flow run, which finds its MLflow run and its finished stages.
 
     Raises: Mistakes when there is nothing to go on with; what the flow raises.
@@ -31,12 +33,16 @@ def _found(client: SyncPrefectClient, flow_run_id: str, flow: str) -> FlowRun:
     try:
         flow_run = client.read_flow_run(UUID(flow_run_id))
     except (ValueError, ObjectNotFound):
-        raise _mistake(f"no flow run {flow_run_id!r} at {client.api_url}; its id is a tag of the MLflow run") from None
+        raise _mistake(
+            f"no flow run {flow_run_id!r} at {client.api_url}; its id is a tag of the MLflow run"
+        ) from None
     if client.read_flow(flow_run.flow_id).name != flow:
         raise _mistake(f"{flow_run.name} is no flow run of {flow}")
     if flow_run.state is None or not flow_run.state.is_final() or flow_run.state.is_completed():
         reads = flow_run.state.name if flow_run.state else "nothing"
-        raise _mistake(f"{flow_run.name} reads {reads}; only one that failed or died can be tried again")
+        raise _mistake(
+            f"{flow_run.name} reads {reads}; only one that failed or died can be tried again"
+        )
     return flow_run
 
 

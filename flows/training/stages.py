@@ -10,12 +10,12 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.task_engine import TaskRunTimeoutError
 from prefect.tasks import Task
 
-from domain.errors import OnerunError, TrainingKilled
-from domain.references import Reference
 from flows.command_line.watch import Everyone
-from settings.mistakes import Mistakes
-from tasks.tracking.fence import require_ownership
-from tasks.tracking.ownership import OwnedRun, record_stage
+from onerun.config.mistakes import Mistakes
+from onerun.domain.errors import OnerunError, TrainingKilled
+from onerun.domain.references import Reference
+from onerun.tracking.fence import require_ownership
+from onerun.tracking.ownership import OwnedRun, record_stage
 
 AnyReference = TypeVar("AnyReference", bound=Reference)
 RETRY_DELAY = 10  # seconds; a whole number, Prefect's API refuses others
@@ -68,9 +68,13 @@ class Stages:
         try:
             return prefect_task()
         except TaskRunTimeoutError as error:
-            raise TrainingKilled(f"{stage} was stopped after {timeout:g} seconds (train.timeout)") from error
+            raise TrainingKilled(
+                f"{stage} was stopped after {timeout:g} seconds (train.timeout)"
+            ) from error
 
-    def _timed(self, stage: str, function: Callable[..., AnyReference], *arguments: Any) -> AnyReference:
+    def _timed(
+        self, stage: str, function: Callable[..., AnyReference], *arguments: Any
+    ) -> AnyReference:
         self._watchers.started(stage)
         begun = time.perf_counter()
         reference = function(self._run.run_id, *arguments)
@@ -90,4 +94,8 @@ def _says_so(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
 def _can_help(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Whether trying again can help: never after an error that says of itself that it cannot."""
     error = state.result(raise_on_failure=False)
-    return error.retryable if isinstance(error, OnerunError) else not isinstance(error, (Mistakes, ValueError))
+    return (
+        error.retryable
+        if isinstance(error, OnerunError)
+        else not isinstance(error, (Mistakes, ValueError))
+    )

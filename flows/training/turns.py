@@ -20,7 +20,10 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.actions import (
+    GlobalConcurrencyLimitCreate,
+    GlobalConcurrencyLimitUpdate,
+)
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import ConcurrencyLeaseHolder, StateType
 from prefect.client.schemas.sorting import FlowRunSort
@@ -28,8 +31,8 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.logging import get_run_logger
 from prefect.runtime import deployment, flow_run
 
-from domain import names
 from flows.command_line import temporary_server
+from onerun.domain import names
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -73,10 +76,14 @@ def _taken(client: "SyncPrefectClient", limit: str, this: UUID, model: str) -> U
     _make(client, limit)
     known = client.read_flow_run(this).labels.get(names.LABEL_LEASE)
     if known:
-        _give_back(client, UUID(str(known)))  # of an earlier attempt of this flow run, which was killed
+        _give_back(
+            client, UUID(str(known))
+        )  # of an earlier attempt of this flow run, which was killed
     lease = _tried(client, limit, this)
     if lease is None:
-        get_run_logger().info("waits: another flow run trains %s (concurrency limit %r)", model, limit)
+        get_run_logger().info(
+            "waits: another flow run trains %s (concurrency limit %r)", model, limit
+        )
         # Of an earlier attempt, which holds nothing: two that wait would take each other for the holder.
         client.update_flow_run_labels(this, {names.LABEL_TURN: ""})
     held = time.monotonic()
@@ -85,8 +92,12 @@ def _taken(client: "SyncPrefectClient", limit: str, this: UUID, model: str) -> U
         if _is_held(client, limit, this):
             held = time.monotonic()
         elif time.monotonic() - held > STALE_AFTER:
-            get_run_logger().warning("no flow run holds the slot of %r any more; it is freed", limit)
-            client.update_global_concurrency_limit(limit, GlobalConcurrencyLimitUpdate(active_slots=0))
+            get_run_logger().warning(
+                "no flow run holds the slot of %r any more; it is freed", limit
+            )
+            client.update_global_concurrency_limit(
+                limit, GlobalConcurrencyLimitUpdate(active_slots=0)
+            )
             held = time.monotonic()
         lease = _tried(client, limit, this)
     client.update_flow_run_labels(this, {names.LABEL_LEASE: str(lease), names.LABEL_TURN: limit})
@@ -97,7 +108,9 @@ def _tried(client: "SyncPrefectClient", limit: str, this: UUID) -> UUID | None:
     """Returns: the lease of a slot; None when all are taken."""
     holder = ConcurrencyLeaseHolder(type="flow_run", id=this)
     try:
-        answer = client.increment_concurrency_slots_with_lease([limit], 1, "concurrency", LEASE, holder)
+        answer = client.increment_concurrency_slots_with_lease(
+            [limit], 1, "concurrency", LEASE, holder
+        )
     except httpx.HTTPStatusError as error:
         if error.response.status_code != OCCUPIED:
             raise
@@ -107,9 +120,13 @@ def _tried(client: "SyncPrefectClient", limit: str, this: UUID) -> UUID | None:
 
 def _is_held(client: "SyncPrefectClient", limit: str, this: UUID) -> bool:
     """Whether a flow run that Prefect takes for alive has noted that it holds a slot."""
-    alive = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[RUNNING, CANCELLING])))
+    alive = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[RUNNING, CANCELLING]))
+    )
     offset = 0
-    while runs := client.read_flow_runs(flow_run_filter=alive, limit=PAGE, offset=offset, sort=FlowRunSort.ID_DESC):
+    while runs := client.read_flow_runs(
+        flow_run_filter=alive, limit=PAGE, offset=offset, sort=FlowRunSort.ID_DESC
+    ):
         if any(run.labels.get(names.LABEL_TURN) == limit for run in runs if run.id != this):
             return True
         offset += len(runs)
@@ -122,7 +139,9 @@ def _make(client: "SyncPrefectClient", limit: str) -> None:
         client.read_global_concurrency_limit_by_name(limit)
     except ObjectNotFound:
         with suppress(ObjectAlreadyExists):  # another flow run was a moment faster
-            client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=limit, limit=1))
+            client.create_global_concurrency_limit(
+                GlobalConcurrencyLimitCreate(name=limit, limit=1)
+            )
 
 
 def _renew(lease: UUID, ended: threading.Event) -> None:

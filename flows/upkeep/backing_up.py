@@ -23,12 +23,22 @@ exit codes: 0 done, 1 there is no archive, 2 a mistake in what was asked, 130 in
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m flows.backup`."""
     parser = command_line(
-        "flows.backup", "Back up an MLflow store, or parts of it, into one verified archive.", EXAMPLE
+        "flows.backup",
+        "Back up an MLflow store, or parts of it, into one verified archive.",
+        EXAMPLE,
     )
     add_selection(parser)
-    parser.add_argument("--to", metavar="DEST", help="a folder or s3://bucket/prefix (backups/ in the profile's store)")
-    parser.add_argument("--keep", metavar="N", type=int, help="keep the newest N of this label and store (all)")
-    parser.add_argument("--label", metavar="TEXT", help="how the archive's name begins (store, or part)")
+    parser.add_argument(
+        "--to",
+        metavar="DEST",
+        help="a folder or s3://bucket/prefix (backups/ in the profile's store)",
+    )
+    parser.add_argument(
+        "--keep", metavar="N", type=int, help="keep the newest N of this label and store (all)"
+    )
+    parser.add_argument(
+        "--label", metavar="TEXT", help="how the archive's name begins (store, or part)"
+    )
     add_usual(parser, "which store")
     return parser
 
@@ -36,19 +46,37 @@ def parser() -> argparse.ArgumentParser:
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments that say which parts are meant."""
     parts = parser.add_argument_group("parts (all of it when none is named)")
-    parts.add_argument("--experiment", metavar="NAME", action="append", default=[], help="an experiment, by name or id")
-    parts.add_argument("--run", metavar="ID", action="append", default=[], help="a run and what it made")
-    parts.add_argument("--model", metavar="NAME", action="append", default=[], help="a registered model, and its runs")
+    parts.add_argument(
+        "--experiment",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="an experiment, by name or id",
+    )
+    parts.add_argument(
+        "--run", metavar="ID", action="append", default=[], help="a run and what it made"
+    )
+    parts.add_argument(
+        "--model",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a registered model, and its runs",
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Back up as asked. Returns: the exit code."""
     asked = parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-    return exit_code(lambda: _done(asked), asked.json, "interrupted; there is no archive", asked.traceback)
+    return exit_code(
+        lambda: _done(asked), asked.json, "interrupted; there is no archive", asked.traceback
+    )
 
 
 def _done(asked: argparse.Namespace) -> dict[str, Any]:
-    result = back_up(asked.experiment, asked.run, asked.model, asked.to, asked.keep, asked.label, asked.profile)
+    result = back_up(
+        asked.experiment, asked.run, asked.model, asked.to, asked.keep, asked.label, asked.profile
+    )
     if not asked.json:
         print("\n".join(told(result)))
     return result
@@ -64,9 +92,10 @@ def back_up(
     profile: str | None,
 ) -> dict[str, Any]:
     """Makes the archive. Returns: what --json prints. Raises: Mistakes, OnerunError."""
-    from settings.mistakes import Mistake, Mistakes
-    from tasks import archives, storage
-    from tasks.archives import keeping
+    from onerun import archive as archives
+    from onerun import storage
+    from onerun.archive import keeping
+    from onerun.config.mistakes import Mistake, Mistakes
 
     if keep is not None and keep < 1:
         raise Mistakes([Mistake("--keep", f"at least one archive is kept, not {keep}")])

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from domain.maintenance.telling import finding_lines, message_lines, plan_lines, result_lines
 from flows.command_line.arguments import add_usual, command_line, parsed
 from flows.command_line.endings import exit_code
 from flows.command_line.prefect_address import with_prefect
 from flows.upkeep.notifying import failure_told, tell
 from flows.upkeep.stores import use_store
-from settings.loading import load_policy
-from settings.mistakes import Mistake, Mistakes
-from settings.policy import Policy
-from settings.profile import load_profile
-from tasks import storage
+from onerun import storage
+from onerun.config.loading import load_policy
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.config.policy import Policy
+from onerun.config.profile import load_profile
+from onerun.domain.cleanup.telling import finding_lines, message_lines, plan_lines, result_lines
 
 ABOUT_BUCKETS = ("AWS_", "MLFLOW_S3_")
 EXAMPLE = """example:
@@ -34,15 +34,29 @@ finishes what was begun)"""
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m flows.maintain`."""
     parser = command_line(
-        "flows.maintain", "Plan what a store no longer needs, and with --apply archive and remove it.", EXAMPLE
+        "flows.maintain",
+        "Plan what a store no longer needs, and with --apply archive and remove it.",
+        EXAMPLE,
     )
-    parser.add_argument("--policy", metavar="FILE", help="a policy, or the name of one in policies/")
-    parser.add_argument("--apply", action="store_true", help="do it; without this nothing is changed")
-    parser.add_argument("--yes-really", action="store_true", help="delete more than the policy's max_delete allows")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="set any key of the policy")
-    parser.add_argument("--report", metavar="FILE", help="write a report in HTML, and beside it a list of all items")
     parser.add_argument(
-        "--store", metavar="FOLDER", help="a store of files such as ./mlruns, in place of the profile's"
+        "--policy", metavar="FILE", help="a policy, or the name of one in policies/"
+    )
+    parser.add_argument(
+        "--apply", action="store_true", help="do it; without this nothing is changed"
+    )
+    parser.add_argument(
+        "--yes-really", action="store_true", help="delete more than the policy's max_delete allows"
+    )
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="set any key of the policy"
+    )
+    parser.add_argument(
+        "--report", metavar="FILE", help="write a report in HTML, and beside it a list of all items"
+    )
+    parser.add_argument(
+        "--store",
+        metavar="FOLDER",
+        help="a store of files such as ./mlruns, in place of the profile's",
     )
     add_usual(parser, "which store")
     return parser
@@ -55,22 +69,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not asked.policy:
         parser().error("--policy is missing")
     return exit_code(
-        lambda: _done(asked), asked.json, "interrupted; run it again, it finishes what was begun", asked.traceback
+        lambda: _done(asked),
+        asked.json,
+        "interrupted; run it again, it finishes what was begun",
+        asked.traceback,
     )
 
 
 def _done(asked: argparse.Namespace) -> dict[str, Any]:
     policy = wanted(asked.policy, asked.set)
-    with failure_told(policy) if asked.apply else contextlib.nullcontext():  # without, somebody reads the terminal
+    with (
+        failure_told(policy) if asked.apply else contextlib.nullcontext()
+    ):  # without, somebody reads the terminal
         return _carried_out(asked, use(policy, asked.profile, asked.store))
 
 
 def _carried_out(asked: argparse.Namespace, policy: Policy) -> dict[str, Any]:
     from flows.reconciling.dead import dead_runs
     from flows.reconciling.living import living_flow_runs
-    from tasks.maintain import carry_out, planned
-    from tasks.maintenance.applying import need_leave
-    from tasks.maintenance.reporting import list_beside, write_list
+    from onerun.cleanup.applying import need_leave
+    from onerun.cleanup.maintain import carry_out, planned
+    from onerun.cleanup.reporting import list_beside, write_list
 
     out = sys.stderr if asked.json else sys.stdout
     with planned(policy, living_flow_runs(), asked.store) as what:
@@ -78,14 +97,20 @@ def _carried_out(asked: argparse.Namespace, policy: Policy) -> dict[str, Any]:
         listed = list_beside(asked.report or "")
         if listed:
             write_list(what.spool, listed)
-        lines = [*plan_lines(what.plan, listed), *finding_lines(what.findings, what.plan.at), *what.notes]
+        lines = [
+            *plan_lines(what.plan, listed),
+            *finding_lines(what.findings, what.plan.at),
+            *what.notes,
+        ]
         print("\n".join(lines), file=out, flush=True)
         result = None
         if asked.apply:
             need_leave(what.plan, what.policy, asked.yes_really)
             _approved(what.policy, what.plan.amount)
             result = carry_out(what, asked.yes_really, living_flow_runs())
-            result.notes += tell(policy, "", list(message_lines(what.plan, what.findings, result.as_json(), listed)))
+            result.notes += tell(
+                policy, "", list(message_lines(what.plan, what.findings, result.as_json(), listed))
+            )
             print("\n".join(result_lines(what.policy.action, result.as_json())), file=out)
         elif what.plan.amount:
             print("nothing was changed; --apply does it", file=out)
@@ -96,7 +121,7 @@ def _carried_out(asked: argparse.Namespace, policy: Policy) -> dict[str, Any]:
 
 def wanted(policy: str, overrides: Sequence[str]) -> Policy:
     """Returns: the checked policy, whose addresses are there. Raises: Mistakes."""
-    from tasks.notify import addresses
+    from onerun.notify import addresses
 
     checked = load_policy(policy, overrides)
     addresses(checked.notify)
@@ -112,10 +137,19 @@ def use(policy: Policy, profile: str | None, folder: str | None) -> Policy:
         chosen = use_store(profile)
         with_prefect(chosen).apply()
     elif "://" in folder and not folder.startswith("file:"):
-        raise Mistakes([Mistake("--store", f"expected a folder, got {folder}; databases and servers go by --profile")])
+        raise Mistakes(
+            [
+                Mistake(
+                    "--store",
+                    f"expected a folder, got {folder}; databases and servers go by --profile",
+                )
+            ]
+        )
     else:
         chosen = load_profile(profile)
-        os.environ.update({key: held for key, held in chosen.variables().items() if key.startswith(ABOUT_BUCKETS)})
+        os.environ.update(
+            {key: held for key, held in chosen.variables().items() if key.startswith(ABOUT_BUCKETS)}
+        )
     return policy.with_archives(storage.join(chosen.variables()["ONERUN_STORE"], "backups"))
 
 

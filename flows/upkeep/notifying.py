@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from flows.command_line.endings import in_words
-from settings.addresses import redacted
-from settings.policy import Policy
+from onerun.config.addresses import redacted
+from onerun.config.policy import Policy
 
 
 def tell(policy: Policy, how: str, lines: Sequence[str]) -> list[str]:
@@ -13,7 +13,7 @@ def tell(policy: Policy, how: str, lines: Sequence[str]) -> list[str]:
 
     Never raises: what is told of is done already, or is an error that matters more.
     """
-    from tasks.notify import notify
+    from onerun.notify import notify
 
     title = f"maintenance: {policy.name}" + (f" {how}" if how else "")
     try:

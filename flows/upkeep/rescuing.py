@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from flows.command_line.arguments import command_line, parsed
 from flows.command_line.endings import exit_code
 from flows.upkeep.backing_up import size
-from settings.addresses import redact, with_driver
-from settings.mistakes import Mistake, Mistakes
+from onerun.config.addresses import redact, with_driver
+from onerun.config.mistakes import Mistake, Mistakes
 
 if TYPE_CHECKING:
-    from tasks.archives.rescue import Rescue
+    from onerun.rescue import Rescue
 
 EXAMPLE = """example:
   python -m flows.rescue --from ./mlruns
@@ -38,16 +38,26 @@ def parser() -> argparse.ArgumentParser:
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--from", metavar="FOLDER", dest="source", help="the file store")
-    what.add_argument("--repair", action="store_true", help="a database that was migrated badly: see --to")
-    parser.add_argument("--to", metavar="URI", help="the database: an SQLite file that is not there, or an empty one")
+    what.add_argument(
+        "--repair", action="store_true", help="a database that was migrated badly: see --to"
+    )
+    parser.add_argument(
+        "--to",
+        metavar="URI",
+        help="the database: an SQLite file that is not there, or an empty one",
+    )
     parser.add_argument("--apply", action="store_true", help="do it; without it nothing is written")
     parser.add_argument(
         "--keep-in",
         metavar="FOLDER",
         help=f"backup, quarantine and report go there (FOLDER-rescue, or {REPAIR_KEEPS_IN})",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, everything else on stderr")
-    parser.add_argument("--traceback", action="store_true", help="show the whole traceback of a failure")
+    parser.add_argument(
+        "--json", action="store_true", help="one JSON object on stdout, everything else on stderr"
+    )
+    parser.add_argument(
+        "--traceback", action="store_true", help="show the whole traceback of a failure"
+    )
     return parser
 
 
@@ -73,7 +83,7 @@ def _done(asked: argparse.Namespace, result: dict[str, Any]) -> dict[str, Any]:
 
 def rescue(source: str, to: str | None, apply: bool, keep_in: str | None = None) -> dict[str, Any]:
     """Examines, and with `apply` rescues. Returns: what --json prints. Raises: Mistakes, OnerunError."""
-    from tasks.archives import rescue as doing
+    from onerun import rescue as doing
 
     to = to and with_driver(to)
     _quiet()
@@ -92,7 +102,7 @@ def _result(done: "Rescue") -> dict[str, Any]:
 
 def repair(store: str | None, apply: bool, keep_in: str | None) -> dict[str, Any]:
     """Finds, and with `apply` makes, experiments of which only the runs are there. Returns: what --json prints."""
-    from tasks.archives.rescue.repair import repair as mend
+    from onerun.rescue.repair import repair as mend
 
     _quiet()
     if not store:
@@ -101,14 +111,20 @@ def repair(store: str | None, apply: bool, keep_in: str | None) -> dict[str, Any
     status = "repaired" if done.applied else "examined"
     backup = done.backup.uri if done.backup else ""
     lost = {identity: row["artifact_location"] for identity, row in done.experiments.items()}
-    return {"status": status, "to": redact(store), "experiments": lost, "orphans": done.orphans, "backup": backup}
+    return {
+        "status": status,
+        "to": redact(store),
+        "experiments": lost,
+        "orphans": done.orphans,
+        "backup": backup,
+    }
 
 
 def _quiet() -> None:
     """What MLflow says of making its tables is for nobody here, and there is nothing to send home."""
     import os
 
-    from settings.profile import TELEMETRY_OFF
+    from onerun.config.profile import TELEMETRY_OFF
 
     os.environ.update(TELEMETRY_OFF)
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
@@ -131,20 +147,31 @@ def _told_repair(result: dict[str, Any]) -> list[str]:
             f"  backed up: {result['backup']}",
             f"  {len(result['experiments'])} experiments are there again",
         ]
-    return [*lines, "  --apply makes them"] if result["experiments"] else [*lines, "  nothing to repair"]
+    return (
+        [*lines, "  --apply makes them"]
+        if result["experiments"]
+        else [*lines, "  nothing to repair"]
+    )
 
 
 def _told_rescue(result: dict[str, Any]) -> list[str]:
     lines = [f"{result['source']}"]
     lines += [_told_finding(finding) for finding in result["findings"][:SHOWN]]
     if len(result["findings"]) > SHOWN:
-        lines.append(f"  ... and {len(result['findings']) - SHOWN} more (--json, or the report, has all)")
+        lines.append(
+            f"  ... and {len(result['findings']) - SHOWN} more (--json, or the report, has all)"
+        )
     after = result["after"]
     head = f"{'can be saved':>14}" if after is None else f"{'before':>14}{'after':>13}"
     lines += ["", f"  {'':<24}{head}"]
     for kind, count in result["before"].items():
-        lines.append(f"  {_several(kind):<24}{count:>14,}" + ("" if after is None else f"{after.get(kind, 0):>13,}"))
-    lines.append(f"  {size(result['totals'].get('artifact bytes', 0))} of artifacts stay where they are")
+        lines.append(
+            f"  {_several(kind):<24}{count:>14,}"
+            + ("" if after is None else f"{after.get(kind, 0):>13,}")
+        )
+    lines.append(
+        f"  {size(result['totals'].get('artifact bytes', 0))} of artifacts stay where they are"
+    )
     for name in ("backup", "quarantine", "report"):
         lines += [f"  {name:<10} {result[name]}"] if result[name] else []
     lines += [f"  note: {note}" for note in result["notes"]]

@@ -9,7 +9,7 @@ from flows.command_line.endings import exit_code
 from flows.upkeep.backing_up import add_selection, counted, size
 from flows.upkeep.restoring_folders import is_of_folders, restore_folders, verify_folders
 from flows.upkeep.stores import use_store
-from settings.mistakes import Mistake, Mistakes
+from onerun.config.mistakes import Mistake, Mistakes
 
 EXAMPLE = """example:
   python -m flows.restore backups/store-5d41402abc4b-….tar.gz
@@ -26,17 +26,31 @@ exit codes: 0 done, 1 the archive is damaged or the store could not be written, 
 def parser() -> argparse.ArgumentParser:
     """Returns: the arguments of `python -m flows.restore`."""
     parser = command_line(
-        "flows.restore", "Bring back what an archive holds and the MLflow store lacks, with its ids and times.", EXAMPLE
+        "flows.restore",
+        "Bring back what an archive holds and the MLflow store lacks, with its ids and times.",
+        EXAMPLE,
     )
     parser.add_argument("archive", metavar="ARCHIVE", help="a file, or its s3:// address")
     add_selection(parser)
-    parser.add_argument("--to", metavar="FOLDER", help="the store of files that an archive of folders is unpacked into")
-    parser.add_argument("--apply", action="store_true", help="write; without it the plan is all there is")
-    parser.add_argument("--verify", action="store_true", help="look at the archive alone, at no store")
     parser.add_argument(
-        "--artifacts", metavar="ROOT", help="files go below this folder or address, not where they were"
+        "--to",
+        metavar="FOLDER",
+        help="the store of files that an archive of folders is unpacked into",
     )
-    parser.add_argument("--overwrite", action="store_true", help="make what differs as it is in the archive")
+    parser.add_argument(
+        "--apply", action="store_true", help="write; without it the plan is all there is"
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="look at the archive alone, at no store"
+    )
+    parser.add_argument(
+        "--artifacts",
+        metavar="ROOT",
+        help="files go below this folder or address, not where they were",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="make what differs as it is in the archive"
+    )
     add_usual(parser, "which store")
     return parser
 
@@ -55,7 +69,15 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
         result = (verify_folders if of_folders else verify)(asked.archive, asked.profile)
     else:
         parts = (asked.experiment, asked.run, asked.model)
-        result = restore(asked.archive, *parts, asked.apply, asked.artifacts, asked.overwrite, asked.profile, asked.to)
+        result = restore(
+            asked.archive,
+            *parts,
+            asked.apply,
+            asked.artifacts,
+            asked.overwrite,
+            asked.profile,
+            asked.to,
+        )
     if not asked.json:
         print("\n".join(told(result)))
     return result
@@ -66,8 +88,8 @@ def verify(archive: str, profile: str | None) -> dict[str, Any]:
     import tempfile
     from pathlib import Path
 
-    from settings.profile import load_profile
-    from tasks.archives.verify import verify as read
+    from onerun.archive.verify import verify as read
+    from onerun.config.profile import load_profile
 
     load_profile(profile).apply()  # the keys of an object store
     with tempfile.TemporaryDirectory(prefix="onerun-verify-") as folder:
@@ -95,14 +117,20 @@ def restore(
 ) -> dict[str, Any]:
     """Plans, and with `apply` restores. Returns: what --json prints. Raises: Mistakes, OnerunError."""
     if is_of_folders(archive):
-        return restore_folders(archive, to, (*experiments, *runs, *models, artifacts, overwrite), apply, profile)
+        return restore_folders(
+            archive, to, (*experiments, *runs, *models, artifacts, overwrite), apply, profile
+        )
     if to:
-        raise Mistakes([Mistake("--to", "is for archives of folders; this one goes into the profile's store")])
-    from tasks import archives
+        raise Mistakes(
+            [Mistake("--to", "is for archives of folders; this one goes into the profile's store")]
+        )
+    from onerun import archive as archives
 
     use_store(profile, must_exist=False)
     selection = archives.Selection(tuple(experiments), tuple(runs), tuple(models))
-    done = archives.restore(archive, selection, apply=apply, artifacts=artifacts, overwrite=overwrite)
+    done = archives.restore(
+        archive, selection, apply=apply, artifacts=artifacts, overwrite=overwrite
+    )
     return {
         "status": "done" if apply else "planned",
         "archive": archive,
@@ -126,16 +154,26 @@ def told(result: dict[str, Any]) -> list[str]:
             return [f"{result['archive']} is whole: {size(result['bytes'])} of folders"]
         written = f"written {result['header']['written']} from {result['header']['store']}"
         return [f"{result['archive']} is whole: {size(result['bytes'])}, {written}", f"  {counts}"]
-    head = f"  {'':<18}{'restored' if result['applied'] else 'new':>10}{'the same':>10}{'differ':>10}"
+    head = (
+        f"  {'':<18}{'restored' if result['applied'] else 'new':>10}{'the same':>10}{'differ':>10}"
+    )
     lines = [head]
     for kind, counts in result["found"].items():
-        numbers = "".join(f"{counts.get(verdict, 0):>10,}" for verdict in ("new", "same", "differs"))
+        numbers = "".join(
+            f"{counts.get(verdict, 0):>10,}" for verdict in ("new", "same", "differs")
+        )
         lines.append(f"  {kind.replace('-', ' '):<18}{numbers}")
     lines += [f"  differs: {words}" for words in result["differing"]]
     if result["differ"]:
-        lines.append("  what differs was overwritten" if result["overwritten"] else "  what differs is left as it is")
+        lines.append(
+            "  what differs was overwritten"
+            if result["overwritten"]
+            else "  what differs is left as it is"
+        )
     lines += [f"  note: {note}" for note in result["notes"]]
     if result["bytes"]:
-        lines += [f"  {size(result['bytes'])} of files below {place}" for place in result["places"][:1]]
+        lines += [
+            f"  {size(result['bytes'])} of files below {place}" for place in result["places"][:1]
+        ]
         lines += [f"    and {place}" for place in result["places"][1:10]]
     return lines if result["applied"] else [*lines, "  nothing was changed; --apply does it"]

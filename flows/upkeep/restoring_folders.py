@@ -4,27 +4,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from settings.mistakes import Mistake, Mistakes
-from settings.profile import load_profile
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.config.profile import load_profile
 
 SHOWN = 200
 
 
 def is_of_folders(archive: str) -> bool:
     """Whether the archive's name says so."""
-    from tasks.archives.keeping import FOLDERS
+    from onerun.archive.keeping import FOLDERS
 
     return archive.endswith(FOLDERS)
 
 
 def verify_folders(archive: str, profile: str | None) -> dict[str, Any]:
     """Reads the archive as a whole. Returns: what --json prints. Raises: ArchiveDamaged."""
-    from tasks.archives.unpacking import verified
+    from onerun.archive.unpacking import verified
 
     load_profile(profile).apply()  # the keys of an object store
     with verified(archive) as (local, digest):
         size = local.stat().st_size
-    return {"status": "whole", "archive": archive, "sha256": digest, "bytes": size, "header": {}, "counts": {}}
+    return {
+        "status": "whole",
+        "archive": archive,
+        "sha256": digest,
+        "bytes": size,
+        "header": {},
+        "counts": {},
+    }
 
 
 def restore_folders(
@@ -34,10 +41,17 @@ def restore_folders(
 
     Args: parts: what was asked for of an archive of records; there is no such thing here.
     """
-    from tasks.archives.unpacking import unpack, verified
+    from onerun.archive.unpacking import unpack, verified
 
     if not to:
-        raise Mistakes([Mistake("--to", "is missing: which store of files? an archive of folders needs --to ./mlruns")])
+        raise Mistakes(
+            [
+                Mistake(
+                    "--to",
+                    "is missing: which store of files? an archive of folders needs --to ./mlruns",
+                )
+            ]
+        )
     if any(parts):
         words = "no parts, --artifacts or --overwrite: it is unpacked as a whole, and what is there stays"
         raise Mistakes([Mistake(archive, f"an archive of folders takes {words}")])

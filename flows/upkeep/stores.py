@@ -3,13 +3,15 @@
 import os
 from pathlib import Path
 
-from settings.mistakes import Mistake, Mistakes
-from settings.profile import Profile, check_profile, load_profile
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.config.profile import Profile, check_profile, load_profile
 
 ABOUT_STORES = ("MLFLOW_", "AWS_")
 
 
-def use_store(name: str | None, must_exist: bool = True, about: tuple[str, ...] = ABOUT_STORES) -> Profile:
+def use_store(
+    name: str | None, must_exist: bool = True, about: tuple[str, ...] = ABOUT_STORES
+) -> Profile:
     """Applies the profile; Prefect need not answer. Returns: the profile. Raises: Mistakes.
 
     Args:
@@ -21,9 +23,13 @@ def use_store(name: str | None, must_exist: bool = True, about: tuple[str, ...] 
     uri = chosen.variables()["MLFLOW_TRACKING_URI"]
     file = uri.partition(":///")[2] if uri.startswith("sqlite") else ""
     if must_exist and file and not Path(file).exists():
-        mistakes.append(Mistake("MLFLOW_TRACKING_URI", f"{file} does not exist: there is no store yet"))
+        mistakes.append(
+            Mistake("MLFLOW_TRACKING_URI", f"{file} does not exist: there is no store yet")
+        )
     if mistakes:
         raise Mistakes(mistakes)
     chosen.apply()
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")  # what it says of making its tables is for nobody here
+    os.environ.setdefault(
+        "MLFLOW_LOGGING_LEVEL", "WARNING"
+    )  # what it says of making its tables is for nobody here
     return chosen

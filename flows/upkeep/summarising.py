@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from domain.maintenance.words import size
 from flows.command_line.arguments import add_usual, command_line
 from flows.command_line.endings import exit_code
 from flows.command_line.prefect_address import with_prefect
 from flows.upkeep.stores import use_store
+from onerun.domain.cleanup.words import size
 
 EXAMPLE = """example:
   python -m flows.summary
@@ -29,9 +29,13 @@ def parser() -> argparse.ArgumentParser:
         "What a store holds: experiments, runs by state, models, bytes, troubles. Changes nothing.",
         EXAMPLE,
     )
-    parser.add_argument("--no-files", action="store_true", help="do not look at artifacts: no bytes, fewer troubles")
     parser.add_argument(
-        "--store", metavar="FOLDER", help="a store of files such as ./mlruns, in place of the profile's"
+        "--no-files", action="store_true", help="do not look at artifacts: no bytes, fewer troubles"
+    )
+    parser.add_argument(
+        "--store",
+        metavar="FOLDER",
+        help="a store of files such as ./mlruns, in place of the profile's",
     )
     add_usual(parser, "which store")
     return parser
@@ -40,7 +44,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Summarise as asked. Returns: the exit code."""
     asked = parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-    return exit_code(lambda: _done(asked), asked.json, "interrupted; nothing was changed", asked.traceback)
+    return exit_code(
+        lambda: _done(asked), asked.json, "interrupted; nothing was changed", asked.traceback
+    )
 
 
 def _done(asked: argparse.Namespace) -> dict[str, Any]:
@@ -57,7 +63,7 @@ def summary_of(profile: str | None, folder: str | None, files: bool) -> dict[str
     """
     if folder is None:
         with_prefect(use_store(profile)).apply()
-    from tasks.summarise import summarise
+    from onerun.cleanup.summarise import summarise
 
     result = summarise(folder, files)
     if folder is None:
@@ -74,7 +80,9 @@ def summary_lines(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"runs               {_counted(result['runs'])}"
     yield f"logged models      {result['logged_models']:,}"
     yield f"registered models  {result['registered_models']:,} with {result['versions']:,} versions"
-    unreachable = f" ({result['unmeasured']:,} experiments cannot be reached)" if result["unmeasured"] else ""
+    unreachable = (
+        f" ({result['unmeasured']:,} experiments cannot be reached)" if result["unmeasured"] else ""
+    )
     yield f"artifacts          {size(result['bytes'])}{unreachable}"
     if result["database_bytes"] is not None:
         yield f"database           {size(result['database_bytes'])}"
@@ -88,5 +96,7 @@ def summary_lines(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _counted(counts: Mapping[str, int]) -> str:
-    parts = ", ".join(f"{count:,} {state}" for state, count in sorted(counts.items(), key=lambda each: -each[1]))
+    parts = ", ".join(
+        f"{count:,} {state}" for state, count in sorted(counts.items(), key=lambda each: -each[1])
+    )
     return f"{sum(counts.values()):,}" + (f" ({parts})" if parts else "")

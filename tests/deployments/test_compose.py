@@ -15,7 +15,7 @@ import yaml
 from deployments import worker
 from flows import metrics
 from flows.checking import checkup
-from settings.profile import OF_OTHER_STORES
+from onerun.config.profile import OF_OTHER_STORES
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "deployments" / "compose.yaml"
@@ -33,7 +33,9 @@ def test_it_holds_the_services_that_the_stack_has() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_image_is_pinned_every_port_is_loopback_every_service_tells_its_health(name: str) -> None:
+def test_every_image_is_pinned_every_port_is_loopback_every_service_tells_its_health(
+    name: str,
+) -> None:
     service = SERVICES[name]
     tag = service["image"].partition(":")[2]
     assert tag == "local" if "build" in service else re.search(r"\d+\.\d+|RELEASE\.\d{4}", tag)
@@ -47,18 +49,30 @@ def test_every_image_is_pinned_every_port_is_loopback_every_service_tells_its_he
 
 def test_every_credential_is_named_and_stands_in_dot_env_alone() -> None:
     example = (ROOT / ".env.example").read_text()
-    assert {name for name in re.findall(r"^# (\w+)=$", example, re.MULTILINE) if name in NEEDED} == NEEDED
-    assert set(re.findall(r"\$\{(\w+)", TEXT)) == {*NEEDED, "COMMIT"}, "a variable that is missing must be an error"
+    assert {
+        name for name in re.findall(r"^# (\w+)=$", example, re.MULTILINE) if name in NEEDED
+    } == NEEDED
+    assert set(re.findall(r"\$\{(\w+)", TEXT)) == {*NEEDED, "COMMIT"}, (
+        "a variable that is missing must be an error"
+    )
     for service in SERVICES.values():
         for variable, value in service.get("environment", {}).items():
-            if re.search("PASSWORD|SECRET|AUTH_STRING|ACCESS_KEY|CONNECTION_URL|BACKEND_STORE", variable):
+            if re.search(
+                "PASSWORD|SECRET|AUTH_STRING|ACCESS_KEY|CONNECTION_URL|BACKEND_STORE", variable
+            ):
                 assert "${" in value, variable
 
 
 def test_every_volume_and_configuration_is_declared_and_used() -> None:
-    used = {volume.partition(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    used = {
+        volume.partition(":")[0]
+        for service in SERVICES.values()
+        for volume in service.get("volumes", [])
+    }
     assert used == set(DOCUMENT["volumes"])
-    sources = {entry["source"] for service in SERVICES.values() for entry in service.get("configs", [])}
+    sources = {
+        entry["source"] for service in SERVICES.values() for entry in service.get("configs", [])
+    }
     assert sources == set(DOCUMENT["configs"])
     accounts = configparser.ConfigParser()
     accounts.read_string(DOCUMENT["configs"]["accounts"]["content"])
@@ -69,7 +83,10 @@ def test_every_volume_and_configuration_is_declared_and_used() -> None:
 
 
 def test_prometheus_scrapes_exporter_and_prefect_and_grafana_finds_the_dashboard() -> None:
-    held = {name: yaml.safe_load(DOCUMENT["configs"][name]["content"]) for name in ("prometheus", "dashboards")}
+    held = {
+        name: yaml.safe_load(DOCUMENT["configs"][name]["content"])
+        for name in ("prometheus", "dashboards")
+    }
     jobs = {job["job_name"]: job for job in held["prometheus"]["scrape_configs"]}
     assert {name: job["static_configs"][0]["targets"] for name, job in jobs.items()} == {
         "onerun": [f"exporter:{metrics.parser().get_default('port')}"],
@@ -89,8 +106,13 @@ def test_all_that_is_ours_is_of_the_one_image() -> None:
     builds = {str(service["build"]) for service in SERVICES.values() if "build" in service}
     assert builds == {str({"context": "..", "args": {"COMMIT": "${COMMIT:-unknown}"}})}
     writes = {name for name, each in SERVICES.items() if "build" in each and "volumes" in each}
-    assert {volume for name in writes for volume in SERVICES[name]["volumes"]} == {"prefect:/data", "mlflow:/data"}
-    assert "install --directory --owner 1000 --group 1000 /data" in (ROOT / "Dockerfile").read_text()
+    assert {volume for name in writes for volume in SERVICES[name]["volumes"]} == {
+        "prefect:/data",
+        "mlflow:/data",
+    }
+    assert (
+        "install --directory --owner 1000 --group 1000 /data" in (ROOT / "Dockerfile").read_text()
+    )
     assert SERVICES["prefect"]["environment"]["PREFECT_HOME"] == "/data"
 
 
@@ -107,7 +129,9 @@ def test_clients_know_both_servers_and_the_servers_the_names_they_are_called_by(
 
 def test_whoever_writes_objects_sends_what_older_stores_take() -> None:
     held = [each.get("environment", {}) for each in SERVICES.values()]
-    assert all(OF_OTHER_STORES.items() <= each.items() for each in held if "MLFLOW_S3_ENDPOINT_URL" in each)
+    assert all(
+        OF_OTHER_STORES.items() <= each.items() for each in held if "MLFLOW_S3_ENDPOINT_URL" in each
+    )
 
 
 def test_commands_of_ours_are_good_ones() -> None:
@@ -126,15 +150,21 @@ def test_what_git_leaves_out_does_not_get_into_the_image_at_any_depth() -> None:
     """Credentials, data, what guarantees and benchmarks leave: a name without `**/` is one in the root for Docker."""
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     names = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
-    assert [name for name in names if not any(fnmatch(f"**/{name}", pattern) for pattern in ignored)] == []
+    assert [
+        name for name in names if not any(fnmatch(f"**/{name}", pattern) for pattern in ignored)
+    ] == []
     assert {"*.env", "accounts.ini", "*.pem", "build", ".hypothesis"} <= set(names)
     assert {".git", "**/.env.*"} <= set(ignored)
 
 
 def test_files_of_credentials_that_the_documentation_speaks_of_do_not_get_into_git() -> None:
-    named = set(re.findall(r"--from-(?:env-)?file=(\S+)", (ROOT / "docs" / "operations.md").read_text()))
+    named = set(
+        re.findall(r"--from-(?:env-)?file=(\S+)", (ROOT / "docs" / "operations.md").read_text())
+    )
     assert len(named) >= 4
-    ignored = subprocess.run(["git", "check-ignore", "--no-index", *named], cwd=ROOT, capture_output=True, text=True)
+    ignored = subprocess.run(
+        ["git", "check-ignore", "--no-index", *named], cwd=ROOT, capture_output=True, text=True
+    )
     assert set(ignored.stdout.split()) == named
 
 
@@ -144,24 +174,44 @@ def test_docker_compose_takes_it_where_it_is_installed() -> None:
     if not plugin or subprocess.run([*line, "version"], capture_output=True).returncode:
         pytest.skip("docker compose is not installed")
     variables = {**os.environ, **dict.fromkeys(NEEDED, "some-value")}
-    done = subprocess.run([*line, "-f", FILE, "config", "--quiet"], env=variables, capture_output=True, text=True)
+    done = subprocess.run(
+        [*line, "-f", FILE, "config", "--quiet"], env=variables, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
-    missing = subprocess.run([*line, "-f", FILE, "config", "--quiet"], capture_output=True, text=True)
+    missing = subprocess.run(
+        [*line, "-f", FILE, "config", "--quiet"], capture_output=True, text=True
+    )
     assert missing.returncode and "set it in .env" in missing.stderr
 
 
 def test_every_command_of_the_pages_names_dot_env() -> None:
     """Compose looks for it beside compose.yaml otherwise, where it is not."""
-    pages = [page.read_text() for page in (ROOT / "README.md", FILE, *(ROOT / "docs").rglob("*.md"))]
-    said = [line for page in pages for line in re.findall(r"docker compose (?=.*(?:-f|up|down))([^`#\n|]*)", page)]
-    assert len(said) >= 4 and [line for line in said if "--env-file .env -f deployments/compose.yaml" not in line] == []
+    pages = [
+        page.read_text() for page in (ROOT / "README.md", FILE, *(ROOT / "docs").rglob("*.md"))
+    ]
+    said = [
+        line
+        for page in pages
+        for line in re.findall(r"docker compose (?=.*(?:-f|up|down))([^`#\n|]*)", page)
+    ]
+    assert (
+        len(said) >= 4
+        and [line for line in said if "--env-file .env -f deployments/compose.yaml" not in line]
+        == []
+    )
 
 
 def test_the_page_on_maintenance_names_database_and_bucket_as_they_are_here() -> None:
     page = (ROOT / "docs" / "maintenance.md").read_text().replace('"', "")
     server = SERVICES["mlflow"]
-    (destination,) = (each for each in server["command"] if each.startswith("--artifacts-destination="))
+    (destination,) = (
+        each for each in server["command"] if each.startswith("--artifacts-destination=")
+    )
     assert f"-e MLFLOW_ARTIFACTS_DESTINATION={destination.partition('=')[2]} " in page
-    database = re.sub(r"\$\{(\w+):\?[^}]*\}", r"$\1", server["environment"]["MLFLOW_BACKEND_STORE_URI"])
+    database = re.sub(
+        r"\$\{(\w+):\?[^}]*\}", r"$\1", server["environment"]["MLFLOW_BACKEND_STORE_URI"]
+    )
     assert f"-e MLFLOW_TRACKING_URI={database} " in page
-    assert SERVICES["worker"]["environment"]["ONERUN_STORE"].startswith("s3://"), "archives outlive the container"
+    assert SERVICES["worker"]["environment"]["ONERUN_STORE"].startswith("s3://"), (
+        "archives outlive the container"
+    )

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from domain.monitoring import series
 from flows.monitoring.exposition import names_of
+from onerun.domain.monitoring import series
 
 FOLDER = Path(__file__).parents[2] / "deployments" / "monitoring"
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "dashboard.json").read_text())
@@ -31,7 +31,9 @@ def expressions() -> list[str]:
 def asked(expression: str) -> tuple[set[str], set[str]]:
     """Returns: the series of an expression, and the labels it names."""
     matchers = re.findall(r"\{([^}]*)\}", expression)
-    labels = {label for inside in matchers for label in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", inside)}
+    labels = {
+        label for inside in matchers for label in re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", inside)
+    }
     plain = re.sub(r"\{[^}]*\}|\[[^]]*\]", " ", expression)
     for inside in re.findall(r"\b(?:by|on|without|ignoring)\s*\(([^)]*)\)", plain):
         labels |= set(re.findall(r"\w+", inside))
@@ -47,7 +49,10 @@ def of_prefect() -> dict[str, set[str]]:
     from prometheus_client import REGISTRY
 
     found: dict[str, set[str]] = {}
-    for collector, names in REGISTRY._collector_to_names.items():  # families without samples are not collected
+    for (
+        collector,
+        names,
+    ) in REGISTRY._collector_to_names.items():  # families without samples are not collected
         found |= {name: set(getattr(collector, "_labelnames", ())) for name in names}
     return found
 
@@ -85,15 +90,22 @@ def test_all_that_the_exporter_says_is_shown() -> None:
 def test_recipes_are_chosen_by_a_variable_that_asks_for_a_series_that_exists() -> None:
     variables = {each["name"]: each for each in DASHBOARD["templating"]["list"]}
     assert set(variables) == {"datasource", "recipe"}
-    name, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variables["recipe"]["definition"]).groups()  # type: ignore[union-attr]
-    assert label in OURS[name] and variables["recipe"]["query"]["query"] == variables["recipe"]["definition"]
+    name, label = re.fullmatch(
+        r"label_values\((\w+), (\w+)\)", variables["recipe"]["definition"]
+    ).groups()  # type: ignore[union-attr]
+    assert (
+        label in OURS[name]
+        and variables["recipe"]["query"]["query"] == variables["recipe"]["definition"]
+    )
     used = set(re.findall(r"\$\{?(\w+)", json.dumps(DASHBOARD["panels"])))
     assert used == set(variables)
 
 
 def test_it_is_built_as_grafanas_schema_says() -> None:
     assert 8 <= len(DASHBOARD["uid"]) <= 40
-    assert "id" not in DASHBOARD and "__inputs" not in DASHBOARD, "provisioned, not imported by hand"
+    assert "id" not in DASHBOARD and "__inputs" not in DASHBOARD, (
+        "provisioned, not imported by hand"
+    )
     assert DASHBOARD["title"] and DASHBOARD["schemaVersion"] >= 36
     assert DASHBOARD["graphTooltip"] in (0, 1, 2)
     assert {each["type"] for each in DASHBOARD["templating"]["list"]} <= {"query", "datasource"}
@@ -104,25 +116,39 @@ def test_it_is_built_as_grafanas_schema_says() -> None:
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 def test_a_panel_is_whole(panel: dict[str, Any]) -> None:
-    assert panel["type"] in ("stat", "timeseries", "bargauge") and panel["title"] and panel["description"]
-    assert {"options", "transformations"} <= set(panel) and set(panel["fieldConfig"]) == {"defaults", "overrides"}
+    assert (
+        panel["type"] in ("stat", "timeseries", "bargauge")
+        and panel["title"]
+        and panel["description"]
+    )
+    assert {"options", "transformations"} <= set(panel) and set(panel["fieldConfig"]) == {
+        "defaults",
+        "overrides",
+    }
     assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
     refs = [target["refId"] for target in panel["targets"]]
     assert refs and len(set(refs)) == len(refs)
     assert all(target["datasource"] == panel["datasource"] for target in panel["targets"])
     defaults = panel["fieldConfig"]["defaults"]
-    assert defaults["unit"] in ("none", "s", "bytes") and defaults["color"]["mode"] in ("thresholds", "palette-classic")
+    assert defaults["unit"] in ("none", "s", "bytes") and defaults["color"]["mode"] in (
+        "thresholds",
+        "palette-classic",
+    )
     steps = defaults.get("thresholds", {"steps": [{"value": None}]})["steps"]
     assert steps[0]["value"] is None, "the first step is minus infinity"
     names = set.union(*(asked(target["expr"])[0] for target in panel["targets"]))
-    assert (defaults["unit"] == "s") == any(name.endswith(("_seconds", "_seconds_bucket")) for name in names)
+    assert (defaults["unit"] == "s") == any(
+        name.endswith(("_seconds", "_seconds_bucket")) for name in names
+    )
 
 
 def test_panels_lie_in_the_grid_and_none_upon_another() -> None:
     cells = []
     for panel in DASHBOARD["panels"]:
         place = panel["gridPos"]
-        assert place["x"] >= 0 and place["h"] > 0 and place["w"] > 0 and place["x"] + place["w"] <= 24
+        assert (
+            place["x"] >= 0 and place["h"] > 0 and place["w"] > 0 and place["x"] + place["w"] <= 24
+        )
         cells.append({(x, y) for x in range(place["x"], place["x"] + place["w"])
                       for y in range(place["y"], place["y"] + place["h"])})  # fmt: skip
     assert not [True for one, other in combinations(cells, 2) if one & other]
@@ -130,4 +156,6 @@ def test_panels_lie_in_the_grid_and_none_upon_another() -> None:
 
 def test_the_configmap_carries_the_label_that_grafanas_sidecar_looks_for() -> None:
     (made,) = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())["configMapGenerator"]
-    assert made["options"]["labels"] == {"grafana_dashboard": "1"} and made["files"] == ["onerun.json=dashboard.json"]
+    assert made["options"]["labels"] == {"grafana_dashboard": "1"} and made["files"] == [
+        "onerun.json=dashboard.json"
+    ]

@@ -31,7 +31,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     service = replace(stack.servers[1], command=(*SLEEPS, *stack.servers[1].command))
     assert start(service, stack.processes, tmp_path)
     record = stack.processes.folder / "mlflow.json"
-    record.write_text(json.dumps(json.loads(record.read_text()) | {"command": stack.servers[1].command}))
+    record.write_text(
+        json.dumps(json.loads(record.read_text()) | {"command": stack.servers[1].command})
+    )
     yield address
     stack.processes.end("mlflow", patience=5)
 
@@ -53,11 +55,15 @@ def test_another_address_is_a_mistake_at_once(
     assert f"down), then up, or set MLFLOW_TRACKING_URI={elsewhere}\n" in said
     assert command.main(["status", "--json"]) == 0
     states = {each["name"]: each for each in json.loads(capsys.readouterr().out)["services"]}
-    assert states["mlflow"]["address"] == elsewhere and states["mlflow"]["state"] == "does not answer"
+    assert (
+        states["mlflow"]["address"] == elsewhere and states["mlflow"]["state"] == "does not answer"
+    )
     assert states["prefect"]["state"] == "not running", "nothing was started"
 
 
-@pytest.mark.parametrize("variable", ["MLFLOW_BACKEND_STORE_URI", "AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_ENDPOINT_URL"])
+@pytest.mark.parametrize(
+    "variable", ["MLFLOW_BACKEND_STORE_URI", "AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_ENDPOINT_URL"]
+)
 def test_settings_that_came_later_are_told_by_name(
     elsewhere: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
@@ -65,16 +71,27 @@ def test_settings_that_came_later_are_told_by_name(
 
     stack = read_stack(None)
     assert differences(stack.all, stack.processes) == []
-    value = f"http://127.0.0.1:9/{SECRET}" if variable.endswith("ENDPOINT_URL") else f"sqlite:////nowhere/{SECRET}"
+    value = (
+        f"http://127.0.0.1:9/{SECRET}"
+        if variable.endswith("ENDPOINT_URL")
+        else f"sqlite:////nowhere/{SECRET}"
+    )
     monkeypatch.setenv(variable, value)
     later = read_stack(None)
     (mistake,) = differences(later.all, later.processes)
-    assert mistake.key == "mlflow" and variable in mistake.message and "down), then up" in mistake.message
+    assert (
+        mistake.key == "mlflow"
+        and variable in mistake.message
+        and "down), then up" in mistake.message
+    )
     assert SECRET not in mistake.message
 
 
 def test_another_database_is_not_touched(
-    elsewhere: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    elsewhere: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", f"sqlite:///{tmp_path}/another.db")
     code, said = up(capsys)
@@ -82,7 +99,9 @@ def test_another_database_is_not_touched(
     assert not (tmp_path / "another.db").exists()
 
 
-def test_a_retry_budget_is_nothing_to_a_server(elsewhere: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_retry_budget_is_nothing_to_a_server(
+    elsewhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from deployments.stack.differences import differences
 
     monkeypatch.setenv("ONERUN_RETRY_BUDGET", "20s")
@@ -99,9 +118,10 @@ def test_records_hold_no_value_and_are_their_owners(tmp_path: Path) -> None:
     try:
         record = processes.folder / "mlflow.json"
         assert SECRET not in record.read_text() and held["PASSWORD"] != held["OTHER"]
-        assert [oct(path.stat().st_mode)[-3:] for path in (record, processes.folder / "fingerprints.key")] == [
-            "600"
-        ] * 2
+        assert [
+            oct(path.stat().st_mode)[-3:]
+            for path in (record, processes.folder / "fingerprints.key")
+        ] == ["600"] * 2
         assert (
             processes.find("mlflow").settings
             == held
@@ -109,21 +129,29 @@ def test_records_hold_no_value_and_are_their_owners(tmp_path: Path) -> None:
                 processes.folder, {"OTHER": SECRET + "x", "PASSWORD": SECRET}
             )
         )
-        assert fingerprints(tmp_path / "another", {"PASSWORD": SECRET})["PASSWORD"] != held["PASSWORD"]
+        assert (
+            fingerprints(tmp_path / "another", {"PASSWORD": SECRET})["PASSWORD"] != held["PASSWORD"]
+        )
     finally:
         processes.end("mlflow", patience=5)
 
 
 @pytest.mark.parametrize(
     "broken",
-    ["ONERUN_NONSENSE=1\n", "ONERUN_BIND=\nONERUN_WORKER_LIMIT=many\n", "MLFLOW_TRACKING_USERNAME=owner\n"],
+    [
+        "ONERUN_NONSENSE=1\n",
+        "ONERUN_BIND=\nONERUN_WORKER_LIMIT=many\n",
+        "MLFLOW_TRACKING_USERNAME=owner\n",
+    ],
 )
 def test_status_logs_and_down_need_no_settings_that_are_right(
     elsewhere: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], broken: str
 ) -> None:
     (tmp_path / ".env").write_text(broken)
     code, said = up(capsys)
-    assert code == 2 and broken.partition("=")[0].removesuffix("USERNAME").removesuffix("BIND") in said
+    assert (
+        code == 2 and broken.partition("=")[0].removesuffix("USERNAME").removesuffix("BIND") in said
+    )
     assert command.main(["logs"]) == 0
     assert command.main(["status"]) == 0
     assert "mlflow    does not answer" in capsys.readouterr().out
@@ -141,7 +169,9 @@ def test_down_where_nothing_ever_ran_makes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_up_at_a_time(elsewhere: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_up_at_a_time(
+    elsewhere: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = (tmp_path / ".onerun" / "stack" / "mlflow.json").read_text()
     with alone(tmp_path / ".onerun" / "stack"):
         code, said = up(capsys)

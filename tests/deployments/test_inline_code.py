@@ -23,9 +23,13 @@ def lines_of(held: Any) -> Iterator[list[str]]:
 
 
 def codes() -> list[str]:
-    documents = [found for path in FOLDER.rglob("*.yaml") for found in yaml.safe_load_all(path.read_text())]
+    documents = [
+        found for path in FOLDER.rglob("*.yaml") for found in yaml.safe_load_all(path.read_text())
+    ]
     lines = [line for document in documents for line in lines_of(document)]
-    return sorted({line[line.index("-c") + 1] for line in lines if "python" in line and "-c" in line})
+    return sorted(
+        {line[line.index("-c") + 1] for line in lines if "python" in line and "-c" in line}
+    )
 
 
 def test_there_is_some() -> None:
@@ -38,11 +42,18 @@ def test_every_call_fits(code: str) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             module = importlib.import_module(str(node.module))
-            known |= {alias.asname or alias.name: getattr(module, alias.name) for alias in node.names}
+            known |= {
+                alias.asname or alias.name: getattr(module, alias.name) for alias in node.names
+            }
         elif isinstance(node, ast.Import):
-            known |= {alias.asname or alias.name: importlib.import_module(alias.name) for alias in node.names}
+            known |= {
+                alias.asname or alias.name: importlib.import_module(alias.name)
+                for alias in node.names
+            }
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     assert calls
     for call in calls:
         function = eval(ast.unparse(call.func), known)
-        inspect.signature(function).bind(*call.args, **{str(given.arg): given.value for given in call.keywords})
+        inspect.signature(function).bind(
+            *call.args, **{str(given.arg): given.value for given in call.keywords}
+        )

@@ -11,7 +11,7 @@ import pytest
 from deployments.kubernetes.__main__ import main
 from deployments.kubernetes.pool import write_pool
 from deployments.kubernetes.template import BUNDLE, LABELS, Place, job_template
-from settings.profile import Profile
+from onerun.config.profile import Profile
 from tests.servers import asked
 
 PUBLIC = {
@@ -45,9 +45,13 @@ def pod(template: dict[str, Any]) -> dict[str, Any]:
     return spec
 
 
-def test_every_variable_is_referred_to_and_every_reference_is_a_variable(template: dict[str, Any]) -> None:
+def test_every_variable_is_referred_to_and_every_reference_is_a_variable(
+    template: dict[str, Any],
+) -> None:
     used = set(re.findall(r"\{\{ (\w+) \}\}", json.dumps(template["job_configuration"])))
-    assert used == set(template["variables"]["properties"]), "Prefect ignores what is not referred to, without a word"
+    assert used == set(template["variables"]["properties"]), (
+        "Prefect ignores what is not referred to, without a word"
+    )
 
 
 def test_every_variable_is_described_in_its_form(template: dict[str, Any]) -> None:
@@ -73,7 +77,11 @@ def test_p7_addresses_are_in_the_configmap_credentials_in_the_secret_and_no_valu
 def test_p7_an_address_with_a_password_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hush@mlflow:5000")
     template = job_template(Profile(), Place("onerun:1"))
-    (found,) = [entry for entry in pod(template)["containers"][0]["env"] if entry["name"] == "MLFLOW_TRACKING_URI"]
+    (found,) = [
+        entry
+        for entry in pod(template)["containers"][0]["env"]
+        if entry["name"] == "MLFLOW_TRACKING_URI"
+    ]
     assert "secretKeyRef" in found["valueFrom"] and "hush" not in json.dumps(template)
 
 
@@ -87,7 +95,9 @@ def test_a_private_authority_is_trusted_by_all_clients_of_a_pod() -> None:
 
 def test_a_pod_has_no_rights_and_is_not_root(template: dict[str, Any]) -> None:
     spec = pod(template)
-    assert spec["automountServiceAccountToken"] is False and spec["serviceAccountName"] == "training"
+    assert (
+        spec["automountServiceAccountToken"] is False and spec["serviceAccountName"] == "training"
+    )
     assert spec["securityContext"]["runAsNonRoot"] and "hostNetwork" not in spec
     context = spec["containers"][0]["securityContext"]
     assert context["readOnlyRootFilesystem"] and context["capabilities"] == {"drop": ["ALL"]}
@@ -96,7 +106,9 @@ def test_a_pod_has_no_rights_and_is_not_root(template: dict[str, Any]) -> None:
 def filled(template: dict[str, Any], **values: Any) -> Any:
     import asyncio
 
-    worker = pytest.importorskip("prefect_kubernetes.worker", reason="the extra kubernetes is not installed")
+    worker = pytest.importorskip(
+        "prefect_kubernetes.worker", reason="the extra kubernetes is not installed"
+    )
     configuration = worker.KubernetesWorkerJobConfiguration
     return asyncio.run(configuration.from_template_and_values(template, values)).job_manifest
 
@@ -110,10 +122,18 @@ def test_what_prefects_worker_makes_of_it(template: dict[str, Any]) -> None:
     assert spec["containers"][0]["resources"] == {
         "requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "8Gi", "nvidia.com/gpu": 1},
     }  # fmt: skip
-    assert spec["nodeSelector"] == {"kind": "gpu"} and spec["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
-    assert (job["spec"]["activeDeadlineSeconds"], spec["containers"][0]["image"]) == (60, "onerun:2")
+    assert spec["nodeSelector"] == {"kind": "gpu"} and spec["tolerations"] == [
+        {"key": "gpu", "operator": "Exists"}
+    ]
+    assert (job["spec"]["activeDeadlineSeconds"], spec["containers"][0]["image"]) == (
+        60,
+        "onerun:2",
+    )
     plain = filled(template)["spec"]["template"]["spec"]["containers"][0]
-    assert "nvidia.com/gpu" not in plain["resources"]["limits"] and "cpu" not in plain["resources"]["limits"]
+    assert (
+        "nvidia.com/gpu" not in plain["resources"]["limits"]
+        and "cpu" not in plain["resources"]["limits"]
+    )
 
 
 def test_job_and_pod_carry_the_flow_runs_id_and_the_pod_what_the_network_policies_know_it_by(
@@ -124,8 +144,12 @@ def test_job_and_pod_carry_the_flow_runs_id_and_the_pod_what_the_network_policie
 
     from prefect.client.schemas.objects import FlowRun
 
-    worker = pytest.importorskip("prefect_kubernetes.worker", reason="the extra kubernetes is not installed")
-    configuration = asyncio.run(worker.KubernetesWorkerJobConfiguration.from_template_and_values(template, {}))
+    worker = pytest.importorskip(
+        "prefect_kubernetes.worker", reason="the extra kubernetes is not installed"
+    )
+    configuration = asyncio.run(
+        worker.KubernetesWorkerJobConfiguration.from_template_and_values(template, {})
+    )
     flow_run = FlowRun(flow_id=uuid4())
     configuration.prepare_for_flow_run(flow_run)
     job = configuration.job_manifest
@@ -135,10 +159,15 @@ def test_job_and_pod_carry_the_flow_runs_id_and_the_pod_what_the_network_policie
 
 
 def test_a_job_is_good_by_todays_schema(template: dict[str, Any]) -> None:
-    schemas = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate (108 MB) is not installed")
+    schemas = pytest.importorskip(
+        "kubernetes_validate", reason="kubernetes-validate (108 MB) is not installed"
+    )
     job = filled(template, gpus=1, command="true")
     job["spec"]["template"]["spec"]["containers"][0]["args"] = ["true"]  # Prefect splits it later
-    for name in ("completions", "parallelism"):  # known: Prefect's validator wants them where Kubernetes drops them
+    for name in (
+        "completions",
+        "parallelism",
+    ):  # known: Prefect's validator wants them where Kubernetes drops them
         del job["spec"]["template"]["spec"][name]
     schemas.validate(job, "1.31", strict=True)
 
@@ -152,7 +181,9 @@ def pool(prefect_api: str, in_the_cluster: None, monkeypatch: pytest.MonkeyPatch
         yield "kubernetes-tried"
 
 
-def test_the_pool_is_made_once_and_renewed(pool: str, prefect_api: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_pool_is_made_once_and_renewed(
+    pool: str, prefect_api: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     def written(image: str) -> str:
         """As a command of its own: what it sets in its environment is gone with it."""
         with pytest.MonkeyPatch.context() as patch:
@@ -162,7 +193,9 @@ def test_the_pool_is_made_once_and_renewed(pool: str, prefect_api: str, capsys: 
 
     assert written("onerun:1") == f"{pool}: made\n"
     assert written("onerun:1") == f"{pool}: unchanged\n"
-    asked("PATCH", f"{prefect_api}/work_pools/{pool}", json={"concurrency_limit": 3}).raise_for_status()
+    asked(
+        "PATCH", f"{prefect_api}/work_pools/{pool}", json={"concurrency_limit": 3}
+    ).raise_for_status()
     assert written("onerun:2") == f"{pool}: changed\n"
     held = asked("GET", f"{prefect_api}/work_pools/{pool}").json()
     assert held["base_job_template"]["variables"]["properties"]["image"]["default"] == "onerun:2"
@@ -170,9 +203,11 @@ def test_the_pool_is_made_once_and_renewed(pool: str, prefect_api: str, capsys: 
     assert "hush" not in json.dumps(held)
 
 
-def test_p5_a_pool_of_another_type_is_left_alone(prefect_api: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_p5_a_pool_of_another_type_is_left_alone(
+    prefect_api: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     from deployments.pools import make_process_pool
-    from settings.mistakes import Mistakes
+    from onerun.config.mistakes import Mistakes
 
     make_process_pool("taken")
     with pytest.raises(Mistakes, match="of type process"):

@@ -12,7 +12,7 @@ import yaml
 
 from deployments.kubernetes import __main__ as command
 from deployments.kubernetes.template import references
-from settings.profile import Profile
+from onerun.config.profile import Profile
 from tests.deployments.test_manifests import OVERLAYS, containers, of_kind, pods
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
@@ -28,7 +28,9 @@ def created(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
     for name in re.findall(r"--from-file=(\S+)", PAGE):
         (folder / name).write_text("[mlflow]\n")
     for name, keys in SECRETS.items():
-        (folder / f"{name}.env").write_text("".join(f"{key}=x\n" for key in re.findall(r"`([A-Z_]+)`", keys)))
+        (folder / f"{name}.env").write_text(
+            "".join(f"{key}=x\n" for key in re.findall(r"`([A-Z_]+)`", keys))
+        )
     found = {}
     for line in CREATE:
         asked = [*line.split(), "--dry-run=client", "--output", "yaml"]
@@ -40,7 +42,9 @@ def created(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_pages_commands_make_every_secret_that_a_pod_reads(overlay: str, tmp_path: Path) -> None:
+def test_the_pages_commands_make_every_secret_that_a_pod_reads(
+    overlay: str, tmp_path: Path
+) -> None:
     made = created(tmp_path)
     assert {("Namespace", "onerun"), ("ConfigMap", "authority")} <= set(made)
     keys = {name: set(each["data"]) for (kind, name), each in made.items() if kind == "Secret"}
@@ -49,14 +53,18 @@ def test_the_pages_commands_make_every_secret_that_a_pod_reads(overlay: str, tmp
         for entry in container.get("env", []):
             if reference := entry.get("valueFrom", {}).get("secretKeyRef"):
                 assert reference["key"] in keys[reference["name"]], entry
-    volumes = [volume for pod in pods(overlay).values() for volume in pod["volumes"] if "secret" in volume]
+    volumes = [
+        volume for pod in pods(overlay).values() for volume in pod["volumes"] if "secret" in volume
+    ]
     assert {volume["secret"]["secretName"] for volume in volumes} == {"accounts"}
     assert keys["accounts"] == {"accounts.ini"}, "where MLFLOW_AUTH_CONFIG_PATH looks for it"
 
 
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Sets what the page exports before the template. Returns: the names."""
-    block = re.findall(r"((?:^ +export .*\n)+) +python -m deployments.kubernetes template", PAGE, re.MULTILINE)
+    block = re.findall(
+        r"((?:^ +export .*\n)+) +python -m deployments.kubernetes template", PAGE, re.MULTILINE
+    )
     variables = dict(re.findall(r"(\w+)=(\S+)", block[0]))
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -68,20 +76,30 @@ def test_the_template_by_hand_refers_to_what_the_clusters_own_refers_to(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     secret = set(re.findall(r"`([A-Z_]+)`", SECRETS["onerun"]))
-    held = {"configMapKeyRef": set(of_kind("production", "ConfigMap")["onerun"]["data"]), "secretKeyRef": secret}
+    held = {
+        "configMapKeyRef": set(of_kind("production", "ConfigMap")["onerun"]["data"]),
+        "secretKeyRef": secret,
+    }
     names = by_hand(monkeypatch)
     assert names == {*held["configMapKeyRef"], *secret}
     for kind, keys in held.items():
         sources = [entry["valueFrom"] for entry in references(Profile()) if "valueFrom" in entry]
         assert {source[kind]["key"] for source in sources if kind in source} == keys
-    for line in re.findall(r"^ +python -m deployments.kubernetes (template [^#\n]+)", PAGE, re.MULTILINE):
+    for line in re.findall(
+        r"^ +python -m deployments.kubernetes (template [^#\n]+)", PAGE, re.MULTILINE
+    ):
         assert command.main(line.split()) == 0
-        assert json.loads(capsys.readouterr().out)["variables"]["properties"]["image"]["default"] == "onerun:dev"
+        assert (
+            json.loads(capsys.readouterr().out)["variables"]["properties"]["image"]["default"]
+            == "onerun:dev"
+        )
 
 
 def test_the_page_says_what_restarts_pods_whose_settings_changed() -> None:
     """The names of ConfigMap and Secrets stay, so that Jobs can refer to them; so nothing restarts by itself."""
     said = re.findall(r"kubectl -n onerun rollout restart (\S+)", PAGE)
     assert said == ["deployment/worker", "deployment"] and "worker" in pods("production")
-    options = yaml.safe_load((Path(command.__file__).parent / "base" / "kustomization.yaml").read_text())
+    options = yaml.safe_load(
+        (Path(command.__file__).parent / "base" / "kustomization.yaml").read_text()
+    )
     assert options["generatorOptions"]["disableNameSuffixHash"]

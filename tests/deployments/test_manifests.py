@@ -15,7 +15,7 @@ import yaml
 from deployments.kubernetes import __main__ as kubernetes
 from deployments.kubernetes.template import BUNDLE
 from flows import metrics
-from settings.profile import OF_OTHER_STORES, Profile
+from onerun.config.profile import OF_OTHER_STORES, Profile
 
 FOLDER = Path(__file__).parents[2] / "deployments" / "kubernetes"
 OVERLAYS = ("dev", "production")
@@ -38,22 +38,33 @@ def render(folder: Path) -> list[dict[str, Any]]:
 
 
 def of_kind(overlay: str, kind: str) -> dict[str, dict[str, Any]]:
-    return {found["metadata"]["name"]: found for found in rendered(overlay) if found["kind"] == kind}
+    return {
+        found["metadata"]["name"]: found for found in rendered(overlay) if found["kind"] == kind
+    }
 
 
 def pods(overlay: str) -> dict[str, dict[str, Any]]:
-    return {name: found["spec"]["template"]["spec"] for name, found in of_kind(overlay, "Deployment").items()}
+    return {
+        name: found["spec"]["template"]["spec"]
+        for name, found in of_kind(overlay, "Deployment").items()
+    }
 
 
 def containers(overlay: str) -> list[dict[str, Any]]:
-    return [one for pod in pods(overlay).values() for one in (*pod.get("initContainers", []), *pod["containers"])]
+    return [
+        one
+        for pod in pods(overlay).values()
+        for one in (*pod.get("initContainers", []), *pod["containers"])
+    ]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_everything_is_in_the_namespace(overlay: str) -> None:
     assert {"prefect", "mlflow", "worker"} <= set(pods(overlay)), "the servers and the worker"
     assert set(of_kind(overlay, "Namespace")) == {"onerun"}
-    assert {found["metadata"].get("namespace", "onerun") for found in rendered(overlay)} == {"onerun"}
+    assert {found["metadata"].get("namespace", "onerun") for found in rendered(overlay)} == {
+        "onerun"
+    }
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -61,7 +72,9 @@ def test_p7_no_manifest_holds_a_secret(overlay: str) -> None:
     assert not of_kind(overlay, "Secret")
     for container in containers(overlay):
         for entry in container.get("env", []):
-            if HOLDS_SECRET.search(entry["name"]) and not entry["name"].startswith("PREFECT_INTEGRATIONS_"):
+            if HOLDS_SECRET.search(entry["name"]) and not entry["name"].startswith(
+                "PREFECT_INTEGRATIONS_"
+            ):
                 assert "secretKeyRef" in entry["valueFrom"], entry["name"]
             assert "://" not in entry.get("value", "") or "@" not in entry["value"]
     held = of_kind(overlay, "ConfigMap")["onerun"]["data"]
@@ -72,10 +85,14 @@ def test_p7_no_manifest_holds_a_secret(overlay: str) -> None:
 def test_every_container_asks_for_what_it_uses_and_has_a_limit(overlay: str) -> None:
     for container in containers(overlay):
         resources = container["resources"]
-        assert set(resources["requests"]) == {"cpu", "memory"} and resources["limits"]["memory"], container["name"]
+        assert set(resources["requests"]) == {"cpu", "memory"} and resources["limits"]["memory"], (
+            container["name"]
+        )
         assert re.search(r":(dev|\d+\.\d+|RELEASE\.\d{4})", container["image"]), "pinned"
         context = container["securityContext"]
-        assert context["readOnlyRootFilesystem"] and not context["allowPrivilegeEscalation"], container["name"]
+        assert context["readOnlyRootFilesystem"] and not context["allowPrivilegeEscalation"], (
+            container["name"]
+        )
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -92,9 +109,16 @@ def test_nobody_is_root_and_the_worker_alone_has_a_token(overlay: str) -> None:
 def test_the_worker_may_do_what_it_does_and_no_more(overlay: str) -> None:
     assert not of_kind(overlay, "ClusterRole") and not of_kind(overlay, "ClusterRoleBinding")
     (role,) = of_kind(overlay, "Role").values()
-    rights = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
+    rights = {
+        (resource, verb)
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
     jobs = {("jobs", verb) for verb in ("create", "delete", "get", "list", "watch")}
-    assert rights == jobs | {("pods", verb) for verb in ("get", "list", "watch")} | {("pods/log", "get")}
+    assert rights == jobs | {("pods", verb) for verb in ("get", "list", "watch")} | {
+        ("pods/log", "get")
+    }
     (binding,) = of_kind(overlay, "RoleBinding").values()
     assert [subject["name"] for subject in binding["subjects"]] == ["worker"]
 
@@ -106,7 +130,9 @@ def test_servers_are_probed_where_no_password_is_asked_for(overlay: str) -> None
     for name, wanted in paths.items():
         (container,) = pods(overlay)[name]["containers"]
         probes = [
-            container[probe] for probe in ("startupProbe", "livenessProbe", "readinessProbe") if probe in container
+            container[probe]
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe")
+            if probe in container
         ]
         assert {probe["httpGet"]["path"] for probe in probes} == wanted and len(probes) >= 2
 
@@ -134,7 +160,10 @@ def test_the_exporter_is_found_by_prometheus_and_reads_what_it_asks_for(overlay:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_mlflow_sends_objects_as_older_stores_take_them(overlay: str) -> None:
-    told = {entry["name"]: entry.get("value") for entry in pods(overlay)["mlflow"]["containers"][0]["env"]}
+    told = {
+        entry["name"]: entry.get("value")
+        for entry in pods(overlay)["mlflow"]["containers"][0]["env"]
+    }
     assert OF_OTHER_STORES.items() <= told.items()
 
 
@@ -148,7 +177,7 @@ def test_the_dashboard_is_where_grafanas_sidecar_looks_for_it(overlay: str) -> N
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_configmap_holds_variables_of_a_profile(overlay: str) -> None:
-    from settings.profile import variables_of
+    from onerun.config.profile import variables_of
 
     known = {variable for field in Profile.model_fields for variable in variables_of(field)}
     assert set(of_kind(overlay, "ConfigMap")["onerun"]["data"]) <= known
@@ -159,23 +188,40 @@ def test_the_pools_image_is_the_workers(overlay: str) -> None:
     pod = pods(overlay)["worker"]
     (renews,) = pod["initContainers"]
     line = [part.replace("$(IMAGE)", "x") for part in renews["args"]]
-    assert line[:3] == ["python", "-m", "deployments.kubernetes"] and kubernetes.parser().parse_args(line[3:])
+    assert line[:3] == [
+        "python",
+        "-m",
+        "deployments.kubernetes",
+    ] and kubernetes.parser().parse_args(line[3:])
     said = {entry["name"]: entry.get("value") for entry in renews["env"]}["IMAGE"]
     assert said == renews["image"] == pod["containers"][0]["image"]
 
 
 def test_a_private_authority_is_trusted_everywhere_when_an_overlay_says_so(tmp_path: Path) -> None:
     rendered("dev")  # skips where nothing renders
-    base, extra = (os.path.relpath(FOLDER / each, tmp_path) for each in ("overlays/production", "components/authority"))
-    document = {"resources": [base], "components": [extra], "images": [{"name": "onerun", "newName": "my/onerun"}]}
+    base, extra = (
+        os.path.relpath(FOLDER / each, tmp_path)
+        for each in ("overlays/production", "components/authority")
+    )
+    document = {
+        "resources": [base],
+        "components": [extra],
+        "images": [{"name": "onerun", "newName": "my/onerun"}],
+    }
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(document))
-    deployments = {found["metadata"]["name"]: found for found in render(tmp_path) if found["kind"] == "Deployment"}
+    deployments = {
+        found["metadata"]["name"]: found
+        for found in render(tmp_path)
+        if found["kind"] == "Deployment"
+    }
     for name in ("prefect", "mlflow", "worker", "exporter"):
         pod = deployments[name]["spec"]["template"]["spec"]
         assert {"name": "authority", "configMap": {"name": "authority"}} in pod["volumes"]
         env = {entry["name"]: entry.get("value") for entry in pod["containers"][0]["env"]}
         assert {env[variable] for variable in BUNDLE} == {"/etc/authority/ca.pem"}
-        assert any(mount["mountPath"] == "/etc/authority" for mount in pod["containers"][0]["volumeMounts"])
+        assert any(
+            mount["mountPath"] == "/etc/authority" for mount in pod["containers"][0]["volumeMounts"]
+        )
     (renews,) = deployments["worker"]["spec"]["template"]["spec"]["initContainers"]
     assert kubernetes.parser().parse_args(renews["args"][3:]).authority == "authority"
     assert "/etc/authority" in {mount["mountPath"] for mount in renews["volumeMounts"]}
@@ -194,7 +240,9 @@ def test_dev_keeps_its_data_on_volumes_and_production_keeps_none() -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_manifest_is_good_by_todays_schema(overlay: str) -> None:
-    schemas = pytest.importorskip("kubernetes_validate", reason="kubernetes-validate (108 MB) is not installed")
+    schemas = pytest.importorskip(
+        "kubernetes_validate", reason="kubernetes-validate (108 MB) is not installed"
+    )
     for manifest in rendered(overlay):
         schemas.validate(manifest, "1.31", strict=True)
 
@@ -202,22 +250,37 @@ def test_every_manifest_is_good_by_todays_schema(overlay: str) -> None:
 def test_a_make_target_runs_what_needs_more_than_the_locks_of_make_test() -> None:
     """Else "checked against today's schemas" would be skipped everywhere."""
     makefile = (FOLDER.parents[1] / "Makefile").read_text()
-    needs, recipe = re.findall(r"^system-kubernetes:(.*)##.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)[0]
+    needs, recipe = re.findall(
+        r"^system-kubernetes:(.*)##.*\n((?:\t.*\n)+)", makefile, re.MULTILINE
+    )[0]
     assert "set-up-image" in needs, "its lock pins prefect-kubernetes: the next test"
     assert re.search(r"pip install .*kubernetes-validate==\d", recipe)
     skips = re.compile(r"importorskip\(.(prefect_)?kubernetes")
-    asking = {path.name for path in Path(__file__).parent.glob("test_*.py") if skips.search(path.read_text())}
-    assert asking and {name for name in asking if f"tests/deployments/{name}" not in recipe} == set()
+    asking = {
+        path.name
+        for path in Path(__file__).parent.glob("test_*.py")
+        if skips.search(path.read_text())
+    }
+    assert (
+        asking and {name for name in asking if f"tests/deployments/{name}" not in recipe} == set()
+    )
 
 
 def test_the_images_lock_is_hashed_and_pins_what_the_other_locks_pin() -> None:
     root = FOLDER.parents[1]
     pin = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^]]*\])?==([^ ;\\]+)", re.MULTILINE)
     text = (root / "requirements-image.lock").read_text()
-    ours, others = dict(pin.findall(text)), dict(pin.findall((root / "requirements-dev.lock").read_text()))
+    ours, others = (
+        dict(pin.findall(text)),
+        dict(pin.findall((root / "requirements-dev.lock").read_text())),
+    )
     assert {"prefect", "prefect-kubernetes", "psycopg", "flask-wtf"} <= set(ours)
-    assert dict(pin.findall((root / "requirements.lock").read_text())).keys() <= ours.keys(), "make lock"
-    assert {name: version for name, version in ours.items() if others.get(name, version) != version} == {}
+    assert dict(pin.findall((root / "requirements.lock").read_text())).keys() <= ours.keys(), (
+        "make lock"
+    )
+    assert {
+        name: version for name, version in ours.items() if others.get(name, version) != version
+    } == {}
     assert [one for one in re.split(r"\n(?=\S)", text.strip()) if "--hash=sha256:" not in one] == []
 
 
@@ -227,10 +290,18 @@ def test_a_job_finds_what_it_refers_to(overlay: str, monkeypatch: pytest.MonkeyP
     from deployments.kubernetes.template import references
 
     public = of_kind(overlay, "ConfigMap")["onerun"]["data"]
-    (row,) = re.findall(r"^\| `onerun` .*\| (.*) \|$", (FOLDER.parents[1] / "docs" / "operations.md").read_text(), re.M)
+    (row,) = re.findall(
+        r"^\| `onerun` .*\| (.*) \|$",
+        (FOLDER.parents[1] / "docs" / "operations.md").read_text(),
+        re.M,
+    )
     secret = re.findall(r"`(\w+)`", row)
     for name, value in {**public, **dict.fromkeys(secret, "a-value:of-two")}.items():
         monkeypatch.setenv(name, value)
     sources = [entry["valueFrom"] for entry in references(Profile()) if "valueFrom" in entry]
-    assert {source["configMapKeyRef"]["key"] for source in sources if "configMapKeyRef" in source} == set(public)
-    assert {source["secretKeyRef"]["key"] for source in sources if "secretKeyRef" in source} == set(secret)
+    assert {
+        source["configMapKeyRef"]["key"] for source in sources if "configMapKeyRef" in source
+    } == set(public)
+    assert {source["secretKeyRef"]["key"] for source in sources if "secretKeyRef" in source} == set(
+        secret
+    )

@@ -38,7 +38,9 @@ STRANGER = Party("stranger", {"app.kubernetes.io/component": "another"})
 def meant(selector: dict[str, Any], labels: dict[str, str]) -> bool:
     assert selector.keys() <= {"matchLabels", "matchExpressions"}
     assert all(each["operator"] == "In" for each in selector.get("matchExpressions", []))
-    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items()) and all(
+    return all(
+        labels.get(key) == value for key, value in selector.get("matchLabels", {}).items()
+    ) and all(
         labels.get(each["key"]) in each["values"] for each in selector.get("matchExpressions", [])
     )
 
@@ -52,15 +54,24 @@ def is_peer(peer: dict[str, Any], party: Party) -> bool:
     return party.inside and meant(peer["podSelector"], party.labels)
 
 
-def lets(policies: Iterable[dict[str, Any]], way: str, whose: Party, other: Party, to: Party, port: int) -> bool:
+def lets(
+    policies: Iterable[dict[str, Any]], way: str, whose: Party, other: Party, to: Party, port: int
+) -> bool:
     """Whether the policies of one side let it through; where no policy is about that side, everything passes."""
     if not whose.inside:
         return True
-    about = [each for each in policies if meant(each["podSelector"], whose.labels) and way in each["policyTypes"]]
+    about = [
+        each
+        for each in policies
+        if meant(each["podSelector"], whose.labels) and way in each["policyTypes"]
+    ]
     peers = "to" if way == "Egress" else "from"
     return not about or any(
         (peers not in rule or any(is_peer(peer, other) for peer in rule[peers]))
-        and ("ports" not in rule or any(to.ports.get(entry["port"], entry["port"]) == port for entry in rule["ports"]))
+        and (
+            "ports" not in rule
+            or any(to.ports.get(entry["port"], entry["port"]) == port for entry in rule["ports"])
+        )
         for policy in about
         for rule in policy.get(way.lower(), [])
     )
@@ -85,7 +96,10 @@ def of_overlay(overlay: str) -> tuple[list[dict[str, Any]], list[Party]]:
     parties = [Party("training", LABELS), STRANGER, OUTSIDE, PROMETHEUS]
     for name, found in of_kind(overlay, "Deployment").items():
         template = found["spec"]["template"]
-        ports = {each["name"]: each["containerPort"] for each in template["spec"]["containers"][0]["ports"]}
+        ports = {
+            each["name"]: each["containerPort"]
+            for each in template["spec"]["containers"][0]["ports"]
+        }
         parties.append(Party(name, template["metadata"]["labels"], ports))
     return policies, parties
 
@@ -94,20 +108,30 @@ def of_overlay(overlay: str) -> tuple[list[dict[str, Any]], list[Party]]:
 def test_the_network_is_closed_but_for_what_is_named(overlay: str) -> None:
     policies, parties = of_overlay(overlay)
     inside = {party.name for party in parties if party.inside}
-    wanted = {(client, *server) for client in CLIENTS for server in (("prefect", 4200), ("mlflow", 5000))}
+    wanted = {
+        (client, *server) for client in CLIENTS for server in (("prefect", 4200), ("mlflow", 5000))
+    }
     wanted |= {("prometheus", "prefect", 4200), ("prometheus", "exporter", 9750)}
-    wanted |= {("worker", place, port) for place in ("outside", "prometheus") for port in (443, 6443)}
+    wanted |= {
+        ("worker", place, port) for place in ("outside", "prometheus") for port in (443, 6443)
+    }
     wanted |= {(name, place, NAMES) for name in inside for place in ("outside", "prometheus")}
     for name in ("mlflow", "training", "exporter"):
         own = {("minio", 9000)} if overlay == "dev" else {("outside", 443), ("prometheus", 443)}
         wanted |= {(name, *place) for place in own}
     if overlay == "production":
-        wanted |= {(name, place, 5432) for name in ("prefect", "mlflow") for place in ("outside", "prometheus")}
+        wanted |= {
+            (name, place, 5432)
+            for name in ("prefect", "mlflow")
+            for place in ("outside", "prometheus")
+        }
     assert reached(policies, parties) == wanted
 
 
 def test_the_pages_policy_lets_trainings_reach_their_data_and_nobody_else() -> None:
     policies, parties = of_overlay("production")
     (example,) = re.findall(r"^```\n(apiVersion: networking.*?)```", PAGE, re.MULTILINE | re.DOTALL)
-    more = reached([*policies, yaml.safe_load(example)["spec"]], parties) - reached(policies, parties)
+    more = reached([*policies, yaml.safe_load(example)["spec"]], parties) - reached(
+        policies, parties
+    )
     assert more == {("training", "outside", 5432), ("training", "outside", 9000)}

@@ -13,14 +13,16 @@ import yaml
 
 from deployments.pools import KUBERNETES, LOCAL
 from deployments.schedules import ADDED
-from domain import names
+from onerun.domain import names
 from tests.servers import asked
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 DEPLOYMENTS: list[dict[str, Any]] = DOCUMENT["deployments"]
 SHELL = "prefect.deployments.steps.run_shell_script"
-TRAININGS = {entry["name"]: entry for entry in DEPLOYMENTS if entry["entrypoint"] == "flows.train.train"}
+TRAININGS = {
+    entry["name"]: entry for entry in DEPLOYMENTS if entry["entrypoint"] == "flows.train.train"
+}
 
 
 @pytest.mark.parametrize("entry", DEPLOYMENTS, ids=lambda entry: entry["name"])
@@ -49,7 +51,11 @@ def test_every_shipped_recipe_is_deployed_with_a_schedule() -> None:
 
 def test_upkeep_runs_by_itself_as_the_page_says() -> None:
     """A table of docs/operations.md: who believes it must not be surprised by what is deleted, or is not."""
-    upkeep = {entry["name"]: entry for entry in DEPLOYMENTS if entry["tags"] == ["upkeep"] and entry["schedules"]}
+    upkeep = {
+        entry["name"]: entry
+        for entry in DEPLOYMENTS
+        if entry["tags"] == ["upkeep"] and entry["schedules"]
+    }
     assert {name: entry["schedules"][0]["slug"] for name, entry in upkeep.items()} == {
         "reconcile": "every-15-minutes", "maintain": "weekly", "backup": "daily",
     }  # fmt: skip
@@ -59,18 +65,24 @@ def test_upkeep_runs_by_itself_as_the_page_says() -> None:
         assert schedule.get("active", True) and schedule["timezone"] == "UTC"
         parameters = yaml.safe_dump(entry["parameters"], default_flow_style=True).strip("{}\n")
         assert f"| `{name}/{name}` | `{schedule['cron']}` | `{parameters}` |" in page
-    assert not upkeep["maintain"]["parameters"].get("apply"), "a store that nobody looked at is not cleaned up"
+    assert not upkeep["maintain"]["parameters"].get("apply"), (
+        "a store that nobody looked at is not cleaned up"
+    )
     assert upkeep["reconcile"]["parameters"] == {"apply": True}
     assert upkeep["backup"]["parameters"] == {"keep": 14}
 
 
 def test_the_version_is_gits_or_what_the_image_was_made_of(tmp_path: Path) -> None:
     """Compose deploys from the image, which holds no .git."""
-    ask = next(step[SHELL] for step in DOCUMENT["push"] if step.get(SHELL, {}).get("id") == "version")
+    ask = next(
+        step[SHELL] for step in DOCUMENT["push"] if step.get(SHELL, {}).get("id") == "version"
+    )
 
     def version(folder: Path, **more: str) -> str:
         variables = {**os.environ, "GIT_CEILING_DIRECTORIES": str(tmp_path.parent), **more}
-        shown = subprocess.check_output(ask["script"], shell=ask["shell"], cwd=folder, env=variables, text=True)
+        shown = subprocess.check_output(
+            ask["script"], shell=ask["shell"], cwd=folder, env=variables, text=True
+        )
         return shown.strip()
 
     commit = "0123456789abcdef0123456789abcdef01234567"
@@ -83,9 +95,15 @@ def test_the_version_is_gits_or_what_the_image_was_made_of(tmp_path: Path) -> No
 
 def test_infrastructure_is_written_once_and_both_pools_are_there() -> None:
     here = f"{{{{ prefect.variables.{names.VARIABLE_POOL} }}}}"
-    assert [pool["name"] for pool in DOCUMENT["definitions"]["infrastructure"]] == [here, LOCAL, KUBERNETES]
+    assert [pool["name"] for pool in DOCUMENT["definitions"]["infrastructure"]] == [
+        here,
+        LOCAL,
+        KUBERNETES,
+    ]
     text = (ROOT / "prefect.yaml").read_text()
-    assert [text.count(f"name: {name}\n") + text.count(f"name: {name} ") for name in (LOCAL, KUBERNETES)] == [1, 1]
+    assert [
+        text.count(f"name: {name}\n") + text.count(f"name: {name} ") for name in (LOCAL, KUBERNETES)
+    ] == [1, 1]
 
 
 def test_every_parameter_is_described_in_its_form() -> None:
@@ -119,7 +137,9 @@ def test_a_schedule_that_is_off_is_so_at_first_alone(prefect_api: str) -> None:
         step.get("deployments.schedules.off_at_first") for step in entry["push"]
     ]
     assert entry["schedules"][0]["active"] == "{{ first.active }}"
-    assert not [each for each in DEPLOYMENTS if each is not entry and "active" in str(each["schedules"])]
+    assert not [
+        each for each in DEPLOYMENTS if each is not entry and "active" in str(each["schedules"])
+    ]
 
     @flow(name="at-first")
     def nothing() -> None: ...
@@ -140,7 +160,10 @@ def test_a_schedule_that_was_added_in_the_ui_is_kept(prefect_api: str) -> None:
     assert asked("GET", url).json()[0]["slug"] is None
     assert keep_added("added.") == {"kept": 1} and keep_added("added.") == {"kept": 0}
     (schedule,) = asked("GET", url).json()
-    assert schedule["slug"] == f"{ADDED}{schedule['id']}" and schedule["schedule"]["cron"] == "0 12 * * *"
+    assert (
+        schedule["slug"] == f"{ADDED}{schedule['id']}"
+        and schedule["schedule"]["cron"] == "0 12 * * *"
+    )
 
 
 def test_schedules_are_kept_however_many_deployments_there_are(
@@ -154,7 +177,12 @@ def test_schedules_are_kept_however_many_deployments_there_are(
     flow = asked("POST", f"{prefect_api}/flows/", json={"name": "many"}).json()["id"]
     for name in ("first", "second", "third"):
         schedule = {"schedule": {"cron": "0 1 * * *"}}
-        body = {"name": name, "flow_id": flow, "entrypoint": "many.nothing", "schedules": [schedule]}
+        body = {
+            "name": name,
+            "flow_id": flow,
+            "entrypoint": "many.nothing",
+            "schedules": [schedule],
+        }
         asked("POST", f"{prefect_api}/deployments/", json=body).raise_for_status()
     assert keep_added("many.") == {"kept": 3}
 
@@ -164,15 +192,27 @@ def test_the_server_says_where_deployments_go(pool: str) -> None:
 
     said = asked("GET", f"{pool}/variables/name/{names.VARIABLE_POOL}").json()
     assert said["value"] == LOCAL
-    kinds = {name: asked("GET", f"{pool}/work_pools/{name}").json()["type"] for name in (LOCAL, KUBERNETES)}
+    kinds = {
+        name: asked("GET", f"{pool}/work_pools/{name}").json()["type"]
+        for name in (LOCAL, KUBERNETES)
+    }
     assert kinds == {LOCAL: "process", KUBERNETES: "kubernetes"}
     flow = asked("POST", f"{pool}/flows/", json={"name": "pinned"}).json()["id"]
-    pinned = {"name": "to", "flow_id": flow, "work_pool_name": KUBERNETES, "job_variables": {"memory_limit": "2Gi"}}
+    pinned = {
+        "name": "to",
+        "flow_id": flow,
+        "work_pool_name": KUBERNETES,
+        "job_variables": {"memory_limit": "2Gi"},
+    }
     made = asked("POST", f"{pool}/deployments/", json=pinned)
     assert made.status_code == 201, "before its worker has come"
-    asked("DELETE", f"{pool}/deployments/{made.json()['id']}").raise_for_status()  # the doctor would miss one
+    asked(
+        "DELETE", f"{pool}/deployments/{made.json()['id']}"
+    ).raise_for_status()  # the doctor would miss one
     asked("DELETE", f"{pool}/variables/name/{names.VARIABLE_POOL}").raise_for_status()
-    assert make_what_is_missing(KUBERNETES) == [f"the variable {names.VARIABLE_POOL} = {KUBERNETES}"]
+    assert make_what_is_missing(KUBERNETES) == [
+        f"the variable {names.VARIABLE_POOL} = {KUBERNETES}"
+    ]
 
 
 def deployed(api: str) -> tuple[subprocess.CompletedProcess[str], Any]:
@@ -190,11 +230,15 @@ def deployed(api: str) -> tuple[subprocess.CompletedProcess[str], Any]:
 def ours(api: str) -> Any:
     """Returns: our deployments as the server has them, without the times at which they were written."""
     found = asked("POST", f"{api}/deployments/filter", json={}).json()
-    known = {(entry["name"], entry["entrypoint"]) for entry in DEPLOYMENTS}  # other tests deploy the same flows
+    known = {
+        (entry["name"], entry["entrypoint"]) for entry in DEPLOYMENTS
+    }  # other tests deploy the same flows
     written = [entry for entry in found if (entry["name"], entry["entrypoint"]) in known]
     for entry in written:
         for schedule in entry["schedules"]:
-            schedule["slug"] = "none" if (schedule["slug"] or ADDED).startswith(ADDED) else schedule["slug"]
+            schedule["slug"] = (
+                "none" if (schedule["slug"] or ADDED).startswith(ADDED) else schedule["slug"]
+            )
         entry["schedules"].sort(key=lambda schedule: str(schedule["slug"]))
     return sorted((without_times(entry) for entry in written), key=lambda entry: str(entry["name"]))
 
@@ -203,7 +247,11 @@ def without_times(value: Any) -> Any:
     if isinstance(value, list):
         return [without_times(item) for item in value]
     if isinstance(value, dict):
-        return {key: without_times(item) for key, item in value.items() if key not in ("updated", "status")}
+        return {
+            key: without_times(item)
+            for key, item in value.items()
+            if key not in ("updated", "status")
+        }
     return value
 
 
@@ -224,7 +272,9 @@ def test_deploying_asks_nothing_and_changes_nothing_the_second_time(pool: str) -
     assert by_name["wine"]["version"] and "{{" not in by_name["wine"]["version"]
     assert by_name["wine"]["global_concurrency_limit"]["limit"] == 1
     assert {entry["work_pool_name"] for entry in second} == {LOCAL}
-    assert str(ROOT) not in json.dumps(second), "a machine's path in a deployment holds for that machine alone"
+    assert str(ROOT) not in json.dumps(second), (
+        "a machine's path in a deployment holds for that machine alone"
+    )
     asked("PATCH", f"{pool}/variables/name/{names.VARIABLE_POOL}", json={"value": KUBERNETES})
     done, third = deployed(pool)
     assert done.returncode == 0, done.stdout
@@ -238,6 +288,9 @@ def switched_by_a_person(api: str, by_name: dict[str, Any]) -> Any:
         url = f"{api}/deployments/{by_name[name]['id']}/schedules"
         asked("PATCH", f"{url}/{schedule['id']}", json={"active": active}).raise_for_status()
         if not active:
-            more = {"schedule": {"cron": "0 12 * * *"}, "active": True}  # neither UI nor CLI sends a slug
+            more = {
+                "schedule": {"cron": "0 12 * * *"},
+                "active": True,
+            }  # neither UI nor CLI sends a slug
             asked("POST", url, json=[more]).raise_for_status()
     return ours(api)

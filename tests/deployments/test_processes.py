@@ -12,7 +12,11 @@ import pytest
 from deployments.stack.processes import Processes, children, start_time
 
 SLEEPS = (sys.executable, "-c", "import time; print('here', flush=True); time.sleep(600)")
-STUBBORN = (sys.executable, "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)")
+STUBBORN = (
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)",
+)
 CHILD = """
 import signal, sys, time
 def end(*_):
@@ -43,7 +47,9 @@ def until(path: Path) -> None:
     assert path.exists()
 
 
-def test_it_is_found_again_and_ended_and_its_log_stays(processes: Processes, tmp_path: Path) -> None:
+def test_it_is_found_again_and_ended_and_its_log_stays(
+    processes: Processes, tmp_path: Path
+) -> None:
     started = processes.start("server", SLEEPS, os.environ, tmp_path)
     again = Processes(processes.folder)  # as another command sees it
     assert again.find("server") == started and started.command == SLEEPS
@@ -61,7 +67,9 @@ def test_one_that_does_not_listen_is_killed(processes: Processes, tmp_path: Path
     assert not started.lives
 
 
-def test_somebody_elses_process_with_the_same_id_is_left_alone(processes: Processes, tmp_path: Path) -> None:
+def test_somebody_elses_process_with_the_same_id_is_left_alone(
+    processes: Processes, tmp_path: Path
+) -> None:
     other = subprocess.Popen(SLEEPS, stdout=subprocess.DEVNULL)
     try:
         processes.folder.mkdir(parents=True)
@@ -76,17 +84,27 @@ def test_somebody_elses_process_with_the_same_id_is_left_alone(processes: Proces
 
 
 def test_a_dead_one_and_a_zombie_are_not_there(processes: Processes, tmp_path: Path) -> None:
-    waits = "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.02)"
-    started = processes.start("server", (sys.executable, "-c", waits, str(tmp_path / "end")), os.environ, tmp_path)
-    (tmp_path / "end").touch()  # not before: a Popen that nobody refers to any more buries a child that has ended
-    os.waitid(os.P_PID, started.pid, os.WEXITED | os.WNOWAIT)  # ended, and still in the system's table
+    waits = (
+        "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.02)"
+    )
+    started = processes.start(
+        "server", (sys.executable, "-c", waits, str(tmp_path / "end")), os.environ, tmp_path
+    )
+    (
+        tmp_path / "end"
+    ).touch()  # not before: a Popen that nobody refers to any more buries a child that has ended
+    os.waitid(
+        os.P_PID, started.pid, os.WEXITED | os.WNOWAIT
+    )  # ended, and still in the system's table
     assert start_time(started.pid) is None
     assert processes.find("server") is None
 
 
 def test_children_are_asked_before_their_parent(processes: Processes, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-    started = processes.start("worker", (sys.executable, "-c", PARENT, CHILD, str(mark)), os.environ, tmp_path)
+    started = processes.start(
+        "worker", (sys.executable, "-c", PARENT, CHILD, str(mark)), os.environ, tmp_path
+    )
     until(tmp_path / "mark.ready")
     (child,) = children(started.pid)
     assert processes.end("worker", patience=20)

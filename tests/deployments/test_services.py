@@ -8,9 +8,9 @@ import pytest
 from deployments.stack import services
 from deployments.stack.accounts import configuration
 from deployments.stack.stack import read_stack
-from settings.mistakes import Mistakes
-from settings.profile import OF_OTHER_STORES, Profile, load_profile
-from settings.servers import Servers, load_servers
+from onerun.config.mistakes import Mistakes
+from onerun.config.profile import OF_OTHER_STORES, Profile, load_profile
+from onerun.config.servers import Servers, load_servers
 
 SECRETS = {
     "PREFECT_API_AUTH_STRING": "admin:prefect-pass",
@@ -32,9 +32,14 @@ def started(monkeypatch: pytest.MonkeyPatch, **variables: str) -> dict[str, serv
     return {service.name: service for service in read_stack(None).all}
 
 
-def test_by_default_everything_is_on_loopback_below_one_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_by_default_everything_is_on_loopback_below_one_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     stack = started(monkeypatch)
-    assert [stack[name].address for name in ("prefect", "mlflow")] == ["http://127.0.0.1:4200", "http://127.0.0.1:5000"]
+    assert [stack[name].address for name in ("prefect", "mlflow")] == [
+        "http://127.0.0.1:4200",
+        "http://127.0.0.1:5000",
+    ]
     for name in ("prefect", "mlflow"):
         command = stack[name].command
         assert command[command.index("--host") + 1] == "127.0.0.1"
@@ -49,9 +54,13 @@ def test_by_default_everything_is_on_loopback_below_one_folder(monkeypatch: pyte
     assert "(MLFLOW_BACKEND_STORE_URI is not set), artifacts in" in stack["mlflow"].keeps
 
 
-def test_ports_are_those_of_the_profile_for_servers_pages_and_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ports_are_those_of_the_profile_for_servers_pages_and_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stack = started(
-        monkeypatch, PREFECT_API_URL="http://127.0.0.1:4301/api", MLFLOW_TRACKING_URI="http://localhost:5101"
+        monkeypatch,
+        PREFECT_API_URL="http://127.0.0.1:4301/api",
+        MLFLOW_TRACKING_URI="http://localhost:5101",
     )
     assert stack["prefect"].place == ("127.0.0.1", 4301) and "4301" in stack["prefect"].command
     assert stack["prefect"].environment["PREFECT_UI_API_URL"] == "http://127.0.0.1:4301/api"
@@ -74,7 +83,9 @@ def test_the_profile_may_be_named_in_dot_env(tmp_path: Path) -> None:
     assert read_stack("stack").servers[0].place[1] == 4200, "what is asked for comes first"
 
 
-def test_no_secret_stands_on_a_command_line_or_in_what_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_secret_stands_on_a_command_line_or_in_what_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stack = started(monkeypatch, **SECRETS)
     for service in stack.values():
         shown = " ".join(service.command) + repr(service)
@@ -82,10 +93,17 @@ def test_no_secret_stands_on_a_command_line_or_in_what_is_shown(monkeypatch: pyt
         assert "pass" not in shown
         assert "pass" not in service.keeps and "an-access-key" not in service.keeps
     assert stack["prefect"].keeps == "data in postgresql+asyncpg://me:***@127.0.0.1/prefect"
-    assert stack["mlflow"].keeps.startswith("runs in postgresql://me:***@127.0.0.1/mlflow, artifacts in /")
+    assert stack["mlflow"].keeps.startswith(
+        "runs in postgresql://me:***@127.0.0.1/mlflow, artifacts in /"
+    )
     assert stack["mlflow"].keeps.endswith("(MLFLOW_ARTIFACTS_DESTINATION is not set)")
-    assert stack["prefect"].environment["PREFECT_SERVER_API_AUTH_STRING"] == SECRETS["PREFECT_API_AUTH_STRING"]
-    assert stack["worker"].environment["PREFECT_API_AUTH_STRING"] == SECRETS["PREFECT_API_AUTH_STRING"]
+    assert (
+        stack["prefect"].environment["PREFECT_SERVER_API_AUTH_STRING"]
+        == SECRETS["PREFECT_API_AUTH_STRING"]
+    )
+    assert (
+        stack["worker"].environment["PREFECT_API_AUTH_STRING"] == SECRETS["PREFECT_API_AUTH_STRING"]
+    )
     assert stack["mlflow"].environment["AWS_SECRET_ACCESS_KEY"] == SECRETS["AWS_SECRET_ACCESS_KEY"]
 
 
@@ -96,14 +114,23 @@ def test_no_secret_stands_on_a_command_line_or_in_what_is_shown(monkeypatch: pyt
         ({"MLFLOW_TRACKING_URI": "http://mlflow.example.org:5000"}, "set ONERUN_BIND=0.0.0.0"),
         ({"PREFECT_API_URL": "http://prefect.example.org:4200/api"}, "set ONERUN_BIND=0.0.0.0"),
         ({"MLFLOW_TRACKING_URI": "http://me:hidden-pass@127.0.0.1:5000"}, "holds credentials"),
-        ({"PREFECT_API_URL": "http://127.0.0.1:4200/prefect/api"}, "expected http://127.0.0.1:4200/api"),
+        (
+            {"PREFECT_API_URL": "http://127.0.0.1:4200/prefect/api"},
+            "expected http://127.0.0.1:4200/api",
+        ),
         ({"MLFLOW_TRACKING_URI": "http://127.0.0.1:5000/mlflow"}, "expected http://127.0.0.1:5000"),
         ({"MLFLOW_TRACKING_URI": "http://[::1]:5000"}, "is IPv6"),
-        ({"ONERUN_BIND": "0.0.0.0"}, "PREFECT_API_AUTH_STRING: is missing: ONERUN_BIND=0.0.0.0 lets others in"),
+        (
+            {"ONERUN_BIND": "0.0.0.0"},
+            "PREFECT_API_AUTH_STRING: is missing: ONERUN_BIND=0.0.0.0 lets others in",
+        ),
         ({"PREFECT_SERVER_API_AUTH_STRING": "me:hidden-pass"}, "gets from PREFECT_API_AUTH_STRING"),
         ({"MLFLOW_TRACKING_USERNAME": "admin"}, "set both, or neither"),
         ({"ONERUN_WORKER_LIMIT": "none"}, "ONERUN_WORKER_LIMIT"),
-        ({"PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql://me:hidden-pass@h/d"}, "postgresql+asyncpg://"),
+        (
+            {"PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql://me:hidden-pass@h/d"},
+            "postgresql+asyncpg://",
+        ),
     ],
 )
 def test_what_cannot_be_started_is_a_mistake_without_the_value(
@@ -115,17 +142,26 @@ def test_what_cannot_be_started_is_a_mistake_without_the_value(
     assert "hidden-pass" not in str(caught.value)
 
 
-def test_mlflow_sends_other_object_stores_than_amazons_what_older_ones_take(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflow_sends_other_object_stores_than_amazons_what_older_ones_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert not OF_OTHER_STORES.keys() & started(monkeypatch)["mlflow"].environment.keys()
-    told = started(monkeypatch, MLFLOW_S3_ENDPOINT_URL="https://127.0.0.1:9000")["mlflow"].environment
+    told = started(monkeypatch, MLFLOW_S3_ENDPOINT_URL="https://127.0.0.1:9000")[
+        "mlflow"
+    ].environment
     assert OF_OTHER_STORES.items() <= told.items()
-    said = started(monkeypatch, AWS_REQUEST_CHECKSUM_CALCULATION="when_supported")["mlflow"].environment
+    said = started(monkeypatch, AWS_REQUEST_CHECKSUM_CALCULATION="when_supported")[
+        "mlflow"
+    ].environment
     assert said["AWS_REQUEST_CHECKSUM_CALCULATION"] == "when_supported", "somebody said so"
 
 
 def test_others_may_reach_it_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
     address = "http://build-machine:5000"
-    asked = {"PREFECT_API_AUTH_STRING": "me:password", "PREFECT_SERVER_API_AUTH_STRING": "me:password"}
+    asked = {
+        "PREFECT_API_AUTH_STRING": "me:password",
+        "PREFECT_SERVER_API_AUTH_STRING": "me:password",
+    }
     stack = started(monkeypatch, MLFLOW_TRACKING_URI=address, ONERUN_BIND="0.0.0.0", **asked)
     command = stack["mlflow"].command
     assert command[command.index("--host") + 1] == "0.0.0.0"
@@ -137,7 +173,11 @@ def test_the_server_variables_are_read_from_dot_env_and_are_no_unknown_ones(tmp_
         "ONERUN_BIND=0.0.0.0\nONERUN_WORKER_LIMIT=5\nMLFLOW_ARTIFACTS_DESTINATION=s3://b/a\n"
     )
     servers = load_servers()
-    assert (servers.bind, servers.worker_limit, servers.mlflow_artifacts) == ("0.0.0.0", 5, "s3://b/a")
+    assert (servers.bind, servers.worker_limit, servers.mlflow_artifacts) == (
+        "0.0.0.0",
+        5,
+        "s3://b/a",
+    )
     assert isinstance(load_profile("stack"), Profile)
 
 
@@ -147,7 +187,9 @@ def test_a_percent_sign_in_the_folders_name_is_one(tmp_path: Path) -> None:
     assert read["mlflow"]["database_uri"] == f"sqlite:///{tmp_path}/50%off/mlflow-accounts.db"
 
 
-def test_accounts_are_made_from_the_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_accounts_are_made_from_the_profile(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     pytest.importorskip("flask_wtf", reason="an MLflow server with accounts needs mlflow[auth]")
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "owner")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a-long-password")

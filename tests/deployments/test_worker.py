@@ -30,7 +30,9 @@ ROOT = Path(__file__).parents[2]
 def test_a_flow_run_that_comes_back_at_once_is_taken_later(
     ours: bool, prefect_api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BaseWorker, "_submit_scheduled_flow_runs", BaseWorker._submit_scheduled_flow_runs)
+    monkeypatch.setattr(
+        BaseWorker, "_submit_scheduled_flow_runs", BaseWorker._submit_scheduled_flow_runs
+    )
     if ours:
         leave_what_is_held()
     pool = f"held-{ours}"
@@ -102,7 +104,9 @@ def test_a_worker_that_is_stopped_asks_its_flow_runs_first(number: int, tmp_path
     mark = tmp_path / "mark"
     command = [sys.executable, "-c", WORKER, CHILD, str(mark)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    worker = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    worker = subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
     try:
         deadline = time.monotonic() + 120
         while not Path(f"{mark}.ready").exists() and time.monotonic() < deadline:
@@ -111,7 +115,9 @@ def test_a_worker_that_is_stopped_asks_its_flow_runs_first(number: int, tmp_path
         said, _ = worker.communicate(timeout=120)
     finally:
         worker.kill()
-    assert Path(f"{mark}.said").exists() and said.endswith("killed 0\n"), "it had ended by itself before"
+    assert Path(f"{mark}.said").exists() and said.endswith("killed 0\n"), (
+        "it had ended by itself before"
+    )
     assert f"Received {signal.Signals(number).name}" in said, "the rest is Prefect's"
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from domain.answers import labels_or_probabilities, numbers
-from domain.errors import ModelUnusable
+from onerun.domain.answers import labels_or_probabilities, numbers
+from onerun.domain.errors import ModelUnusable
 
 WIDE = np.array([[0.9, 0.1], [0.3, 0.7]])
 
@@ -81,4 +81,6 @@ def test_a_classification_of_no_use_is_told_in_words(given: Any, words: str) -> 
 
 def test_a_missing_label_makes_a_model_unusable() -> None:
     with pytest.raises(ModelUnusable, match="no label in 1 of 2 rows"):
-        labels_or_probabilities(np.array(["no", None], dtype=object), 2, ("no", "yes")).coded(("no", "yes"))
+        labels_or_probabilities(np.array(["no", None], dtype=object), 2, ("no", "yes")).coded(
+            ("no", "yes")
+        )

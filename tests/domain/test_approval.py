@@ -2,9 +2,9 @@
 
 import pytest
 
-from domain import approval
-from domain.approval import Pending
-from domain.references import Evaluation, GateResult, Version
+from onerun.domain import approval
+from onerun.domain.approval import Pending
+from onerun.domain.references import Evaluation, GateResult, Version
 
 
 def pending(champion: str | None = "3") -> Pending:
@@ -13,14 +13,25 @@ def pending(champion: str | None = "3") -> Pending:
         champion_metrics={"rmse": 2.0} if champion else None, champion_version=champion,
         gates=(GateResult(rule="rmse <= 2", held=True, reason="rmse is 1.5"),),
     )  # fmt: skip
-    return Pending(run_id="r", version=Version(model="m", version="4"), aliases=("champion", "live"), evaluation=judged)
+    return Pending(
+        run_id="r",
+        version=Version(model="m", version="4"),
+        aliases=("champion", "live"),
+        evaluation=judged,
+    )
 
 
 def test_the_metrics_stand_beside_the_champions_the_primary_one_first() -> None:
     text = approval.question(pending(), {"MLflow": "http://127.0.0.1:5000/#/runs/r"})
-    assert "**m version 4** held its gates and asks for `champion`, `live` (version 3 holds it)." in text
+    assert (
+        "**m version 4** held its gates and asks for `champion`, `live` (version 3 holds it)."
+        in text
+    )
     assert text.index("| rmse | 1.5 | 2 | 9 |") < text.index("| mae | 1 | - | - |")
-    assert "- held: rmse <= 2: rmse is 1.5" in text and "- MLflow: http://127.0.0.1:5000/#/runs/r" in text
+    assert (
+        "- held: rmse <= 2: rmse is 1.5" in text
+        and "- MLflow: http://127.0.0.1:5000/#/runs/r" in text
+    )
     assert "(no version yet holds it)" in approval.question(pending(None), {})
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from domain.champions import unfair
-from settings.recipe import Data, Split
-from tasks.provenance import flattened
+from onerun.config.recipe import Data, Split
+from onerun.domain.champions import unfair
+from onerun.tracking.provenance import flattened
 
 HERE, ELSEWHERE = "a" * 64, "b" * 64
 
@@ -25,16 +25,32 @@ def params(**split: object) -> dict[str, str]:
         ({"columns": ["id"]}, {"columns": ["id"]}, ELSEWHERE, ""),
         ({}, {"columns": ["id"]}, HERE, 'was divided otherwise (split.columns [], now ["id"])'),
         ({"by": "random"}, {"by": "random"}, HERE, ""),
-        ({"by": "random"}, {"by": "random"}, ELSEWHERE, "divided another table, and split.by: random depends on"),
-        ({"by": "random"}, {"by": "hash"}, HERE, "was divided otherwise (split.by random, now hash)"),
+        (
+            {"by": "random"},
+            {"by": "random"},
+            ELSEWHERE,
+            "divided another table, and split.by: random depends on",
+        ),
+        (
+            {"by": "random"},
+            {"by": "hash"},
+            HERE,
+            "was divided otherwise (split.by random, now hash)",
+        ),
         ({"by": "time", "seed": 1}, {"by": "time", "seed": 2}, ELSEWHERE, ""),
     ],
 )
-def test_what_it_may_have_seen(then: dict[str, object], now: dict[str, object], digest: str, words: str) -> None:
+def test_what_it_may_have_seen(
+    then: dict[str, object], now: dict[str, object], digest: str, words: str
+) -> None:
     data = Data(source="x.csv", target="y", time="day")
-    told = unfair(data, Split.model_validate(now), HERE, params(**then) | {"data.time": "day"}, digest)
+    told = unfair(
+        data, Split.model_validate(now), HERE, params(**then) | {"data.time": "day"}, digest
+    )
     assert words in told and bool(told) == bool(words)
-    assert not told or told.endswith("it may have learned from these test rows and look better than it is")
+    assert not told or told.endswith(
+        "it may have learned from these test rows and look better than it is"
+    )
 
 
 def test_a_champion_of_another_make_is_given_the_benefit_of_the_doubt() -> None:

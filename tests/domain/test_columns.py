@@ -3,11 +3,18 @@
 import pyarrow as pa
 import pytest
 
-from domain.columns import features, kept_type, kind, wider
-from domain.errors import DataError
-from settings.recipe import Data
+from onerun.config.recipe import Data
+from onerun.domain.columns import features, kept_type, kind, wider
+from onerun.domain.errors import DataError
 
-COLUMNS = {"a": "double", "b": "string", "day": "date32[day]", "w": "double", "g": "string", "y": "int64"}
+COLUMNS = {
+    "a": "double",
+    "b": "string",
+    "day": "date32[day]",
+    "w": "double",
+    "g": "string",
+    "y": "int64",
+}
 
 
 @pytest.mark.parametrize(

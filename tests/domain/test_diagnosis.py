@@ -2,8 +2,8 @@
 
 import pytest
 
-from domain import diagnosis
-from domain.diagnosis import all_well
+from onerun.domain import diagnosis
+from onerun.domain.diagnosis import all_well
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,9 @@ from domain.diagnosis import all_well
         ("3.8.8", "4.8.8", "wrong"),
     ],
 )
-def test_versions_go_together_when_their_first_two_numbers_do(ours: str, theirs: str, state: str) -> None:
+def test_versions_go_together_when_their_first_two_numbers_do(
+    ours: str, theirs: str, state: str
+) -> None:
     finding = diagnosis.versions("server", ours, theirs)
     assert finding.state == state and theirs in finding.says
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.blocks import LOOKED_AT, canonical, refilled
-from domain.columns import kept_type
-from domain.digest import ContentDigest, row_hashes
+from onerun.domain.blocks import LOOKED_AT, canonical, refilled
+from onerun.domain.columns import kept_type
+from onerun.domain.digest import ContentDigest, row_hashes
 
 BLOCK = 8
 texts = st.text(alphabet="ab é \t☃", max_size=3)
@@ -29,11 +29,16 @@ TYPES = (pa.int64(), pa.float64(), pa.string(), pa.bool_(), pa.date32())
 
 
 def table(values: Sequence[tuple[object, ...]]) -> pa.Table:
-    columns = [pa.array(column, kind) for column, kind in zip(zip(*values, strict=True), TYPES, strict=True)]
+    columns = [
+        pa.array(column, kind)
+        for column, kind in zip(zip(*values, strict=True), TYPES, strict=True)
+    ]
     return pa.table(dict(zip("abcde", columns, strict=True)))
 
 
-def digest_and_hashes(batches: Sequence[pa.RecordBatch], block: int = BLOCK) -> tuple[str, list[int]]:
+def digest_and_hashes(
+    batches: Sequence[pa.RecordBatch], block: int = BLOCK
+) -> tuple[str, list[int]]:
     schema = pa.schema([(field.name, kept_type(field.type)) for field in batches[0].schema])
     digest, hashes = ContentDigest(schema), []
     for batch in refilled(iter(batches), block):
@@ -49,7 +54,9 @@ def test_neither_chunking_nor_encoding_shows(
     values: list[tuple[object, ...]], cuts: list[int], as_dictionary: bool
 ) -> None:
     whole = table(values)
-    other = whole.set_column(2, "c", whole.column(2).dictionary_encode()) if as_dictionary else whole
+    other = (
+        whole.set_column(2, "c", whole.column(2).dictionary_encode()) if as_dictionary else whole
+    )
     pieces, start = [], 0
     while start < whole.num_rows:
         size = cuts[len(pieces) % len(cuts)]
@@ -60,7 +67,9 @@ def test_neither_chunking_nor_encoding_shows(
 
 @given(rows, st.randoms(use_true_random=False))
 @settings(max_examples=100, deadline=None)
-def test_a_row_has_the_same_hash_wherever_it_stands(values: list[tuple[object, ...]], random: object) -> None:
+def test_a_row_has_the_same_hash_wherever_it_stands(
+    values: list[tuple[object, ...]], random: object
+) -> None:
     order = list(range(len(values)))
     random.shuffle(order)  # type: ignore[attr-defined]
     before = digest_and_hashes(table(values).to_batches())[1]
@@ -102,11 +111,19 @@ def test_texts_that_hardly_repeat_are_the_same_in_any_encoding(as_dictionary: bo
     names = pa.array([None if i % 7 == 0 else f" id{i}" for i in range(3 * LOOKED_AT)])
     plain = pa.table({"a": names})
     other = pa.table({"a": names.dictionary_encode()}) if as_dictionary else plain
-    cut = [batch for start in range(0, len(names), 999) for batch in other.slice(start, 999).to_batches()]
-    assert digest_and_hashes(cut, 2 * LOOKED_AT) == digest_and_hashes(plain.to_batches(), 2 * LOOKED_AT)
+    cut = [
+        batch
+        for start in range(0, len(names), 999)
+        for batch in other.slice(start, 999).to_batches()
+    ]
+    assert digest_and_hashes(cut, 2 * LOOKED_AT) == digest_and_hashes(
+        plain.to_batches(), 2 * LOOKED_AT
+    )
     assert len(set(digest_and_hashes(cut, 2 * LOOKED_AT)[1])) == len(set(names.to_pylist()))
 
 
 def test_row_hashes_hardly_collide() -> None:
-    numbers = pa.table({"a": np.arange(200_000) % 1000, "b": (np.arange(200_000) // 1000).astype(float)})
+    numbers = pa.table(
+        {"a": np.arange(200_000) % 1000, "b": (np.arange(200_000) // 1000).astype(float)}
+    )
     assert len(set(digest_and_hashes(numbers.to_batches(), 65_536)[1])) == 200_000

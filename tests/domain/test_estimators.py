@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from domain.estimators import check_model, make_estimator, task_of
-from settings.recipe import Recipe
+from onerun.config.recipe import Recipe
+from onerun.domain.estimators import check_model, make_estimator, task_of
 
 
 def recipe(estimator: str, params: dict[str, Any] | None = None, **sections: Any) -> Recipe:
     model = {"estimator": estimator, "params": params or {}, **sections.pop("model", {})}
-    return Recipe.model_validate({"data": {"source": "x", "target": "y"}, "model": model, **sections})
+    return Recipe.model_validate(
+        {"data": {"source": "x", "target": "y"}, "model": model, **sections}
+    )
 
 
 def told(*args: Any, **named: Any) -> list[str]:
@@ -27,11 +29,17 @@ def told(*args: Any, **named: Any) -> list[str]:
         ("sklearnx.Ridge", "not among the allowed"),
         ("sklearn.linear_models.Ridge", "cannot import sklearn.linear_models"),
         ("sklearn.linear_model.Rigde", "has no Rigde; did you mean Ridge?"),
-        ("sklearn.preprocessing.StandardScaler", "is not an estimator: a class with fit, predict and get_params"),
+        (
+            "sklearn.preprocessing.StandardScaler",
+            "is not an estimator: a class with fit, predict and get_params",
+        ),
         ("sklearn.utils.shuffle", "is not an estimator"),
         ("sklearn.linear_model._base.LinearModel", "is only the base of others"),
         ("sklearn.pipeline.Pipeline", "is made of other estimators (steps)"),
-        ("sklearn.model_selection.GridSearchCV", "is made of other estimators (estimator, param_grid)"),
+        (
+            "sklearn.model_selection.GridSearchCV",
+            "is made of other estimators (estimator, param_grid)",
+        ),
         ("sklearn.cluster.KMeans", "is neither a regressor nor a classifier"),
         ("lightgbm.LGBMRanker", "is neither a regressor nor a classifier"),
     ],
@@ -60,14 +68,19 @@ def test_a_wrong_parameter_has_a_near_miss(estimator, params, message):
     assert told(estimator, params) == [message]
 
 
-@pytest.mark.parametrize("name", ["num_leaves", "eta", "feature_fraction", "num_boost_round", "min_data_in_leaf"])
+@pytest.mark.parametrize(
+    "name", ["num_leaves", "eta", "feature_fraction", "num_boost_round", "min_data_in_leaf"]
+)
 def test_lightgbm_takes_its_own_names_and_aliases(name):
     assert told("lightgbm.LGBMRegressor", {name: 1}) == []
 
 
 def test_a_wrong_value_is_refused_by_scikit_learn_itself():
     [message] = told("sklearn.linear_model.Ridge", {"alpha": -1.0})
-    assert message.startswith("model.params: sklearn.linear_model.Ridge refuses them") and "alpha" in message
+    assert (
+        message.startswith("model.params: sklearn.linear_model.Ridge refuses them")
+        and "alpha" in message
+    )
 
 
 def test_the_task_is_read_from_the_estimator_and_must_agree():
@@ -76,13 +89,19 @@ def test_the_task_is_read_from_the_estimator_and_must_agree():
     assert told("sklearn.linear_model.Ridge", task="classification")[0].startswith(
         "task: sklearn.linear_model.Ridge is"
     )
-    assert told("sklearn.cluster.KMeans", task="classification")[0].startswith("model.estimator: sklearn.cluster")
+    assert told("sklearn.cluster.KMeans", task="classification")[0].startswith(
+        "model.estimator: sklearn.cluster"
+    )
 
 
 def test_early_stopping_and_native_categories_need_an_estimator_that_has_them():
-    assert told("sklearn.linear_model.Ridge", model={"early_stopping": 5})[0].startswith("model.early_stopping")
+    assert told("sklearn.linear_model.Ridge", model={"early_stopping": 5})[0].startswith(
+        "model.early_stopping"
+    )
     native = {"categorical": {"encode": "native"}}
-    assert told("sklearn.linear_model.Ridge", preprocess=native)[0].startswith("preprocess.categorical.encode")
+    assert told("sklearn.linear_model.Ridge", preprocess=native)[0].startswith(
+        "preprocess.categorical.encode"
+    )
     assert told("lightgbm.LGBMRegressor", preprocess=native, model={"early_stopping": 5}) == []
 
 
@@ -101,10 +120,12 @@ def test_the_seed_is_added_where_it_is_taken(estimator, params, added):
 
 def test_a_check_imports_only_the_estimators_library():
     code = (
-        "import sys; from tests.domain.test_estimators import recipe; from domain.estimators import check_model;"
+        "import sys; from tests.domain.test_estimators import recipe; from onerun.domain.estimators import check_model;"
         "check_model(recipe('sklearn.linear_model.Ridge'));"
         "print([name for name in ('lightgbm', 'mlflow', 'prefect', 'matplotlib') if name in sys.modules])"
     )
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
+    )
     assert done.stdout.strip() == "[]"

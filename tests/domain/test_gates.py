@@ -5,11 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import bootstrap
-from domain.gates import Contest, Judged, check_evaluation, is_better, judge
-from domain.metrics import score
-from domain.outcomes import Predictions, Truth
-from settings.evaluation import (
+from onerun.config.evaluation import (
     CLASSIFICATION_METRICS,
     GREATER_IS_BETTER,
     REGRESSION_METRICS,
@@ -17,7 +13,11 @@ from settings.evaluation import (
     Gate,
     Threshold,
 )
-from settings.recipe import Recipe
+from onerun.config.recipe import Recipe
+from onerun.domain import bootstrap
+from onerun.domain.gates import Contest, Judged, check_evaluation, is_better, judge
+from onerun.domain.metrics import score
+from onerun.domain.outcomes import Predictions, Truth
 
 
 def judged(truth: Truth, predictions: Predictions, version: str | None = None) -> Judged:
@@ -28,20 +28,30 @@ def contest(noise: float, champion_noise: float | None, rows: int = 2000, seed: 
     """Returns: two models whose errors are of the given sizes, and the mean as the baseline."""
     rng = np.random.default_rng(seed)
     truth = Truth(rng.normal(0, 1, rows))
-    said = [Predictions(truth.values + rng.normal(0, size, rows)) for size in (noise, champion_noise or 1)]
+    said = [
+        Predictions(truth.values + rng.normal(0, size, rows))
+        for size in (noise, champion_noise or 1)
+    ]
     baseline = judged(truth, Predictions(np.zeros(rows)))
     champion = judged(truth, said[1], "3") if champion_noise else None
     return Contest(truth, "rmse", judged(truth, said[0]), baseline, champion)
 
 
 def beats(on: str | None = None, by: float = 0.0, confidence: float | None = None) -> BetterThan:
-    return BetterThan.model_validate({"better_than": "champion", "on": on, "by": by, "confidence": confidence})
+    return BetterThan.model_validate(
+        {"better_than": "champion", "on": on, "by": by, "confidence": confidence}
+    )
 
 
 def test_a_threshold_holds_within_its_bounds_and_says_the_number() -> None:
     of = contest(0.5, None)
     results = judge(
-        (Threshold(metric="r2", min=0.5), Threshold(metric="r2", min=0.9), Threshold(metric="rmse", max=0.1)), of
+        (
+            Threshold(metric="r2", min=0.5),
+            Threshold(metric="r2", min=0.9),
+            Threshold(metric="rmse", max=0.1),
+        ),
+        of,
     )
     assert [result.held for result in results] == [True, False, False]
     assert results[0].reason.startswith("r2 is 0.7")
@@ -57,7 +67,8 @@ def test_a_first_model_has_no_champion_to_beat() -> None:
 def test_a_champion_that_cannot_be_scored_holds_the_gate_back_with_the_reason() -> None:
     of = contest(0.5, 0.6)
     (result,) = judge(
-        (beats(),), Contest(of.truth, of.primary, of.model, of.baseline, Judged(trouble="version 3 is broken"))
+        (beats(),),
+        Contest(of.truth, of.primary, of.model, of.baseline, Judged(trouble="version 3 is broken")),
     )
     assert (result.held, result.reason) == (False, "version 3 is broken")
 
@@ -67,7 +78,9 @@ def test_the_reason_tells_both_numbers_the_margin_and_the_confidence() -> None:
     assert result.held
     assert result.reason.startswith("rmse 0.4981 is 16.1 % ")
     assert "% below the champion's (version 3) 0." in result.reason
-    assert result.reason.endswith("; needs 1 %; better by that in 100 % of 2,000 resamples, needs 95 %")
+    assert result.reason.endswith(
+        "; needs 1 %; better by that in 100 % of 2,000 resamples, needs 95 %"
+    )
 
 
 def test_a_lead_within_luck_is_not_enough() -> None:
@@ -85,7 +98,9 @@ def test_every_gate_is_judged_even_when_the_first_does_not_hold() -> None:
 def test_a_metric_that_the_model_cannot_have_says_so() -> None:
     truth = Truth(np.array([0, 1, 0, 1]), ("a", "b"))
     labels = judged(truth, Predictions(np.array([0, 1, 0, 0])))
-    (result,) = judge((Threshold(metric="roc_auc", min=0.5),), Contest(truth, "accuracy", labels, labels, None))
+    (result,) = judge(
+        (Threshold(metric="roc_auc", min=0.5),), Contest(truth, "accuracy", labels, labels, None)
+    )
     assert not result.held
     assert "needs probabilities" in result.reason
 
@@ -99,8 +114,13 @@ def test_metrics_of_the_other_task_are_mistakes_of_the_recipe() -> None:
             "gates": [{"metric": "r2", "min": 0.5}, {"better_than": "baseline", "on": "accuracy"}],
         }
     )
-    assert [mistake.key for mistake in check_evaluation(recipe, "regression")] == ["evaluate.primary", "gates.1.on"]
-    assert [mistake.key for mistake in check_evaluation(recipe, "classification")] == ["gates.0.metric"]
+    assert [mistake.key for mistake in check_evaluation(recipe, "regression")] == [
+        "evaluate.primary",
+        "gates.1.on",
+    ]
+    assert [mistake.key for mistake in check_evaluation(recipe, "classification")] == [
+        "gates.0.metric"
+    ]
 
 
 @given(
@@ -115,12 +135,18 @@ def test_better_is_strict_never_mutual_and_harder_by_a_larger_margin(
     mine, theirs = map(np.array, values)
     assert not is_better(metric, mine, mine, by)
     assert not (is_better(metric, mine, theirs, 0) and is_better(metric, theirs, mine, 0))
-    assert is_better(metric, mine, theirs, min(by, more)) or not is_better(metric, mine, theirs, max(by, more))
+    assert is_better(metric, mine, theirs, min(by, more)) or not is_better(
+        metric, mine, theirs, max(by, more)
+    )
     if mine != theirs:
-        assert is_better(metric, mine, theirs, 0) == ((mine > theirs) == (metric in GREATER_IS_BETTER))
+        assert is_better(metric, mine, theirs, 0) == (
+            (mine > theirs) == (metric in GREATER_IS_BETTER)
+        )
 
 
-@given(seed=st.integers(0, 1000), rows=st.integers(2, 60), metric=st.sampled_from(REGRESSION_METRICS))
+@given(
+    seed=st.integers(0, 1000), rows=st.integers(2, 60), metric=st.sampled_from(REGRESSION_METRICS)
+)
 @settings(max_examples=20, deadline=None)
 def test_a_model_is_never_better_than_itself(seed: int, rows: int, metric: str) -> None:
     rng = np.random.default_rng(seed)
@@ -130,9 +156,12 @@ def test_a_model_is_never_better_than_itself(seed: int, rows: int, metric: str) 
 
 
 @pytest.mark.parametrize(
-    ("metric", "draws", "rows"), [("rmse", 150, 3000), ("mae", 150, 500), ("median_absolute_error", 60, 300)]
+    ("metric", "draws", "rows"),
+    [("rmse", 150, 3000), ("mae", 150, 500), ("median_absolute_error", 60, 300)],
 )
-def test_two_equal_models_pass_a_95_percent_gate_about_one_time_in_twenty(metric: str, draws: int, rows: int) -> None:
+def test_two_equal_models_pass_a_95_percent_gate_about_one_time_in_twenty(
+    metric: str, draws: int, rows: int
+) -> None:
     """Some 3.2 standard deviations above one in twenty have a chance below 1 in 1,000."""
     passed = 0
     for seed in range(draws):
@@ -147,8 +176,13 @@ def test_cells_tell_the_same_spread_as_the_formula(rows: int) -> None:
     of = contest(0.5, 0.6, rows)
     assert of.model.predictions and of.champion and of.champion.predictions
     mine, theirs = bootstrap.paired("mae", of.truth, of.model.predictions, of.champion.predictions)
-    errors = [np.abs(of.truth.values - said.values) for said in (of.model.predictions, of.champion.predictions)]
-    assert np.std(mine - theirs) == pytest.approx(np.std(errors[0] - errors[1]) / np.sqrt(rows), rel=0.15)
+    errors = [
+        np.abs(of.truth.values - said.values)
+        for said in (of.model.predictions, of.champion.predictions)
+    ]
+    assert np.std(mine - theirs) == pytest.approx(
+        np.std(errors[0] - errors[1]) / np.sqrt(rows), rel=0.15
+    )
 
 
 @pytest.mark.parametrize("metric", ["mae", "median_absolute_error"])
@@ -159,7 +193,11 @@ def test_rows_that_belong_together_are_less_evidence(metric: str) -> None:
     spreads = []
     for groups in (None, again):
         truth = Truth(once.truth.values[again], groups=groups)
-        said = [of.predictions.take(again) for of in (once.model, once.champion) if of and of.predictions]
+        said = [
+            of.predictions.take(again)
+            for of in (once.model, once.champion)
+            if of and of.predictions
+        ]
         mine, theirs = bootstrap.paired(metric, truth, *said)
         spreads.append(np.std(mine - theirs))
     assert spreads[1] == pytest.approx(spreads[0] * np.sqrt(20), rel=0.35)
@@ -177,7 +215,9 @@ def test_the_same_rows_give_the_same_answer() -> None:
 def test_every_metric_of_classification_can_be_resampled(metric: str) -> None:
     rng = np.random.default_rng(0)
     truth = Truth(rng.integers(0, 3, 400), ("a", "b", "c"))
-    good, poor = (np.eye(3)[truth.values] * size + rng.dirichlet(np.ones(3), 400) for size in (0.6, 0.2))
+    good, poor = (
+        np.eye(3)[truth.values] * size + rng.dirichlet(np.ones(3), 400) for size in (0.6, 0.2)
+    )
     said = [Predictions(p.argmax(1), p / p.sum(1, keepdims=True)) for p in (good, poor)]
     mine, theirs = bootstrap.paired(metric, truth, *said)
     assert is_better(metric, mine, theirs, 0).mean() > 0.99

@@ -1,6 +1,6 @@
 """Where a rollback goes."""
 
-from domain.ledger import Kind, Move, holders, previous_holder
+from onerun.domain.ledger import Kind, Move, holders, previous_holder
 
 ALL = [str(number) for number in range(1, 10)]
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as theirs
 
-from domain.metrics import ORDERED, score, sums, value
-from domain.outcomes import Predictions, Truth, aligned, codes, union
-from settings.evaluation import CLASSIFICATION_METRICS, REGRESSION_METRICS
+from onerun.config.evaluation import CLASSIFICATION_METRICS, REGRESSION_METRICS
+from onerun.domain.metrics import ORDERED, score, sums, value
+from onerun.domain.outcomes import Predictions, Truth, aligned, codes, union
 
 
 def regression(rows: int, seed: int, weighted: bool) -> tuple[Truth, Predictions]:
@@ -31,7 +31,9 @@ def classification(rows: int, kinds: int, seed: int, weighted: bool) -> tuple[Tr
     probabilities = np.floor(probabilities / probabilities.sum(1, keepdims=True) * 100) / 100
     probabilities[:, -1] = 1 - probabilities[:, :-1].sum(1)
     weights = rng.uniform(0.1, 3, rows) if weighted else None
-    return Truth(truth, tuple("abcdef"[:kinds]), weights), Predictions(probabilities.argmax(1), probabilities)
+    return Truth(truth, tuple("abcdef"[:kinds]), weights), Predictions(
+        probabilities.argmax(1), probabilities
+    )
 
 
 def by_scikit_learn(truth: Truth, predictions: Predictions) -> dict[str, float]:
@@ -53,7 +55,9 @@ def by_scikit_learn(truth: Truth, predictions: Predictions) -> dict[str, float]:
         "f1_macro": theirs.f1_score(y, p, sample_weight=w, average="macro"),
         "f1_weighted": theirs.f1_score(y, p, sample_weight=w, average="weighted"),
         "log_loss": theirs.log_loss(y, probabilities, sample_weight=w, labels=kinds),
-        "roc_auc": theirs.roc_auc_score(y, ranked, sample_weight=w, multi_class="ovr", labels=kinds),
+        "roc_auc": theirs.roc_auc_score(
+            y, ranked, sample_weight=w, multi_class="ovr", labels=kinds
+        ),
         "average_precision": theirs.average_precision_score(y, ranked, sample_weight=w),
         "brier": theirs.brier_score_loss(y, probabilities, sample_weight=w, labels=kinds),
     }
@@ -64,16 +68,27 @@ def by_scikit_learn(truth: Truth, predictions: Predictions) -> dict[str, float]:
 def test_regression_metrics_equal_scikit_learn(rows: int, seed: int, weighted: bool) -> None:
     truth, predictions = regression(rows, seed, weighted)
     ours = score(truth, predictions)
-    assert ours == pytest.approx({k: v for k, v in by_scikit_learn(truth, predictions).items() if k in ours}, rel=1e-7)
+    assert ours == pytest.approx(
+        {k: v for k, v in by_scikit_learn(truth, predictions).items() if k in ours}, rel=1e-7
+    )
     assert set(REGRESSION_METRICS) - set(ours) <= ({"r2"} if np.ptp(truth.values) == 0 else set())
 
 
-@given(rows=st.integers(40, 300), kinds=st.integers(2, 5), seed=st.integers(0, 10**6), weighted=st.booleans())
+@given(
+    rows=st.integers(40, 300),
+    kinds=st.integers(2, 5),
+    seed=st.integers(0, 10**6),
+    weighted=st.booleans(),
+)
 @settings(max_examples=60, deadline=None)
-def test_classification_metrics_equal_scikit_learn(rows: int, kinds: int, seed: int, weighted: bool) -> None:
+def test_classification_metrics_equal_scikit_learn(
+    rows: int, kinds: int, seed: int, weighted: bool
+) -> None:
     truth, predictions = classification(rows, kinds, seed, weighted)
     if len(np.unique(truth.values)) == kinds:
-        assert score(truth, predictions) == pytest.approx(by_scikit_learn(truth, predictions), rel=1e-7)
+        assert score(truth, predictions) == pytest.approx(
+            by_scikit_learn(truth, predictions), rel=1e-7
+        )
 
 
 def test_a_class_that_training_never_saw_has_probability_zero() -> None:
@@ -82,7 +97,8 @@ def test_a_class_that_training_never_saw_has_probability_zero() -> None:
     own = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5], [0.5, 0.5]])
     truth = Truth(codes(np.array(labels, dtype=object), classes), classes)
     predictions = Predictions(
-        codes(np.array(["a", "b", "a", "b"], dtype=object), classes), aligned(own, ("a", "b"), classes)
+        codes(np.array(["a", "b", "a", "b"], dtype=object), classes),
+        aligned(own, ("a", "b"), classes),
     )
     measured = score(truth, predictions)
     assert classes == ("a", "b", "c")
@@ -94,7 +110,10 @@ def test_a_class_that_training_never_saw_has_probability_zero() -> None:
 def test_one_class_in_the_test_part_leaves_out_what_is_not_defined() -> None:
     truth, predictions = classification(30, 2, 0, weighted=False)
     one = Truth(np.zeros_like(truth.values), truth.classes)
-    assert set(score(one, predictions)) == set(CLASSIFICATION_METRICS) - {"roc_auc", "average_precision"}
+    assert set(score(one, predictions)) == set(CLASSIFICATION_METRICS) - {
+        "roc_auc",
+        "average_precision",
+    }
 
 
 def test_a_label_missing_from_the_test_part_counts_for_nothing() -> None:
@@ -117,7 +136,11 @@ def test_without_probabilities_only_metrics_of_labels_are_given() -> None:
 
 def test_a_constant_target_has_no_r2() -> None:
     truth = Truth(np.full(10, 0.1))
-    assert set(score(truth, Predictions(np.full(10, 0.2)))) == {"rmse", "mae", "median_absolute_error"}
+    assert set(score(truth, Predictions(np.full(10, 0.2)))) == {
+        "rmse",
+        "mae",
+        "median_absolute_error",
+    }
 
 
 @pytest.mark.parametrize(
@@ -136,13 +159,27 @@ def test_labels_are_found_whatever_their_type(classes: tuple[Any, ...], labels: 
 
 
 def test_a_label_that_is_missing_or_unknown_has_no_code() -> None:
-    assert codes(np.array(["a", None, "z", float("nan")], dtype=object), ("a", "b")).tolist() == [0, -1, -1, -1]
+    assert codes(np.array(["a", None, "z", float("nan")], dtype=object), ("a", "b")).tolist() == [
+        0,
+        -1,
+        -1,
+        -1,
+    ]
 
 
-@given(seed=st.integers(0, 10**6), cells=st.integers(1, 7), kinds=st.sampled_from([0, 2, 4]), weighted=st.booleans())
+@given(
+    seed=st.integers(0, 10**6),
+    cells=st.integers(1, 7),
+    kinds=st.sampled_from([0, 2, 4]),
+    weighted=st.booleans(),
+)
 @settings(max_examples=40, deadline=None)
-def test_sums_of_cells_add_up_to_the_metric(seed: int, cells: int, kinds: int, weighted: bool) -> None:
-    truth, predictions = classification(80, kinds, seed, weighted) if kinds else regression(80, seed, weighted)
+def test_sums_of_cells_add_up_to_the_metric(
+    seed: int, cells: int, kinds: int, weighted: bool
+) -> None:
+    truth, predictions = (
+        classification(80, kinds, seed, weighted) if kinds else regression(80, seed, weighted)
+    )
     cell = np.random.default_rng(seed).integers(0, cells, 80)
     for metric, whole in score(truth, predictions).items():
         if metric not in ORDERED:

@@ -2,17 +2,17 @@
 
 import pytest
 
-from domain.ledger import Move
-from domain.monitoring import series
-from domain.monitoring.seen import Ended, Registered, Trainings
-from domain.monitoring.series import ALL, MOST, OTHERS, Histogram, Samples
-from domain.monitoring.stores import merged, of_models, of_running, of_store
-from domain.monitoring.trainings import histogram, of_trainings
-from domain.reconciliation.plan import Plan
-from domain.reconciliation.seen import RunSeen
-from domain.reconciliation.verdicts import Dead, NotOurs, Unknown
-from domain.references import Evaluation, GateResult, Promotion
-from settings.evaluation import BetterThan, Threshold, kind_of_rule
+from onerun.config.evaluation import BetterThan, Threshold, kind_of_rule
+from onerun.domain.ledger import Move
+from onerun.domain.monitoring import series
+from onerun.domain.monitoring.seen import Ended, Registered, Trainings
+from onerun.domain.monitoring.series import ALL, MOST, OTHERS, Histogram, Samples
+from onerun.domain.monitoring.stores import merged, of_models, of_running, of_store
+from onerun.domain.monitoring.trainings import histogram, of_trainings
+from onerun.domain.reconcile.plan import Plan
+from onerun.domain.reconcile.seen import RunSeen
+from onerun.domain.reconcile.verdicts import Dead, NotOurs, Unknown
+from onerun.domain.references import Evaluation, GateResult, Promotion
 
 EVALUATION = Evaluation(
     task="regression", primary="rmse", metrics={}, baseline_metrics={},
@@ -37,11 +37,16 @@ def test_every_series_has_a_good_name_and_a_meaning() -> None:
     for each in ALL:
         assert each.name.startswith("onerun_") and each.says.endswith(".")
         assert each.name.endswith("_total") == (each.kind == "counter")
-        assert ("duration" in each.name or "timestamp" in each.name) <= each.name.endswith("_seconds")
+        assert ("duration" in each.name or "timestamp" in each.name) <= each.name.endswith(
+            "_seconds"
+        )
 
 
 def test_a_training_is_counted_timed_and_judged() -> None:
-    recent = [ended("houses", 10_000, evaluation=EVALUATION, promotion=HELD), ended("houses", 20_000, "FAILED")]
+    recent = [
+        ended("houses", 10_000, evaluation=EVALUATION, promotion=HELD),
+        ended("houses", 20_000, "FAILED"),
+    ]
     counts = {("houses", "FINISHED"): 4, ("houses", "FAILED"): 1, ("houses", "RUNNING"): 2}
     ends = {("houses", "FINISHED"): 10_000, ("houses", "FAILED"): 20_000}
     told = of_trainings(Trainings(counts, ends, {"houses": recent[0]}, recent))
@@ -56,7 +61,9 @@ def test_a_training_is_counted_timed_and_judged() -> None:
     ]  # fmt: skip
     assert told[series.PROMOTIONS] == [(("houses", "held"), 1)]
     lengths = value(told, series.DURATION, "houses")
-    assert isinstance(lengths, Histogram) and lengths.total == 2.5, "only what finished has a length worth knowing"
+    assert isinstance(lengths, Histogram) and lengths.total == 2.5, (
+        "only what finished has a length worth knowing"
+    )
     stages = value(told, series.STAGE, "train")
     assert isinstance(stages, Histogram) and stages.buckets[-1] == ("+Inf", 2.0)
 
@@ -76,14 +83,21 @@ def test_the_recipes_trained_last_have_series_of_their_own_and_nothing_is_lost()
     many = [f"recipe {number:03}" for number in range(MOST + 30)]
     ends = {(recipe, "FINISHED"): 1000 * position for position, recipe in enumerate(many)}
     recent = [ended(recipe, 5000) for recipe in many]
-    told = of_trainings(Trainings(dict.fromkeys(ends, 2), ends, dict(zip(many, recent, strict=True)), recent))
+    told = of_trainings(
+        Trainings(dict.fromkeys(ends, 2), ends, dict(zip(many, recent, strict=True)), recent)
+    )
     recipes = {labels[0] for labels, _ in told[series.TRAININGS]}
     assert recipes == {*many[30:], OTHERS}
     assert value(told, series.TRAININGS, OTHERS, "finished") == 60
-    assert sum(count for _, count in told[series.TRAININGS] if not isinstance(count, Histogram)) == 2 * len(many)
+    assert sum(
+        count for _, count in told[series.TRAININGS] if not isinstance(count, Histogram)
+    ) == 2 * len(many)
     assert value(told, series.RECENT, OTHERS, "finished") == 30
     assert told[series.LEFT_OUT] == [(("recipe",), 30)]
-    assert sum(len(found) * (15 if each.kind == "histogram" else 1) for each, found in told.items()) < 2500
+    assert (
+        sum(len(found) * (15 if each.kind == "histogram" else 1) for each, found in told.items())
+        < 2500
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,22 +118,33 @@ def moved(alias: str, to: str, at: str, kind: str = "promote") -> Move:
 
 
 def test_who_holds_an_alias_since_when_and_how_often_it_moved() -> None:
-    moves = [moved("champion", "1", "2026-01-01T00:00:00Z"), moved("champion", "2", "2026-01-02T00:00:00Z", "to")]
-    told = of_models([Registered("houses", {"champion": "2", "staging": "3"}, moves), Registered("new", {}, [])])
+    moves = [
+        moved("champion", "1", "2026-01-01T00:00:00Z"),
+        moved("champion", "2", "2026-01-02T00:00:00Z", "to"),
+    ]
+    told = of_models(
+        [Registered("houses", {"champion": "2", "staging": "3"}, moves), Registered("new", {}, [])]
+    )
     assert dict(told[series.ALIAS]) == {("houses", "champion"): 2, ("houses", "staging"): 3}
     assert told[series.ALIAS_MOVED] == [(("houses", "champion"), 1767312000.0)]
     assert value(told, series.MOVES, "houses", "champion", "to") == 1
 
 
 def test_models_beyond_the_limit_are_counted() -> None:
-    told = of_models([Registered(f"model {number:03}", {"champion": "1"}, []) for number in range(MOST + 3)])
+    told = of_models(
+        [Registered(f"model {number:03}", {"champion": "1"}, []) for number in range(MOST + 3)]
+    )
     assert len(told[series.ALIAS]) == MOST
     assert told[series.LEFT_OUT] == [(("model",), 3)]
 
 
 def test_without_prefect_nothing_is_said_of_orphans() -> None:
     run = RunSeen(run_id="r", started="2026-01-01T00:00:00Z")  # type: ignore[arg-type]
-    runs = ((run, Dead(status="KILLED", evidence=("gone",))), (run, NotOurs()), (run, Unknown(why="")))
+    runs = (
+        (run, Dead(status="KILLED", evidence=("gone",))),
+        (run, NotOurs()),
+        (run, Unknown(why="")),
+    )
     told = of_running(Plan(runs=runs))
     assert value(told, series.ORPHANS, "dead_run") == value(told, series.RUNNING, "dead") == 1
     assert value(told, series.RUNNING, "not_ours") == value(told, series.RUNNING, "unknown") == 1

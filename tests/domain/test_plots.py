@@ -6,9 +6,9 @@ from subprocess import run
 import numpy as np
 import pytest
 
-from domain.importance import Importance
-from domain.outcomes import Predictions, Truth
-from domain.plots import classification, regression, training
+from onerun.domain.importance import Importance
+from onerun.domain.outcomes import Predictions, Truth
+from onerun.domain.plots import classification, regression, training
 
 PNG = b"\x89PNG\r\n"
 
@@ -37,30 +37,41 @@ def test_a_constant_target_and_a_perfect_model_are_drawn() -> None:
 def test_classification_is_drawn_for_any_number_of_classes(kinds: int) -> None:
     truth, said = classes(kinds)
     drawn = classification.draw(truth, said, said)
-    assert set(drawn) == {"confusion_matrix.png", "roc.png", "precision_recall.png", "calibration.png"}
+    assert set(drawn) == {
+        "confusion_matrix.png",
+        "roc.png",
+        "precision_recall.png",
+        "calibration.png",
+    }
     assert drawn == classification.draw(truth, said, said)
 
 
 def test_without_probabilities_only_the_confusion_matrix_is_drawn() -> None:
     truth, said = classes(3)
-    assert set(classification.draw(truth, Predictions(said.values), None)) == {"confusion_matrix.png"}
+    assert set(classification.draw(truth, Predictions(said.values), None)) == {
+        "confusion_matrix.png"
+    }
 
 
 def test_one_class_in_the_test_part_has_no_curves() -> None:
     truth, said = classes(2)
-    assert set(classification.draw(Truth(np.zeros(300, int), truth.classes), said, None)) == {"confusion_matrix.png"}
+    assert set(classification.draw(Truth(np.zeros(300, int), truth.classes), said, None)) == {
+        "confusion_matrix.png"
+    }
 
 
 def test_importance_and_learning_curve_are_drawn() -> None:
     values = {f"column $ {position} {'x' * 60}": 1.0 / (position + 1) for position in range(50)}
     assert training.draw_importance(Importance("gain", "share", values)).startswith(PNG)
-    assert training.draw_curve("rmse", {"training": [3, 2, 1], "validation": [3, 2.5, 2.6]}, 2).startswith(PNG)
+    assert training.draw_curve(
+        "rmse", {"training": [3, 2, 1], "validation": [3, 2.5, 2.6]}, 2
+    ).startswith(PNG)
 
 
 def test_the_global_state_of_matplotlib_stays_untouched() -> None:
     program = (
         "import sys, numpy as np\n"
-        "from domain.plots import regression\nfrom domain.outcomes import *\n"
+        "from onerun.domain.plots import regression\nfrom onerun.domain.outcomes import *\n"
         "regression.draw(Truth(np.arange(9.)), Predictions(np.arange(9.)), 'y')\n"
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )

@@ -9,13 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from domain.predictor import Encoder
+from onerun.domain.predictor import Encoder
 
 NAN = np.nan
 
 
 def encode(kind: str, values: pd.Series, **more: object) -> list[float]:
-    spec = {"dtype": "float64", "missing": ["", "NA"], "columns": [{"name": "x", "kind": kind, **more}]}
+    spec = {
+        "dtype": "float64",
+        "missing": ["", "NA"],
+        "columns": [{"name": "x", "kind": kind, **more}],
+    }
     return Encoder(spec).encode(pd.DataFrame({"x": values}))[:, 0].tolist()
 
 
@@ -38,7 +42,9 @@ def test_categories_however_they_were_read(values):
     assert same(encode("category", values, levels=["a", "b"]), [0, NAN, NAN, 1])
 
 
-@pytest.mark.parametrize("values", [[1, 2, 3], [1.0, 2.0, NAN], ["1", "2", ""], pd.Series([1, 2, 3], dtype="category")])
+@pytest.mark.parametrize(
+    "values", [[1, 2, 3], [1.0, 2.0, NAN], ["1", "2", ""], pd.Series([1, 2, 3], dtype="category")]
+)
 def test_levels_that_look_like_numbers(values):
     assert same(encode("category", pd.Series(values), levels=["1", "2"]), [0, 1, NAN])
 
@@ -96,9 +102,9 @@ def test_text_among_numbers_names_the_column_and_the_text():
 
 
 def test_it_imports_nothing_of_the_project_and_not_mlflow():
-    source = Path(__file__).parents[2] / "domain" / "predictor.py"
-    code = (
-        f"import runpy, sys; runpy.run_path({str(source)!r}); print('mlflow' in sys.modules, 'domain' in sys.modules)"
+    source = Path(__file__).parents[2] / "onerun" / "domain" / "predictor.py"
+    code = f"import runpy, sys; runpy.run_path({str(source)!r}); print('mlflow' in sys.modules, 'onerun' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True, cwd="/"
     )
-    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True, cwd="/")
     assert done.stdout.split() == ["False", "False"]

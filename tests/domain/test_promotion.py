@@ -2,16 +2,23 @@
 
 from typing import Any
 
-from domain.promotion import Hold, Promote, command_back, command_to, decide, numbers
-from domain.references import Evaluation, GateResult, Version
+from onerun.domain.promotion import Hold, Promote, command_back, command_to, decide, numbers
+from onerun.domain.references import Evaluation, GateResult, Version
 
 VERSION = Version(model="housing", version="4")
 
 
 def evaluation(*held: bool, **more: Any) -> Evaluation:
-    gates = tuple(GateResult(rule="r2 >= 0.8", held=each, reason="0.75 is below 0.8") for each in held)
+    gates = tuple(
+        GateResult(rule="r2 >= 0.8", held=each, reason="0.75 is below 0.8") for each in held
+    )
     return Evaluation(
-        task="regression", primary="rmse", metrics={"rmse": 1.5}, baseline_metrics={"rmse": 3}, gates=gates, **more
+        task="regression",
+        primary="rmse",
+        metrics={"rmse": 1.5},
+        baseline_metrics={"rmse": 3},
+        gates=gates,
+        **more,
     )
 
 
@@ -38,10 +45,15 @@ def test_one_gate_did_not_hold() -> None:
 def test_manual_approval_names_the_command() -> None:
     decision = decide(evaluation(True), "manual", VERSION, "champion")
     assert isinstance(decision, Hold)
-    assert decision.reason.endswith("waits for approval: python -m flows.promote --model housing --to 4")
+    assert decision.reason.endswith(
+        "waits for approval: python -m flows.promote --model housing --to 4"
+    )
     assert isinstance(decide(evaluation(False), "manual", VERSION, "champion"), Hold)
 
 
 def test_commands_can_be_pasted() -> None:
-    assert command_to("my model", "live", "3") == "python -m flows.promote --model 'my model' --alias live --to 3"
+    assert (
+        command_to("my model", "live", "3")
+        == "python -m flows.promote --model 'my model' --alias live --to 3"
+    )
     assert command_back("m", "champion") == "python -m flows.promote --model m --rollback"

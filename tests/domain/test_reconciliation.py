@@ -5,11 +5,20 @@ from typing import Any
 
 import pytest
 
-from domain.names import STAGES
-from domain.reconciliation.marks import mark
-from domain.reconciliation.nested import Ended, follow
-from domain.reconciliation.seen import Answer, FlowRunSeen, NoAnswer, NotKnown, Policy, Process, ProcessState, RunSeen
-from domain.reconciliation.verdicts import Dead, Live, NotOurs, Unknown, Verdict, decide
+from onerun.domain.names import STAGES
+from onerun.domain.reconcile.marks import mark
+from onerun.domain.reconcile.nested import Ended, follow
+from onerun.domain.reconcile.seen import (
+    Answer,
+    FlowRunSeen,
+    NoAnswer,
+    NotKnown,
+    Policy,
+    Process,
+    ProcessState,
+    RunSeen,
+)
+from onerun.domain.reconcile.verdicts import Dead, Live, NotOurs, Unknown, Verdict, decide
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HERE = Process(host="here", pid=7, boot="b", namespace="n", start=1)
@@ -24,13 +33,20 @@ def minutes(number: float) -> timedelta:
 def run(beat: float | None = 0, **known: Any) -> RunSeen:
     """`beat`: minutes since the last heartbeat, by the owner's clock."""
     heart = None if beat is None else NOW - minutes(beat)
-    return RunSeen(**{"run_id": "r", "started": NOW - minutes(6000), "heartbeat": heart, **OURS, **known})
+    return RunSeen(
+        **{"run_id": "r", "started": NOW - minutes(6000), "heartbeat": heart, **OURS, **known}
+    )
 
 
 def prefect(state: str, since: float = 60, **known: Any) -> FlowRunSeen:
     """`since`: minutes. Prefect's clock is three hours behind everybody's: it must not matter."""
     now = NOW - minutes(180)
-    shown = {"state_name": state.title(), "changed": now - minutes(since), "now": now, "run_count": 1}
+    shown = {
+        "state_name": state.title(),
+        "changed": now - minutes(since),
+        "now": now,
+        "run_count": 1,
+    }
     return FlowRunSeen(flow_run_id="f", state_type=state, **{**shown, **known})
 
 
@@ -38,7 +54,9 @@ def decided(seen: RunSeen, answer: Answer, process: ProcessState, **policy: Any)
     return decide(seen, answer, process, NOW, Policy(**policy))
 
 
-@pytest.mark.parametrize("answer", [prefect(state) for state in ("RUNNING", "CRASHED", "FAILED", "COMPLETED")])
+@pytest.mark.parametrize(
+    "answer", [prefect(state) for state in ("RUNNING", "CRASHED", "FAILED", "COMPLETED")]
+)
 @pytest.mark.parametrize("beat", [0, 600, -600, None])
 def test_a_process_that_is_alive_settles_it(answer: Answer, beat: float | None) -> None:
     assert isinstance(decided(run(beat), answer, ALIVE), Live)
@@ -48,14 +66,18 @@ def test_a_process_that_is_alive_settles_it(answer: Answer, beat: float | None) 
 
 @pytest.mark.parametrize("process", list(ProcessState))
 @pytest.mark.parametrize("beat", [0, 6000, -6000, None])
-def test_nothing_is_ended_while_prefect_does_not_answer(process: ProcessState, beat: float | None) -> None:
+def test_nothing_is_ended_while_prefect_does_not_answer(
+    process: ProcessState, beat: float | None
+) -> None:
     assert isinstance(decided(run(beat), NoAnswer(why="refused"), process), (Live, Unknown))
 
 
 @pytest.mark.parametrize("state", ["SCHEDULED", "PAUSED", "PENDING"])
 @pytest.mark.parametrize("process", list(ProcessState))
 @pytest.mark.parametrize("beat", [0, 6000, None])
-def test_nothing_is_ended_that_waits_for_a_retry(state: str, process: ProcessState, beat: float | None) -> None:
+def test_nothing_is_ended_that_waits_for_a_retry(
+    state: str, process: ProcessState, beat: float | None
+) -> None:
     assert isinstance(decided(run(beat), prefect(state, since=6000), process), Live)
 
 
@@ -92,7 +114,9 @@ def test_a_newer_attempt_that_has_not_opened_the_run_yet_is_waited_for() -> None
     assert isinstance(decided(run(run_count=2), prefect("RUNNING", run_count=2), GONE), Dead)
 
 
-@pytest.mark.parametrize("beat", [0, 29, -600], ids=["now", "almost", "a clock that is hours ahead"])
+@pytest.mark.parametrize(
+    "beat", [0, 29, -600], ids=["now", "almost", "a clock that is hours ahead"]
+)
 def test_a_heart_that_beats_elsewhere_is_left_alone(beat: float) -> None:
     assert isinstance(decided(run(beat), prefect("RUNNING", since=600), ELSEWHERE), Live)
     assert isinstance(decided(run(beat), NotKnown(), ELSEWHERE), Live)
@@ -107,7 +131,10 @@ def test_a_heart_that_beats_elsewhere_is_left_alone(beat: float) -> None:
         (NotKnown(), Dead),
         (prefect("RUNNING", since=29), Live),  # perhaps a new attempt
         (prefect("CRASHED", since=4), Live),  # perhaps it is just ending
-        (prefect("RUNNING", heartbeat=NOW - minutes(180 + 10)), Live),  # ten minutes ago by Prefect's clock
+        (
+            prefect("RUNNING", heartbeat=NOW - minutes(180 + 10)),
+            Live,
+        ),  # ten minutes ago by Prefect's clock
         (prefect("RUNNING", heartbeat=NOW - minutes(180 + 31)), Dead),
     ],
 )
@@ -116,7 +143,9 @@ def test_a_silent_heart_elsewhere_is_dead_only_when_prefect_has_not_heard_of_it_
 ) -> None:
     found = decided(run(40), answer, ELSEWHERE)
     assert isinstance(found, verdict)
-    assert not isinstance(found, Dead) or found.watch, "silence is told by clocks: it must be watched"
+    assert not isinstance(found, Dead) or found.watch, (
+        "silence is told by clocks: it must be watched"
+    )
 
 
 def test_what_prefect_has_seen_end_elsewhere_needs_minutes_of_silence_only() -> None:
@@ -148,7 +177,9 @@ def test_a_person_s_word_holds() -> None:
 
 def test_nested_runs_live_and_die_with_ours() -> None:
     def nested(run_id: str, parent: str, started: float = 90) -> RunSeen:
-        return run(None, run_id=run_id, parent=parent, flow_run_id=None, started=NOW - minutes(started))
+        return run(
+            None, run_id=run_id, parent=parent, flow_run_id=None, started=NOW - minutes(started)
+        )
 
     ended = {"e": Ended(run_id="e", status="FAILED", end=NOW - minutes(60))}
     runs = {each.run_id: each for each in [
@@ -158,8 +189,14 @@ def test_nested_runs_live_and_die_with_ours() -> None:
     alone: dict[str, Verdict] = {key: NotOurs() for key in runs}
     alone |= {"dead": Dead(status="FAILED", evidence=("x",)), "live": Live(why="y")}
     changed = dict(follow(runs, alone, ended, NOW))
-    assert {key for key, verdict in changed.items() if isinstance(verdict, Dead)} == {"a", "a.a", "d"}
-    assert {verdict.status for verdict in changed.values() if isinstance(verdict, Dead)} == {"KILLED"}
+    assert {key for key, verdict in changed.items() if isinstance(verdict, Dead)} == {
+        "a",
+        "a.a",
+        "d",
+    }
+    assert {verdict.status for verdict in changed.values() if isinstance(verdict, Dead)} == {
+        "KILLED"
+    }
     assert isinstance(changed["b"], Live)
     assert set(changed) == {"a", "a.a", "b", "d"}
 
@@ -186,11 +223,18 @@ DEAD = Dead(status="KILLED", evidence=("silent",), watch=True)
     ],
 )
 def test_what_a_flow_run_should_read(
-    state: str, process: ProcessState, verdict: Verdict | None, reads: str | None, becomes: str | None
+    state: str,
+    process: ProcessState,
+    verdict: Verdict | None,
+    reads: str | None,
+    becomes: str | None,
 ) -> None:
     marked = mark(prefect(state, process=HERE, process_run_count=1), process, verdict, reads)
     assert (marked.state if marked else None) == becomes
 
 
 def test_a_process_of_an_earlier_try_says_nothing_of_this_one() -> None:
-    assert mark(prefect("RUNNING", process=HERE, process_run_count=1, run_count=2), GONE, None, None) is None
+    assert (
+        mark(prefect("RUNNING", process=HERE, process_run_count=1, run_count=2), GONE, None, None)
+        is None
+    )

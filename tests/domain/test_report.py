@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from domain.findings import Findings, worst_rows
-from domain.importance import Importance
-from domain.outcomes import Predictions, Truth
-from domain.references import Evaluation, GateResult, Snapshot, TrainedModel
-from domain.report.page import metric_rows, render
-from domain.slices import Slice
-from settings.recipe import Recipe
+from onerun.config.recipe import Recipe
+from onerun.domain.findings import Findings, worst_rows
+from onerun.domain.importance import Importance
+from onerun.domain.outcomes import Predictions, Truth
+from onerun.domain.references import Evaluation, GateResult, Snapshot, TrainedModel
+from onerun.domain.report.page import metric_rows, render
+from onerun.domain.slices import Slice
 
 EVIL = "<script>alert(1)</script>\"'&{{ 7*7 }}"
 
@@ -37,17 +37,29 @@ def findings(**changed: Any) -> Findings:
         baseline_metrics={"rmse": 4.0, "r2": -1e-5},
         champion_metrics=changed.pop("champion", None),
         champion_version="7",
-        gates=(GateResult(rule=EVIL, held=False, reason=EVIL), GateResult(rule="r2 >= 0.1", held=True, reason="fine")),
+        gates=(
+            GateResult(rule=EVIL, held=False, reason=EVIL),
+            GateResult(rule="r2 >= 0.1", held=True, reason="fine"),
+        ),
     )
     return Findings(
         "run-1",
         recipe,
-        Snapshot(uri="x", digest="0" * 64, rows=1234, columns={EVIL: "double"}, source=EVIL, dropped_rows=5),
+        Snapshot(
+            uri="x",
+            digest="0" * 64,
+            rows=1234,
+            columns={EVIL: "double"},
+            source=EVIL,
+            dropped_rows=5,
+        ),
         TrainedModel(model_id="m-1", model_uri="models:/m-1", rows={"training": 1000, "test": 234}),
         evaluation,
         [Slice(EVIL, EVIL, 3, {"rmse": 1.0})],
         Importance("gain", "share", {EVIL: 1.0}),
-        *worst_rows(Truth(np.zeros(3)), Predictions(np.array([0.0, 2, 1])), table, np.arange(3), [EVIL]),
+        *worst_rows(
+            Truth(np.zeros(3)), Predictions(np.array([0.0, 2, 1])), table, np.arange(3), [EVIL]
+        ),
         **changed,
     )
 
@@ -63,7 +75,9 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.names.add(tag)
-        self.loads += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")]
+        self.loads += [
+            value or "" for name, value in attrs if name in ("src", "href", "srcset", "action")
+        ]
         assert not [name for name, _ in attrs if name.startswith("on")]
 
 
@@ -77,7 +91,9 @@ def test_values_are_escaped_and_nothing_is_loaded() -> None:
 
 
 def test_the_page_tells_what_was_found() -> None:
-    words = " ".join(re.sub(r"<style>.*?</style>|<[^>]+>", " ", render(findings(), {}), flags=re.S).split())
+    words = " ".join(
+        re.sub(r"<style>.*?</style>|<[^>]+>", " ", render(findings(), {}), flags=re.S).split()
+    )
     for expected in (
         "1 of 2 gates did not hold",
         "1,234 rows",

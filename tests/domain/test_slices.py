@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.metrics import score
-from domain.outcomes import Predictions, Truth
-from domain.slices import MISSING, MOST, OTHER, slices
+from onerun.domain.metrics import score
+from onerun.domain.outcomes import Predictions, Truth
+from onerun.domain.slices import MISSING, MOST, OTHER, slices
 
 NAMES = st.one_of(st.none(), st.text(max_size=3))
 
@@ -21,7 +21,10 @@ def of(values: Any) -> tuple[Truth, Predictions]:
 
 
 @given(
-    values=st.one_of(st.lists(NAMES, max_size=60), st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), max_size=60))
+    values=st.one_of(
+        st.lists(NAMES, max_size=60),
+        st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), max_size=60),
+    )
 )
 @settings(max_examples=60, deadline=None)
 def test_every_row_lies_in_one_slice(values: list[Any]) -> None:
@@ -30,7 +33,9 @@ def test_every_row_lies_in_one_slice(values: list[Any]) -> None:
 
 
 def test_rare_values_are_put_together_and_missing_ones_apart() -> None:
-    values = pd.Series([f"v{number % 30}" for number in range(300)] + ["v1"] * 5 + [None], dtype="category")
+    values = pd.Series(
+        [f"v{number % 30}" for number in range(300)] + ["v1"] * 5 + [None], dtype="category"
+    )
     found = slices("c", values, *of(values))
     assert found[0].value == "v1"
     assert [part.value for part in found[-2:]] == [OTHER, MISSING]

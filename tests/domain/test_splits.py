@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import splits
-from domain.errors import DataError
-from domain.splits import TEST, TRAINING, VALIDATION
-from settings.recipe import Split
+from onerun.config.recipe import Split
+from onerun.domain import splits
+from onerun.domain.errors import DataError
+from onerun.domain.splits import TEST, TRAINING, VALIDATION
 
 
 def shares(parts: splits.Parts) -> list[float]:
@@ -27,7 +27,9 @@ def hashes(rows: int, seed: int = 0) -> splits.Hashes:
     st.sampled_from(["hash", "random", "stratified", "group", "time"]),
 )
 @settings(max_examples=150, deadline=None)
-def test_all_rows_once_and_the_same_again(rows: int, test: float, validation: float, seed: int, by: str) -> None:
+def test_all_rows_once_and_the_same_again(
+    rows: int, test: float, validation: float, seed: int, by: str
+) -> None:
     split = Split(by=by, test=test, validation=validation, seed=seed)  # type: ignore[arg-type]
     codes = np.random.default_rng(rows).integers(0, 30, rows)
     divide = {
@@ -41,7 +43,11 @@ def test_all_rows_once_and_the_same_again(rows: int, test: float, validation: fl
     assert parts.shape == (rows,)
     assert set(np.unique(parts)) <= {TRAINING, VALIDATION, TEST}
     assert np.array_equal(parts, divide())
-    few = rows <= 300 and by in ("hash", "group", "stratified")  # chance, sizes of groups, one row per stratum
+    few = rows <= 300 and by in (
+        "hash",
+        "group",
+        "stratified",
+    )  # chance, sizes of groups, one row per stratum
     near = 0.12 if by in ("hash", "group") else 0.03
     if not few:
         assert abs((parts == TEST).mean() - test) < near

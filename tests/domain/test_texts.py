@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from domain.texts import MOMENT, TextColumn, cleaned, declared
+from onerun.domain.texts import MOMENT, TextColumn, cleaned, declared
 
 
 def seen(*batches: list[str | None]) -> TextColumn:
@@ -50,7 +50,11 @@ def test_mostly_numbers_are_counted_and_the_others_shown() -> None:
         (["1", "x", "x", ".5"], pa.float64(), [1.0, None, None, 0.5]),
     ],
 )
-def test_a_declared_column_keeps_what_fits(texts: list[str | None], wanted: pa.DataType, values: list[object]) -> None:
+def test_a_declared_column_keeps_what_fits(
+    texts: list[str | None], wanted: pa.DataType, values: list[object]
+) -> None:
     found, misfits = declared(pa.array(texts, pa.string()), wanted)
     assert found.to_pylist() == values
-    assert misfits.tolist() == [v is None and t is not None for t, v in zip(texts, values, strict=True)]
+    assert misfits.tolist() == [
+        v is None and t is not None for t, v in zip(texts, values, strict=True)
+    ]

@@ -1,6 +1,6 @@
 """What the lines say, and what stops a training."""
 
-from domain.validation import Example, Outcome, judge, line
+from onerun.domain.validation import Example, Outcome, judge, line
 
 BETWEEN = Outcome(
     type="expect_column_values_to_be_between",
@@ -20,7 +20,9 @@ def test_a_line_counts_rows_and_shows_examples() -> None:
 
 
 def test_an_observed_value_is_shown() -> None:
-    count = Outcome(type="expect_table_row_count_to_equal", arguments={"value": 5}, held=False, observed=20640)
+    count = Outcome(
+        type="expect_table_row_count_to_equal", arguments={"value": 5}, held=False, observed=20640
+    )
     assert line(count) == "expect_table_row_count_to_equal(value=5): observed 20,640"
 
 
@@ -34,6 +36,10 @@ def test_only_critical_ones_stop_and_what_could_not_be_checked() -> None:
     unchecked = warning.model_copy(update={"error": "no such thing"})
     held = BETWEEN.model_copy(update={"held": True})
     validation = judge([BETWEEN, warning, unchecked, held])
-    assert (validation.expectations, validation.failed_critical, validation.failed_warning) == (4, 2, 1)
+    assert (validation.expectations, validation.failed_critical, validation.failed_warning) == (
+        4,
+        2,
+        1,
+    )
     assert len(validation.messages) == 3
     assert "[warning]: could not be checked: no such thing" in validation.messages[2]

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from flows.upkeep import backing_up, rescuing, restoring
-from tasks.tracking.database import make_whole
+from onerun.tracking.database import make_whole
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,9 @@ def store(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_there_and_back(store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_and_back(
+    store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert backing_up.main(["--json"]) == 0
     made = json.loads(capsys.readouterr().out)
     assert made["archive"].startswith(f"{store}/.onerun/backups/store-")
@@ -46,7 +48,12 @@ def test_there_and_back(store: Path, capsys: pytest.CaptureFixture[str], monkeyp
     assert "nothing was changed; --apply does it" in capsys.readouterr().out
     assert not (store / "mlflow.db").exists()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/other.db")
-    assert restoring.main([made["archive"], "--experiment", "houses", "--artifacts", "files", "--apply", "--json"]) == 0
+    assert (
+        restoring.main(
+            [made["archive"], "--experiment", "houses", "--artifacts", "files", "--apply", "--json"]
+        )
+        == 0
+    )
     again = json.loads(capsys.readouterr().out)
     assert (again["status"], again["new"]) == ("done", 0)
 
@@ -80,7 +87,7 @@ def test_an_old_store_is_examined(store: Path, capsys: pytest.CaptureFixture[str
 def test_a_rescue_that_cannot_be_proven_ends_with_one(
     store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.archives.rescue import rescuing as doing
+    from onerun.rescue import rescuing as doing
 
     run = store / "mlruns" / "1" / ("a" * 32)
     (run / "params").mkdir(parents=True)
@@ -102,7 +109,15 @@ def _emptied(source: Path, target: Path) -> None:
 
     shutil.copy(source, target)
     with sqlite3.connect(target) as database:
-        for table in ("latest_metrics", "metrics", "params", "tags", "runs", "experiment_tags", "experiments"):
+        for table in (
+            "latest_metrics",
+            "metrics",
+            "params",
+            "tags",
+            "runs",
+            "experiment_tags",
+            "experiments",
+        ):
             database.execute(f"DELETE FROM {table}")
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from domain.diagnosis import Finding
 from flows.checking import checkup
+from onerun.domain.diagnosis import Finding
 from tests import servers
 from tests.servers import POSTGRES_PASSWORD, POSTGRES_USER, S3_KEY, S3_SECRET, MlflowServer
 
@@ -27,7 +27,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     os.environ.update(before)
 
 
-def looked(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
+def looked(
+    capfd: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, dict[str, dict[str, Any]]]:
     """Returns: the exit code, and what it found by what it looked at."""
     capfd.readouterr()
     code = checkup.main([*arguments, "--json"])
@@ -38,23 +40,34 @@ def looked(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dic
 
 def copied(file: Path, copy: Path, version: str | None = None) -> None:
     """A database as it is, whoever writes to it; its schema's version, where given, is another then."""
-    with contextlib.closing(sqlite3.connect(file)) as source, contextlib.closing(sqlite3.connect(copy)) as target:
+    with (
+        contextlib.closing(sqlite3.connect(file)) as source,
+        contextlib.closing(sqlite3.connect(copy)) as target,
+    ):
         source.backup(target)
         if version:
             target.execute("UPDATE alembic_version SET version_num = ?", [version])
             target.commit()
 
 
-def test_where_nothing_was_set_up_nothing_is_wrong(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
+def test_where_nothing_was_set_up_nothing_is_wrong(
+    capfd: pytest.CaptureFixture[str], folder: Path
+) -> None:
     code, found = looked(capfd)
     assert code == 0
-    assert "temporary" in found["PREFECT_API_URL"]["says"] or "server of its own" in found["PREFECT_API_URL"]["says"]
+    assert (
+        "temporary" in found["PREFECT_API_URL"]["says"]
+        or "server of its own" in found["PREFECT_API_URL"]["says"]
+    )
     assert found["store"]["state"] == "good"
     assert list(folder.iterdir()) == [], "nothing stays"
 
 
 def test_servers_pools_artifacts_and_clocks_are_looked_at(
-    capfd: pytest.CaptureFixture[str], mlflow_server: MlflowServer, prefect_api: str, monkeypatch: pytest.MonkeyPatch
+    capfd: pytest.CaptureFixture[str],
+    mlflow_server: MlflowServer,
+    prefect_api: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from deployments.pools import make_process_pool
 
@@ -63,8 +76,18 @@ def test_servers_pools_artifacts_and_clocks_are_looked_at(
     code, found = looked(capfd, "--pool", "nobody-works-here")
     assert code == 2
     pool = found["work pool nobody-works-here"]
-    assert pool["state"] == "wrong" and "python -m deployments.worker --pool nobody-works-here" in pool["says"]
-    for what in ("MLflow server", "MLflow clock", "MLflow artifacts", "Prefect server", "Prefect clock", "store"):
+    assert (
+        pool["state"] == "wrong"
+        and "python -m deployments.worker --pool nobody-works-here" in pool["says"]
+    )
+    for what in (
+        "MLflow server",
+        "MLflow clock",
+        "MLflow artifacts",
+        "Prefect server",
+        "Prefect clock",
+        "store",
+    ):
         assert found[what]["state"] == "good", found[what]
     assert "mlflow-artifacts:/" in found["MLflow artifacts"]["says"]
     assert list(mlflow_server.folder.rglob("pre-flight*")) == []
@@ -88,19 +111,30 @@ def test_databases_of_servers_elsewhere_are_not_looked_at_and_those_of_the_stack
         ("Prefect", "PREFECT_SERVER_DATABASE_CONNECTION_URL"),
     ):
         assert found[f"{name} database"]["state"] == "note"
-        assert "not looked at" in found[f"{name} database"]["says"] and variable in found[f"{name} database"]["says"]
+        assert (
+            "not looked at" in found[f"{name} database"]["says"]
+            and variable in found[f"{name} database"]["says"]
+        )
     stack = folder / ".onerun" / "stack"
     (stack / "prefect").mkdir(parents=True)
-    for name, address in (("mlflow", mlflow_server.uri), ("prefect", prefect_api.removesuffix("/api"))):
+    for name, address in (
+        ("mlflow", mlflow_server.uri),
+        ("prefect", prefect_api.removesuffix("/api")),
+    ):
         (stack / f"{name}.json").write_text(json.dumps({"address": address}))
     copied(mlflow_server.folder / "server.db", stack / "mlflow.db")
-    copied(Path(os.environ["PREFECT_HOME"]) / "prefect.db", stack / "prefect" / "prefect.db", "older")
+    copied(
+        Path(os.environ["PREFECT_HOME"]) / "prefect.db", stack / "prefect" / "prefect.db", "older"
+    )
     monkeypatch.delenv("ONERUN_HOME")
     code, found = looked(capfd)
     assert code == 2
     assert found[f"MLflow database sqlite:///{stack}/mlflow.db"]["state"] == "good"
     assert "prefect server database upgrade" in found["Prefect database"]["says"]
-    assert found["ONERUN_HOME"]["state"] == "note" and "deployments.worker" in found["ONERUN_HOME"]["says"]
+    assert (
+        found["ONERUN_HOME"]["state"] == "note"
+        and "deployments.worker" in found["ONERUN_HOME"]["says"]
+    )
 
 
 def test_of_another_pool_than_the_asked_one_a_missing_worker_is_a_note(prefect_api: str) -> None:
@@ -119,7 +153,10 @@ def test_of_another_pool_than_the_asked_one_a_missing_worker_is_a_note(prefect_a
         try:
             for asked, states in (("asked-for", ("wrong", "note")), (None, ("", "wrong"))):
                 found = {finding.what: finding.state for finding in pools(client, asked)}
-                assert tuple(found.get(f"work pool {name}", "") for name in ("asked-for", "elsewhere")) == states
+                assert (
+                    tuple(found.get(f"work pool {name}", "") for name in ("asked-for", "elsewhere"))
+                    == states
+                )
         finally:  # the server is also that of other tests
             client.delete_deployment(deployment)
 
@@ -162,9 +199,12 @@ def test_a_secret_that_is_missing_is_told_by_its_name(capfd: pytest.CaptureFixtu
 
 
 def test_an_old_schema_is_told_with_the_command_that_migrates_it(
-    capfd: pytest.CaptureFixture[str], folder: Path, tracking_uri: str, monkeypatch: pytest.MonkeyPatch
+    capfd: pytest.CaptureFixture[str],
+    folder: Path,
+    tracking_uri: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from tasks.tracking.database import make_whole
+    from onerun.tracking.database import make_whole
 
     uri = f"sqlite:///{folder}/old.db"
     make_whole(uri)
@@ -183,7 +223,7 @@ def test_an_old_schema_is_told_with_the_command_that_migrates_it(
 def test_what_mlflow_cannot_write_is_told_with_what_to_do_and_not_with_a_second_failure(
     capfd: pytest.CaptureFixture[str], folder: Path, s3_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.tracking.database import make_whole
+    from onerun.tracking.database import make_whole
 
     uri = f"sqlite:///{folder}/mine.db"
     make_whole(uri)
@@ -206,16 +246,20 @@ def test_a_store_that_is_silent_is_told_within_seconds(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from deployments.stack.credentials import try_all
-    from settings.mistakes import Mistakes
-    from settings.profile import load_profile
-    from settings.servers import load_servers
+    from onerun.config.mistakes import Mistakes
+    from onerun.config.profile import load_profile
+    from onerun.config.servers import load_servers
 
     monkeypatch.setenv("ONERUN_STORE", "s3://nobody-has-this/x")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # Amazon, from a network that does not lead there
+    monkeypatch.setenv(
+        "HTTPS_PROXY", "http://127.0.0.1:9"
+    )  # Amazon, from a network that does not lead there
     code, found = looked(capfd)
-    assert code == 2 and "the retry budget is 10 s" in found["store"]["says"], "not the three minutes of a training"
+    assert code == 2 and "the retry budget is 10 s" in found["store"]["says"], (
+        "not the three minutes of a training"
+    )
     assert "look at ONERUN_STORE" in found["store"]["says"]
     with pytest.raises(Mistakes, match=r"ONERUN_STORE: .*the retry budget is 10 s"):
         try_all(load_profile(), load_servers(), print)
@@ -227,31 +271,44 @@ def test_the_server_that_prefects_own_profile_names_is_looked_at_and_worked_for(
     from deployments import worker
 
     profiles = folder / "profiles.toml"
-    profiles.write_text('active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n')
+    profiles.write_text(
+        'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n'
+    )
     monkeypatch.setenv("PREFECT_PROFILES_PATH", str(profiles))
     code, found = looked(capfd)
-    assert code == 2 and "http://127.0.0.1:9/api cannot be reached" in found["PREFECT_API_URL"]["says"]
+    assert (
+        code == 2 and "http://127.0.0.1:9/api cannot be reached" in found["PREFECT_API_URL"]["says"]
+    )
     assert worker.main([]) == 2
     assert "PREFECT_API_URL: http://127.0.0.1:9/api cannot be reached" in capfd.readouterr().err
 
 
 def test_prefects_database_with_tls_is_tried_with_the_option_that_its_driver_knows(
-    capfd: pytest.CaptureFixture[str], postgres: str, prefect_api: str, monkeypatch: pytest.MonkeyPatch
+    capfd: pytest.CaptureFixture[str],
+    postgres: str,
+    prefect_api: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The server here speaks no TLS: it may be preferred, and where it is required, that is what is told."""
     from deployments.stack.credentials import try_all
-    from settings.mistakes import Mistakes
-    from settings.profile import load_profile
-    from settings.servers import load_servers
+    from onerun.config.mistakes import Mistakes
+    from onerun.config.profile import load_profile
+    from onerun.config.servers import load_servers
 
     address = f"postgresql+asyncpg://{POSTGRES_USER}:{POSTGRES_PASSWORD}@{postgres}/postgres"
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", f"{address}?ssl=prefer")
     _, found = looked(capfd)
-    assert found["Prefect database"]["state"] == "note" and "no tables yet" in found["Prefect database"]["says"]
+    assert (
+        found["Prefect database"]["state"] == "note"
+        and "no tables yet" in found["Prefect database"]["says"]
+    )
     try_all(load_profile(), load_servers(), print)
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", f"{address}?ssl=require")
     _, found = looked(capfd)
-    assert "SSL was required" in found["Prefect database"]["says"] and "is it up" in found["Prefect database"]["says"]
+    assert (
+        "SSL was required" in found["Prefect database"]["says"]
+        and "is it up" in found["Prefect database"]["says"]
+    )
     with pytest.raises(Mistakes, match="SSL was required") as caught:
         try_all(load_profile(), load_servers(), print)
     assert POSTGRES_PASSWORD not in str(caught.value) + found["Prefect database"]["says"]
@@ -264,11 +321,16 @@ def test_prefects_database_with_tls_is_tried_with_the_option_that_its_driver_kno
         ("MLFLOW_BACKEND_STORE_URI", "", "and begin the address with postgresql+psycopg://"),
     ],
 )
-def test_a_driver_that_is_missing_is_told_with_what_its_server_takes(variable: str, driver: str, advice: str) -> None:
+def test_a_driver_that_is_missing_is_told_with_what_its_server_takes(
+    variable: str, driver: str, advice: str
+) -> None:
     from flows.checking.databases import in_words
-    from settings.mistakes import Mistakes
+    from onerun.config.mistakes import Mistakes
 
-    with pytest.raises(Mistakes) as caught, in_words(variable, f"postgresql{driver}://me:hidden-word@h/d"):
+    with (
+        pytest.raises(Mistakes) as caught,
+        in_words(variable, f"postgresql{driver}://me:hidden-word@h/d"),
+    ):
         raise ModuleNotFoundError("No module named 'psycopg'", name="psycopg")
     assert str(caught.value).endswith(advice) and "hidden-word" not in str(caught.value)
 
@@ -284,7 +346,9 @@ def test_p7_of_all_addresses_in_an_error_no_password_is_told() -> None:
     assert "word-" not in found.says and "look at ONERUN_STORE" in found.says
 
 
-def test_prefects_database_is_read_where_its_address_is_known(folder: Path, prefect_server: str) -> None:
+def test_prefects_database_is_read_where_its_address_is_known(
+    folder: Path, prefect_server: str
+) -> None:
     from flows.checking.prefect_checks import database
 
     file = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
@@ -297,7 +361,7 @@ def test_prefects_database_is_read_where_its_address_is_known(folder: Path, pref
 def test_an_object_store_is_tried_with_one_object_and_wrong_keys_are_told(
     capfd: pytest.CaptureFixture[str], s3_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.storage import filesystem
+    from onerun.storage import filesystem
 
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3_server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", S3_KEY)
@@ -321,7 +385,7 @@ def test_as_a_flow_it_fails_with_what_is_wrong(
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.doctor import doctor
-    from settings.mistakes import Mistakes
+    from onerun.config.mistakes import Mistakes
 
     with servers.prefect_server(tmp_path / ".prefect") as server:
         monkeypatch.setenv("PREFECT_API_URL", server.api_url)

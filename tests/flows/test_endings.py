@@ -25,7 +25,9 @@ raise SystemExit(exit_code(noisy, True, ""))
 
 def test_with_json_nothing_else_is_on_stdout() -> None:
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", NOISY], capture_output=True, text=True, cwd=root, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", NOISY], capture_output=True, text=True, cwd=root, timeout=60
+    )
     assert (done.returncode, json.loads(done.stdout)) == (0, {"status": "completed"})
     for words in ("Python prints", "C prints", "a file descriptor"):
         assert words in done.stderr
@@ -36,10 +38,15 @@ def test_with_json_nothing_else_is_on_stdout() -> None:
     [
         ("short", "ValueError: short"),
         ("first\n[SQL: INSERT ...]", "ValueError: first (--traceback shows all of it)"),
-        ("(autoflush)\n(sqlite3) database or disk is full", "no space left on the disk of MLflow's store"),
+        (
+            "(autoflush)\n(sqlite3) database or disk is full",
+            "no space left on the disk of MLflow's store",
+        ),
     ],
 )
-def test_a_library_s_error_is_told_in_one_line(capsys: pytest.CaptureFixture[str], words: str, said: str) -> None:
+def test_a_library_s_error_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], words: str, said: str
+) -> None:
     def fail() -> dict[str, object]:
         raise ValueError(words)
 
@@ -58,5 +65,7 @@ raise SystemExit(exit_code(dict, False, ""))
 
 def test_python_does_not_look_through_all_objects_once_more_when_it_ends() -> None:
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", FREEZES], capture_output=True, text=True, cwd=root, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", FREEZES], capture_output=True, text=True, cwd=root, timeout=60
+    )
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr

@@ -12,17 +12,17 @@ from uuid import uuid4
 
 import pytest
 
-from domain import names
 from flows.reconciling import living
 from flows.upkeep import summarising
 from flows.upkeep.maintenance import main, use, wanted
-from settings.mistakes import Mistakes
-from tasks.maintenance.applying import TooMuch
-from tasks.maintenance.reporting import address_of_report, keep_report, list_beside, write_list
-from tasks.maintenance.stores import open_store
-from tasks.processes import this_process
-from tasks.tracking.database import make_whole
-from tasks.tracking.runs import client
+from onerun.cleanup.applying import TooMuch
+from onerun.cleanup.reporting import address_of_report, keep_report, list_beside, write_list
+from onerun.cleanup.stores import open_store
+from onerun.config.mistakes import Mistakes
+from onerun.domain import names
+from onerun.processes.identity import this_process
+from onerun.tracking.database import make_whole
+from onerun.tracking.runs import client
 
 DAY = 86_400_000
 POLICY = "name: ours\nkeep: {last: 0}\nmax_delete: 100%\naction: hard_delete\n"
@@ -43,7 +43,9 @@ def old_run(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    experiment = client().create_experiment("houses", artifact_location=(tmp_path / "artifacts").as_uri())
+    experiment = client().create_experiment(
+        "houses", artifact_location=(tmp_path / "artifacts").as_uri()
+    )
     ended = int(time.time() * 1000) - 40 * DAY
     run = client().create_run(experiment, start_time=ended).info
     Path(run.artifact_uri.removeprefix("file://")).mkdir(parents=True)
@@ -97,10 +99,14 @@ def test_p4_which_flow_runs_live_is_asked_again_before_anything_is_done(
     assert is_there(old_run)
 
 
-def test_the_plan_changes_nothing_and_says_how_to_go_on(old_run: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_plan_changes_nothing_and_says_how_to_go_on(
+    old_run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["--policy", POLICY, "--report", "report.html"]) == 0
     told = capsys.readouterr().out
-    assert told.startswith("plan of ours: 1 of 1 runs in 2 experiments would be deleted for good, 1 B")
+    assert told.startswith(
+        "plan of ours: 1 of 1 runs in 2 experiments would be deleted for good, 1 B"
+    )
     assert f"run {old_run} of houses: FINISHED 40 days ago; 1 B" in told
     assert "Set PREFECT_API_URL" in told
     assert "nothing was changed; --apply does it" in told
@@ -115,18 +121,25 @@ def test_it_deletes_tells_and_can_be_undone(
     old_run: str, listener: tuple[str, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str], tmp_path: Path,
 ) -> None:  # fmt: skip
-    from tasks.archives import restore
+    from onerun.archive import restore
 
     monkeypatch.setenv("CHANNEL", listener[0])
     monkeypatch.setenv("WRONG", "nonsense")
-    assert main(["--policy", POLICY + "notify: ['${CHANNEL}', '${WRONG}']\n", "--apply", "--json"]) == 0
+    assert (
+        main(["--policy", POLICY + "notify: ['${CHANNEL}', '${WRONG}']\n", "--apply", "--json"])
+        == 0
+    )
     told = json.loads(capsys.readouterr().out)
     assert not is_there(old_run)
     (message,) = listener[1]
     assert message["title"] == "maintenance: ours"
     assert "done: 1 runs deleted for good, 1 B" in message["message"]
-    assert told["result"]["notes"] == ["${WRONG} is no address that Apprise knows: nobody was told there"]
-    assert told["result"]["archive"].startswith(f"{tmp_path}/.onerun/backups/ours-"), "the profile's store"
+    assert told["result"]["notes"] == [
+        "${WRONG} is no address that Apprise knows: nobody was told there"
+    ]
+    assert told["result"]["archive"].startswith(f"{tmp_path}/.onerun/backups/ours-"), (
+        "the profile's store"
+    )
     restore(told["result"]["archive"], apply=True)
     assert is_there(old_run)
 
@@ -134,7 +147,10 @@ def test_it_deletes_tells_and_can_be_undone(
 def test_mistakes_come_before_work(old_run: str, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, said in (
         (["--policy", "nothing"], "no such policy"),
-        (["--policy", POLICY, "--set", "keep.lost=1"], "--set: keep.lost: unknown key; did you mean last?"),
+        (
+            ["--policy", POLICY, "--set", "keep.lost=1"],
+            "--set: keep.lost: unknown key; did you mean last?",
+        ),
         (["--policy", POLICY + "notify: ['${NOT_SET}']\n"], "${NOT_SET} is not set"),
         (["--policy", POLICY, "--store", "nowhere"], "nowhere: no such folder"),
         (["--policy", POLICY, "--store", "sqlite:///x.db"], "expected a folder"),
@@ -145,13 +161,17 @@ def test_mistakes_come_before_work(old_run: str, capsys: pytest.CaptureFixture[s
     assert is_there(old_run)
 
 
-def test_more_than_max_delete_is_exit_code_1(old_run: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_more_than_max_delete_is_exit_code_1(
+    old_run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["--policy", POLICY, "--set", "max_delete=20%", "--apply"]) == 1
     assert "say --yes-really" in capsys.readouterr().err
     assert is_there(old_run)
 
 
-def test_nobody_is_asked_to_approve_what_is_refused_anyway(old_run: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nobody_is_asked_to_approve_what_is_refused_anyway(
+    old_run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     refused = ["--policy", POLICY + "approval: manual\n", "--set", "max_delete=20%", "--apply"]
     assert main(refused) == 1
     assert "say --yes-really" in capsys.readouterr().err
@@ -177,14 +197,18 @@ def test_an_apply_that_fails_is_told_and_its_error_stays(
     assert main([*asked, "--set", "backups.to=no-folder"]) in (1, 2)
     assert main([*asked, "--set", "approval=manual"]) == 2
     assert [message["title"] for message in listener[1]] == ["maintenance: ours failed"] * 4
-    for message, words in zip(listener[1], ("--yes-really", "another clean-up", "no-folder", "is manual"), strict=True):
+    for message, words in zip(
+        listener[1], ("--yes-really", "another clean-up", "no-folder", "is manual"), strict=True
+    ):
         assert words in message["message"]
     main(["--policy", POLICY + "notify: ['${CHANNEL}']\n", "--store", "nowhere"])
     assert len(listener[1]) == 4, "a plan at a terminal is read there"
     assert is_there(old_run)
 
 
-def test_archives_go_to_the_profiles_store_also_for_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archives_go_to_the_profiles_store_also_for_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a container the working directory dies with it; what the policy says goes before."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ONERUN_STORE", "s3://ours/data")
@@ -274,7 +298,9 @@ def test_the_flow_asks_a_person_and_shows_plan_and_result(
     assert [message["title"].removeprefix("maintenance: ours") for message in told] == [
         " is planned", " failed", " waits for a person", " was not approved", " waits for a person", "",
     ]  # fmt: skip
-    assert told[2]["message"].startswith("answer within a week: 1 of 1 runs, 1 B: deleted for good?\nhttp://127.0.0.1")
+    assert told[2]["message"].startswith(
+        "answer within a week: 1 of 1 runs, 1 B: deleted for good?\nhttp://127.0.0.1"
+    )
     assert flow_run in told[4]["message"]
     assert "say --yes-really" in told[1]["message"]
     assert "/runs/flow-run/" in told[1]["message"]
@@ -286,8 +312,14 @@ def test_the_flow_asks_a_person_and_shows_plan_and_result(
     assert "nothing was changed" in report.read_text()
     with get_client(sync_client=True) as prefect:
         wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run]))
-        artifacts = {str(each.key): str(each.data) for each in prefect.read_artifacts(artifact_filter=wanted)}
-    assert {"maintenance-ours-plan", "maintenance-ours-troubles", "maintenance-ours-result"} <= artifacts.keys()
+        artifacts = {
+            str(each.key): str(each.data) for each in prefect.read_artifacts(artifact_filter=wanted)
+        }
+    assert {
+        "maintenance-ours-plan",
+        "maintenance-ours-troubles",
+        "maintenance-ours-result",
+    } <= artifacts.keys()
     assert "houses" in artifacts["maintenance-ours-plan"]
     assert "done: 1 runs deleted for good" in artifacts["maintenance-ours-result"]
     last = max(report.parent.glob("*.html"))
@@ -311,11 +343,16 @@ def answered(yes: bool, module: Any) -> Any:
 
     module.LOOKS_EVERY = 1
     settings, asked = get_current_settings(), []
-    ours = FlowFilter(name=FlowFilterName(any_=["maintain"]))  # other tests leave flow runs that are paused
+    ours = FlowFilter(
+        name=FlowFilterName(any_=["maintain"])
+    )  # other tests leave flow runs that are paused
     paused = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=["PAUSED"])))
 
     def answer() -> None:
-        with temporary_settings({PREFECT_API_URL: settings.api.url}), get_client(sync_client=True) as prefect:
+        with (
+            temporary_settings({PREFECT_API_URL: settings.api.url}),
+            get_client(sync_client=True) as prefect,
+        ):
             for _ in range(200):
                 if found := prefect.read_flow_runs(flow_filter=ours, flow_run_filter=paused):
                     prefect.resume_flow_run(found[0].id, run_input={"delete_for_good": yes})

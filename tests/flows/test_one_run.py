@@ -10,13 +10,13 @@ import pytest
 from prefect import flow, task
 from prefect.runtime import flow_run
 
-from domain.errors import DataError, StoreUnreachable, TrainingKilled
-from domain.references import Version
 from flows.training.ownership import owned_run
 from flows.training.stages import Stages
-from settings.mistakes import Mistake, Mistakes
-from tasks.tracking.ownership import OwnedRun, open_run
-from tasks.tracking.runs import client, log_history, log_metrics, log_params
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.domain.errors import DataError, StoreUnreachable, TrainingKilled
+from onerun.domain.references import Version
+from onerun.tracking.ownership import OwnedRun, open_run
+from onerun.tracking.runs import client, log_history, log_metrics, log_params
 
 pytestmark = pytest.mark.usefixtures("tracking_uri")
 
@@ -32,7 +32,9 @@ def runs(experiment: str) -> list[tuple[str, str]]:
     """Returns: (run id, status) of every run of the experiment, also deleted ones excluded."""
     found = client().get_experiment_by_name(experiment)
     assert found is not None
-    return [(run.info.run_id, run.info.status) for run in client().search_runs([found.experiment_id])]
+    return [
+        (run.info.run_id, run.info.status) for run in client().search_runs([found.experiment_id])
+    ]
 
 
 def opened(experiment: str, flow_run_id: str = "f1", digest: str = "d1") -> OwnedRun:
@@ -47,9 +49,15 @@ def test_p1_the_run_reads_running_within_and_finished_after(experiment: str) -> 
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(DataError("no rows"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit(143), "KILLED")],
+    [
+        (DataError("no rows"), "FAILED"),
+        (KeyboardInterrupt(), "KILLED"),
+        (SystemExit(143), "KILLED"),
+    ],
 )
-def test_p1_the_run_ends_as_its_flow_does(experiment: str, error: BaseException, status: str) -> None:
+def test_p1_the_run_ends_as_its_flow_does(
+    experiment: str, error: BaseException, status: str
+) -> None:
     with pytest.raises(type(error)), owned_run(experiment, "f1", "a name", "d1", {}) as run:
         raise error
     assert runs(experiment) == [(run.run_id, status)]
@@ -74,7 +82,9 @@ def test_a_deleted_experiment_is_a_mistake_with_the_way_out(experiment: str) -> 
     found = client().get_experiment_by_name(experiment)
     assert found is not None
     client().delete_experiment(found.experiment_id)
-    with pytest.raises(Mistakes, match=rf"is deleted; restore it .*--experiment-id {found.experiment_id}"):
+    with pytest.raises(
+        Mistakes, match=rf"is deleted; restore it .*--experiment-id {found.experiment_id}"
+    ):
         opened(experiment)
 
 
@@ -94,7 +104,11 @@ def test_p2_metrics_and_curves_logged_again_leave_one_point_each(experiment: str
         log_metrics(run.run_id, {"rmse": 1.5})
         log_history(run.run_id, {"curve": [3.0, 2.0, 1.0]})
     assert len(client().get_metric_history(run.run_id, "rmse")) == 1
-    assert [(p.step, p.value) for p in client().get_metric_history(run.run_id, "curve")] == [(0, 3), (1, 2), (2, 1)]
+    assert [(p.step, p.value) for p in client().get_metric_history(run.run_id, "curve")] == [
+        (0, 3),
+        (1, 2),
+        (2, 1),
+    ]
 
 
 def test_names_that_mlflow_refuses_are_logged_under_the_nearest_it_takes(experiment: str) -> None:
@@ -124,7 +138,9 @@ def test_p2_a_stage_is_done_once_over_attempts_and_again_when_the_recipe_changed
     assert [attempt("d1").version, attempt("d1").version, attempt("d2").version] == ["1", "1", "2"]
 
 
-def test_p2_a_flow_tried_again_by_prefect_keeps_run_and_finished_stages(experiment: str, prefect_api: str) -> None:
+def test_p2_a_flow_tried_again_by_prefect_keeps_run_and_finished_stages(
+    experiment: str, prefect_api: str
+) -> None:
     first, second = [], []  # type: ignore[var-annotated]
 
     def fail_once() -> None:
@@ -179,11 +195,15 @@ def test_a_stage_over_its_time_is_told_in_words(experiment: str, prefect_api: st
     def training() -> None:
         Stages(opened(experiment))("train", Version, lambda _run_id: never.wait(10), timeout=1)  # type: ignore[arg-type,return-value]
 
-    with pytest.raises(TrainingKilled, match=r"train was stopped after 1 seconds \(train.timeout\)"):
+    with pytest.raises(
+        TrainingKilled, match=r"train was stopped after 1 seconds \(train.timeout\)"
+    ):
         training()
 
 
-def test_p1_submitted_tasks_and_concurrent_flows_make_no_phantom(experiment: str, prefect_api: str) -> None:
+def test_p1_submitted_tasks_and_concurrent_flows_make_no_phantom(
+    experiment: str, prefect_api: str
+) -> None:
     @task
     def measure(run_id: str, number: int) -> None:
         log_metrics(run_id, {f"metric_{number}": number})
@@ -195,7 +215,9 @@ def test_p1_submitted_tasks_and_concurrent_flows_make_no_phantom(experiment: str
                 future.result()
             return run.run_id
 
-    with ThreadPoolExecutor(3) as pool:  # each in a copy of this context: it holds which server to use
+    with ThreadPoolExecutor(
+        3
+    ) as pool:  # each in a copy of this context: it holds which server to use
         futures = [pool.submit(copy_context().run, training) for _ in range(3)]
     results = [future.result() for future in futures]
     assert sorted(runs(experiment)) == sorted((run_id, "FINISHED") for run_id in results)

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 
 from flows.promoting.aliases import main
-from tasks.tracking.registry import make_version, move_alias, version_of_alias
-from tasks.tracking.runs import client
+from onerun.tracking.registry import make_version, move_alias, version_of_alias
+from onerun.tracking.runs import client
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,8 +24,14 @@ def model(run_id: str) -> str:
     experiment = client().get_run(run_id).info.experiment_id
     for version, before in (("1", None), ("2", "1"), ("3", "2")):
         run = client().create_run(experiment).info.run_id
-        make_version(name, client().create_logged_model(experiment, name="m", source_run_id=run).model_id, run)
-        move_alias(name, "champion", version, before, f"reason {version}", run, numbers={"rmse": 46913.5})
+        make_version(
+            name,
+            client().create_logged_model(experiment, name="m", source_run_id=run).model_id,
+            run,
+        )
+        move_alias(
+            name, "champion", version, before, f"reason {version}", run, numbers={"rmse": 46913.5}
+        )
     return name
 
 
@@ -39,17 +45,28 @@ def test_without_arguments_it_explains_itself(capsys: pytest.CaptureFixture[str]
     assert "--rollback" in capsys.readouterr().out
 
 
-def test_history_says_when_who_why_and_how_to_undo(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_history_says_when_who_why_and_how_to_undo(
+    model: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["--model", model, "--history"]) == 0
     told = capsys.readouterr().out
-    for part in ("version 2 -> 3", "why: reason 3", "rmse 46,913.5", f"--model {model} --to 2", "run "):
+    for part in (
+        "version 2 -> 3",
+        "why: reason 3",
+        "rmse 46,913.5",
+        f"--model {model} --to 2",
+        "run ",
+    ):
         assert part in told
     assert told.rstrip().endswith(f"{model}@champion points at version 3")
 
 
 def test_rollback_twice_and_to(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--model", model, "--rollback", "--why", "it was slow"]) == 0
-    assert f"version 3 -> 2\nback: python -m flows.promote --model {model} --to 3" in capsys.readouterr().out
+    assert (
+        f"version 3 -> 2\nback: python -m flows.promote --model {model} --to 3"
+        in capsys.readouterr().out
+    )
     assert main(["--model", model, "--rollback", "--json"]) == 0
     told = as_json(capsys)
     assert (told["status"], told["moved"], told["from"], told["to"]) == ("done", True, "2", "1")
@@ -90,7 +107,11 @@ def test_p5_nothing_is_made_where_nothing_is(
 
 
 def test_wrong_arguments_exit_with_2() -> None:
-    for arguments in (["--model", "m"], ["--model", "m", "--rollback", "--to", "3"], ["--rollback"]):
+    for arguments in (
+        ["--model", "m"],
+        ["--model", "m", "--rollback", "--to", "3"],
+        ["--rollback"],
+    ):
         with pytest.raises(SystemExit) as exit_:
             main(arguments)
         assert exit_.value.code == 2

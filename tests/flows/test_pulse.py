@@ -11,13 +11,13 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from domain import names
-from domain.reconciliation.seen import Process
 from flows.training.ownership import owned_run
 from flows.training.pulse import Pulse, pulse
-from tasks.processes import this_process
-from tasks.tracking.ownership import end_run
-from tasks.tracking.runs import client, set_tags
+from onerun.domain import names
+from onerun.domain.reconcile.seen import Process
+from onerun.processes.identity import this_process
+from onerun.tracking.ownership import end_run
+from onerun.tracking.runs import client, set_tags
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -49,7 +49,9 @@ def test_prefect_is_told_which_process_works_on_the_flow_run(prefect_api: str) -
 @pytest.mark.usefixtures("tracking_uri")
 def test_p1_a_run_that_was_ended_while_its_owner_lives_reads_running_again() -> None:
     key = str(uuid4())
-    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}):
+    with temporary_settings(
+        {PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}
+    ):
         beating = Pulse(key, 1, look=60, every=timedelta(seconds=0.05))
     with owned_run(f"pulse {key[:8]}", key, "a name", "d", {}) as run, beating.of(run.run_id):
         set_tags(run.run_id, {names.TAG_HEARTBEAT: "2001-01-01T00:00:00+00:00"})

@@ -14,26 +14,36 @@ import pytest
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.states import AwaitingRetry, Cancelling, Completed, Crashed, Failed, Pending, Running, Scheduled, Suspended
+from prefect.states import (
+    AwaitingRetry,
+    Cancelling,
+    Completed,
+    Crashed,
+    Failed,
+    Pending,
+    Running,
+    Scheduled,
+    Suspended,
+)
 
-from domain import names
-from domain.reconciliation.plan import Plan
-from domain.reconciliation.seen import Policy
 from flows.reconcile import reconcile
 from flows.reconciling import reconciler
 from flows.reconciling.flow_runs import FlowRuns
 from flows.reconciling.remedies import apply
 from flows.reconciling.survey import plan
-from tasks.processes import this_process
-from tasks.tracking.ownership import end_run, open_run
-from tasks.tracking.runs import client, set_tags
+from onerun.domain import names
+from onerun.domain.reconcile.plan import Plan
+from onerun.domain.reconcile.seen import Policy
+from onerun.processes.identity import this_process
+from onerun.tracking.ownership import end_run, open_run
+from onerun.tracking.runs import client, set_tags
 
 ROOT = Path(__file__).parents[2]
 OWNER = """
 import sys, time
 from prefect import flow
 from prefect.runtime import flow_run
-from domain import names
+from onerun.domain import names
 from flows.training.ownership import owned_run
 from flows.training.pulse import pulse
 
@@ -73,7 +83,9 @@ def experiment(tracking_uri: str, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def owner(prefect: SyncPrefectClient, experiment: str, tmp_path: Path) -> Iterator[Callable[[str], Any]]:
+def owner(
+    prefect: SyncPrefectClient, experiment: str, tmp_path: Path
+) -> Iterator[Callable[[str], Any]]:
     """Returns: starts a process that owns a run, and waits until it does."""
     started: list[subprocess.Popen[str]] = []
 
@@ -99,7 +111,9 @@ def owner(prefect: SyncPrefectClient, experiment: str, tmp_path: Path) -> Iterat
 
 def of(seen: Plan, experiment: str) -> dict[str, Any]:
     """Returns: run id -> verdict, of the runs of this test; its flow runs that would be marked are under `marks`."""
-    found: dict[str, Any] = {run.run_id: verdict for run, verdict in seen.runs if run.experiment == experiment}
+    found: dict[str, Any] = {
+        run.run_id: verdict for run, verdict in seen.runs if run.experiment == experiment
+    }
     return found | {seen.flow_run_id: mark.state for seen, mark in seen.marks}
 
 
@@ -127,12 +141,21 @@ def state(prefect: SyncPrefectClient, flow_run_id: UUID) -> str:
 
 def elsewhere(beat: timedelta, **more: str) -> dict[str, str]:
     """Returns: tags of a run whose owner lives on another machine and whose heart last beat so long ago."""
-    process = this_process().model_copy(update={"host": "pod-1", "boot": "another", "namespace": "pid:[1]"})
+    process = this_process().model_copy(
+        update={"host": "pod-1", "boot": "another", "namespace": "pid:[1]"}
+    )
     heart = (datetime.now(UTC) - beat).isoformat()
-    return {names.TAG_PROCESS: process.model_dump_json(), names.TAG_HEARTBEAT: heart, names.TAG_RUN_COUNT: "1", **more}
+    return {
+        names.TAG_PROCESS: process.model_dump_json(),
+        names.TAG_HEARTBEAT: heart,
+        names.TAG_RUN_COUNT: "1",
+        **more,
+    }
 
 
-def made(prefect: SyncPrefectClient, experiment: str, now: "State[None]", tags: dict[str, str]) -> tuple[FlowRun, str]:
+def made(
+    prefect: SyncPrefectClient, experiment: str, now: "State[None]", tags: dict[str, str]
+) -> tuple[FlowRun, str]:
     """Returns: a flow run in that state, and the run that names it."""
     flow_run = prefect.create_flow_run(training, state=Pending())
     prefect.set_flow_run_state(flow_run.id, Running(), force=True)
@@ -149,16 +172,26 @@ def test_p1_alive_it_is_left_alone_whatever_is_said_and_killed_it_is_ended(
     process, flow_run_id, run_id = owner("opens")
     assert kind(of(planned(prefect, experiment), experiment)[run_id]) == "Live"
     assert kind(of(planned(None, experiment), experiment)[run_id]) == "Live"
-    set_tags(run_id, {names.TAG_HEARTBEAT: "2001-01-01T00:00:00+00:00"})  # a clock that is years behind
+    set_tags(
+        run_id, {names.TAG_HEARTBEAT: "2001-01-01T00:00:00+00:00"}
+    )  # a clock that is years behind
     assert kind(of(planned(prefect, experiment), experiment)[run_id]) == "Live"
 
     process.kill()
     process.wait()
-    assert kind(of(planned(None, experiment), experiment)[run_id]) == "Unknown", "Prefect does not answer"
+    assert kind(of(planned(None, experiment), experiment)[run_id]) == "Unknown", (
+        "Prefect does not answer"
+    )
     seen = planned(prefect, experiment)
     found = of(seen, experiment)
-    assert (kind(found[run_id]), found[run_id].status, found[str(flow_run_id)]) == ("Dead", "KILLED", "Crashed")
-    assert (status(run_id), state(prefect, flow_run_id)) == ("RUNNING", "Running"), "a plan changes nothing"
+    assert (kind(found[run_id]), found[run_id].status, found[str(flow_run_id)]) == (
+        "Dead",
+        "KILLED",
+        "Crashed",
+    )
+    assert (status(run_id), state(prefect, flow_run_id)) == ("RUNNING", "Running"), (
+        "a plan changes nothing"
+    )
 
     assert [each["left"] for each in acted(prefect, seen)] == [None, None]
     assert (status(run_id), state(prefect, flow_run_id)) == ("KILLED", "Crashed")
@@ -167,7 +200,10 @@ def test_p1_alive_it_is_left_alone_whatever_is_said_and_killed_it_is_ended(
     told = prefect.read_flow_run(flow_run_id).state
     assert told is not None and f"process {process.pid} on" in str(told.message)
     assert of(planned(prefect, experiment), experiment) == {}
-    assert [each["left"] for each in acted(prefect, seen)] == ["it was ended meanwhile", "its run was left alone"]
+    assert [each["left"] for each in acted(prefect, seen)] == [
+        "it was ended meanwhile",
+        "its run was left alone",
+    ]
 
 
 @pytest.mark.long
@@ -198,7 +234,12 @@ def test_killed_before_it_had_a_run_the_flow_run_reads_crashed(
     ],
 )
 def test_what_lives_elsewhere_or_may_is_left_alone(
-    prefect: SyncPrefectClient, experiment: str, now: "State[None]", silent: float, verdict: str, marked: str | None
+    prefect: SyncPrefectClient,
+    experiment: str,
+    now: "State[None]",
+    silent: float,
+    verdict: str,
+    marked: str | None,
 ) -> None:
     flow_run, run_id = made(prefect, experiment, now, elsewhere(timedelta(minutes=silent)))
     seen = planned(prefect, experiment)
@@ -227,7 +268,12 @@ def later(monkeypatch: pytest.MonkeyPatch) -> timedelta:
     ],
 )
 def test_p1_a_silent_heart_elsewhere_is_watched_and_then_ended_as_prefect_says(
-    prefect: SyncPrefectClient, experiment: str, later: timedelta, now: "State[None]", ends: str, becomes: str
+    prefect: SyncPrefectClient,
+    experiment: str,
+    later: timedelta,
+    now: "State[None]",
+    ends: str,
+    becomes: str,
 ) -> None:
     flow_run, run_id = made(prefect, experiment, now, elsewhere(later))
     acted(prefect, planned(prefect, experiment))
@@ -278,12 +324,20 @@ def test_prefect_going_away_between_plan_and_act_ends_nothing(
     with temporary_settings(nowhere), get_client(sync_client=True) as gone:
         told = acted(gone, seen)
         assert planned(gone, experiment).prefect.startswith("ConnectError")
-        assert {kind(verdict) for verdict in of(planned(gone, experiment), experiment).values()} == {"Unknown"}
-    assert all(each["failed"] and "does not answer any more" in each["left"] for each in told if "run_id" in each)
+        assert {
+            kind(verdict) for verdict in of(planned(gone, experiment), experiment).values()
+        } == {"Unknown"}
+    assert all(
+        each["failed"] and "does not answer any more" in each["left"]
+        for each in told
+        if "run_id" in each
+    )
     assert status(run_id) == "RUNNING"
 
 
-def test_what_does_not_fit_together_is_told(prefect: SyncPrefectClient, experiment: str, later: timedelta) -> None:
+def test_what_does_not_fit_together_is_told(
+    prefect: SyncPrefectClient, experiment: str, later: timedelta
+) -> None:
     stranger = str(uuid4())
     run = open_run(experiment, stranger, "of another server", "digest", {})
     alone = prefect.create_flow_run(training, state=Pending())
@@ -292,7 +346,9 @@ def test_what_does_not_fit_together_is_told(prefect: SyncPrefectClient, experime
         training, state=Scheduled(scheduled_time=datetime.now(UTC) - timedelta(minutes=5))
     )
     seen = planned(prefect, experiment)
-    assert str(nightly.id) not in {each.flow_run_id for each in seen.without_run}, "it has not begun"
+    assert str(nightly.id) not in {each.flow_run_id for each in seen.without_run}, (
+        "it has not begun"
+    )
     assert (run.run_id, stranger) in seen.without_flow_run
     assert str(alone.id) in {each.flow_run_id for each in seen.without_run}
     said = "\n".join(seen.lines())
@@ -307,9 +363,15 @@ def test_runs_of_others_and_what_is_nested_in_ours(
     _, ours = made(prefect, experiment, Running(), elsewhere(later))
     number = client().get_run(ours).info.experiment_id
     nested = client().create_run(number, tags={"mlflow.parentRunId": ours}).info.run_id
-    theirs = client().create_run(number, start_time=int((datetime.now(UTC) - timedelta(days=9)).timestamp() * 1000))
+    theirs = client().create_run(
+        number, start_time=int((datetime.now(UTC) - timedelta(days=9)).timestamp() * 1000)
+    )
     acted(prefect, planned(prefect, experiment))
-    assert [status(each) for each in (ours, nested, theirs.info.run_id)] == ["KILLED", "KILLED", "RUNNING"]
+    assert [status(each) for each in (ours, nested, theirs.info.run_id)] == [
+        "KILLED",
+        "KILLED",
+        "RUNNING",
+    ]
     acted(prefect, planned(prefect, experiment, also_older_than=timedelta(days=10)))
     assert status(theirs.info.run_id) == "RUNNING"
     acted(prefect, planned(prefect, experiment, also_older_than=timedelta(days=7)))
@@ -327,7 +389,9 @@ def test_the_flow_shows_its_plan_as_a_table_and_changes_nothing_unasked(
     told = reconcile(apply=True, experiments=[experiment])
     assert [each["run_id"] for each in told["done"] if "run_id" in each] == [run_id]
     assert status(run_id) == "KILLED"
-    table = [artifact for artifact in prefect.read_artifacts() if artifact.key == "reconciliation"][-1]
+    table = [artifact for artifact in prefect.read_artifacts() if artifact.key == "reconciliation"][
+        -1
+    ]
     assert any(row["which"] == run_id for row in json.loads(str(table.data)))
 
 
@@ -336,21 +400,35 @@ def test_a_deployment_finds_the_flow_and_its_form() -> None:
 
     found = load_flow_from_entrypoint("flows.reconcile.reconcile")
     form = found.parameters.properties
-    assert set(form) == {"apply", "silence_minutes", "also_older_than_days", "experiments", "profile"}
+    assert set(form) == {
+        "apply",
+        "silence_minutes",
+        "also_older_than_days",
+        "experiments",
+        "profile",
+    }
     assert all("description" in field for field in form.values())
     assert (form["apply"]["default"], form["silence_minutes"]["minimum"]) == (False, 5)
 
 
-def test_on_the_command_line(prefect: SyncPrefectClient, experiment: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_on_the_command_line(
+    prefect: SyncPrefectClient, experiment: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     _, run_id = made(prefect, experiment, Running(), {names.TAG_RUN_COUNT: "1"})
-    set_tags(run_id, {names.TAG_PROCESS: this_process().model_copy(update={"start": 1}).model_dump_json()})
+    set_tags(
+        run_id,
+        {names.TAG_PROCESS: this_process().model_copy(update={"start": 1}).model_dump_json()},
+    )
     assert reconciler.main(["--experiments", experiment]) == 0
     shown = capsys.readouterr().out
     assert f"end    run {run_id}" in shown and "nothing was changed; --apply acts" in shown
     assert reconciler.main(["--experiments", experiment, "--apply", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["status"], [each["run_id"] for each in told["end"]]) == ("reconciled", [run_id])
-    assert next(line.strip() for line in shown.splitlines() if "process" in line) in told["end"][0]["evidence"]
+    assert (
+        next(line.strip() for line in shown.splitlines() if "process" in line)
+        in told["end"][0]["evidence"]
+    )
     assert status(run_id) == "KILLED"
 
 
@@ -374,7 +452,10 @@ def test_a_mistake_in_what_was_asked_ends_with_2(
 
 
 def test_a_prefect_that_is_down_is_told_and_nothing_hangs_on_it(
-    prefect: SyncPrefectClient, experiment: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    prefect: SyncPrefectClient,
+    experiment: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     _, run_id = made(prefect, experiment, Crashed(), elsewhere(timedelta(days=3)))
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")

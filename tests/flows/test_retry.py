@@ -6,9 +6,9 @@ import pytest
 from prefect import flow
 from prefect.runtime import flow_run
 
-from domain.errors import StoreUnreachable
 from flows.training.retry import retried
-from settings.mistakes import Mistakes
+from onerun.config.mistakes import Mistakes
+from onerun.domain.errors import StoreUnreachable
 
 
 def test_a_flow_run_that_failed_is_gone_on_with(prefect_api: str) -> None:

@@ -41,7 +41,12 @@ def started(home: Path, program: str = SERVING) -> "subprocess.Popen[str]":
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_HOME": str(home)}
     pipe = subprocess.PIPE
     return subprocess.Popen(
-        [sys.executable, "-c", program], env=variables, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        [sys.executable, "-c", program],
+        env=variables,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
     )
 
 
@@ -50,8 +55,13 @@ def test_it_says_what_it_waits_for_answers_and_is_gone_after_stop(environment: P
     assert process.stdout is not None
     assert process.stdout.readline().split()[1:] == ["200"]
     _, errors = process.communicate("stop\n", timeout=120)
-    assert re.search(r"waiting for Prefect's temporary server \(\d+ s; a first start takes longest\)", errors)
-    assert "ConnectionRefusedError" in errors.splitlines()[-1] or "Connection refused" in errors.splitlines()[-1]
+    assert re.search(
+        r"waiting for Prefect's temporary server \(\d+ s; a first start takes longest\)", errors
+    )
+    assert (
+        "ConnectionRefusedError" in errors.splitlines()[-1]
+        or "Connection refused" in errors.splitlines()[-1]
+    )
 
 
 def test_a_flow_talks_to_it(environment: Path) -> None:
@@ -65,7 +75,9 @@ def test_a_server_that_cannot_start_is_told_with_its_last_words(tmp_path: Path) 
     blocked = tmp_path / "home"
     blocked.write_text("a file where the folder should be")
     _, errors = started(blocked).communicate(timeout=120)
-    assert re.search(r"(?s)ServerDied: PREFECT_API_URL: .*ended after .*set this variable.*Error", errors)
+    assert re.search(
+        r"(?s)ServerDied: PREFECT_API_URL: .*ended after .*set this variable.*Error", errors
+    )
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])

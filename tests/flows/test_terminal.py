@@ -37,7 +37,8 @@ def test_a_terminal_shows_a_bar_that_the_result_replaces(monkeypatch: pytest.Mon
 
 def test_the_table_says_who_is_better_by_the_metric_s_direction() -> None:
     lines = metrics_table(
-        {"rmse": 90.0, "r2": 0.9}, {"baseline": {"rmse": 200.0}, "champion": {"rmse": 100.0, "r2": 0.8}}
+        {"rmse": 90.0, "r2": 0.9},
+        {"baseline": {"rmse": 200.0}, "champion": {"rmse": 100.0, "r2": 0.8}},
     )
     assert lines[1].endswith("-10.0% better") and lines[2].endswith("+0.1000 better")
     assert [number(value) for value in (None, 0.123456, 46_800.4)] == ["-", "0.1235", "46,800"]

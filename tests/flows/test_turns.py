@@ -13,9 +13,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.states import Running
 
-from domain import names
 from flows.training import turns
 from flows.training.turns import limit_name, turn
+from onerun.domain import names
 
 
 @pytest.fixture
@@ -38,7 +38,9 @@ def slots(model: str) -> int:
         return client.read_global_concurrency_limit_by_name(limit_name(model)).active_slots
 
 
-def test_flow_runs_of_one_model_wait_for_each_other_and_those_of_two_do_not(prefect_api: str, deployed: None) -> None:
+def test_flow_runs_of_one_model_wait_for_each_other_and_those_of_two_do_not(
+    prefect_api: str, deployed: None
+) -> None:
     inside, most = {"a": 0, "b": 0}, {"a": 0, "b": 0}
     meeting, count, to_meet = threading.Barrier(2), threading.Lock(), {"a", "b"}
 
@@ -68,19 +70,25 @@ def test_flow_runs_of_one_model_wait_for_each_other_and_those_of_two_do_not(pref
 def test_a_limit_that_somebody_raised_stays(prefect_api: str, deployed: None) -> None:
     name = f"raised {uuid4().hex}"
     with get_client(sync_client=True) as client:
-        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=limit_name(name), limit=3))
+        client.create_global_concurrency_limit(
+            GlobalConcurrencyLimitCreate(name=limit_name(name), limit=3)
+        )
         training(name, lambda: None)
         assert client.read_global_concurrency_limit_by_name(limit_name(name)).limit == 3
 
 
-def test_the_next_attempt_of_a_killed_flow_run_gets_its_slot_back_at_once(prefect_api: str, deployed: None) -> None:
+def test_the_next_attempt_of_a_killed_flow_run_gets_its_slot_back_at_once(
+    prefect_api: str, deployed: None
+) -> None:
     name = f"killed {uuid4().hex}"
 
     @flow
     def attempt() -> None:
         with get_client(sync_client=True) as client:
             this = UUID(str(turns.flow_run.id))
-            turns._taken(client, limit_name(name), this, name)  # an attempt that is killed gives nothing back
+            turns._taken(
+                client, limit_name(name), this, name
+            )  # an attempt that is killed gives nothing back
             assert slots(name) == 1
         with turn(name):
             assert slots(name) == 1
@@ -118,7 +126,8 @@ def test_two_that_were_retried_do_not_take_each_other_for_the_holder_of_a_forgot
     def retried() -> None:
         with get_client(sync_client=True) as client:
             client.update_flow_run_labels(
-                UUID(str(turns.flow_run.id)), {names.LABEL_TURN: limit_name(name), names.LABEL_LEASE: str(uuid4())}
+                UUID(str(turns.flow_run.id)),
+                {names.LABEL_TURN: limit_name(name), names.LABEL_LEASE: str(uuid4())},
             )
         both.wait(120)
         with turn(name):
@@ -135,7 +144,9 @@ def test_two_that_were_retried_do_not_take_each_other_for_the_holder_of_a_forgot
     assert slots(name) == 0
 
 
-def test_the_holder_is_found_however_many_flow_runs_live(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_holder_is_found_however_many_flow_runs_live(
+    prefect_api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Prefect's server tells 200 at once; here, one."""
     monkeypatch.setattr(turns, "PAGE", 1)
 
@@ -149,7 +160,9 @@ def test_the_holder_is_found_however_many_flow_runs_live(prefect_api: str, monke
             for run in alive:
                 client.update_flow_run_labels(run.id, {names.LABEL_TURN: f"train {run.id}"})
             assert all(turns._is_held(client, f"train {run.id}", uuid4()) for run in alive)
-            assert not turns._is_held(client, f"train {alive[0].id}", alive[0].id), "its own note counts for nothing"
+            assert not turns._is_held(client, f"train {alive[0].id}", alive[0].id), (
+                "its own note counts for nothing"
+            )
         finally:
             for run in alive:
                 client.delete_flow_run(run.id)
@@ -159,7 +172,9 @@ def test_trainings_by_hand_take_no_turns(prefect_api: str) -> None:
     name = f"by hand {uuid4().hex}"
     training(name, lambda: None)
     with get_client(sync_client=True) as client:
-        assert limit_name(name) not in [limit.name for limit in client.read_global_concurrency_limits(limit=200)]
+        assert limit_name(name) not in [
+            limit.name for limit in client.read_global_concurrency_limits(limit=200)
+        ]
 
 
 def test_a_name_that_prefect_refuses_is_mended() -> None:

@@ -10,7 +10,14 @@ from typing import Any, Literal, TypeVar, get_args
 import pytest
 
 RESULTS = Path(__file__).parents[2] / "build" / "guarantees"
-PutRight = Literal["nothing to do", "by itself", "by a retry", "by the reconciler", "by the next start", "by a person"]
+PutRight = Literal[
+    "nothing to do",
+    "by itself",
+    "by a retry",
+    "by the reconciler",
+    "by the next start",
+    "by a person",
+]
 Test = TypeVar("Test", bound=Callable[..., Any])
 
 
@@ -25,7 +32,9 @@ class Cell:
 
     def __post_init__(self) -> None:
         assert self.put_right in get_args(PutRight), self.put_right
-        assert all(promise in {f"P{number}" for number in range(1, 9)} for promise in self.promises.split())
+        assert all(
+            promise in {f"P{number}" for number in range(1, 9)} for promise in self.promises.split()
+        )
 
 
 def cell(promises: str, fault: str, left: str, put_right: PutRight) -> pytest.MarkDecorator:
@@ -62,8 +71,13 @@ class Result:
     def write(self) -> None:
         """A file per test, so that tests which run side by side do not meet."""
         RESULTS.mkdir(parents=True, exist_ok=True)
-        name = "".join(letter if letter.isalnum() else "-" for letter in self.test.removeprefix("tests/guarantees/"))
-        (RESULTS / f"{name[:200]}.json").write_text(json.dumps(asdict(self), ensure_ascii=False) + "\n")
+        name = "".join(
+            letter if letter.isalnum() else "-"
+            for letter in self.test.removeprefix("tests/guarantees/")
+        )
+        (RESULTS / f"{name[:200]}.json").write_text(
+            json.dumps(asdict(self), ensure_ascii=False) + "\n"
+        )
 
 
 def results() -> dict[str, Result]:

@@ -16,7 +16,10 @@ from tests.guarantees.trainings import RECIPE, Training
 
 HERE = Path(__file__).parent
 RECOVERY = pytest.StashKey[Recovery]()
-LONGEST = ("test_p1_p2_five_minutes", "test_p1_p2_a_program_hangs")  # begun first: nobody waits for them at the end
+LONGEST = (
+    "test_p1_p2_five_minutes",
+    "test_p1_p2_a_program_hangs",
+)  # begun first: nobody waits for them at the end
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -46,7 +49,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     cell = cell_of(item)
     if cell and (report.when == "call" or report.failed):
         recovery = item.stash.get(RECOVERY, Recovery())
-        why = "\n".join(line for line in report.longreprtext.splitlines() if line.startswith("E "))[-2000:]
+        why = "\n".join(line for line in report.longreprtext.splitlines() if line.startswith("E "))[
+            -2000:
+        ]
         Result(item.nodeid, cell, report.passed, recovery.seconds, call.duration, why).write()
     return report
 
@@ -54,7 +59,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.fixture(scope="session")
 def template_store(tmp_path_factory: pytest.TempPathFactory, environment: object) -> Path:
     """Returns: an empty MLflow database."""
-    from tasks.tracking.database import make_whole
+    from onerun.tracking.database import make_whole
 
     path = tmp_path_factory.mktemp("template") / "mlflow.db"
     make_whole(f"sqlite:///{path}")
@@ -80,9 +85,13 @@ def turns(prefect_api: str) -> Iterator[Callable[[int], None]]:
 def server(mlflow_server: servers.MlflowServer) -> servers.MlflowServer:
     """Returns: the session's MLflow server, emptied."""
     with closing(sqlite3.connect(mlflow_server.folder / "server.db", timeout=60)) as store, store:
-        tables = {name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        tables = {
+            name for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
         for table in tables - {"alembic_version", "workspaces"}:
-            store.execute(f"DELETE FROM {table}" + " WHERE experiment_id <> 0" * (table == "experiments"))
+            store.execute(
+                f"DELETE FROM {table}" + " WHERE experiment_id <> 0" * (table == "experiments")
+            )
     shutil.rmtree(mlflow_server.folder / "server-artifacts", ignore_errors=True)
     return mlflow_server
 

@@ -12,8 +12,8 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, Metric, Run
 from mlflow.entities.model_registry import ModelVersion
 
-from domain import names
-from domain.ledger import Move
+from onerun.domain import names
+from onerun.domain.ledger import Move
 from tests.guarantees.trainings import SECRET, Training, working_in
 
 STATE_OF = {"FINISHED": "COMPLETED", "FAILED": "FAILED", "KILLED": "CRASHED"}
@@ -35,14 +35,24 @@ class Facts:
 
     def metrics(self) -> dict[str, list[tuple[int, float]]]:
         """Returns: metric -> (step, value), without durations."""
-        kept = {key: points for key, points in self.histories.items() if not key.startswith(NOT_COMPARED)}
-        return {key: sorted((point.step, point.value) for point in points) for key, points in kept.items()}
+        kept = {
+            key: points
+            for key, points in self.histories.items()
+            if not key.startswith(NOT_COMPARED)
+        }
+        return {
+            key: sorted((point.step, point.value) for point in points)
+            for key, points in kept.items()
+        }
 
     def stages(self) -> dict[str, tuple[str, list[int]]]:
         """Returns: finished stage -> what it returned, and when it was recorded."""
         tags = self.run.data.tags if self.run else {}
         keys = {stage: names.TAG_STAGE.format(stage=stage) for stage in names.STAGES}
-        times = {stage: [p.timestamp for p in self.histories.get(f"seconds_{stage}", ())] for stage in keys}
+        times = {
+            stage: [p.timestamp for p in self.histories.get(f"seconds_{stage}", ())]
+            for stage in keys
+        }
         return {stage: (tags[key], times[stage]) for stage, key in keys.items() if key in tags}
 
 
@@ -51,19 +61,29 @@ def facts(training: Training, model: str = "diabetes") -> Facts:
     client = MlflowClient(training.tracking_uri)
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = list(client.search_runs(experiments))
-    ours = [run for run in runs if run.data.tags.get(names.TAG_FLOW_RUN_ID) == str(training.flow_run_id)]
+    ours = [
+        run for run in runs if run.data.tags.get(names.TAG_FLOW_RUN_ID) == str(training.flow_run_id)
+    ]
     run = ours[0] if len(ours) == 1 else None
     registered = next(iter(client.search_registered_models(f"name = '{model}'")), None)
     tags = client.get_registered_model(model).tags if registered else {}
     return Facts(
         runs=runs,
         run=run,
-        histories={key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics} if run else {},
+        histories={key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics}
+        if run
+        else {},
         artifacts=frozenset(_artifacts(client, run.info.run_id)) if run else frozenset(),
         models=client.search_logged_models(experiments, max_results=1000),
         versions=list(client.search_model_versions(f"name = '{model}'")),
-        aliases={alias: str(number) for alias, number in registered.aliases.items()} if registered else {},
-        moves=[Move.from_json(text) for key, text in sorted(tags.items()) if key.startswith(names.PREFIX_MOVE)],
+        aliases={alias: str(number) for alias, number in registered.aliases.items()}
+        if registered
+        else {},
+        moves=[
+            Move.from_json(text)
+            for key, text in sorted(tags.items())
+            if key.startswith(names.PREFIX_MOVE)
+        ],
     )
 
 
@@ -80,29 +100,45 @@ class Expected:
     """What is right for a training after a fault."""
 
     undisturbed: Facts  # of the same recipe, without a fault
-    before: Facts | None = None  # right after the fault: stages that were finished then must not have run again
+    before: Facts | None = (
+        None  # right after the fault: stages that were finished then must not have run again
+    )
     status: str = "FINISHED"
     state: str | None = None  # Prefect's; by default the one that goes with the run's
     others: int = 0  # runs of further flow runs in the same store
     children: int = 0  # runs nested below the training's
     attempts: int | None = None
-    conflicts: frozenset[str] = field(default_factory=frozenset)  # parameters that a program logged in conflict
+    conflicts: frozenset[str] = field(
+        default_factory=frozenset
+    )  # parameters that a program logged in conflict
 
 
 def violations(training: Training, expected: Expected) -> list[str]:
     """Returns: one line per promise that does not hold; empty when all is well."""
     now = facts(training)
-    found = [*_one_run(now, training, expected), *_no_secret(training), *_nothing_works_on(training)]
+    found = [
+        *_one_run(now, training, expected),
+        *_no_secret(training),
+        *_nothing_works_on(training),
+    ]
     if now.run is not None:
         found += _nothing_again(now, expected.before)
         if expected.status == "FINISHED":
-            found += [*_same_result(now, expected), *_one_version(now, expected), *_aliases(now, expected)]
+            found += [
+                *_same_result(now, expected),
+                *_one_version(now, expected),
+                *_aliases(now, expected),
+            ]
     return found
 
 
 def _one_run(now: Facts, training: Training, expected: Expected) -> Iterator[str]:
     """P1: one run for the flow run, no phantom beside it, and the right end."""
-    ours = [run for run in now.runs if run.data.tags.get(names.TAG_FLOW_RUN_ID) == str(training.flow_run_id)]
+    ours = [
+        run
+        for run in now.runs
+        if run.data.tags.get(names.TAG_FLOW_RUN_ID) == str(training.flow_run_id)
+    ]
     children = [run for run in now.runs if "mlflow.parentRunId" in run.data.tags]
     if len(ours) != 1:
         yield f"P1: {len(ours)} runs carry the flow run's id"
@@ -148,8 +184,12 @@ def _same_result(now: Facts, expected: Expected) -> Iterator[str]:
     conflicts = {key.rpartition(":attempt")[0] for key in run.data.tags if ":attempt" in key}
     if conflicts != expected.conflicts:
         yield f"P2: conflicting parameters {sorted(conflicts)}, should be {sorted(expected.conflicts)}"
-    yield from _differences("metric", _alone(now.metrics(), expected), expected.undisturbed.metrics())
-    yield from _differences("artifact", dict.fromkeys(now.artifacts), dict.fromkeys(expected.undisturbed.artifacts))
+    yield from _differences(
+        "metric", _alone(now.metrics(), expected), expected.undisturbed.metrics()
+    )
+    yield from _differences(
+        "artifact", dict.fromkeys(now.artifacts), dict.fromkeys(expected.undisturbed.artifacts)
+    )
     if set(now.stages()) != set(names.STAGES):
         yield f"P2: only {sorted(now.stages())} are recorded as finished"
     inputs = [given.dataset.digest for given in run.inputs.dataset_inputs]
@@ -190,7 +230,9 @@ def _one_version(now: Facts, expected: Expected) -> Iterator[str]:
             yield f"P2: version {version.version} was made of {version.source}, which is not READY"
         if names.TAG_VERSION_RUN_ID not in version.tags or version.status != "READY":
             yield f"P2: version {version.version} is without its tags or not READY"
-    outputs = [output.model_id for output in now.run.outputs.model_outputs] if now.run.outputs else []
+    outputs = (
+        [output.model_id for output in now.run.outputs.model_outputs] if now.run.outputs else []
+    )
     if len(outputs) != len(set(outputs)):
         yield f"P2: the run names an output twice: {outputs}"
 
@@ -198,7 +240,9 @@ def _one_version(now: Facts, expected: Expected) -> Iterator[str]:
 def _aliases(now: Facts, expected: Expected) -> Iterator[str]:
     """P2: each alias moved once to the run's version; the ledger says so, is one chain, and ends at the holder."""
     assert now.run is not None
-    made = [str(version.version) for version in now.versions if version.run_id == now.run.info.run_id]
+    made = [
+        str(version.version) for version in now.versions if version.run_id == now.run.info.run_id
+    ]
     wanted = Counter(move.alias for move in expected.undisturbed.moves)
     if not expected.others:
         came = Counter(move.alias for move in now.moves if move.to_version in made)
@@ -220,7 +264,9 @@ def _no_secret(training: Training) -> Iterator[str]:
     for folder in (training.folder, prefect):
         for name, _, files in os.walk(folder):
             for path in (Path(name, file) for file in files):
-                with suppress(FileNotFoundError):  # Prefect's server goes on, and so do its database's journals
+                with suppress(
+                    FileNotFoundError
+                ):  # Prefect's server goes on, and so do its database's journals
                     if path.is_file() and SECRET.encode() in path.read_bytes():
                         yield f"P7: a secret is in {path.relative_to(folder)}"
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-from settings.profile import Profile
+from onerun.config.profile import Profile
 
 ROOT = Path(__file__).parents[2]
 COMPLETE = """\
@@ -50,7 +50,21 @@ def deep(levels: int) -> Any:
     return value
 
 
-NUMBERS = [0, -1, 1, 2**31, 2**63, -(2**63) - 1, 10**400, 1e308, -1e308, 1e-320, float("inf"), float("nan"), 0.1]
+NUMBERS = [
+    0,
+    -1,
+    1,
+    2**31,
+    2**63,
+    -(2**63) - 1,
+    10**400,
+    1e308,
+    -1e308,
+    1e-320,
+    float("inf"),
+    float("nan"),
+    0.1,
+]
 WORDS = [
     "", " ", "\n", "\t", "\0", "a\0b", "~", "null", "true", "no", "<<", "=", "*", "&a", "!!int 1", "%", "@", "`", "{",
     "[", "1_000", "0x1F", "0o17", "1e5", "2024-01-01", "12:30:45", "١٢", "²", "½", "é", "ß", "İ", "\u202e", "\u2028",
@@ -58,7 +72,21 @@ WORDS = [
     "latest", "90s", "1e3s", "٣s", "101%", "1e999", "9" * 400 + "s", "9" * 400 + "%", "os.system", "sklearn.x.Y",
     "v1", "lightgbm.Booster", "sklearn.linear_model._base.LinearModel", "numpy.float64", "sklearn.pipeline.Pipeline",
 ]  # fmt: skip
-THINGS = [None, True, False, [], {}, [None], [[]], {"": ""}, {"a": None}, {1: 2}, {True: 1}, deep(30), deep(60)]
+THINGS = [
+    None,
+    True,
+    False,
+    [],
+    {},
+    [None],
+    [[]],
+    {"": ""},
+    {"a": None},
+    {1: 2},
+    {True: 1},
+    deep(30),
+    deep(60),
+]
 THINGS += [["x"] * 2000, {f"k{number}": number for number in range(500)}]
 
 values = (
@@ -68,7 +96,9 @@ values = (
     | st.floats()
     | st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+        ),
         max_leaves=8,
     )
 )
@@ -76,7 +106,13 @@ values = (
 
 def paths(value: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Yields: the path of every key and item."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, inner in items:
         yield (*here, key)
         yield from paths(inner, (*here, key))
@@ -99,7 +135,11 @@ def changed(draw: st.DrawFn) -> str:
         else:
             kept = here.pop(path[-1], None)
             if draw(st.booleans()):
-                here[draw(st.text(max_size=10) | st.sampled_from(["a", "7", 7, None, 1.5, True, "²"]))] = kept
+                here[
+                    draw(
+                        st.text(max_size=10) | st.sampled_from(["a", "7", 7, None, 1.5, True, "²"])
+                    )
+                ] = kept
     return str(yaml.safe_dump(document, allow_unicode=draw(st.booleans()), sort_keys=False))
 
 
@@ -110,18 +150,26 @@ def damaged(draw: st.DrawFn) -> str:
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(text)))
         cut = draw(st.integers(0, 12))
-        text = text[:start] + draw(st.text(max_size=6) | st.sampled_from(WORDS)) + text[start + cut :]
+        text = (
+            text[:start] + draw(st.text(max_size=6) | st.sampled_from(WORDS)) + text[start + cut :]
+        )
     return text + "\n"
 
 
-keys = st.sampled_from([".".join(map(str, path)) for document in DOCUMENTS for path in paths(document)])
-written = st.sampled_from([*WORDS, "[", "{a: ", "&a [*a]", "[&a [1, 2], *a, *a]", "!!python/name:os.system x", "- - -"])
+keys = st.sampled_from(
+    [".".join(map(str, path)) for document in DOCUMENTS for path in paths(document)]
+)
+written = st.sampled_from(
+    [*WORDS, "[", "{a: ", "&a [*a]", "[&a [1, 2], *a, *a]", "!!python/name:os.system x", "- - -"]
+)
 overrides = st.builds(
     lambda key, value: f"{key}={value}",
     keys
     | st.text(max_size=12)
     | st.sampled_from(["", ".", "a..b", "gates.²", "gates.-1", "gates.99", "gates.0.0", "²"]),
-    written | values.map(lambda value: yaml.safe_dump(value, default_flow_style=True).strip()) | st.text(max_size=12),
+    written
+    | values.map(lambda value: yaml.safe_dump(value, default_flow_style=True).strip())
+    | st.text(max_size=12),
 )
 profiles = st.dictionaries(
     st.sampled_from([*Profile.model_fields, "trackin_uri"]) | st.text(max_size=8),

@@ -13,7 +13,10 @@ from tests.guarantees.cells import Cell, Result, results
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "guarantees.md"
-BEGIN, END = "<!-- the table: written by `python -m tests.guarantees.table --write` -->", "<!-- end of the table -->"
+BEGIN, END = (
+    "<!-- the table: written by `python -m tests.guarantees.table --write` -->",
+    "<!-- end of the table -->",
+)
 HEAD = "| what happens | promises | what is left | put right | in |\n|---|---|---|---|---|"
 
 
@@ -38,7 +41,9 @@ def collected() -> list[tuple[str, str, Cell]]:
     found = Collected()
     told = io.StringIO()
     with contextlib.redirect_stdout(told):
-        code = pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", str(HERE)], plugins=[found])
+        code = pytest.main(
+            ["--collect-only", "-qq", "-p", "no:cacheprovider", str(HERE)], plugins=[found]
+        )
     if code != pytest.ExitCode.OK:
         raise SystemExit(f"the tests of {HERE} cannot be collected:\n{told.getvalue()}")
     return found.tests
@@ -61,7 +66,13 @@ def row(cell: Cell, came: Iterable[Result | None]) -> str:
     """Returns: the cell as a line of the table; the longest recovery counts."""
     known = list(came)
     seconds = [second for result in known if result for second in result.seconds]
-    within = f"{max(seconds):.0f} s" if seconds and max(seconds) >= 1 else "under 1 s" if seconds else "at once"
+    within = (
+        f"{max(seconds):.0f} s"
+        if seconds and max(seconds) >= 1
+        else "under 1 s"
+        if seconds
+        else "at once"
+    )
     if None in known:
         within = "not run"
     if any(result and not result.passed for result in known):

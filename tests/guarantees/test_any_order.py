@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from mlflow import MlflowClient
 
-from domain import names
-from domain.errors import AliasMoved
-from settings.mistakes import Mistakes
-from tasks.aliases import move_to, roll_back
-from tasks.tracking import models, moves
-from tasks.tracking.ownership import end_run, open_run
-from tasks.tracking.registry import ledger, make_version, move_alias, version_of_alias, versions
-from tasks.tracking.runs import client, log_history, log_metrics, log_params
+from onerun.config.mistakes import Mistakes
+from onerun.domain import names
+from onerun.domain.errors import AliasMoved
+from onerun.promotion.aliases import move_to, roll_back
+from onerun.tracking import models, moves
+from onerun.tracking.ownership import end_run, open_run
+from onerun.tracking.registry import ledger, make_version, move_alias, version_of_alias, versions
+from onerun.tracking.runs import client, log_history, log_metrics, log_params
 from tests.guarantees.cells import cell
 
 FLOW_RUNS = 3
@@ -151,10 +151,14 @@ def _of_run(world: World, number: int, run: Any) -> Iterator[str]:
         if world.params.setdefault((number, key), value) != value:
             yield f"P2: parameter {key} changed"
     for key in run.data.metrics:
-        points = [(point.step, point.value) for point in client().get_metric_history(run.info.run_id, key)]
+        points = [
+            (point.step, point.value) for point in client().get_metric_history(run.info.run_id, key)
+        ]
         if len(points) != len(set(points)):
             yield f"P2: {key} has a point twice"
-    logged = client().search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    logged = client().search_logged_models(
+        [run.info.experiment_id], f"source_run_id = '{run.info.run_id}'"
+    )
     if len(logged) > 1:
         yield f"P2: {len(logged)} logged models of one run"
 
@@ -171,7 +175,9 @@ def _of_aliases(world: World, settled: bool) -> Iterator[str]:
     done = ledger(world.name, "champion")
     if [move.from_version for move in done[1:]] != [move.to_version for move in done[:-1]]:
         yield f"P2: the ledger is no chain: {[(move.from_version, move.to_version) for move in done]}"
-    announced = [move for move in moves.entries(world.name, "champion").values() if move.state == "announced"]
+    announced = [
+        move for move in moves.entries(world.name, "champion").values() if move.state == "announced"
+    ]
     holder = version_of_alias(world.name, "champion")
     explained = {done[-1].to_version if done else None, *(move.to_version for move in announced)}
     if holder not in explained:
@@ -240,8 +246,19 @@ def model_folder(tmp_path: Path) -> Path:
 
 
 FAULT = "attempts, crashes around every write, retries, conflicting parameters, moves and rollbacks, in any order"
-WAY = [("attempt", 0, 0, None), ("log", 0, 1, 1), ("attempt", 0, 0, None), ("log", 0, 2, None), ("register", 0, 0, 5)]
-WAY += [("attempt", 1, 0, None), ("register", 1, 0, None), ("promote", 1, 0, 3), ("rollback", 1, 0, None)]
+WAY = [
+    ("attempt", 0, 0, None),
+    ("log", 0, 1, 1),
+    ("attempt", 0, 0, None),
+    ("log", 0, 2, None),
+    ("register", 0, 0, 5),
+]
+WAY += [
+    ("attempt", 1, 0, None),
+    ("register", 1, 0, None),
+    ("promote", 1, 0, 3),
+    ("rollback", 1, 0, None),
+]
 
 
 def any_order(examples: int) -> Callable[..., Any]:
@@ -256,11 +273,18 @@ def told(way: list[Step], folder: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("tracking_uri")
-@cell("P1 P2", FAULT, "at every moment one run per flow run, and a ledger that explains the alias", "by a retry")
+@cell(
+    "P1 P2",
+    FAULT,
+    "at every moment one run per flow run, and a ledger that explains the alias",
+    "by a retry",
+)
 @any_order(60)
 @given(way=steps)
 @example(way=WAY)
-def test_p1_p2_in_any_order(way: list[Step], model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_p1_p2_in_any_order(
+    way: list[Step], model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told(way, model_folder, monkeypatch)
 
 
@@ -269,5 +293,7 @@ def test_p1_p2_in_any_order(way: list[Step], model_folder: Path, monkeypatch: py
 @any_order(8)
 @given(way=steps)
 @example(way=WAY)
-def test_p1_p2_in_a_few_orders(way: list[Step], model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_p1_p2_in_a_few_orders(
+    way: list[Step], model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told(way, model_folder, monkeypatch)

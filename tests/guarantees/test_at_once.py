@@ -25,7 +25,12 @@ def machines(folder: Path, count: int) -> list[dict[str, str]]:
     return [{"TMPDIR": str(place)} for place in places]
 
 
-@cell("P1 P2", "one flow run is started twice at once, on two machines", "one run; one waits its turn", "by itself")
+@cell(
+    "P1 P2",
+    "one flow run is started twice at once, on two machines",
+    "one run; one waits its turn",
+    "by itself",
+)
 def test_p1_p2_one_flow_run_in_two_pods(
     training: Callable[..., Training], undisturbed: Callable[..., Facts], tmp_path: Path
 ) -> None:
@@ -48,8 +53,12 @@ def test_p1_p2_two_processes_at_work_on_one_flow_run(
 ) -> None:
     turns(2)  # it lost its lease while it was cut off
     wanted, doubled = undisturbed(), training()
-    first, second = ({**machine, "ONERUN_WORK": machine["TMPDIR"]} for machine in machines(tmp_path, 2))
-    cut_off = doubled.start("tasks.training.fitting:fit:before:wait", ONERUN_STORE=str(tmp_path / "store"), **first)
+    first, second = (
+        {**machine, "ONERUN_WORK": machine["TMPDIR"]} for machine in machines(tmp_path, 2)
+    )
+    cut_off = doubled.start(
+        "onerun.training.fitting:fit:before:wait", ONERUN_STORE=str(tmp_path / "store"), **first
+    )
     assert waited(doubled.struck)
     again = doubled.start(ONERUN_STORE=str(tmp_path / "store"), **second)
     assert again.wait(PATIENCE) == 0, doubled.said()[-4000:]
@@ -86,7 +95,9 @@ def test_p1_p2_many_trainings_at_once(
     wanted = undisturbed()
     first = training(tracking_uri=store)
     many = [first, *(first.again() for _ in range(MANY - 1))]
-    processes = [one.start(**machine) for one, machine in zip(many, machines(tmp_path, MANY), strict=True)]
+    processes = [
+        one.start(**machine) for one, machine in zip(many, machines(tmp_path, MANY), strict=True)
+    ]
     codes = [process.wait(PATIENCE) for process in processes]
     assert codes == [0] * MANY, first.said()[-4000:]
     found = [facts(one) for one in many]
@@ -96,7 +107,12 @@ def test_p1_p2_many_trainings_at_once(
         assert violations(one, Expected(wanted, others=MANY - 1, attempts=1)) == []
 
 
-@cell("P2", "two promotions of one model at once, on two machines", "an alias and a ledger that agree", "by itself")
+@cell(
+    "P2",
+    "two promotions of one model at once, on two machines",
+    "an alias and a ledger that agree",
+    "by itself",
+)
 def test_p2_two_promotions_at_once(training: Callable[..., Training], tmp_path: Path) -> None:
     store = training()
     client = MlflowClient(store.tracking_uri)
@@ -107,14 +123,25 @@ def test_p2_two_promotions_at_once(training: Callable[..., Training], tmp_path: 
     command = [sys.executable, "-m", "flows.promote", "--model", "diabetes", "--to"]
     subprocess.run([*command, "1"], cwd=tmp_path, env=given, check=True, stdout=subprocess.DEVNULL)
     processes = [
-        subprocess.Popen([*command, version], cwd=tmp_path, env=given | machine, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [*command, version],
+            cwd=tmp_path,
+            env=given | machine,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         for version, machine in zip(("2", "3"), machines(tmp_path, 2), strict=True)
     ]
     said = [process.communicate(timeout=PATIENCE)[1] for process in processes]
     codes = [process.returncode for process in processes]
     moves = facts(store).moves
-    assert [move.to_version for move in moves if move.state == "done"] == [move.to_version for move in moves]
+    assert [move.to_version for move in moves if move.state == "done"] == [
+        move.to_version for move in moves
+    ]
     assert [move.from_version for move in moves[1:]] == [move.to_version for move in moves[:-1]]
     assert facts(store).aliases == {"champion": moves[-1].to_version}
     assert codes.count(0) == len(moves) - 1 >= 1
-    assert all(code == 0 or "it was moved meanwhile" in words for code, words in zip(codes, said, strict=True))
+    assert all(
+        code == 0 or "it was moved meanwhile" in words
+        for code, words in zip(codes, said, strict=True)
+    )

@@ -10,16 +10,16 @@ from tests.guarantees.cells import Recovery, cell
 from tests.guarantees.holding import Expected, Facts, facts, violations
 from tests.guarantees.trainings import PATIENCE, Training
 
-OWNER = "tasks.tracking.ownership"
+OWNER = "onerun.tracking.ownership"
 MOMENTS = {
     "while the run is opened": f"{OWNER}:_make:after",
-    "in ingest": "tasks.writing:_moved:before",
+    "in ingest": "onerun.data.snapshot_writer:_moved:before",
     "between ingest and validate": f"{OWNER}:record_stage@1:after",
-    "in validate": "tasks.validate:validate:before",
-    "in train, while it learns": "tasks.training.fitting:fit:before",
+    "in validate": "onerun.data.validate:validate:before",
+    "in train, while it learns": "onerun.training.fitting:fit:before",
     "in train, the model uploaded, not READY": "mlflow.tracking.client:MlflowClient.log_model_artifacts:after",
     "between train and evaluate": f"{OWNER}:record_stage@3:after",
-    "in evaluate": "tasks.judging:judged:after",
+    "in evaluate": "onerun.evaluation.comparison:judged:after",
     "in register, the version made, not recorded": "mlflow.tracking.client:MlflowClient.create_model_version:after",
     "in promote, the champion moved, not recorded": (
         "mlflow.tracking.client:MlflowClient.set_registered_model_alias@2:after"
@@ -33,15 +33,30 @@ def moments() -> list[object]:
     for name in ("SIGTERM", "SIGINT"):
         for moment, planted in MOMENTS.items():
             fault = f"{name}, {moment}"
-            marks = [cell("P1 P2 P7", fault, "a run that reads KILLED and says why; a retry finishes it", "by itself")]
+            marks = [
+                cell(
+                    "P1 P2 P7",
+                    fault,
+                    "a run that reads KILLED and says why; a retry finishes it",
+                    "by itself",
+                )
+            ]
             marks += [pytest.mark.fast] if fault == FAST else []
-            found.append(pytest.param(name, planted, id=fault.replace(", ", " ").replace(" ", "-"), marks=marks))
+            found.append(
+                pytest.param(
+                    name, planted, id=fault.replace(", ", " ").replace(" ", "-"), marks=marks
+                )
+            )
     return found
 
 
 @pytest.mark.parametrize(("name", "planted"), moments())
 def test_p1_p2_ends_itself_as_killed_and_is_retried(
-    training: Callable[..., Training], undisturbed: Callable[..., Facts], recovery: Recovery, name: str, planted: str
+    training: Callable[..., Training],
+    undisturbed: Callable[..., Facts],
+    recovery: Recovery,
+    name: str,
+    planted: str,
 ) -> None:
     wanted, told = undisturbed(), training()
     told.run(f"{planted}:{name}")
@@ -52,12 +67,14 @@ def test_p1_p2_ends_itself_as_killed_and_is_retried(
     assert violations(told, Expected(wanted, before)) == []
 
 
-@cell("P1 P2 P7", "SIGTERM twice, a second apart", "a run that reads KILLED and says why", "by itself")
+@cell(
+    "P1 P2 P7", "SIGTERM twice, a second apart", "a run that reads KILLED and says why", "by itself"
+)
 def test_p1_an_impatient_second_signal_changes_nothing(
     training: Callable[..., Training], undisturbed: Callable[..., Facts], recovery: Recovery
 ) -> None:
     wanted, told = undisturbed(), training()
-    process = told.start("tasks.judging:judged:before:SIGTERM")
+    process = told.start("onerun.evaluation.comparison:judged:before:SIGTERM")
     while process.poll() is None and not told.struck():
         time.sleep(0.05)
     with recovery:

@@ -40,31 +40,52 @@ def parameter_gone(store: Path) -> None:
 BREAKS: dict[str, tuple[Broken, str]] = {
     "a phantom": (another_run, "a phantom"),
     "a second run of the flow run": (
-        lambda client, run_id, one: another_run(client, run_id, one, **{"onerun.flow_run_id": str(one.flow_run_id)}),
+        lambda client, run_id, one: another_run(
+            client, run_id, one, **{"onerun.flow_run_id": str(one.flow_run_id)}
+        ),
         "2 runs carry the flow run's id",
     ),
-    "still running": (lambda client, run_id, _: client.update_run(run_id, "RUNNING"), "reads RUNNING"),
+    "still running": (
+        lambda client, run_id, _: client.update_run(run_id, "RUNNING"),
+        "reads RUNNING",
+    ),
     "failed": (lambda client, run_id, _: client.set_terminated(run_id, "FAILED"), "reads FAILED"),
     "a second version": (
         lambda client, run_id, _: client.create_model_version("diabetes", "x", run_id),
         "2 versions were made of the run",
     ),
     "a second logged model": (
-        lambda client, run_id, _: client.create_logged_model(client.get_run(run_id).info.experiment_id, "m", run_id),
+        lambda client, run_id, _: client.create_logged_model(
+            client.get_run(run_id).info.experiment_id, "m", run_id
+        ),
         "logged models of the run",
     ),
-    "a second move": (lambda client, *_: ledger_of(client, lambda key, text: (f"{key}x", text)), "alias moves"),
+    "a second move": (
+        lambda client, *_: ledger_of(client, lambda key, text: (f"{key}x", text)),
+        "alias moves",
+    ),
     "an announcement": (
-        lambda client, *_: ledger_of(client, lambda key, text: (key, text.replace('"done"', '"announced"'))),
+        lambda client, *_: ledger_of(
+            client, lambda key, text: (key, text.replace('"done"', '"announced"'))
+        ),
         "an announcement that nobody settled",
     ),
     "an alias that wandered": (
         lambda client, *_: client.delete_registered_model_alias("diabetes", "champion"),
         "champion points at None",
     ),
-    "a parameter gone": (lambda _client, _id, one: parameter_gone(one.folder / "mlflow.db"), "split.seed is missing"),
-    "a conflict": (lambda client, run_id, _: client.set_tag(run_id, "a:attempt2", "1"), "conflicting parameters"),
-    "a metric twice": (lambda client, run_id, _: metric_again(client, run_id, "rmse"), "metric rmse is"),
+    "a parameter gone": (
+        lambda _client, _id, one: parameter_gone(one.folder / "mlflow.db"),
+        "split.seed is missing",
+    ),
+    "a conflict": (
+        lambda client, run_id, _: client.set_tag(run_id, "a:attempt2", "1"),
+        "conflicting parameters",
+    ),
+    "a metric twice": (
+        lambda client, run_id, _: metric_again(client, run_id, "rmse"),
+        "metric rmse is",
+    ),
     "a stage twice": (
         lambda client, run_id, _: metric_again(client, run_id, "seconds_train"),
         "train was finished and ran again",
@@ -77,9 +98,18 @@ BREAKS: dict[str, tuple[Broken, str]] = {
         lambda client, run_id, _: client.delete_tag(run_id, "onerun.stage.promote"),
         "are recorded as finished",
     ),
-    "an artifact too many": (lambda client, run_id, _: client.log_text(run_id, "x", "x.txt"), "artifact x.txt"),
-    "a secret in a tag": (lambda client, run_id, _: client.set_tag(run_id, "t", f"a {SECRET}"), "P7: a secret is in"),
-    "a secret in a file": (lambda _client, _id, one: (one.folder / "f").write_text(SECRET), "P7: a secret is in f"),
+    "an artifact too many": (
+        lambda client, run_id, _: client.log_text(run_id, "x", "x.txt"),
+        "artifact x.txt",
+    ),
+    "a secret in a tag": (
+        lambda client, run_id, _: client.set_tag(run_id, "t", f"a {SECRET}"),
+        "P7: a secret is in",
+    ),
+    "a secret in a file": (
+        lambda _client, _id, one: (one.folder / "f").write_text(SECRET),
+        "P7: a secret is in f",
+    ),
     "a secret at Prefect": (
         lambda *_: Path(os.environ["PREFECT_HOME"], "f").write_text(SECRET),
         "P7: a secret is in f",
@@ -87,7 +117,9 @@ BREAKS: dict[str, tuple[Broken, str]] = {
 }
 
 
-def test_every_broken_promise_is_found(training: Callable[..., Training], undisturbed: Callable[..., Facts]) -> None:
+def test_every_broken_promise_is_found(
+    training: Callable[..., Training], undisturbed: Callable[..., Facts]
+) -> None:
     wanted, whole = undisturbed(), training()
     assert whole.run() == 0, whole.said()
     before = facts(whole)
@@ -106,10 +138,17 @@ def test_every_broken_promise_is_found(training: Callable[..., Training], undist
 
 def put_back(whole: Training, good: bytes) -> None:
     """The database as it was, in place: MLflow keeps its connections."""
-    with sqlite3.connect(":memory:") as memory, sqlite3.connect(whole.folder / "mlflow.db", timeout=60) as database:
+    with (
+        sqlite3.connect(":memory:") as memory,
+        sqlite3.connect(whole.folder / "mlflow.db", timeout=60) as database,
+    ):
         memory.deserialize(good)
         memory.backup(database)
-    for path in (whole.folder / "f", Path(os.environ["PREFECT_HOME"], "f"), *whole.folder.glob("mlruns/**/x.txt")):
+    for path in (
+        whole.folder / "f",
+        Path(os.environ["PREFECT_HOME"], "f"),
+        *whole.folder.glob("mlruns/**/x.txt"),
+    ):
         path.unlink(missing_ok=True)
 
 
@@ -121,4 +160,6 @@ def test_an_end_without_a_reason_is_found(
     client = MlflowClient(one.tracking_uri)
     run = client.create_run("0", tags={"onerun.flow_run_id": str(one.flow_run_id)})
     client.set_terminated(run.info.run_id, status)
-    assert "P1: the run does not say why it ended" in violations(one, Expected(wanted, status=status))
+    assert "P1: the run does not say why it ended" in violations(
+        one, Expected(wanted, status=status)
+    )

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from flows.training.preparation import check_asked, read_asked
-from settings.mistakes import Mistakes
-from settings.profile import check_profile, load_profile
+from onerun.config.mistakes import Mistakes
+from onerun.config.profile import check_profile, load_profile
 from tests.guarantees import nasty
 from tests.guarantees.cells import cell
 from tests.guarantees.nasty import COMPLETE
@@ -41,7 +41,11 @@ def asked(recipe: str, *overrides: str, profile: str | None = None) -> None:
             check_asked(document, found)
 
 
-@cell("P5", "a recipe whose values are others: wrong types, huge numbers, odd letters, deep nesting", *REFUSED)
+@cell(
+    "P5",
+    "a recipe whose values are others: wrong types, huge numbers, odd letters, deep nesting",
+    *REFUSED,
+)
 @examples(400)
 @given(text=nasty.changed())
 def test_p5_changed_recipes(text: str) -> None:

@@ -12,9 +12,13 @@ from tests.guarantees.trainings import PATIENCE, RECIPE, Training, waited, worki
 
 PROCESS = RECIPE + "train: {run_in: process}\n"
 RETRIED = RECIPE + "train: {run_in: process, retries: 1}\n"
-LEARNS = "tasks.training.fitting:fit:before"
-WORKER_SAVES = "tasks.tracking.models:save_model:after"
-SAYS = {"SIGKILL": "killed by SIGKILL (out of memory, perhaps)", "SIGTERM": "killed by SIGTERM", "SIGINT": "SIGINT"}
+LEARNS = "onerun.training.fitting:fit:before"
+WORKER_SAVES = "onerun.tracking.models:save_model:after"
+SAYS = {
+    "SIGKILL": "killed by SIGKILL (out of memory, perhaps)",
+    "SIGTERM": "killed by SIGTERM",
+    "SIGINT": "SIGINT",
+}
 
 
 @pytest.mark.parametrize(
@@ -29,7 +33,11 @@ SAYS = {"SIGKILL": "killed by SIGKILL (out of memory, perhaps)", "SIGTERM": "kil
     ],
 )  # fmt: skip
 def test_p1_p2_the_training_process_dies(
-    training: Callable[..., Training], undisturbed: Callable[..., Facts], recovery: Recovery, name: str, planted: str
+    training: Callable[..., Training],
+    undisturbed: Callable[..., Facts],
+    recovery: Recovery,
+    name: str,
+    planted: str,
 ) -> None:
     wanted, struck = undisturbed(PROCESS), training(PROCESS)
     struck.run(f"{planted}:{name}")
@@ -41,7 +49,12 @@ def test_p1_p2_the_training_process_dies(
     assert violations(struck, Expected(wanted, before, attempts=2)) == []
 
 
-@cell("P1 P2", "SIGKILL to the training process, `train.retries: 1`", "a run that reads RUNNING", "by itself")
+@cell(
+    "P1 P2",
+    "SIGKILL to the training process, `train.retries: 1`",
+    "a run that reads RUNNING",
+    "by itself",
+)
 def test_p2_a_killed_training_process_is_started_again(
     training: Callable[..., Training], undisturbed: Callable[..., Facts], recovery: Recovery
 ) -> None:
@@ -66,7 +79,10 @@ def test_p2_a_killed_training_process_is_started_again(
     ],
 )  # fmt: skip
 def test_p1_the_flow_dies_and_takes_its_training_process_along(
-    training: Callable[..., Training], undisturbed: Callable[..., Facts], recovery: Recovery, name: str
+    training: Callable[..., Training],
+    undisturbed: Callable[..., Facts],
+    recovery: Recovery,
+    name: str,
 ) -> None:
     wanted, struck = undisturbed(PROCESS), training(PROCESS)
     flow = struck.start(f"{LEARNS}:SIGSTOP")  # the training process stands still while it learns

@@ -14,9 +14,9 @@ from tests.guarantees.holding import Expected, Facts, facts, violations
 from tests.guarantees.trainings import RECIPE, Training
 
 PROGRAM = Path(__file__).parent / "programs" / "ridge.py"
-COMMAND = RECIPE.replace("model: {estimator: sklearn.linear_model.Ridge}\n", "task: regression\n") + (
-    f"train: {{run_in: command, command: [python, {PROGRAM}]}}\n"
-)
+COMMAND = RECIPE.replace(
+    "model: {estimator: sklearn.linear_model.Ridge}\n", "task: regression\n"
+) + (f"train: {{run_in: command, command: [python, {PROGRAM}]}}\n")
 HURRIED = COMMAND.replace("]}", "], timeout: 60s}")
 FAILED = "a FAILED run that says so"
 ENDS_BADLY = {  # how it misbehaves -> what happens, what is said of it
@@ -52,7 +52,11 @@ MEDDLES = {
     ],
 )  # fmt: skip
 def test_p1_p2_a_program_ends_badly(
-    training: Callable[..., Training], undisturbed: Callable[..., Facts], recovery: Recovery, how: str, said: str
+    training: Callable[..., Training],
+    undisturbed: Callable[..., Facts],
+    recovery: Recovery,
+    how: str,
+    said: str,
 ) -> None:
     wanted, struck = undisturbed(COMMAND), training(COMMAND)
     struck.run(MISBEHAVE=how)
@@ -68,7 +72,9 @@ def test_p1_p2_a_program_ends_badly(
 @pytest.mark.parametrize(
     "how",
     [
-        pytest.param(how, id=how.replace(" ", "-"), marks=cell("P1 P2 P7", fault, "nothing", "nothing to do"))
+        pytest.param(
+            how, id=how.replace(" ", "-"), marks=cell("P1 P2 P7", fault, "nothing", "nothing to do")
+        )
         for how, fault in MEDDLES.items()
     ],
 )
@@ -78,7 +84,9 @@ def test_p1_p2_a_program_meddles_and_the_run_is_as_it_should(
     wanted, struck = undisturbed(COMMAND), training(COMMAND)
     assert struck.run(MISBEHAVE=how) == 0, struck.said()
     conflicts = {"split.seed", "from_the_program", "name"} if how == "logs in conflict" else set()
-    expected = Expected(wanted, attempts=1, children=int("nested" in how), conflicts=frozenset(conflicts))
+    expected = Expected(
+        wanted, attempts=1, children=int("nested" in how), conflicts=frozenset(conflicts)
+    )
     assert violations(struck, expected) == []
 
 
@@ -111,7 +119,10 @@ def small_memory() -> Iterator[str]:
 
 @cell("P1 P2 P7", "it runs out of memory and the kernel kills it", FAILED, "by a retry")
 def test_p1_p2_out_of_memory(
-    training: Callable[..., Training], undisturbed: Callable[..., Facts], recovery: Recovery, small_memory: str
+    training: Callable[..., Training],
+    undisturbed: Callable[..., Facts],
+    recovery: Recovery,
+    small_memory: str,
 ) -> None:
     wanted, struck = undisturbed(COMMAND), training(COMMAND)
     struck.run(MISBEHAVE="out of memory", CGROUP_PROCS=small_memory)
@@ -130,8 +141,15 @@ def peak(process: "subprocess.Popen[bytes]") -> int:
     return used.ru_maxrss // 1024
 
 
-@cell("P1 P2 P7", "it writes 300 MB of output, partly in endless lines", "a log of bounded size", "nothing to do")
-def test_p1_p2_a_flood_is_bounded(training: Callable[..., Training], undisturbed: Callable[..., Facts]) -> None:
+@cell(
+    "P1 P2 P7",
+    "it writes 300 MB of output, partly in endless lines",
+    "a log of bounded size",
+    "nothing to do",
+)
+def test_p1_p2_a_flood_is_bounded(
+    training: Callable[..., Training], undisturbed: Callable[..., Facts]
+) -> None:
     wanted, calm = undisturbed(COMMAND), training(COMMAND)
     usual = peak(calm.start())
     struck, started = calm.again(), time.monotonic()

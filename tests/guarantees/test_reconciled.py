@@ -8,10 +8,10 @@ from tests.guarantees.cells import Recovery, cell
 from tests.guarantees.holding import Expected, Facts, facts, violations
 from tests.guarantees.trainings import Training
 
-OWNER, MLFLOW = "tasks.tracking.ownership", "mlflow.tracking.client:MlflowClient"
+OWNER, MLFLOW = "onerun.tracking.ownership", "mlflow.tracking.client:MlflowClient"
 MOMENTS = {
     "the run created, not yet tagged": f"{OWNER}:_make:after",
-    "in train, while it learns": "tasks.training.fitting:fit:before",
+    "in train, while it learns": "onerun.training.fitting:fit:before",
     "in register, the version made, not recorded": f"{MLFLOW}.create_model_version:after",
     "in promote, the champion moved, not recorded": f"{MLFLOW}.set_registered_model_alias@2:after",
 }
@@ -26,7 +26,10 @@ MOMENTS = {
     ],
 )  # fmt: skip
 def test_p1_the_reconciler_ends_what_a_kill_left(
-    training: Callable[..., Training], undisturbed: Callable[..., Facts], recovery: Recovery, planted: str
+    training: Callable[..., Training],
+    undisturbed: Callable[..., Facts],
+    recovery: Recovery,
+    planted: str,
 ) -> None:
     wanted, killed = undisturbed(), training()
     assert killed.run(f"{planted}:SIGKILL") == -9, killed.said()
@@ -45,7 +48,7 @@ def test_p1_the_reconciler_leaves_the_living_alone(
     from tests.guarantees.trainings import PATIENCE, waited
 
     wanted, living = undisturbed(), training()
-    process = living.start("tasks.training.fitting:fit:before:wait")
+    process = living.start("onerun.training.fitting:fit:before:wait")
     assert waited(living.struck), living.said()
     living.reconcile()
     assert [run.info.status for run in facts(living).runs] == ["RUNNING"]

@@ -8,7 +8,11 @@ from tests.guarantees.table import BEGIN, END, PAGE, collected, row, table, writ
 
 def rows(text: str) -> list[tuple[str, ...]]:
     """Returns: the cells as the table has them, without what was measured."""
-    lines = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| what happens")]
+    lines = [
+        line
+        for line in text.splitlines()
+        if line.startswith("| ") and not line.startswith("| what happens")
+    ]
     return [tuple(part.strip() for part in line.strip("|").split(" | ")[:4]) for line in lines]
 
 
@@ -40,4 +44,7 @@ def test_a_row_tells_how_it_went(came: list[Result], within: str) -> None:
 
 @pytest.mark.fast
 def test_what_stands_around_the_table_stays() -> None:
-    assert written(f"before\n{BEGIN}\nold\n{END}\nafter", "new") == f"before\n{BEGIN}\n\nnew\n{END}\nafter"
+    assert (
+        written(f"before\n{BEGIN}\nold\n{END}\nafter", "new")
+        == f"before\n{BEGIN}\n\nnew\n{END}\nafter"
+    )

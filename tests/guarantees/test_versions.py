@@ -14,7 +14,10 @@ from tests.guarantees.holding import Expected, Facts, violations
 from tests.guarantees.test_program_misbehaves import COMMAND
 from tests.guarantees.trainings import PATIENCE, RECIPE, ROOT, Training
 
-OLDER, NEWER = "cc1f77228345", "ffffffffffff"  # a migration that MLflow knows, and one that it cannot know
+OLDER, NEWER = (
+    "cc1f77228345",
+    "ffffffffffff",
+)  # a migration that MLflow knows, and one that it cannot know
 
 
 def set_schema(folder: Path, revision: str) -> str:
@@ -44,9 +47,17 @@ def test_p5_the_store_is_of_another_version(
     given = {**os.environ, "MLFLOW_TRACKING_URI": store.tracking_uri, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "flows.train", "--recipe", "recipe.yaml"]
     done = subprocess.run(
-        command, cwd=tmp_path, env=given, capture_output=True, text=True, timeout=PATIENCE, check=False
+        command,
+        cwd=tmp_path,
+        env=given,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
-    assert (done.returncode, says in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr
+    assert (done.returncode, says in done.stderr, "Traceback" in done.stderr) == (2, True, False), (
+        done.stderr
+    )
     assert "MLFLOW_TRACKING_URI: " in done.stderr
     assert set_schema(tmp_path, before) == revision, "the database was migrated"
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
@@ -62,14 +73,25 @@ def test_p5_a_program_with_another_mlflow_is_told_which_to_install(
 
     wanted, struck = undisturbed(COMMAND), training(COMMAND)
     struck.run(MISBEHAVE="has another MLflow that refuses")
-    assert f"onerun: MLflow is 9.9.9 here and {mlflow.__version__} where the run is owned" in struck.said()
-    assert f"cannot use the run's database: install mlflow=={mlflow.__version__} for it" in struck.said()
+    assert (
+        f"onerun: MLflow is 9.9.9 here and {mlflow.__version__} where the run is owned"
+        in struck.said()
+    )
+    assert (
+        f"cannot use the run's database: install mlflow=={mlflow.__version__} for it"
+        in struck.said()
+    )
     assert violations(struck, Expected(wanted, status="FAILED", attempts=1)) == []
     struck.retry()
     assert violations(struck, Expected(wanted, attempts=2)) == []
 
 
-@cell("P1 P2", "the training program has another MLflow that takes the database", "a line in the log", "nothing to do")
+@cell(
+    "P1 P2",
+    "the training program has another MLflow that takes the database",
+    "a line in the log",
+    "nothing to do",
+)
 def test_p1_a_program_with_another_mlflow_that_fits_is_let_through(
     training: Callable[..., Training], undisturbed: Callable[..., Facts]
 ) -> None:

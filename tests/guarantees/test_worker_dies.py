@@ -13,7 +13,7 @@ from tests.guarantees.cells import Recovery, cell
 from tests.guarantees.holding import Expected, Facts, facts, violations
 from tests.guarantees.trainings import PATIENCE, Training, waited, working_in
 
-TRAINS = "tasks.training.fitting:fit:before:wait"
+TRAINS = "onerun.training.fitting:fit:before:wait"
 
 
 class Worked(Training):
@@ -32,14 +32,30 @@ class Worked(Training):
 
         template = ProcessWorker.get_default_base_job_template()
         with get_client(sync_client=True) as client:
-            client.create_work_pool(WorkPoolCreate(name=str(self.pool), type="process", base_job_template=template))
+            client.create_work_pool(
+                WorkPoolCreate(name=str(self.pool), type="process", base_job_template=template)
+            )
 
     def worker(self, planted: str = "") -> "subprocess.Popen[bytes]":
         """Starts a worker of the pool."""
         place = self.folder / "workers"
         place.mkdir(exist_ok=True)
-        given = {name: value for name, value in self.environment(planted).items() if name != "PREFECT__FLOW_RUN_ID"}
-        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", str(self.pool), "--type", "process"]
+        given = {
+            name: value
+            for name, value in self.environment(planted).items()
+            if name != "PREFECT__FLOW_RUN_ID"
+        }
+        command = [
+            sys.executable,
+            "-m",
+            "prefect",
+            "worker",
+            "start",
+            "--pool",
+            str(self.pool),
+            "--type",
+            "process",
+        ]
         with (self.folder / f"log-worker-{len(self.workers)}.txt").open("wb") as log:
             worker = subprocess.Popen(
                 command, cwd=place, env=given | {"PREFECT_WORKER_QUERY_SECONDS": "1"}, stdout=log, stderr=log,
@@ -62,14 +78,23 @@ def worked(training: Callable[..., Training]) -> Iterator[Worked]:
         os.kill(pid, signal.SIGKILL)
 
 
-@cell("P1 P2", "SIGKILL to the worker while it trains", "a run that goes on to its end", "nothing to do")
-def test_p1_the_training_outlives_its_killed_worker(worked: Worked, undisturbed: Callable[..., Facts]) -> None:
+@cell(
+    "P1 P2",
+    "SIGKILL to the worker while it trains",
+    "a run that goes on to its end",
+    "nothing to do",
+)
+def test_p1_the_training_outlives_its_killed_worker(
+    worked: Worked, undisturbed: Callable[..., Facts]
+) -> None:
     wanted, worker = undisturbed(), worked.worker(TRAINS)
     assert waited(worked.struck), worked.said()
     worker.kill()
     worker.wait()
     worked.go_on()
-    assert waited(lambda: worked.state() == "COMPLETED" and not working_in(worked.folder)), worked.said()
+    assert waited(lambda: worked.state() == "COMPLETED" and not working_in(worked.folder)), (
+        worked.said()
+    )
     assert violations(worked, Expected(wanted, attempts=1)) == []
 
 
@@ -96,5 +121,7 @@ def test_p1_p2_a_worker_that_is_stopped_ends_its_training(
     before = facts(worked)
     worked.ask_to_retry()
     worked.worker()
-    assert waited(lambda: worked.state() == "COMPLETED" and not working_in(worked.folder)), worked.said()
+    assert waited(lambda: worked.state() == "COMPLETED" and not working_in(worked.folder)), (
+        worked.said()
+    )
     assert violations(worked, Expected(wanted, before, attempts=2)) == []

@@ -68,23 +68,34 @@ class Training:
                 client.create_flow(train), name=self.folder.name, entrypoint="flows.train.train",
                 pull_steps=self._pull_steps(), work_pool_name=self.pool,
             )  # fmt: skip
-            return client.create_flow_run_from_deployment(deployment, parameters={"recipe": self.recipe}).id
+            return client.create_flow_run_from_deployment(
+                deployment, parameters={"recipe": self.recipe}
+            ).id
 
     def _pull_steps(self) -> list[dict[str, Any]]:
         """Without them a worker and a pod copy the folder and train in the copy."""
-        return [{"prefect.deployments.steps.set_working_directory": {"directory": str(self.folder)}}]
+        return [
+            {"prefect.deployments.steps.set_working_directory": {"directory": str(self.folder)}}
+        ]
 
     def environment(self, planted: str = "", **more: str) -> dict[str, str]:
         """What a process worker gives it; `planted`: see planted/sitecustomize.py."""
         path = os.pathsep.join([str(ROOT), str(PLANTED)] if planted else [str(ROOT)])
-        given = {"MLFLOW_TRACKING_URI": self.tracking_uri, "PREFECT__FLOW_RUN_ID": str(self.flow_run_id)}
+        given = {
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "PREFECT__FLOW_RUN_ID": str(self.flow_run_id),
+        }
         faults = {"PLANTED": planted, "PLANTED_STRUCK": str(self.folder / "struck")}
         return {**os.environ, **SECRETS, **given, **faults, "PYTHONPATH": path, **more}
 
     def struck(self) -> list[float]:
         """Returns: when planted faults struck, seconds since the epoch."""
         path = self.folder / "struck"
-        return [float(line.split()[0]) for line in path.read_text().splitlines()] if path.exists() else []
+        return (
+            [float(line.split()[0]) for line in path.read_text().splitlines()]
+            if path.exists()
+            else []
+        )
 
     def start(self, planted: str = "", **more: str) -> "subprocess.Popen[bytes]":
         """Starts what a process worker starts for a flow run; what it says lands in log-N.txt."""
@@ -105,7 +116,9 @@ class Training:
 
     def said(self) -> str:
         """Returns: all that its processes said."""
-        return "".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("log-*.txt")))
+        return "".join(
+            path.read_text(errors="replace") for path in sorted(self.folder.glob("log-*.txt"))
+        )
 
     def state(self) -> str:
         """Returns: the state's type of the flow run as Prefect has it."""
@@ -133,9 +146,15 @@ class Training:
     def reconcile(self) -> None:
         """Runs the reconciler on the training's store, as its deployment does. Raises: AssertionError."""
         command = [sys.executable, "-m", "flows.reconcile", "--apply"]
-        given = {name: value for name, value in self.environment().items() if name != "PREFECT__FLOW_RUN_ID"}
+        given = {
+            name: value
+            for name, value in self.environment().items()
+            if name != "PREFECT__FLOW_RUN_ID"
+        }
         with (self.folder / "log-reconciler.txt").open("ab") as log:
-            done = subprocess.run(command, cwd=self.folder, env=given, stdout=log, stderr=log, check=False)
+            done = subprocess.run(
+                command, cwd=self.folder, env=given, stdout=log, stderr=log, check=False
+            )
         assert done.returncode == 0, self.said()[-4000:]
 
 
@@ -159,7 +178,11 @@ def working_in(folder: Path) -> list[int]:
     found = []
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and entry.joinpath("cwd").resolve() == folder and alive(int(entry.name)):
+            if (
+                entry.name.isdigit()
+                and entry.joinpath("cwd").resolve() == folder
+                and alive(int(entry.name))
+            ):
                 found.append(int(entry.name))
         except OSError:  # gone meanwhile, or somebody else's
             continue

@@ -45,33 +45,45 @@ def why_not(nodes: Sequence[Mapping[str, Any]]) -> str:
     if len(nodes) != 1:
         return f"the cluster has {len(nodes)} nodes; these tests take one that is this machine"
     status = nodes[0]["status"]
-    for address in (each["address"] for each in status["addresses"] if each["type"] == "InternalIP"):
+    for address in (
+        each["address"] for each in status["addresses"] if each["type"] == "InternalIP"
+    ):
         with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
             try:
                 probe.bind((address, 0))
             except OSError:
                 return f"the cluster's node, {address}, is not this machine: pods meet neither its servers nor folders"
     runtime = str(status["nodeInfo"]["containerRuntimeVersion"])
-    return "" if runtime.startswith("docker://") else f"the node runs {runtime}, which does not see Docker's images"
+    return (
+        ""
+        if runtime.startswith("docker://")
+        else f"the node runs {runtime}, which does not see Docker's images"
+    )
 
 
 def kubectl(*arguments: str, given: str | None = None, check: bool = True) -> str:
     """Returns: what kubectl prints. Raises: AssertionError with what it says."""
-    done = subprocess.run(["kubectl", *arguments], input=given, capture_output=True, text=True, timeout=700)
+    done = subprocess.run(
+        ["kubectl", *arguments], input=given, capture_output=True, text=True, timeout=700
+    )
     assert not check or done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
     return done.stdout if done.returncode == 0 else done.stderr
 
 
 def read(kind: str, *selection: str) -> list[dict[str, Any]]:
     """Returns: the objects of a kind in the namespace."""
-    held = json.loads(kubectl("--namespace", NAMESPACE, "get", kind, *selection, "--output", "json"))
+    held = json.loads(
+        kubectl("--namespace", NAMESPACE, "get", kind, *selection, "--output", "json")
+    )
     found: list[dict[str, Any]] = held["items"]
     return found
 
 
 def docker(*arguments: str) -> str:
     """Returns: what docker prints. Raises: AssertionError with what it says."""
-    done = subprocess.run(["docker", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=3000)
+    done = subprocess.run(
+        ["docker", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=3000
+    )
     assert done.returncode == 0, (done.stderr + done.stdout)[-3000:]
     return done.stdout.strip()
 
@@ -79,9 +91,14 @@ def docker(*arguments: str) -> str:
 def build() -> str:
     """Builds the image from this checkout. Returns: its name. Skips where the base is not to be had."""
     known = subprocess.run(["docker", "image", "inspect", BASE], capture_output=True)
-    if known.returncode and subprocess.run(["docker", "pull", "--quiet", BASE], capture_output=True).returncode:
+    if (
+        known.returncode
+        and subprocess.run(["docker", "pull", "--quiet", BASE], capture_output=True).returncode
+    ):
         pytest.skip(f"no base image {BASE} here, and it cannot be pulled; BASE names another")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.strip()
     arguments = ("--build-arg", f"BASE={BASE}", "--build-arg", f"COMMIT={commit}", "--tag", IMAGE)
     docker("build", "--network", "host", *arguments, ".")
     return IMAGE
@@ -90,7 +107,12 @@ def build() -> str:
 def make_secret(name: str, values: Mapping[str, str]) -> None:
     """Makes or replaces a Secret of the namespace, as docs/operations.md tells people to."""
     data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": NAMESPACE}, "data": data}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "data": data,
+    }
     kubectl("apply", "--filename", "-", given=json.dumps(secret))
 
 
@@ -120,7 +142,9 @@ def overlay_here(folder: Path, ports: Mapping[str, int], settings: Mapping[str, 
         ],
     }  # fmt: skip
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(document))
-    (folder / "volumes.yaml").write_text(yaml.safe_dump_all(_volume(folder, name) for name in ("prefect", "mlflow")))
+    (folder / "volumes.yaml").write_text(
+        yaml.safe_dump_all(_volume(folder, name) for name in ("prefect", "mlflow"))
+    )
     return folder
 
 
@@ -136,23 +160,47 @@ def _gone(kind: str) -> dict[str, Any]:
 
 
 def _on_the_node(name: str, port: int) -> dict[str, Any]:
-    pod = {"hostNetwork": True, "containers": [{"name": name, "imagePullPolicy": "Never"} | _listening(name, port)]}
+    pod = {
+        "hostNetwork": True,
+        "containers": [{"name": name, "imagePullPolicy": "Never"} | _listening(name, port)],
+    }
     if name == "worker":
         pod["volumes"] = [{"name": "kubeconfig", "secret": {"secretName": "kubeconfig"}}]
-        pool = ["python", "-m", "deployments.kubernetes", "pool", "--image", IMAGE, "--pull", "Never", "--host-network"]
+        pool = [
+            "python",
+            "-m",
+            "deployments.kubernetes",
+            "pool",
+            "--image",
+            IMAGE,
+            "--pull",
+            "Never",
+            "--host-network",
+        ]
         pod["initContainers"] = [{"name": "pool", "imagePullPolicy": "Never", "args": pool}]
     if name == "mlflow":
         pod["initContainers"] = [{"name": "bucket", "imagePullPolicy": "Never"}]
     metadata = {"name": name, "namespace": NAMESPACE}
-    patch = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"template": {"spec": pod}}}
+    patch = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata,
+        "spec": {"template": {"spec": pod}},
+    }
     return {"patch": yaml.safe_dump(patch)}
 
 
 def _listening(name: str, port: int) -> dict[str, Any]:
-    variable = {"prefect": "PREFECT_SERVER_API_PORT", "worker": "PREFECT_WORKER_WEBSERVER_PORT"}.get(name, "PORT")
+    variable = {
+        "prefect": "PREFECT_SERVER_API_PORT",
+        "worker": "PREFECT_WORKER_WEBSERVER_PORT",
+    }.get(name, "PORT")
     env = [{"name": variable, "value": str(port)}]
     if name != "worker":
-        return {"env": env, "ports": [{"$patch": "replace"}, {"name": "http", "containerPort": port}]}
+        return {
+            "env": env,
+            "ports": [{"$patch": "replace"}, {"name": "http", "containerPort": port}],
+        }
     # without a network of services the API server is not where pods look for it; a kubeconfig holds the account's token
     env += [
         {"name": "KUBERNETES_SERVICE_HOST", "value": ""},
@@ -188,10 +236,15 @@ def kubeconfig_of(account: str) -> str:
 
 
 def _token(account: str) -> str:
-    asked = kubectl("--namespace", NAMESPACE, "create", "token", account, "--duration", "2h", check=False).strip()
+    asked = kubectl(
+        "--namespace", NAMESPACE, "create", "token", account, "--duration", "2h", check=False
+    ).strip()
     if re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", asked):
         return asked
     for secret in read("secrets"):  # clusters before 1.24 keep one
-        if secret["metadata"].get("annotations", {}).get("kubernetes.io/service-account.name") == account:
+        if (
+            secret["metadata"].get("annotations", {}).get("kubernetes.io/service-account.name")
+            == account
+        ):
             return base64.b64decode(secret["data"]["token"]).decode()
     return ""

@@ -42,11 +42,18 @@ class RunningStack:
         """Runs `python -m deployments.stack ...`."""
         line = [sys.executable, "-m", "deployments.stack", *arguments]
         return subprocess.run(
-            line, cwd=self.folder, env=dict(self.environment), capture_output=True, text=True, timeout=700
+            line,
+            cwd=self.folder,
+            env=dict(self.environment),
+            capture_output=True,
+            text=True,
+            timeout=700,
         )
 
     @contextmanager
-    def worker(self, name: str, *arguments: str, **more: str) -> Iterator["subprocess.Popen[bytes]"]:
+    def worker(
+        self, name: str, *arguments: str, **more: str
+    ) -> Iterator["subprocess.Popen[bytes]"]:
         """One more worker, as on another machine: a working folder and a scratch folder of its own.
 
         Prefect 3.8's worker now and then does not hear the SIGTERM that comes just as a flow run ends: what `make down`
@@ -56,8 +63,19 @@ class RunningStack:
         folder.mkdir()
         log = (folder / "worker.log").open("ab")
         variables = {**self.environment, "ONERUN_WORK": str(folder / "scratch"), **more}
-        line = [sys.executable, "-m", "deployments.worker", "--name", name, "--limit", "2", *arguments]
-        started = subprocess.Popen(line, cwd=folder, env=variables, stdout=log, stderr=log, start_new_session=True)
+        line = [
+            sys.executable,
+            "-m",
+            "deployments.worker",
+            "--name",
+            name,
+            "--limit",
+            "2",
+            *arguments,
+        ]
+        started = subprocess.Popen(
+            line, cwd=folder, env=variables, stdout=log, stderr=log, start_new_session=True
+        )
         log.close()
         try:
             yield started
@@ -90,7 +108,9 @@ class RunningStack:
         """Returns: a new flow run of a deployment, as its page in the UI makes one."""
         found = self.ask("GET", f"/deployments/name/{deployment}")
         body = {"parameters": found["parameters"] | parameters, "state": {"type": "SCHEDULED"}}
-        return UUID(self.ask("POST", f"/deployments/{found['id']}/create_flow_run", json=body)["id"])
+        return UUID(
+            self.ask("POST", f"/deployments/{found['id']}/create_flow_run", json=body)["id"]
+        )
 
     def state(self, flow_run: UUID) -> Any:
         """Returns: the flow run's state."""
@@ -109,7 +129,9 @@ class RunningStack:
         """Returns: the MLflow runs (of one flow run)."""
         client = self.mlflow
         asked = f"tags.`onerun.flow_run_id` = '{flow_run}'" if flow_run else ""
-        return list(client.search_runs([each.experiment_id for each in client.search_experiments()], asked))
+        return list(
+            client.search_runs([each.experiment_id for each in client.search_experiments()], asked)
+        )
 
 
 def final(state: Any) -> Any:

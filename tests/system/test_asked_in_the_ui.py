@@ -26,7 +26,9 @@ def asked(stack: RunningStack, training: UUID) -> dict[str, Any]:
 
     def waiting() -> dict[str, Any] | None:
         found = stack.ask("POST", "/flow_runs/filter", json=wanted)
-        return next((each for each in found if each["parameters"] == {"run_id": run.info.run_id}), None)
+        return next(
+            (each for each in found if each["parameters"] == {"run_id": run.info.run_id}), None
+        )
 
     question: dict[str, Any] = until(waiting, "the question")
     return question
@@ -37,7 +39,9 @@ def form(stack: RunningStack, question: dict[str, Any]) -> dict[str, str]:
 
     def written() -> dict[str, str] | None:
         inputs = stack.ask(
-            "POST", f"/flow_runs/{question['id']}/input/filter", json={"prefix": "suspended-", "limit": 10}
+            "POST",
+            f"/flow_runs/{question['id']}/input/filter",
+            json={"prefix": "suspended-", "limit": 10},
         )
         found = {each["key"].rpartition("-")[2]: each["value"] for each in inputs}
         return found if {"description", "schema"} <= found.keys() else None
@@ -80,5 +84,7 @@ def test_a_question_that_is_cancelled_leaves_everything(stack: RunningStack) -> 
     before = stack.mlflow.get_registered_model("wine").aliases
     question = asked(stack, stack.run("train/wine", overrides=[*MANUAL, "split.seed=8"]))
     state = {"type": "CANCELLED", "name": "Cancelled"}
-    stack.ask("POST", f"/flow_runs/{question['id']}/set_state", json={"state": state, "force": True})
+    stack.ask(
+        "POST", f"/flow_runs/{question['id']}/set_state", json={"state": state, "force": True}
+    )
     assert stack.mlflow.get_registered_model("wine").aliases == before

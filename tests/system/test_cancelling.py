@@ -34,7 +34,11 @@ subprocess.Popen([sys.executable, "-c", {GRANDCHILD!r}, sys.argv[1]])
 time.sleep(600)
 """
 LONG = "{estimator: lightgbm.LGBMRegressor, params: {n_estimators: 1000000, num_leaves: 300}}"
-WAYS = [pytest.param("task", marks=pytest.mark.long), "process", pytest.param("command", marks=pytest.mark.long)]
+WAYS = [
+    pytest.param("task", marks=pytest.mark.long),
+    "process",
+    pytest.param("command", marks=pytest.mark.long),
+]
 # One call of a library that does not come back to Python for minutes: no signal is heard meanwhile.
 DEAF = """
 import ctypes, sys
@@ -75,7 +79,9 @@ def until(what: str, true: Callable[[], Any], seconds: float = 150) -> float:
 
 def runs(folder: Path) -> list[Run]:
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    return list(client.search_runs([experiment.experiment_id for experiment in client.search_experiments()]))
+    return list(
+        client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    )
 
 
 def trains(folder: Path, run_in: str) -> bool:
@@ -117,7 +123,13 @@ def worker(prefect_api: str, tmp_path: Path) -> Iterator[Callable[[str], UUID]]:
             start_new_session=True,
         )  # fmt: skip
         try:
-            yield lambda text: client.create_flow_run_from_deployment(deployment, parameters={"recipe": text}).id
+            yield (
+                lambda text: (
+                    client.create_flow_run_from_deployment(
+                        deployment, parameters={"recipe": text}
+                    ).id
+                )
+            )
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -153,9 +165,13 @@ def ended(folder: Path, pids: list[int]) -> Iterator[str]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("run_in", WAYS)
-def test_p1_cancelled_under_a_worker(run_in: str, worker: Callable[[str], UUID], tmp_path: Path) -> None:
+def test_p1_cancelled_under_a_worker(
+    run_in: str, worker: Callable[[str], UUID], tmp_path: Path
+) -> None:
     flow_run_id = worker(recipe(tmp_path, run_in))
-    until("training", lambda: trains(tmp_path, run_in) or state(flow_run_id) in ("Failed", "Crashed"))
+    until(
+        "training", lambda: trains(tmp_path, run_in) or state(flow_run_id) in ("Failed", "Crashed")
+    )
     pids = family(int(runs(tmp_path)[0].data.tags["onerun.pid"]))
     assert len(pids) >= {"task": 1, "process": 3, "command": 4}[run_in]  # with the guard
     cancel(flow_run_id)
@@ -187,8 +203,14 @@ def test_p1_cancelled_on_the_command_line(run_in: str, prefect_api: str, tmp_pat
     assert state(flow_run_id) == "Cancelled"
 
 
-def test_p1_a_training_that_hears_no_signal_is_ended_all_the_same(prefect_api: str, tmp_path: Path) -> None:
-    variables = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+def test_p1_a_training_that_hears_no_signal_is_ended_all_the_same(
+    prefect_api: str, tmp_path: Path
+) -> None:
+    variables = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
+    }
     process = subprocess.Popen(
         [sys.executable, "-c", DEAF], cwd=tmp_path, env=variables, stdout=subprocess.PIPE, text=True
     )

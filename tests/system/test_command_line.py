@@ -49,16 +49,22 @@ def environment_of(prefect_server: str | None, **more: str) -> dict[str, str]:
     return variables | ({"PREFECT_API_URL": prefect_server} if prefect_server else {})
 
 
-def trained(folder: Path, prefect_server: str | None, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+def trained(
+    folder: Path, prefect_server: str | None, *arguments: str, **more: str
+) -> subprocess.CompletedProcess[str]:
     variables = environment_of(prefect_server, **more)
-    return subprocess.run(command(*arguments), cwd=folder, env=variables, capture_output=True, text=True, timeout=280)
+    return subprocess.run(
+        command(*arguments), cwd=folder, env=variables, capture_output=True, text=True, timeout=280
+    )
 
 
 def runs_of(folder: Path) -> list[Run]:
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
-    return list(client.search_runs([experiment.experiment_id for experiment in client.search_experiments()]))
+    return list(
+        client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    )
 
 
 def statuses(folder: Path) -> list[str]:
@@ -75,7 +81,9 @@ def test_without_arguments_it_helps(folder: Path) -> None:
     assert "python -m flows.train --recipe recipes/" in done.stdout
 
 
-def test_a_training_without_a_server_says_what_it_did_and_leaves_one_finished_run(folder: Path) -> None:
+def test_a_training_without_a_server_says_what_it_did_and_leaves_one_finished_run(
+    folder: Path,
+) -> None:
     done = trained(folder, None, "--recipe", "houses.yaml")
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if not line.startswith("waiting")]
@@ -91,20 +99,34 @@ def test_a_training_without_a_server_says_what_it_did_and_leaves_one_finished_ru
     assert "Traceback" not in done.stderr
 
 
-def test_nobody_reading_the_output_does_not_stop_the_training(folder: Path, prefect_server: str) -> None:
+def test_nobody_reading_the_output_does_not_stop_the_training(
+    folder: Path, prefect_server: str
+) -> None:
     line = f"{' '.join(command('--recipe', 'houses.yaml'))} | head -1; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", line], cwd=folder, env=environment_of(prefect_server), timeout=200)
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=folder, env=environment_of(prefect_server), timeout=200
+    )
     assert done.returncode == 0
     assert statuses(folder) == ["FINISHED"]
 
 
-def test_json_is_one_object_on_stdout_and_the_champion_is_compared(folder: Path, prefect_server: str) -> None:
+def test_json_is_one_object_on_stdout_and_the_champion_is_compared(
+    folder: Path, prefect_server: str
+) -> None:
     first = json.loads(trained(folder, prefect_server, "--recipe", "houses.yaml", "--json").stdout)
-    changed = ["--set", "model.params.n_estimators=60", "--set", "gates=[{better_than: champion, by: 1%}]"]
+    changed = [
+        "--set",
+        "model.params.n_estimators=60",
+        "--set",
+        "gates=[{better_than: champion, by: 1%}]",
+    ]
     done = trained(folder, prefect_server, "--recipe", "houses.yaml", *changed, "--json")
     second: dict[str, Any] = json.loads(done.stdout)
     assert "ingest" in done.stderr
-    assert f"{prefect_server.removesuffix('/api')}/runs/flow-run/{second['flow_run_id']}" in done.stderr
+    assert (
+        f"{prefect_server.removesuffix('/api')}/runs/flow-run/{second['flow_run_id']}"
+        in done.stderr
+    )
     assert set(second) >= {
         "status", "run_id", "experiment", "flow_run_id", "model", "version", "promoted", "alias", "metrics",
         "champion_metrics", "gates", "snapshot", "seconds",
@@ -114,11 +136,20 @@ def test_json_is_one_object_on_stdout_and_the_champion_is_compared(folder: Path,
     assert second["snapshot"]["digest"] == first["snapshot"]["digest"]
     assert second["snapshot"]["rows"] == 600
     assert set(second["gates"][0]) == {"rule", "held", "reason"}
-    assert set(second["seconds"]) == {"ingest", "validate", "train", "evaluate", "register", "promote"}
+    assert set(second["seconds"]) == {
+        "ingest",
+        "validate",
+        "train",
+        "evaluate",
+        "register",
+        "promote",
+    }
 
 
 def test_a_gate_that_does_not_hold_is_no_failure(folder: Path, prefect_server: str) -> None:
-    done = trained(folder, prefect_server, "--recipe", "houses.yaml", "--set", "gates.0.min=0.99999", "--json")
+    done = trained(
+        folder, prefect_server, "--recipe", "houses.yaml", "--set", "gates.0.min=0.99999", "--json"
+    )
     result = json.loads(done.stdout)
     assert (done.returncode, result["promoted"], result["version"]) == (0, False, "1")
     assert [gate["held"] for gate in result["gates"]] == [False, True]
@@ -136,9 +167,18 @@ def test_a_plan_touches_nothing(folder: Path) -> None:
     ("arguments", "words"),
     [
         (["--recipe", "hauses.yaml"], "no such recipe; did you mean houses.yaml?"),
-        (["--recipe", "houses.yaml", "--set", "splitt.seed=1"], "--set: splitt: unknown key; did you mean split?"),
-        (["--recipe", "houses.yaml", "--set", "model.params.num_leafs=1"], "did you mean num_leaves?"),
-        (["--recipe", "houses.yaml", "--set", "model.estimator=os.system"], "not among the allowed"),
+        (
+            ["--recipe", "houses.yaml", "--set", "splitt.seed=1"],
+            "--set: splitt: unknown key; did you mean split?",
+        ),
+        (
+            ["--recipe", "houses.yaml", "--set", "model.params.num_leafs=1"],
+            "did you mean num_leaves?",
+        ),
+        (
+            ["--recipe", "houses.yaml", "--set", "model.estimator=os.system"],
+            "not among the allowed",
+        ),
         (["--recipe", "houses.yaml", "--set", "evaluate.primary=accuracy"], "accuracy"),
         (["--recipe", "houses.yaml", "--data", "hauses.csv"], "houses.csv"),
         (["--recipe", "houses.yaml", "--profile", "nowhere"], "nowhere"),
@@ -154,7 +194,9 @@ def test_a_mistake_in_what_was_asked_ends_with_2_and_nothing_written(
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
-    assert written(folder) - before <= {"mlflow.db", "mlruns"} and not any(folder.glob(".onerun/snapshots/*"))
+    assert written(folder) - before <= {"mlflow.db", "mlruns"} and not any(
+        folder.glob(".onerun/snapshots/*")
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,7 +208,9 @@ def test_a_mistake_in_what_was_asked_ends_with_2_and_nothing_written(
         ("ONERUN_WORK", "/proc/onerun"),
     ],
 )
-def test_what_cannot_be_reached_is_named_within_seconds(folder: Path, variable: str, value: str) -> None:
+def test_what_cannot_be_reached_is_named_within_seconds(
+    folder: Path, variable: str, value: str
+) -> None:
     before, begun = written(folder), time.monotonic()
     done = trained(
         folder,

@@ -86,7 +86,13 @@ def namespace() -> Iterator[str]:
     kubectl("create", "namespace", NAMESPACE)
     yield NAMESPACE
     kubectl("delete", "namespace", NAMESPACE, "--timeout", WAIT)
-    kubectl("delete", "persistentvolume", "onerun-test-prefect", "onerun-test-mlflow", "--ignore-not-found")
+    kubectl(
+        "delete",
+        "persistentvolume",
+        "onerun-test-prefect",
+        "onerun-test-mlflow",
+        "--ignore-not-found",
+    )
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,9 @@ class Platform:
         found = self.ask("GET", f"/deployments/name/{deployment}")
         body["parameters"] = found["parameters"] | body.get("parameters", {})
         made = self.ask(
-            "POST", f"/deployments/{found['id']}/create_flow_run", json=body | {"state": {"type": "SCHEDULED"}}
+            "POST",
+            f"/deployments/{found['id']}/create_flow_run",
+            json=body | {"state": {"type": "SCHEDULED"}},
         )
         return UUID(made["id"])
 
@@ -148,7 +156,11 @@ def platform(image: str, namespace: str, s3_server: str) -> Iterator[Platform]:
     need_node_here()
     ports = {name: free_port() for name in SERVICES}
     api, uri = f"http://127.0.0.1:{ports['prefect']}/api", f"http://127.0.0.1:{ports['mlflow']}"
-    settings = {"PREFECT_API_URL": api, "MLFLOW_TRACKING_URI": uri, "MLFLOW_S3_ENDPOINT_URL": s3_server}
+    settings = {
+        "PREFECT_API_URL": api,
+        "MLFLOW_TRACKING_URI": uri,
+        "MLFLOW_S3_ENDPOINT_URL": s3_server,
+    }
     make_secrets()
     patch = pytest.MonkeyPatch()
     with tempfile.TemporaryDirectory(prefix="onerun-k8s-", ignore_cleanup_errors=True) as temporary:
@@ -158,7 +170,15 @@ def platform(image: str, namespace: str, s3_server: str) -> Iterator[Platform]:
         make_secret("kubeconfig", {"kubeconfig": until(lambda: kubeconfig_of("worker"), "a token")})
         kubectl("apply", "--kustomize", str(folder))
         for name in SERVICES:
-            kubectl("--namespace", NAMESPACE, "rollout", "status", f"deployment/{name}", "--timeout", WAIT)
+            kubectl(
+                "--namespace",
+                NAMESPACE,
+                "rollout",
+                "status",
+                f"deployment/{name}",
+                "--timeout",
+                WAIT,
+            )
         patch.setenv("MLFLOW_TRACKING_USERNAME", MLFLOW[0])
         patch.setenv("MLFLOW_TRACKING_PASSWORD", MLFLOW[1])
         yield Platform(api, uri, f"http://127.0.0.1:{ports['exporter']}/metrics")
@@ -193,31 +213,65 @@ def test_every_manifest_is_accepted_by_the_api_server(namespace: str, overlay: s
 
 def test_the_image_is_whole_and_holds_nothing_else(image: str) -> None:
     (held,) = json.loads(docker("image", "inspect", image))
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True
+    ).stdout.strip()
     assert held["Config"]["Labels"]["org.opencontainers.image.revision"] == commit
-    assert f"ONERUN_COMMIT={commit}" in held["Config"]["Env"] and held["Config"]["User"] == "1000:1000"
+    assert (
+        f"ONERUN_COMMIT={commit}" in held["Config"]["Env"] and held["Config"]["User"] == "1000:1000"
+    )
     run = ("run", "--rm", "--network", "host", image)
     assert docker(*run, "id", "-u") == "1000"
     files = docker(*run, "ls", "-A", "/opt/onerun").split()
     assert {"flows", "recipes", "prefect.yaml"} <= set(files)
     assert not {".env", ".git", ".venv", ".onerun", "tests", "docs"} & set(files)
-    docker(*run, "python", "-c", "import flows.train, prefect_kubernetes, psycopg, flask_wtf, lightgbm")
+    docker(
+        *run, "python", "-c", "import flows.train, prefect_kubernetes, psycopg, flask_wtf, lightgbm"
+    )
 
 
 def test_the_image_trains_and_serves_what_it_trained(image: str) -> None:
     """As docs/operations.md says; on the node's network, which is the only one here."""
     data, name, port = f"onerun-test-{free_port()}", "onerun-test-served", free_port()
-    run = ("run", "--network", "host", "--workdir", "/data", "--volume", f"{data}:/data", "--name", name)
+    run = (
+        "run",
+        "--network",
+        "host",
+        "--workdir",
+        "/data",
+        "--volume",
+        f"{data}:/data",
+        "--name",
+        name,
+    )
     try:
-        said = docker(*run, "--rm", image, "python", "-m", "flows.train", "--recipe", "/opt/onerun/recipes/wine.yaml")
+        said = docker(
+            *run,
+            "--rm",
+            image,
+            "python",
+            "-m",
+            "flows.train",
+            "--recipe",
+            "/opt/onerun/recipes/wine.yaml",
+        )
         assert "champion moved to wine version 1" in said
-        serve = ("--env-manager", "local", "--model-uri", "models:/wine@champion", "--port", str(port))
+        serve = (
+            "--env-manager",
+            "local",
+            "--model-uri",
+            "models:/wine@champion",
+            "--port",
+            str(port),
+        )
         docker(*run, "--detach", image, "python", "-m", "mlflow", "models", "serve", *serve)
         features = load_wine(as_frame=True).data.iloc[[0, 100]].to_dict("records")
 
         def answer() -> Any:
             with suppress(httpx.TransportError):
-                return httpx.post(f"http://127.0.0.1:{port}/invocations", json={"dataframe_records": features}).json()
+                return httpx.post(
+                    f"http://127.0.0.1:{port}/invocations", json={"dataframe_records": features}
+                ).json()
 
         assert until(answer, "an answer", PATIENCE)["predictions"] == ["class_0", "class_1"]
     finally:
@@ -227,24 +281,40 @@ def test_the_image_trains_and_serves_what_it_trained(image: str) -> None:
 
 def test_nobody_gets_in_without_the_right_password(platform: Platform) -> None:
     for auth in (None, ("onerun", "wrong")):
-        assert httpx.post(f"{platform.api}/flows/filter", json={}, auth=auth, timeout=60).status_code == 401
+        assert (
+            httpx.post(f"{platform.api}/flows/filter", json={}, auth=auth, timeout=60).status_code
+            == 401
+        )
         answer = httpx.get(
-            f"{platform.mlflow_uri}/api/2.0/mlflow/experiments/get?experiment_id=0", auth=auth, timeout=60
+            f"{platform.mlflow_uri}/api/2.0/mlflow/experiments/get?experiment_id=0",
+            auth=auth,
+            timeout=60,
         )
         assert answer.status_code == 401
     assert platform.ask("POST", "/flows/filter", json={}) is not None
-    pages = httpx.get(platform.api.removesuffix("/api"), auth=PREFECT, timeout=60, follow_redirects=True)
+    pages = httpx.get(
+        platform.api.removesuffix("/api"), auth=PREFECT, timeout=60, follow_redirects=True
+    )
     assert pages.status_code == 200 and "Prefect" in pages.text
 
 
 def test_a_restarted_pod_loses_no_metadata(platform: Platform) -> None:
     made = MlflowClient(platform.mlflow_uri).create_experiment("before-the-restart")
-    before = {pod["metadata"]["name"] for pod in read("pods", "--selector", "app.kubernetes.io/component=mlflow")}
+    before = {
+        pod["metadata"]["name"]
+        for pod in read("pods", "--selector", "app.kubernetes.io/component=mlflow")
+    }
     kubectl("--namespace", NAMESPACE, "delete", "pod", *before, "--timeout", WAIT)
     kubectl("--namespace", NAMESPACE, "rollout", "status", "deployment/mlflow", "--timeout", WAIT)
-    after = {pod["metadata"]["name"] for pod in read("pods", "--selector", "app.kubernetes.io/component=mlflow")}
+    after = {
+        pod["metadata"]["name"]
+        for pod in read("pods", "--selector", "app.kubernetes.io/component=mlflow")
+    }
     assert before.isdisjoint(after)
-    assert MlflowClient(platform.mlflow_uri).get_experiment_by_name("before-the-restart").experiment_id == made
+    assert (
+        MlflowClient(platform.mlflow_uri).get_experiment_by_name("before-the-restart").experiment_id
+        == made
+    )
 
 
 MAY = {
@@ -255,16 +325,35 @@ MAY = {
     ("watch", "jobs.batch"),
 }
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
-KINDS = ("secrets", "configmaps", "pods/exec", "serviceaccounts", "roles.rbac.authorization.k8s.io", "deployments.apps")
+KINDS = (
+    "secrets",
+    "configmaps",
+    "pods/exec",
+    "serviceaccounts",
+    "roles.rbac.authorization.k8s.io",
+    "deployments.apps",
+)
 
 
 @pytest.mark.parametrize("account", ["worker", "training", "server"])
-def test_an_account_may_do_what_it_does_and_anything_else_is_refused(platform: Platform, account: str) -> None:
+def test_an_account_may_do_what_it_does_and_anything_else_is_refused(
+    platform: Platform, account: str
+) -> None:
     def may(verb: str, kind: str, namespace: str = NAMESPACE) -> bool:
         resource, _, part = kind.partition("/")
         account_of = f"system:serviceaccount:{NAMESPACE}:{account}"
         more = ("--subresource", part) if part else ()
-        asked = ("auth", "can-i", verb, resource, *more, "--namespace", namespace, "--as", account_of)
+        asked = (
+            "auth",
+            "can-i",
+            verb,
+            resource,
+            *more,
+            "--namespace",
+            namespace,
+            "--as",
+            account_of,
+        )
         return kubectl(*asked, check=False).strip().endswith("yes")
 
     assert {right for right in MAY if may(*right)} == (MAY if account == "worker" else set())
@@ -290,7 +379,11 @@ def deployment(platform: Platform) -> str:
 def deploy(platform: Platform, name: str) -> None:
     line = ["--no-prompt", "deploy", "--name", name, "--pool", "kubernetes"]
     variables = ["--job-variable", "memory_limit=3Gi", "--job-variable", "cpu_request=100m"]
-    account = {"PREFECT_API_URL": platform.api, "PREFECT_API_AUTH_STRING": ":".join(PREFECT), "PYTHONPATH": str(ROOT)}
+    account = {
+        "PREFECT_API_URL": platform.api,
+        "PREFECT_API_AUTH_STRING": ":".join(PREFECT),
+        "PYTHONPATH": str(ROOT),
+    }
     done = subprocess.run(
         [sys.executable, "-m", "prefect", *line, *variables],
         cwd=ROOT, env={**os.environ, **account}, capture_output=True, text=True, timeout=600,
@@ -311,7 +404,9 @@ def recipe(name: str, more: str) -> dict[str, str]:
                                   "train": {"run_in": "command", "command": command}}, indent=1)}  # fmt: skip
 
 
-def test_a_pod_trains_and_its_job_holds_references_alone(platform: Platform, deployment: str) -> None:
+def test_a_pod_trains_and_its_job_holds_references_alone(
+    platform: Platform, deployment: str
+) -> None:
     flow_run = platform.run(deployment)
     assert platform.ended(flow_run) == "COMPLETED"
     (run,) = platform.mlflow_runs(flow_run)
@@ -326,21 +421,39 @@ def test_a_pod_trains_and_its_job_holds_references_alone(platform: Platform, dep
     env = {entry["name"]: entry for entry in container["env"]}
     for name in ("MLFLOW_TRACKING_PASSWORD", "PREFECT_API_AUTH_STRING", "AWS_SECRET_ACCESS_KEY"):
         assert env[name]["valueFrom"] == {"secretKeyRef": {"name": "onerun", "key": name}}
-    assert env["ONERUN_STORE"]["valueFrom"] == {"configMapKeyRef": {"name": "onerun", "key": "ONERUN_STORE"}}
-    assert job["metadata"]["labels"]["prefect.io/flow-run-id"] == str(flow_run) == run.data.tags["onerun.flow_run_id"]
+    assert env["ONERUN_STORE"]["valueFrom"] == {
+        "configMapKeyRef": {"name": "onerun", "key": "ONERUN_STORE"}
+    }
+    assert (
+        job["metadata"]["labels"]["prefect.io/flow-run-id"]
+        == str(flow_run)
+        == run.data.tags["onerun.flow_run_id"]
+    )
     assert pod["metadata"]["labels"]["app.kubernetes.io/component"] == "training"
-    assert len(read("pods", "--selector", f"prefect.io/flow-run-id={flow_run}")) == 1, "the pod is found by it, too"
+    assert len(read("pods", "--selector", f"prefect.io/flow-run-id={flow_run}")) == 1, (
+        "the pod is found by it, too"
+    )
     assert container["resources"] == {
         "requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "3Gi"},
     }  # fmt: skip
     assert (container["image"], job["spec"]["backoffLimit"]) == (IMAGE, 0)
-    assert pod["spec"]["serviceAccountName"] == "training" and pod["spec"]["automountServiceAccountToken"] is False
-    assert container["securityContext"]["readOnlyRootFilesystem"] and pod["spec"]["securityContext"]["runAsNonRoot"]
+    assert (
+        pod["spec"]["serviceAccountName"] == "training"
+        and pod["spec"]["automountServiceAccountToken"] is False
+    )
+    assert (
+        container["securityContext"]["readOnlyRootFilesystem"]
+        and pod["spec"]["securityContext"]["runAsNonRoot"]
+    )
 
 
-def test_the_exporter_tells_of_trainings_and_measures_artifacts(platform: Platform, deployment: str) -> None:
+def test_the_exporter_tells_of_trainings_and_measures_artifacts(
+    platform: Platform, deployment: str
+) -> None:
     assert platform.ended(platform.run(deployment)) == "COMPLETED"
-    kubectl("--namespace", NAMESPACE, "rollout", "restart", "deployment/exporter")  # it measures artifacts once an hour
+    kubectl(
+        "--namespace", NAMESPACE, "rollout", "restart", "deployment/exporter"
+    )  # it measures artifacts once an hour
 
     def told() -> str:
         try:
@@ -348,7 +461,11 @@ def test_the_exporter_tells_of_trainings_and_measures_artifacts(platform: Platfo
         except httpx.TransportError:  # the old pod is gone, the new one not there yet
             return ""
         finished = re.search(r'onerun_trainings\{recipe="diabetes",state="finished"\} [1-9]', text)
-        return text if finished and re.search(r'onerun_store_size_bytes\{part="artifacts"\} [1-9]', text) else ""
+        return (
+            text
+            if finished and re.search(r'onerun_store_size_bytes\{part="artifacts"\} [1-9]', text)
+            else ""
+        )
 
     text = until(told, "a look at the training", PATIENCE)
     assert "\nonerun_up 1.0\n" in text and "\nonerun_prefect_up 1.0\n" in text
@@ -358,20 +475,31 @@ def test_the_exporter_tells_of_trainings_and_measures_artifacts(platform: Platfo
 def test_model_and_snapshot_are_in_the_object_store(
     platform: Platform, deployment: str, s3_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.storage import filesystem
+    from onerun.storage import filesystem
 
-    keys = {"MLFLOW_S3_ENDPOINT_URL": s3_server, "AWS_ACCESS_KEY_ID": S3_KEY, "AWS_SECRET_ACCESS_KEY": S3_SECRET}
+    keys = {
+        "MLFLOW_S3_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": S3_KEY,
+        "AWS_SECRET_ACCESS_KEY": S3_SECRET,
+    }
     for name, value in keys.items():
         monkeypatch.setenv(name, value)
     version = MlflowClient(platform.mlflow_uri).get_model_version_by_alias("diabetes", "champion")
     held = filesystem("s3://onerun/x").find("onerun")
     model_id = str(version.source).rsplit("/", 1)[-1]
-    assert any(f"/{model_id}/" in path for path in held) and any(path.startswith("onerun/data/") for path in held)
+    assert any(f"/{model_id}/" in path for path in held) and any(
+        path.startswith("onerun/data/") for path in held
+    )
 
 
-def test_p7_the_pools_template_and_prefects_database_hold_no_credential(platform: Platform, deployment: str) -> None:
+def test_p7_the_pools_template_and_prefects_database_hold_no_credential(
+    platform: Platform, deployment: str
+) -> None:
     held = json.dumps(
-        [platform.ask("GET", "/work_pools/kubernetes"), platform.ask("POST", "/deployments/filter", json={})]
+        [
+            platform.ask("GET", "/work_pools/kubernetes"),
+            platform.ask("POST", "/deployments/filter", json={}),
+        ]
     )
     assert not any(secret in held for secret in SECRETS)
 
@@ -405,7 +533,9 @@ def test_p1_a_pod_out_of_memory_is_told_and_the_retry_finishes_in_the_same_run(
         assert before.info.status == "FAILED"
         until(lambda: "out of memory, perhaps" in platform.log(flow_run), "the log", PATIENCE)
     else:
-        assert before.info.status == "RUNNING", "killed without a word: the reconciler's to settle, or the retry's"
+        assert before.info.status == "RUNNING", (
+            "killed without a word: the reconciler's to settle, or the retry's"
+        )
 
     limit_memory(platform, deployment, "5Gi")
     platform.retry(flow_run)
@@ -426,9 +556,17 @@ def test_p1_a_pod_that_is_deleted_while_training_goes_on_in_another_in_the_same_
     flow_run = platform.run(deployment, parameters=recipe("moved-away", SLEEPS))
     until(lambda: platform.at_work(flow_run), "the training's begin", PATIENCE)
     first = job_of(flow_run)["metadata"]["name"]
-    kubectl("--namespace", NAMESPACE, "delete", "pod", "--selector", f"job-name={first}", "--wait=false")
-    until(lambda: platform.mlflow_runs(flow_run)[0].info.status == "KILLED", "the run's end", PATIENCE)
-    until(lambda: job_of(flow_run)["metadata"]["name"] != first or platform.over(flow_run), "another Job", PATIENCE)
+    kubectl(
+        "--namespace", NAMESPACE, "delete", "pod", "--selector", f"job-name={first}", "--wait=false"
+    )
+    until(
+        lambda: platform.mlflow_runs(flow_run)[0].info.status == "KILLED", "the run's end", PATIENCE
+    )
+    until(
+        lambda: job_of(flow_run)["metadata"]["name"] != first or platform.over(flow_run),
+        "another Job",
+        PATIENCE,
+    )
     if platform.ended(flow_run) == "CRASHED":
         until(lambda: "Concurrency lease renewal failed" in platform.log(flow_run), "why", PATIENCE)
         platform.retry(flow_run)

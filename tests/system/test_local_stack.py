@@ -30,14 +30,23 @@ def services(stack: RunningStack) -> dict[str, dict[str, object]]:
 
 def written_down(stack: RunningStack) -> list[object]:
     """Returns: the deployments as the server has them, without the times at which they were written."""
-    return sorted((without_times(entry) for entry in stack.ask("POST", "/deployments/filter", json={})), key=str)
+    return sorted(
+        (without_times(entry) for entry in stack.ask("POST", "/deployments/filter", json={})),
+        key=str,
+    )
 
 
 def without_times(value: Any) -> Any:
     if isinstance(value, list):
         return [without_times(item) for item in value]
     if isinstance(value, dict):
-        moving = ("updated", "status", "active_slots", "last_polled", "version")  # git may have moved meanwhile
+        moving = (
+            "updated",
+            "status",
+            "active_slots",
+            "last_polled",
+            "version",
+        )  # git may have moved meanwhile
         return {key: without_times(item) for key, item in value.items() if key not in moving}
     return value
 
@@ -55,17 +64,26 @@ def validated(stack: RunningStack, flow_run: UUID) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_up_trains_survives_a_second_up_and_a_dead_server_and_its_data_survives_down(tmp_path: Path) -> None:
+def test_up_trains_survives_a_second_up_and_a_dead_server_and_its_data_survives_down(
+    tmp_path: Path,
+) -> None:
     with running(tmp_path) as stack:
         first = services(stack)
         assert [service["state"] for service in first.values()] == ["runs", "runs", "runs"]
         before = written_down(stack)
         flow_run = trained(stack)
         (run,) = stack.runs(flow_run)
-        assert run.info.status == "FINISHED" and run.info.artifact_uri.startswith("mlflow-artifacts:/")
-        assert stack.mlflow.get_model_version_by_alias("diabetes", "champion").run_id == run.info.run_id
+        assert run.info.status == "FINISHED" and run.info.artifact_uri.startswith(
+            "mlflow-artifacts:/"
+        )
+        assert (
+            stack.mlflow.get_model_version_by_alias("diabetes", "champion").run_id
+            == run.info.run_id
+        )
 
-        mistaken = stack.run("train/wine", recipe="data: {source: 'sklearn:wine', target: target}\nmodle: {}\n")
+        mistaken = stack.run(
+            "train/wine", recipe="data: {source: 'sklearn:wine', target: target}\nmodle: {}\n"
+        )
         state = stack.ended(mistaken)
         assert state["type"] == "FAILED"
         assert "recipe:2: modle: unknown key; did you mean model?" in state["message"]
@@ -87,19 +105,32 @@ def test_up_trains_survives_a_second_up_and_a_dead_server_and_its_data_survives_
             ("MLFLOW_TRACKING_URI", "http://127.0.0.1:9", "mlflow runs at"),
             ("PREFECT_API_AUTH_STRING", "admin:set-later", "prefect: runs with other settings"),
         ):
-            mistaken_up = RunningStack(tmp_path, {**stack.environment, variable: value}).command("up")
+            mistaken_up = RunningStack(tmp_path, {**stack.environment, variable: value}).command(
+                "up"
+            )
             assert mistaken_up.returncode == 2 and words in mistaken_up.stderr, mistaken_up.stderr
         (tmp_path / ".env").write_text("ONERUN_WORKER_LIMITS=2\n")
         told = {name: service["pid"] for name, service in services(stack).items()}
-        assert told == {name: service["pid"] for name, service in second.items()}, "it goes on whatever .env says"
-        assert json.loads(stack.command("down", "--json").stdout)["ended"] == ["worker", "mlflow", "prefect"]
+        assert told == {name: service["pid"] for name, service in second.items()}, (
+            "it goes on whatever .env says"
+        )
+        assert json.loads(stack.command("down", "--json").stdout)["ended"] == [
+            "worker",
+            "mlflow",
+            "prefect",
+        ]
         assert not any(alive(int(str(service["pid"]))) for service in second.values())
         (tmp_path / ".env").unlink()
         done = stack.command("up")
         assert done.returncode == 0, done.stderr
         assert [found.info.run_id for found in stack.runs(flow_run)] == [run.info.run_id]
-        assert stack.mlflow.get_model_version_by_alias("diabetes", "champion").run_id == run.info.run_id
-        assert stack.mlflow.list_artifacts(run.info.run_id), "read back by the server that was started anew"
+        assert (
+            stack.mlflow.get_model_version_by_alias("diabetes", "champion").run_id
+            == run.info.run_id
+        )
+        assert stack.mlflow.list_artifacts(run.info.run_id), (
+            "read back by the server that was started anew"
+        )
         assert stack.state(flow_run)["type"] == "COMPLETED" and written_down(stack) == before
 
 
@@ -126,10 +157,14 @@ def test_a_port_that_is_taken_is_told_and_nothing_is_left_running(tmp_path: Path
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_the_profile_servers_by_dot_env_alone(tmp_path: Path, s3_server: str, postgres: str) -> None:
+def test_the_profile_servers_by_dot_env_alone(
+    tmp_path: Path, s3_server: str, postgres: str
+) -> None:
     """PostgreSQL and an object store that are there already; the shell names neither the profile nor a secret."""
     account = f"{POSTGRES_USER}:{POSTGRES_PASSWORD}@{postgres}"
-    engine = sqlalchemy.create_engine(f"postgresql+psycopg://{account}/postgres", isolation_level="AUTOCOMMIT")
+    engine = sqlalchemy.create_engine(
+        f"postgresql+psycopg://{account}/postgres", isolation_level="AUTOCOMMIT"
+    )
     with engine.connect() as connection:
         for name in ("servers_prefect", "servers_mlflow"):
             connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
@@ -146,13 +181,20 @@ PREFECT_SERVER_DATABASE_CONNECTION_URL=postgresql+asyncpg://{account}/servers_pr
     )
     with running(tmp_path) as stack:
         said = stack.command("up").stdout
-        assert f"data in postgresql+asyncpg://{POSTGRES_USER}:***@{postgres}/servers_prefect\n" in said
-        assert "/servers_mlflow, artifacts in s3://onerun/of-the-server\n" in said and "is not set" not in said
+        assert (
+            f"data in postgresql+asyncpg://{POSTGRES_USER}:***@{postgres}/servers_prefect\n" in said
+        )
+        assert (
+            "/servers_mlflow, artifacts in s3://onerun/of-the-server\n" in said
+            and "is not set" not in said
+        )
         assert "--profile servers" in said and POSTGRES_PASSWORD not in said
         (run,) = stack.runs(trained(stack))
         assert run.info.status == "FINISHED"
         state = tmp_path / "work" / "stack"
-        assert not (state / "mlflow.db").exists() and not (state / "prefect" / "prefect.db").exists()
+        assert (
+            not (state / "mlflow.db").exists() and not (state / "prefect" / "prefect.db").exists()
+        )
         keys = {"key": S3_KEY, "secret": S3_SECRET, "endpoint_url": s3_server}
         files = fsspec.filesystem("s3", **keys)
         assert files.find("onerun/of-the-server") and files.find("onerun/data")

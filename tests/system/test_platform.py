@@ -37,15 +37,20 @@ task: regression
 data: {{source: "sklearn:diabetes", target: target}}
 train: {{run_in: command, command: [python, "{script}"]}}
 """
-SPOILS_EVALUATION_HERE = "pathlib.Path(os.environ['ONERUN_MODEL_DIR']).parents[1].joinpath('evaluation').touch()"
+SPOILS_EVALUATION_HERE = (
+    "pathlib.Path(os.environ['ONERUN_MODEL_DIR']).parents[1].joinpath('evaluation').touch()"
+)
 SLOW = "time.sleep(25)"
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, s3_server: str, postgres: str) -> Iterator[RunningStack]:
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, s3_server: str, postgres: str
+) -> Iterator[RunningStack]:
     """Prefect and MLflow on PostgreSQL, artifacts and snapshots in an object store."""
     engine = sqlalchemy.create_engine(
-        f"postgresql+psycopg://{POSTGRES_USER}:{POSTGRES_PASSWORD}@{postgres}/postgres", isolation_level="AUTOCOMMIT"
+        f"postgresql+psycopg://{POSTGRES_USER}:{POSTGRES_PASSWORD}@{postgres}/postgres",
+        isolation_level="AUTOCOMMIT",
     )
     with engine.connect() as connection:
         for name in ("prefect", "mlflow"):
@@ -71,7 +76,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, s3_server: str, postgres: st
 
 @pytest.fixture
 def objects(stack: RunningStack, monkeypatch: pytest.MonkeyPatch) -> Any:
-    from tasks.storage import filesystem
+    from onerun.storage import filesystem
 
     for name in ("MLFLOW_S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, stack.environment[name])
@@ -90,37 +95,52 @@ def running_stage(stack: RunningStack, flow_run: UUID, stage: str) -> Run | None
     return found[0] if found and f"onerun.stage.{stage}" in found[0].data.tags else None
 
 
-def test_a_schedule_fires_a_worker_trains_and_all_is_where_it_belongs(stack: RunningStack, objects: Any) -> None:
+def test_a_schedule_fires_a_worker_trains_and_all_is_where_it_belongs(
+    stack: RunningStack, objects: Any
+) -> None:
     deployment = stack.ask("GET", "/deployments/name/train/wine")
     moment = (datetime.now(UTC) + timedelta(seconds=20)).isoformat()
-    often = {"interval": 60, "anchor_date": moment, "timezone": "UTC"}  # a busy scheduler may come late for one moment
+    often = {
+        "interval": 60,
+        "anchor_date": moment,
+        "timezone": "UTC",
+    }  # a busy scheduler may come late for one moment
     schedules = f"/deployments/{deployment['id']}/schedules"
     (made,) = stack.ask("POST", schedules, json=[{"schedule": often, "slug": "in 20 seconds"}])
     asked = {
         "deployments": {"id": {"any_": [deployment["id"]]}},
         "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
     }
-    (done, *_) = until(lambda: stack.ask("POST", "/flow_runs/filter", json=asked), "a scheduled training")
+    (done, *_) = until(
+        lambda: stack.ask("POST", "/flow_runs/filter", json=asked), "a scheduled training"
+    )
     stack.ask("DELETE", f"{schedules}/{made['id']}")
     assert done["auto_scheduled"]
     (run,) = stack.runs(UUID(done["id"]))
     assert run.info.status == "FINISHED"
     version = stack.mlflow.get_model_version_by_alias("wine", "champion")
     assert run.info.run_id == version.run_id or int(version.version) > 1
-    assert objects.find(f"{BUCKET}/mlflow/{run.info.experiment_id}/models"), "the model is in the object store"
+    assert objects.find(f"{BUCKET}/mlflow/{run.info.experiment_id}/models"), (
+        "the model is in the object store"
+    )
     assert objects.find(f"{BUCKET}/data"), "and so is the snapshot"
     engine = sqlalchemy.create_engine(stack.environment["MLFLOW_BACKEND_STORE_URI"])
     with engine.connect() as connection:
         rows = connection.execute(
-            sqlalchemy.text("SELECT status FROM runs WHERE run_uuid = :run"), {"run": run.info.run_id}
+            sqlalchemy.text("SELECT status FROM runs WHERE run_uuid = :run"),
+            {"run": run.info.run_id},
         )
         assert [status for (status,) in rows] == ["FINISHED"]
     engine.dispose()
 
 
-def test_p2_a_training_that_failed_in_evaluate_goes_on_at_another_worker(stack: RunningStack, tmp_path: Path) -> None:
+def test_p2_a_training_that_failed_in_evaluate_goes_on_at_another_worker(
+    stack: RunningStack, tmp_path: Path
+) -> None:
     """Another working folder, another scratch folder; what the first machine had on its disk is gone."""
-    flow_run = stack.run("train/diabetes", recipe=recipe_with(tmp_path, "moved", SPOILS_EVALUATION_HERE))
+    flow_run = stack.run(
+        "train/diabetes", recipe=recipe_with(tmp_path, "moved", SPOILS_EVALUATION_HERE)
+    )
     state = stack.ended(flow_run)
     assert state["type"] == "FAILED", state
     (before,) = stack.runs(flow_run)
@@ -157,7 +177,10 @@ def test_two_workers_and_eight_queued_trainings_of_one_model_go_one_at_a_time(
 ) -> None:
     recipe = recipe_with(tmp_path, "queued", "time.sleep(1)")
     with stack.worker("helping"):
-        deployments = ["train/diabetes", "train/breast-cancer"]  # whichever deployment: it is the model that counts
+        deployments = [
+            "train/diabetes",
+            "train/breast-cancer",
+        ]  # whichever deployment: it is the model that counts
         flow_runs = [stack.run(deployments[number % 2], recipe=recipe) for number in range(8)]
         states = [stack.ended(flow_run, patience=600)["type"] for flow_run in flow_runs]
     assert states == ["COMPLETED"] * 8
@@ -184,7 +207,11 @@ def test_p1_a_worker_that_is_killed_while_training_and_the_retry_make_one_run(
     assert stack.state(flow_run)["type"] == "RUNNING", "nobody is left to say otherwise"
     (before,) = stack.runs(flow_run)
     assert before.info.status == "RUNNING"
-    stack.ask("POST", f"/flow_runs/{flow_run}/set_state", json={"state": {"type": "CRASHED"}, "force": True})
+    stack.ask(
+        "POST",
+        f"/flow_runs/{flow_run}/set_state",
+        json={"state": {"type": "CRASHED"}, "force": True},
+    )
     stack.retry(flow_run)
     assert stack.ended(flow_run)["type"] == "COMPLETED"
     (after,) = stack.runs(flow_run)
@@ -192,7 +219,9 @@ def test_p1_a_worker_that_is_killed_while_training_and_the_retry_make_one_run(
     assert len(stack.mlflow.search_model_versions("name = 'killed'")) == 1
 
 
-def test_mlflow_restarted_while_a_training_is_under_way_costs_nothing(stack: RunningStack, tmp_path: Path) -> None:
+def test_mlflow_restarted_while_a_training_is_under_way_costs_nothing(
+    stack: RunningStack, tmp_path: Path
+) -> None:
     from deployments.stack.processes import Processes
 
     flow_run = stack.run("train/diabetes", recipe=recipe_with(tmp_path, "restarted", SLOW))
@@ -207,7 +236,9 @@ def test_mlflow_restarted_while_a_training_is_under_way_costs_nothing(stack: Run
     assert (run.info.status, run.data.tags["onerun.attempt"]) == ("FINISHED", "1")
 
 
-def test_wrong_keys_and_passwords_are_an_error_at_up(tmp_path: Path, s3_server: str, postgres: str) -> None:
+def test_wrong_keys_and_passwords_are_an_error_at_up(
+    tmp_path: Path, s3_server: str, postgres: str
+) -> None:
     base = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     ports = {
         "PREFECT_API_URL": f"http://127.0.0.1:{servers.free_port()}/api",

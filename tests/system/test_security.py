@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 TOKEN = "token-of-the-tests-7"
-PREFECT_PASSWORD, MLFLOW_PASSWORD, SIGNING = "prefect-password-7", "mlflow-password-7", "signing-secret-7"
+PREFECT_PASSWORD, MLFLOW_PASSWORD, SIGNING = (
+    "prefect-password-7",
+    "mlflow-password-7",
+    "signing-secret-7",
+)
 SECRETS = (PREFECT_PASSWORD, MLFLOW_PASSWORD, SIGNING)
 ACCOUNTS = (
     {
@@ -44,14 +48,25 @@ ACCOUNTS = (
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     folder = tmp_path_factory.mktemp("guarded")
-    with running(folder, PREFECT_API_AUTH_STRING=f"owner:{PREFECT_PASSWORD}", **ACCOUNTS) as started:
+    with running(
+        folder, PREFECT_API_AUTH_STRING=f"owner:{PREFECT_PASSWORD}", **ACCOUNTS
+    ) as started:
         yield started
 
 
 def trained(stack: RunningStack, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "flows.train", "--recipe", str(ROOT / "recipes" / "diabetes.yaml"), *arguments]
+    line = [
+        sys.executable,
+        "-m",
+        "flows.train",
+        "--recipe",
+        str(ROOT / "recipes" / "diabetes.yaml"),
+        *arguments,
+    ]
     variables = {**stack.environment, **more}
-    return subprocess.run(line, cwd=stack.folder, env=variables, capture_output=True, text=True, timeout=600)
+    return subprocess.run(
+        line, cwd=stack.folder, env=variables, capture_output=True, text=True, timeout=600
+    )
 
 
 def logged_in(stack: RunningStack) -> httpx.Client:
@@ -59,9 +74,17 @@ def logged_in(stack: RunningStack) -> httpx.Client:
 
 
 @pytest.mark.parametrize("auth", [None, ("owner", "wrong"), ("anonymous", PREFECT_PASSWORD)])
-def test_strangers_get_nothing_of_prefect(stack: RunningStack, auth: tuple[str, str] | None) -> None:
-    for method, path in (("GET", "/admin/version"), ("POST", "/deployments/filter"), ("POST", "/flow_runs/filter")):
-        answer = httpx.request(method, f"{stack.api}{path}", json={} if method == "POST" else None, auth=auth)  # type: ignore[arg-type]
+def test_strangers_get_nothing_of_prefect(
+    stack: RunningStack, auth: tuple[str, str] | None
+) -> None:
+    for method, path in (
+        ("GET", "/admin/version"),
+        ("POST", "/deployments/filter"),
+        ("POST", "/flow_runs/filter"),
+    ):
+        answer = httpx.request(
+            method, f"{stack.api}{path}", json={} if method == "POST" else None, auth=auth
+        )  # type: ignore[arg-type]
         assert answer.status_code == 401, (path, answer.text)
 
 
@@ -69,7 +92,10 @@ def test_strangers_get_nothing_of_prefect(stack: RunningStack, auth: tuple[str, 
 @pytest.mark.parametrize("auth", [None, ("owner", "wrong"), ("nobody", MLFLOW_PASSWORD)])
 def test_strangers_get_nothing_of_mlflow(stack: RunningStack, auth: tuple[str, str] | None) -> None:
     address = stack.environment["MLFLOW_TRACKING_URI"]
-    for path in ("/api/2.0/mlflow/experiments/search?max_results=1", "/api/2.0/mlflow-artifacts/artifacts?path=0"):
+    for path in (
+        "/api/2.0/mlflow/experiments/search?max_results=1",
+        "/api/2.0/mlflow-artifacts/artifacts?path=0",
+    ):
         answer = httpx.get(f"{address}{path}", auth=auth)  # type: ignore[arg-type]
         assert answer.status_code == 401, (path, answer.text)
 
@@ -78,10 +104,14 @@ def test_a_deployed_training_gets_in_and_no_secret_is_seen_anywhere(stack: Runni
     with logged_in(stack) as prefect:
         deployment = prefect.get("/deployments/name/train/diabetes").json()
         made = prefect.post(
-            f"/deployments/{deployment['id']}/create_flow_run", json={"parameters": {"recipe": "diabetes"}}
+            f"/deployments/{deployment['id']}/create_flow_run",
+            json={"parameters": {"recipe": "diabetes"}},
         )
         flow_run = made.json()["id"]
-        state = until(lambda: final(prefect.get(f"/flow_runs/{flow_run}").json()["state"]), "the training's end")
+        state = until(
+            lambda: final(prefect.get(f"/flow_runs/{flow_run}").json()["state"]),
+            "the training's end",
+        )
         assert state["type"] == "COMPLETED", state
         seen = told_by_prefect(prefect, flow_run)
     folder = Path(stack.environment["ONERUN_WORK"]) / "stack"
@@ -95,7 +125,10 @@ def test_a_deployed_training_gets_in_and_no_secret_is_seen_anywhere(stack: Runni
 def told_by_prefect(prefect: httpx.Client, flow_run: str) -> list[str]:
     """Returns: what its API says of a flow run, logs included, and of all deployments and pools."""
     asked = ("deployments", "logs", "work_pools", "task_runs", "events", "artifacts")
-    found = [prefect.post(f"/{each}/filter", json={"limit": 200} if each != "events" else {}) for each in asked]
+    found = [
+        prefect.post(f"/{each}/filter", json={"limit": 200} if each != "events" else {})
+        for each in asked
+    ]
     found.append(prefect.get(f"/flow_runs/{flow_run}"))
     return [answer.raise_for_status().text for answer in found]
 
@@ -110,10 +143,16 @@ def need_unseen(secrets: Iterable[str], seen: Iterable[str]) -> None:
     """Neither there, nor on a command line."""
     shown = subprocess.run(["ps", "-A", "-o", "args"], capture_output=True, text=True).stdout
     for secret in secrets:
-        assert not [text[max(0, text.find(secret) - 100) :][:200] for text in (*seen, shown) if secret in text]
+        assert not [
+            text[max(0, text.find(secret) - 100) :][:200]
+            for text in (*seen, shown)
+            if secret in text
+        ]
 
 
-def test_wrong_credentials_end_a_command_at_once_and_nothing_local_takes_their_place(stack: RunningStack) -> None:
+def test_wrong_credentials_end_a_command_at_once_and_nothing_local_takes_their_place(
+    stack: RunningStack,
+) -> None:
     before = set(stack.folder.iterdir())
     done = trained(stack, PREFECT_API_AUTH_STRING="owner:wrong-password")
     assert done.returncode == 2 and "PREFECT_API_AUTH_STRING" in done.stderr
@@ -124,7 +163,9 @@ def test_wrong_credentials_end_a_command_at_once_and_nothing_local_takes_their_p
         assert done.returncode == 2 and "MLFLOW_TRACKING_PASSWORD" in done.stderr
         done = stack.command("up")
         assert done.returncode == 0, done.stderr
-        other = RunningStack(stack.folder, {**stack.environment, "MLFLOW_TRACKING_PASSWORD": "changed-meanwhile"})
+        other = RunningStack(
+            stack.folder, {**stack.environment, "MLFLOW_TRACKING_PASSWORD": "changed-meanwhile"}
+        )
         done = other.command("up")
         assert done.returncode == 2 and "refuses the credentials" in done.stderr
         assert "changed-meanwhile" not in done.stderr
@@ -144,7 +185,9 @@ class Encrypted:
     def _serve(self) -> None:
         with suppress(OSError):  # closed
             while True:
-                threading.Thread(target=self._join, args=self._listening.accept()[:1], daemon=True).start()
+                threading.Thread(
+                    target=self._join, args=self._listening.accept()[:1], daemon=True
+                ).start()
 
     def _join(self, plain: socket.socket) -> None:
         with suppress(OSError):  # whoever does not trust us hangs up
@@ -190,7 +233,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_servers_behind_a_private_authority_are_reached_when_it_is_named(stack: RunningStack, authority: Path) -> None:
+def test_servers_behind_a_private_authority_are_reached_when_it_is_named(
+    stack: RunningStack, authority: Path
+) -> None:
     pair = authority / "server.pem", authority / "server.key"
     script = stack.folder / "asks.py"
     script.write_text(
@@ -202,7 +247,14 @@ def test_servers_behind_a_private_authority_are_reached_when_it_is_named(stack: 
         "mlflow.sklearn.save_model(model, os.environ['ONERUN_MODEL_DIR'],"
         " skops_trusted_types=['sklearn.dummy.DummyRegressor'])\n"
     )
-    by_program = ["--set", "train.run_in=command", "--set", f"train.command=[python, {script}]", "--set", "model=null"]
+    by_program = [
+        "--set",
+        "train.run_in=command",
+        "--set",
+        f"train.command=[python, {script}]",
+        "--set",
+        "model=null",
+    ]
     with (
         encrypted(stack.environment["MLFLOW_TRACKING_URI"], *pair) as mlflow,
         encrypted(stack.api, *pair) as prefect,
@@ -212,11 +264,15 @@ def test_servers_behind_a_private_authority_are_reached_when_it_is_named(stack: 
         assert refused.returncode == 2 and "certificate" in refused.stderr.lower()
         named = str(authority / "ca.pem")
         trust = {"REQUESTS_CA_BUNDLE": named, "SSL_CERT_FILE": named}
-        done = trained(stack, *by_program, "--set", "task=regression", "--json", **addresses, **trust)
+        done = trained(
+            stack, *by_program, "--set", "task=regression", "--json", **addresses, **trust
+        )
         assert done.returncode == 0, done.stderr
         line = [sys.executable, "-m", "flows.doctor"]
         variables = {**stack.environment, **addresses, **trust}
-        well = subprocess.run(line, cwd=stack.folder, env=variables, capture_output=True, text=True, timeout=300)
+        well = subprocess.run(
+            line, cwd=stack.folder, env=variables, capture_output=True, text=True, timeout=300
+        )
         assert well.returncode == 0, well.stdout
 
 
@@ -241,8 +297,13 @@ def test_a_worker_and_the_object_store_of_a_private_authority(
     ):
         client.post("/work_pools/", json={"name": "private", "type": "process"}).raise_for_status()
         deployment = client.get("/deployments/name/train/wine").json()
-        client.patch(f"/deployments/{deployment['id']}", json={"work_pool_name": "private"}).raise_for_status()
-        made = client.post(f"/deployments/{deployment['id']}/create_flow_run", json={"parameters": {"recipe": "wine"}})
+        client.patch(
+            f"/deployments/{deployment['id']}", json={"work_pool_name": "private"}
+        ).raise_for_status()
+        made = client.post(
+            f"/deployments/{deployment['id']}/create_flow_run",
+            json={"parameters": {"recipe": "wine"}},
+        )
         variables = {
             "MLFLOW_TRACKING_URI": mlflow, "PREFECT_API_URL": prefect,
             "MLFLOW_S3_ENDPOINT_URL": objects, "ONERUN_STORE": "s3://private-snapshots/onerun",
@@ -252,8 +313,13 @@ def test_a_worker_and_the_object_store_of_a_private_authority(
         make_bucket(s3_server, "private-snapshots")
         with stack.worker("private", "--pool", "private", **variables):
             flow_run = made.json()["id"]
-            state = until(lambda: final(client.get(f"/flow_runs/{flow_run}").json()["state"]), "the training's end")
-            assert state["type"] == "COMPLETED", (stack.folder / "private" / "worker.log").read_text()[-3000:]
+            state = until(
+                lambda: final(client.get(f"/flow_runs/{flow_run}").json()["state"]),
+                "the training's end",
+            )
+            assert state["type"] == "COMPLETED", (
+                stack.folder / "private" / "worker.log"
+            ).read_text()[-3000:]
         (run,) = stack.runs(UUID(flow_run))
         assert "s3://private-snapshots/onerun" in run.data.tags["onerun.stage.ingest"]
         untold = {**variables, "AWS_CA_BUNDLE": certifi.where()}  # public authorities alone
@@ -276,11 +342,15 @@ def test_mlflow_keeps_artifacts_in_a_store_of_a_private_authority_and_no_key_is_
 ) -> None:
     """Its server writes them over TLS, to a store that older checksums are for; its database is PostgreSQL."""
     account = f"{servers.POSTGRES_USER}:{servers.POSTGRES_PASSWORD}@{postgres}"
-    engine = sqlalchemy.create_engine(f"postgresql+psycopg://{account}/postgres", isolation_level="AUTOCOMMIT")
+    engine = sqlalchemy.create_engine(
+        f"postgresql+psycopg://{account}/postgres", isolation_level="AUTOCOMMIT"
+    )
     with engine.connect() as connection:
         connection.execute(sqlalchemy.text("CREATE DATABASE guarded"))
     engine.dispose()
-    trust = dict.fromkeys(BUNDLE, str(authority / "ca.pem"))  # MLflow sends clients to the store for what they fetch
+    trust = dict.fromkeys(
+        BUNDLE, str(authority / "ca.pem")
+    )  # MLflow sends clients to the store for what they fetch
     with encrypted(s3_server, authority / "server.pem", authority / "server.key") as objects:
         variables = {
             **trust, "MLFLOW_S3_ENDPOINT_URL": objects,
@@ -288,15 +358,30 @@ def test_mlflow_keeps_artifacts_in_a_store_of_a_private_authority_and_no_key_is_
             "ONERUN_STORE": "s3://private-artifacts/data", "MLFLOW_ARTIFACTS_DESTINATION": "s3://private-artifacts/mlflow",
             "MLFLOW_BACKEND_STORE_URI": f"postgresql+psycopg://{account}/guarded",
         }  # fmt: skip
-        with running(tmp_path, **variables) as stack, httpx.Client(base_url=stack.api, timeout=60) as prefect:
+        with (
+            running(tmp_path, **variables) as stack,
+            httpx.Client(base_url=stack.api, timeout=60) as prefect,
+        ):
             flow_run = stack.run("train/diabetes")
             assert stack.ended(flow_run)["type"] == "COMPLETED", written_by(stack)
             (run,) = stack.runs(flow_run)
-            seen = [*told_by_prefect(prefect, str(flow_run)), *written_by(stack), str(run.to_dictionary())]
+            seen = [
+                *told_by_prefect(prefect, str(flow_run)),
+                *written_by(stack),
+                str(run.to_dictionary()),
+            ]
         store = objects_of(s3_server)
-        held = [str(each.object_name) for each in store.list_objects("private-artifacts", "mlflow/", recursive=True)]
-        assert any(name.endswith("/MLmodel") for name in held) and any(name.endswith("/profile.yaml") for name in held)
-        seen += [store.get_object("private-artifacts", name).data.decode(errors="replace") for name in held]
+        held = [
+            str(each.object_name)
+            for each in store.list_objects("private-artifacts", "mlflow/", recursive=True)
+        ]
+        assert any(name.endswith("/MLmodel") for name in held) and any(
+            name.endswith("/profile.yaml") for name in held
+        )
+        seen += [
+            store.get_object("private-artifacts", name).data.decode(errors="replace")
+            for name in held
+        ]
     need_unseen((servers.S3_KEY, servers.S3_SECRET, servers.POSTGRES_PASSWORD), seen)
 
 
@@ -314,14 +399,28 @@ def behind_a_token(address: str, token: str, login: tuple[str, str] | None) -> I
     async def hand_on(request: Request) -> Response:
         if request.headers.get("authorization") != f"Bearer {token}":
             return Response("no token, no entry", 401)
-        kept = {key: value for key, value in request.headers.items() if key not in ("host", "authorization")}
+        kept = {
+            key: value
+            for key, value in request.headers.items()
+            if key not in ("host", "authorization")
+        }
         url = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        answer = await inside.request(request.method, url, content=await request.body(), headers=kept)
-        return Response(answer.content, answer.status_code, {"content-type": answer.headers.get("content-type", "")})
+        answer = await inside.request(
+            request.method, url, content=await request.body(), headers=kept
+        )
+        return Response(
+            answer.content,
+            answer.status_code,
+            {"content-type": answer.headers.get("content-type", "")},
+        )
 
-    everything = Route("/{path:path}", hand_on, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"])
+    everything = Route(
+        "/{path:path}", hand_on, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
+    )
     port = servers.free_port()
-    server = uvicorn.Server(uvicorn.Config(Starlette(routes=[everything]), port=port, log_level="warning"))
+    server = uvicorn.Server(
+        uvicorn.Config(Starlette(routes=[everything]), port=port, log_level="warning")
+    )
     serving = threading.Thread(target=server.run, daemon=True)
     serving.start()
     try:
@@ -335,7 +434,11 @@ def behind_a_token(address: str, token: str, login: tuple[str, str] | None) -> I
 @pytest.mark.usefixtures("as_owner")
 def test_an_mlflow_behind_a_token(stack: RunningStack, tmp_path: Path) -> None:
     login = (ACCOUNTS["MLFLOW_TRACKING_USERNAME"], MLFLOW_PASSWORD) if ACCOUNTS else None
-    without = {key: value for key, value in stack.environment.items() if not key.startswith("MLFLOW_TRACKING_")}
+    without = {
+        key: value
+        for key, value in stack.environment.items()
+        if not key.startswith("MLFLOW_TRACKING_")
+    }
     with behind_a_token(stack.environment["MLFLOW_TRACKING_URI"], TOKEN, login) as address:
         inside = RunningStack(tmp_path, {**without, "MLFLOW_TRACKING_URI": address})
         refused = trained(inside)
@@ -343,7 +446,9 @@ def test_an_mlflow_behind_a_token(stack: RunningStack, tmp_path: Path) -> None:
         wrong = trained(inside, MLFLOW_TRACKING_TOKEN="another-token")
         assert wrong.returncode == 2 and "MLFLOW_TRACKING_TOKEN" in wrong.stderr
         assert "another-token" not in wrong.stderr + wrong.stdout
-        done = trained(inside, "--set", "train.run_in=process", "--json", MLFLOW_TRACKING_TOKEN=TOKEN)
+        done = trained(
+            inside, "--set", "train.run_in=process", "--json", MLFLOW_TRACKING_TOKEN=TOKEN
+        )
         assert done.returncode == 0, done.stderr
         assert TOKEN not in done.stdout + done.stderr
         run = stack.mlflow.get_run(json.loads(done.stdout)["run_id"])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from domain.maintenance.inventory import Version
-from domain.maintenance.places import joined, place_of
+from onerun.domain.cleanup.inventory import Version
+from onerun.domain.cleanup.places import joined, place_of
 
 MODEL, RUN = f"m-{'a' * 32}", "b" * 32
 
@@ -29,4 +29,7 @@ MODEL, RUN = f"m-{'a' * 32}", "b" * 32
 def test_places(source: str, location: str, place: str | None) -> None:
     version = Version("prices", "1", None, source, (), location)
     runs = {RUN: "/of-run/"}
-    assert place_of(version, {MODEL: "/of-model"}.get, lambda run, path: joined(runs.get(run), path)) == place
+    assert (
+        place_of(version, {MODEL: "/of-model"}.get, lambda run, path: joined(runs.get(run), path))
+        == place
+    )

@@ -9,13 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.maintenance.inventory import Experiment, Group, LoggedModel, Run, Version
-from domain.maintenance.plan import Item, Pace, Plan, batches, ordered, too_much
-from domain.maintenance.protection import Guards, guards, left_with_family, protecting_tag, references
-from domain.maintenance.retention import decide
-from domain.maintenance.words import DAY
-from settings.loading import load_policy
-from settings.policy import Keep, Policy, Select
+from onerun.config.loading import load_policy
+from onerun.config.policy import Keep, Policy, Select
+from onerun.domain.cleanup.inventory import Experiment, Group, LoggedModel, Run, Version
+from onerun.domain.cleanup.plan import Item, Pace, Plan, batches, ordered, too_much
+from onerun.domain.cleanup.protection import (
+    Guards,
+    guards,
+    left_with_family,
+    protecting_tag,
+    references,
+)
+from onerun.domain.cleanup.retention import decide
+from onerun.domain.cleanup.words import DAY
 
 NOW = 1_800_000_000_000
 IDS = [f"{number:032x}" for number in range(24)]
@@ -29,11 +35,18 @@ def policy(text: str = "", **sections: Any) -> Policy:
 def run(number: int, days: float = 100, status: str = "FINISHED", **others: Any) -> Run:
     ended = NOW - int(days * DAY)
     known = {"lifecycle": "active", "deleted": None, "artifact_uri": None, "metrics": ()} | others
-    return Run(IDS[number], f"run {number}", "1", status, started=ended - 1000, ended=ended, **known)
+    return Run(
+        IDS[number], f"run {number}", "1", status, started=ended - 1000, ended=ended, **known
+    )
 
 
 def group(runs: Iterable[Run], models: Iterable[LoggedModel] = (), **experiment: Any) -> Group:
-    about = {"name": "houses", "lifecycle": "active", "location": "/store/1", "tags": {}} | experiment
+    about = {
+        "name": "houses",
+        "lifecycle": "active",
+        "location": "/store/1",
+        "tags": {},
+    } | experiment
     return Group(Experiment("1", created=0, updated=0, **about), list(runs), list(models))
 
 
@@ -67,7 +80,11 @@ def test_a_run_whose_deletion_has_no_time_stays() -> None:
 
 def test_a_run_of_which_no_time_is_known_stays() -> None:
     """Clients of MLflow's API may leave out both."""
-    runs = [run(0)._replace(started=0, ended=None), run(1)._replace(started=None, ended=None), run(2)]
+    runs = [
+        run(0)._replace(started=0, ended=None),
+        run(1)._replace(started=None, ended=None),
+        run(2),
+    ]
     assert going(decide(group(runs), policy(keep=Keep(last=0)), Guards(), NOW)) == {IDS[2]}
 
 
@@ -108,8 +125,15 @@ def test_runs_in_damaged_experiments_are_of_the_plan() -> None:
     plan = Plan("ours", "hard_delete", NOW)
     assert plan.amount == ""
     plan.add_group("houses", 5)
-    plan.add(Item("experiment", "2", "2", "2", "2", "no meta.yaml", 950, lifecycle="damaged", inside=95))
-    assert (plan.runs, plan.going, plan.entries, plan.by_experiment["2"]) == (100, 95, 1, [95, 95, 0, 950])
+    plan.add(
+        Item("experiment", "2", "2", "2", "2", "no meta.yaml", 950, lifecycle="damaged", inside=95)
+    )
+    assert (plan.runs, plan.going, plan.entries, plan.by_experiment["2"]) == (
+        100,
+        95,
+        1,
+        [95, 95, 0, 950],
+    )
     assert plan.amount == "95 of 100 runs and 1 deleted or damaged experiments"
     assert "95 of 100 runs" in (too_much(plan, 0.94) or "")
     assert too_much(plan, 0.95) is None
@@ -120,13 +144,18 @@ def test_runs_in_damaged_experiments_are_of_the_plan() -> None:
 
 
 def test_deleted_runs_go_for_good_only_with_hard_delete_and_after_their_time() -> None:
-    runs = [run(0, lifecycle="deleted", deleted=NOW - 8 * DAY), run(1, lifecycle="deleted", deleted=NOW - 6 * DAY)]
+    runs = [
+        run(0, lifecycle="deleted", deleted=NOW - 8 * DAY),
+        run(1, lifecycle="deleted", deleted=NOW - 6 * DAY),
+    ]
     assert going(decide(group(runs), policy("action: hard_delete\n"), Guards(), NOW)) == {IDS[0]}
     assert going(decide(group(runs), policy("action: soft_delete\n"), Guards(), NOW)) == set()
 
 
 def test_experiments_are_selected_by_name_and_tag() -> None:
-    rules = policy("select: {experiments: ['ho*'], exclude: ['*-live'], tags: {team: 'g*'}}\nkeep: {last: 0}\n")
+    rules = policy(
+        "select: {experiments: ['ho*'], exclude: ['*-live'], tags: {team: 'g*'}}\nkeep: {last: 0}\n"
+    )
     tagged = {"tags": {"team": "geo"}}
     assert going(decide(group([run(0)], **tagged), rules, Guards(), NOW)) == {IDS[0]}
     assert not decide(group([run(0)], name="flats", **tagged), rules, Guards(), NOW)
@@ -155,7 +184,10 @@ def test_every_protection_is_named() -> None:
         protect_tags=rules.protect.tags, protect_experiments=rules.protect.experiments,
     )  # fmt: skip
     runs = [*(run(number) for number in range(10)), run(10, days=1), run(11, status="RUNNING")]
-    words = {decision.run.name: decision.protected_by for decision in decide(group(runs), rules, guard, NOW)}
+    words = {
+        decision.run.name: decision.protected_by
+        for decision in decide(group(runs), rules, guard, NOW)
+    }
     assert words == {
         "run 0": "m version 3 (champion)", "run 1": "m version 2", "run 2": "m version 1", "run 3": "tag pin",
         "run 4": "tag stage=production", "run 5": None, "run 6": "its flow run lives",
@@ -164,14 +196,18 @@ def test_every_protection_is_named() -> None:
         "run 9": f"parent or child of {IDS[10]}, which is kept",
         "run 11": "reads RUNNING",
     }  # fmt: skip
-    assert {d.protected_by for d in decide(group(runs, name="holy"), rules, guard, NOW)} == {"protect.experiments"}
+    assert {d.protected_by for d in decide(group(runs, name="holy"), rules, guard, NOW)} == {
+        "protect.experiments"
+    }
     pinned = decide(group(runs, tags={"pin": "yes"}), rules, guard, NOW)
     assert {decision.protected_by for decision in pinned} == {"tag pin of the experiment"}
 
 
 def test_parents_in_a_circle_end() -> None:
     guard = Guards(parents={IDS[0]: IDS[1], IDS[1]: IDS[0], IDS[2]: IDS[2]})
-    assert going(decide(group([run(0), run(1), run(2)]), policy("keep: {last: 0}\n"), guard, NOW)) == set(IDS[:3])
+    assert going(
+        decide(group([run(0), run(1), run(2)]), policy("keep: {last: 0}\n"), guard, NOW)
+    ) == set(IDS[:3])
     assert {item.family for item in ordered([item(0), item(1)], guard.parents)} == {IDS[0]}
 
 
@@ -196,16 +232,32 @@ def stores(draw: st.DrawFn) -> tuple[Group, Guards, Policy]:
     ]
     ids = st.sampled_from(IDS)
     models = {model: draw(ids) for model in draw(st.sets(st.sampled_from(MODELS)))}
-    sources = st.one_of(ids, st.sampled_from(MODELS).map("models:/{}".format), ids.map("/s/1/{}/artifacts/x".format))
+    sources = st.one_of(
+        ids, st.sampled_from(MODELS).map("models:/{}".format), ids.map("/s/1/{}/artifacts/x".format)
+    )
     versions = [
-        Version("m", str(number), draw(st.none() | ids), draw(sources), draw(st.sampled_from([(), ("champion",)])))
+        Version(
+            "m",
+            str(number),
+            draw(st.none() | ids),
+            draw(sources),
+            draw(st.sampled_from([(), ("champion",)])),
+        )
         for number in range(draw(st.integers(0, 3)))
     ]
-    held = st.dictionaries(st.sampled_from(["pin", "keep", "other"]), st.sampled_from(["true", "false", "x"]))
+    held = st.dictionaries(
+        st.sampled_from(["pin", "keep", "other"]), st.sampled_from(["true", "false", "x"])
+    )
     parents = draw(st.dictionaries(ids, ids, max_size=10))
     tags = draw(st.dictionaries(ids, held, max_size=5))
     guard = guards(
-        versions, models, tags, draw(st.sets(ids, max_size=2)), draw(st.sets(ids, max_size=2)), parents, ("keep",)
+        versions,
+        models,
+        tags,
+        draw(st.sets(ids, max_size=2)),
+        draw(st.sets(ids, max_size=2)),
+        parents,
+        ("keep",),
     )
     logged = [LoggedModel(model, "m", "1", of, "/x", 0, "active") for model, of in models.items()]
     rules = Policy.model_validate(
@@ -235,7 +287,9 @@ def test_nothing_protected_is_ever_in_the_plan(store: tuple[Group, Guards, Polic
         assert gone not in guard.runs
         assert not any(model.run_id == gone and model.id in guard.models for model in found.models)
         since = NOW - (run.deleted or 0) if run.is_deleted else NOW - run.last_seen
-        assert since >= 1000 * (rules.keep.deleted_younger_than if run.is_deleted else rules.keep.younger_than)
+        assert since >= 1000 * (
+            rules.keep.deleted_younger_than if run.is_deleted else rules.keep.younger_than
+        )
         assert rules.action == "hard_delete" or not run.is_deleted
     for child, parent in guard.parents.items():
         if child in inside and parent in inside:
@@ -246,15 +300,30 @@ def test_nothing_protected_is_ever_in_the_plan(store: tuple[Group, Guards, Polic
 def test_at_least_the_last_and_the_best_stay(store: tuple[Group, Guards, Policy]) -> None:
     found, guard, rules = store
     leaves = going(decide(found, rules, guard, NOW))
-    sound = [run for run in found.runs if not run.is_deleted and run.status not in ("FAILED", "KILLED")]
-    newest = sorted(sound, key=lambda run: run.last_seen)[len(sound) - rules.keep.last :] if rules.keep.last else []
-    assert all(run.id not in leaves for run in newest if sum(run.last_seen == o.last_seen for o in sound) == 1)
+    sound = [
+        run for run in found.runs if not run.is_deleted and run.status not in ("FAILED", "KILLED")
+    ]
+    newest = (
+        sorted(sound, key=lambda run: run.last_seen)[len(sound) - rules.keep.last :]
+        if rules.keep.last
+        else []
+    )
+    assert all(
+        run.id not in leaves
+        for run in newest
+        if sum(run.last_seen == o.last_seen for o in sound) == 1
+    )
     measured = [run for run in sound if run.metrics[0] is not None]
     best = min((run.metrics[0] for run in measured if run.metrics[0] is not None), default=None)
     assert not measured or any(run.id not in leaves for run in measured if run.metrics[0] == best)
 
 
-@given(st.integers(0, 400), st.integers(0, 400), st.floats(0, 1), st.sampled_from(["soft_delete", "hard_delete"]))
+@given(
+    st.integers(0, 400),
+    st.integers(0, 400),
+    st.floats(0, 1),
+    st.sampled_from(["soft_delete", "hard_delete"]),
+)
 def test_max_delete_holds(going: int, staying: int, limit: float, action: str) -> None:
     plan = Plan("p", action, NOW, runs=going + staying, going=going)
     assert (too_much(plan, limit) is None) == (going <= limit * (going + staying))
@@ -273,10 +342,14 @@ def test_max_delete_says_what_to_do() -> None:
     st.dictionaries(st.integers(0, 23), st.integers(0, 23)),
     st.integers(1, 9),
 )
-def test_a_family_goes_in_one_batch(numbers: list[int], above: dict[int, int], at_once: int) -> None:
+def test_a_family_goes_in_one_batch(
+    numbers: list[int], above: dict[int, int], at_once: int
+) -> None:
     parents = {IDS[child]: IDS[parent] for child, parent in above.items()}
     found = list(batches(ordered((item(number) for number in numbers), parents), Pace(at_once)))
-    assert sorted(each.id for batch in found for each in batch) == sorted(IDS[number] for number in numbers)
+    assert sorted(each.id for batch in found for each in batch) == sorted(
+        IDS[number] for number in numbers
+    )
     place = {each.id: position for position, batch in enumerate(found) for each in batch}
     for child, parent in parents.items():
         if child in place and parent in place:

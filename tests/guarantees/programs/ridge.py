@@ -10,7 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-HOW, RUN, STORE = os.environ.get("MISBEHAVE", ""), os.environ["ONERUN_RUN_ID"], os.environ["MLFLOW_TRACKING_URI"]
+HOW, RUN, STORE = (
+    os.environ.get("MISBEHAVE", ""),
+    os.environ["ONERUN_RUN_ID"],
+    os.environ["MLFLOW_TRACKING_URI"],
+)
 if HOW.startswith("has another MLflow"):  # as in an environment of the program's own
     sys.path.insert(0, str(Path(__file__).parent / "another_mlflow"))
     import another
@@ -71,7 +75,9 @@ def ends_the_run() -> None:
 
 def ends_the_run_past_mlflow() -> None:
     with sqlite3.connect(STORE.removeprefix("sqlite:///"), timeout=60) as database:
-        database.execute("update runs set status = 'FINISHED', end_time = 1 where run_uuid = ?", [RUN])
+        database.execute(
+            "update runs set status = 'FINISHED', end_time = 1 where run_uuid = ?", [RUN]
+        )
 
 
 def starts_a_run_of_its_own() -> None:
@@ -97,7 +103,10 @@ def logs_in_conflict() -> None:
 
 BEFORE: dict[str, Callable[[], object]] = {
     **{name: lambda name=name: struck(name) for name in ("SIGKILL", "SIGTERM", "SIGINT")},
-    **{f"child {name}": lambda name=name: child_struck(name) for name in ("SIGKILL", "SIGTERM", "SIGINT")},
+    **{
+        f"child {name}": lambda name=name: child_struck(name)
+        for name in ("SIGKILL", "SIGTERM", "SIGINT")
+    },
     "leaves a child": lambda: child(DEAF),
     "exits 3": lambda: sys.exit(3),
     "exits 0": lambda: sys.exit(0),

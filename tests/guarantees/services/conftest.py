@@ -17,7 +17,9 @@ BUCKET = "guarantees"
 
 
 @pytest.fixture(scope="session")
-def wanted(template_store: Path, prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Facts:
+def wanted(
+    template_store: Path, prefect_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Facts:
     """Returns: what the recipe comes to when nothing goes wrong."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -61,7 +63,7 @@ def in_s3(
     template_store: Path, tmp_path: Path, turns: object, s3: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TrainingHere]:
     """Returns: a training whose snapshots and artifacts are in S3, behind the proxy; its MLflow is an SQLite file."""
-    from tasks import storage
+    from onerun import storage
 
     trainings.new_store(template_store, tmp_path)
     for name, value in S3_KEYS.items():
@@ -73,7 +75,9 @@ def in_s3(
     MlflowClient(f"sqlite:///{tmp_path}/mlflow.db").create_experiment(
         "diabetes", artifact_location=f"{place}/artifacts"
     )
-    yield TrainingHere(tmp_path, RECIPE, given={**S3_KEYS, "MLFLOW_S3_ENDPOINT_URL": s3.uri, "ONERUN_STORE": place})
+    yield TrainingHere(
+        tmp_path, RECIPE, given={**S3_KEYS, "MLFLOW_S3_ENDPOINT_URL": s3.uri, "ONERUN_STORE": place}
+    )
 
 
 S3_KEYS = {

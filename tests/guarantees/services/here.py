@@ -18,7 +18,11 @@ class TrainingHere(Training):
     error: BaseException | None = None  # what the last run raised
 
     def __init__(
-        self, folder: Path, recipe: str, tracking_uri: str | None = None, given: Mapping[str, str] = {}
+        self,
+        folder: Path,
+        recipe: str,
+        tracking_uri: str | None = None,
+        given: Mapping[str, str] = {},
     ) -> None:
         """`given`: variables of every run."""
         super().__init__(folder, recipe, tracking_uri)
@@ -30,8 +34,12 @@ class TrainingHere(Training):
 
         assert not planted
         before = dict(os.environ)
-        os.environ.update({name: value for name, value in SECRETS.items() if name not in OF_PREFECT})
-        os.environ.update({"MLFLOW_TRACKING_URI": self.tracking_uri, "ONERUN_WORK": str(self.folder / ".onerun")})
+        os.environ.update(
+            {name: value for name, value in SECRETS.items() if name not in OF_PREFECT}
+        )
+        os.environ.update(
+            {"MLFLOW_TRACKING_URI": self.tracking_uri, "ONERUN_WORK": str(self.folder / ".onerun")}
+        )
         os.environ.update(self._given | more)
         try:
             return exit_code(self._flow, False, "interrupted")

@@ -14,7 +14,17 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-How = Literal["refuse", "hang", "500", "503", "cut the request", "lose the answer", "cut the answer", "slow", "forbid"]
+How = Literal[
+    "refuse",
+    "hang",
+    "500",
+    "503",
+    "cut the request",
+    "lose the answer",
+    "cut the answer",
+    "slow",
+    "forbid",
+]
 ERROR = b"HTTP/1.1 %s Planted\r\nContent-Type: text/plain\r\nContent-Length: 8\r\nConnection: close\r\n\r\nplanted\n"
 SLOW = 20_000  # bytes a second
 CUT = 20  # bytes that are missing of what is cut
@@ -36,7 +46,9 @@ class Fault:
         now = time.monotonic()
         if not self.begun and re.search(self.at, request):
             self.begun = now
-        over = self.hits == self.times or (self.seconds is not None and now - self.begun > self.seconds)
+        over = self.hits == self.times or (
+            self.seconds is not None and now - self.begun > self.seconds
+        )
         if not self.begun or over:
             return False
         self.hits += 1
@@ -56,7 +68,9 @@ class Proxy:
         self._closed, self._hanging = threading.Event(), set[socket.socket]()
         threading.Thread(target=self._accept, args=(self._listening,), daemon=True).start()
 
-    def plan(self, how: How, at: str = "", times: int | None = None, seconds: float | None = None) -> Fault:
+    def plan(
+        self, how: How, at: str = "", times: int | None = None, seconds: float | None = None
+    ) -> Fault:
         """The fault to come."""
         self.fault = Fault(how, at, times, seconds)
         return self.fault
@@ -122,7 +136,9 @@ class Proxy:
                 server.sendall((_closing(head) + _what_came(connection))[:-CUT])
                 return
             server.sendall(_closing(head))
-            threading.Thread(target=_pump, args=(connection, server, how == "slow"), daemon=True).start()
+            threading.Thread(
+                target=_pump, args=(connection, server, how == "slow"), daemon=True
+            ).start()
             if how == "lose the answer":
                 while server.recv(65536):
                     pass

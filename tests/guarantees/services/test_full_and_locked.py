@@ -18,8 +18,8 @@ from tests.guarantees.services.here import TrainingHere, never, when_called
 from tests.guarantees.trainings import RECIPE
 from tests.servers import MlflowServer
 
-FIT = "tasks.training.here.fitting.fit"
-MAKE, MOVE = "tasks.tracking.models._make", "tasks.promote._move"
+FIT = "onerun.training.here.fitting.fit"
+MAKE, MOVE = "onerun.tracking.models._make", "onerun.promotion.promote._move"
 FILE = "MLflow's SQLite file"
 WAITS, TOLD = "a training that waits", "a run that reads RUNNING, which is told"
 
@@ -28,7 +28,9 @@ class Lock:
     """Somebody who writes to an SQLite file and does not come to an end."""
 
     def __init__(self, file: Path) -> None:
-        self._store = sqlite3.connect(file, timeout=60, check_same_thread=False, isolation_level=None)
+        self._store = sqlite3.connect(
+            file, timeout=60, check_same_thread=False, isolation_level=None
+        )
 
     def hold(self) -> None:
         self._store.execute("BEGIN EXCLUSIVE")
@@ -45,9 +47,17 @@ class Lock:
 @pytest.mark.parametrize(
     "function",
     [
-        pytest.param(MAKE, marks=cell("P1 P2", "MLflow's SQLite file is locked for 25 s in train", WAITS, "by itself")),
         pytest.param(
-            MOVE, marks=cell("P1 P2", "MLflow's SQLite file is locked for 25 s in promote", WAITS, "by itself")
+            MAKE,
+            marks=cell(
+                "P1 P2", "MLflow's SQLite file is locked for 25 s in train", WAITS, "by itself"
+            ),
+        ),
+        pytest.param(
+            MOVE,
+            marks=cell(
+                "P1 P2", "MLflow's SQLite file is locked for 25 s in promote", WAITS, "by itself"
+            ),
         ),
     ],
 )
@@ -132,11 +142,17 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     if not mounted:
         pytest.skip("mounting a small disk needs root")
     yield Disk(folder)
-    subprocess.run(["umount", "--lazy", folder], check=True)  # connections to a database on it may be open
+    subprocess.run(
+        ["umount", "--lazy", folder], check=True
+    )  # connections to a database on it may be open
 
 
 def retried_without_training(
-    disturbed: TrainingHere, wanted: Facts, disk: Disk, monkeypatch: pytest.MonkeyPatch, recovery: Recovery
+    disturbed: TrainingHere,
+    wanted: Facts,
+    disk: Disk,
+    monkeypatch: pytest.MonkeyPatch,
+    recovery: Recovery,
 ) -> None:
     disk.make_room()
     before = facts(disturbed)
@@ -148,14 +164,23 @@ def retried_without_training(
 
 
 @cell(
-    "P1 P2 P5", "the artifacts' disk is full as train uploads the model", "a FAILED run, the model kept", "by a retry"
+    "P1 P2 P5",
+    "the artifacts' disk is full as train uploads the model",
+    "a FAILED run, the model kept",
+    "by a retry",
 )
 def test_p2_a_full_disk_of_artifacts(
-    here: Callable[..., TrainingHere], wanted: Facts, disk: Disk, monkeypatch: pytest.MonkeyPatch, recovery: Recovery
+    here: Callable[..., TrainingHere],
+    wanted: Facts,
+    disk: Disk,
+    monkeypatch: pytest.MonkeyPatch,
+    recovery: Recovery,
 ) -> None:
     disturbed = here()
-    MlflowClient(disturbed.tracking_uri).create_experiment("diabetes", artifact_location=disk.folder.as_uri())
-    when_called(monkeypatch, "tasks.tracking.models._point_to", disk.fill)
+    MlflowClient(disturbed.tracking_uri).create_experiment(
+        "diabetes", artifact_location=disk.folder.as_uri()
+    )
+    when_called(monkeypatch, "onerun.tracking.models._point_to", disk.fill)
     assert disturbed.run() == 1
     assert "no space left" in disturbed.said()
     retried_without_training(disturbed, wanted, disk, monkeypatch, recovery)
@@ -179,7 +204,12 @@ def test_p2_a_full_disk_of_the_database(
     retried_without_training(disturbed, wanted, disk, monkeypatch, recovery)
 
 
-@cell("P1 P2 P5", "the work folder's disk is full as train saves the model", "a FAILED run", "by a retry")
+@cell(
+    "P1 P2 P5",
+    "the work folder's disk is full as train saves the model",
+    "a FAILED run",
+    "by a retry",
+)
 def test_p2_a_full_disk_of_scratch_files(
     template_store: Path,
     tmp_path: Path,
@@ -192,7 +222,7 @@ def test_p2_a_full_disk_of_scratch_files(
     trainings.new_store(template_store, tmp_path)
     given = {"ONERUN_WORK": str(disk.folder), "ONERUN_STORE": str(tmp_path / "store")}
     disturbed = TrainingHere(tmp_path, RECIPE, given=given)
-    when_called(monkeypatch, "tasks.tracking.models.save_model", disk.fill)
+    when_called(monkeypatch, "onerun.tracking.models.save_model", disk.fill)
     begun = time.monotonic()
     assert disturbed.run() == 1
     assert "space left" in disturbed.said()

@@ -16,7 +16,11 @@ from tests.servers import MlflowServer
 
 API = "/api/2.0/mlflow"
 TOLD = "a run that reads RUNNING, which is told"
-FIT, JUDGE, TABLE = "tasks.training.here.fitting.fit", "tasks.evaluate.judging.judged", "tasks.writing._table_written"
+FIT, JUDGE, TABLE = (
+    "onerun.training.here.fitting.fit",
+    "onerun.evaluation.evaluate.judging.judged",
+    "onerun.data.snapshot_writer._table_written",
+)
 AT_MLFLOW = {  # moment -> request, what a retry must not compute again
     "as ingest logs its snapshot": (f"POST {API}/runs/log-inputs", ()),
     "as train makes the logged model": (f"POST {API}/logged-models$", (FIT,)),
@@ -38,7 +42,12 @@ def cells(moments: dict[str, tuple[str, tuple[str, ...]]], who: str, left: str) 
         pytest.param(
             *planned,
             id=moment.replace(" ", "-"),
-            marks=cell("P1 P2 P5 P7", f"{who} refuses for longer than the budget, {moment}", left, "by a retry"),
+            marks=cell(
+                "P1 P2 P5 P7",
+                f"{who} refuses for longer than the budget, {moment}",
+                left,
+                "by a retry",
+            ),
         )
         for moment, planned in moments.items()
     ]
@@ -112,7 +121,12 @@ mlflow.sklearn.save_model(model, os.environ["ONERUN_MODEL_DIR"], serialization_f
 """
 
 
-@cell("P1 P2 P5", "MLflow refuses for longer than the budget, as a program of the user's ends", TOLD, "by a retry")
+@cell(
+    "P1 P2 P5",
+    "MLflow refuses for longer than the budget, as a program of the user's ends",
+    TOLD,
+    "by a retry",
+)
 @pytest.mark.usefixtures("once")
 def test_p2_a_program_is_not_run_again(
     here: Callable[..., TrainingHere],
@@ -122,12 +136,16 @@ def test_p2_a_program_is_not_run_again(
     recovery: Recovery,
 ) -> None:
     (tmp_path / "program.py").write_text(SCRIPT)
-    disturbed = TrainingHere(tmp_path, PROGRAM.replace("program.py", str(tmp_path / "program.py")), mlflow.uri)
-    when_called(monkeypatch, "tasks.tracking.attachment.keep_running", lambda: mlflow.plan("refuse"))
+    disturbed = TrainingHere(
+        tmp_path, PROGRAM.replace("program.py", str(tmp_path / "program.py")), mlflow.uri
+    )
+    when_called(
+        monkeypatch, "onerun.tracking.attachment.keep_running", lambda: mlflow.plan("refuse")
+    )
     assert disturbed.run(ONERUN_RETRY_BUDGET="2s") == 1
     assert "has not answered for" in disturbed.said()
     mlflow.heal()
-    never(monkeypatch, "tasks.programs.run")
+    never(monkeypatch, "onerun.processes.program.run")
     with recovery:
         disturbed.ask_to_retry()
         assert disturbed.run() == 0, disturbed.said()
@@ -140,7 +158,11 @@ def test_p2_a_program_is_not_run_again(
 @cell("P1 P2 P5", "MLflow is back when the training has given up", "a FAILED run", "by a retry")
 @pytest.mark.usefixtures("once")
 def test_p1_the_run_reads_failed_once_mlflow_is_back(
-    here: Callable[..., TrainingHere], wanted: Facts, mlflow: Proxy, monkeypatch: pytest.MonkeyPatch, recovery: Recovery
+    here: Callable[..., TrainingHere],
+    wanted: Facts,
+    mlflow: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+    recovery: Recovery,
 ) -> None:
     disturbed = here(mlflow.uri)
     mlflow.plan("500", f"POST {API}/logged-models$")
@@ -156,7 +178,12 @@ def test_p1_the_run_reads_failed_once_mlflow_is_back(
     assert violations(disturbed, Expected(wanted, before, attempts=2)) == []
 
 
-@cell("P1 P2 P5", "MLflow is stopped for 5 minutes, the budget its default of 3", "a FAILED run", "by a retry")
+@cell(
+    "P1 P2 P5",
+    "MLflow is stopped for 5 minutes, the budget its default of 3",
+    "a FAILED run",
+    "by a retry",
+)
 @pytest.mark.timeout(900)
 def test_p1_p2_five_minutes(
     here: Callable[..., TrainingHere],
@@ -172,7 +199,7 @@ def test_p1_p2_five_minutes(
         back.start()
 
     disturbed = here(server.uri)
-    when_called(monkeypatch, "tasks.tracking.models._make", stop)
+    when_called(monkeypatch, "onerun.tracking.models._make", stop)
     begun = time.monotonic()
     try:
         assert disturbed.run() == 1

@@ -28,11 +28,17 @@ MOMENTS = {
 FAULTS: dict[How, tuple[str, dict[str, float]]] = {
     "refuse": ("MLflow refuses connections for 10 s", {"seconds": 10}),
     "500": ("MLflow answers 500 for 5 s", {"seconds": 5}),
-    "lose the answer": ("MLflow does what is asked, three times, and its answer is lost", {"times": 3}),
+    "lose the answer": (
+        "MLflow does what is asked, three times, and its answer is lost",
+        {"times": 3},
+    ),
     "cut the answer": ("MLflow's answer is cut off in the middle, three times", {"times": 3}),
     "cut the request": ("a request to MLflow is cut off in the middle, three times", {"times": 3}),
 }
-ONE_CALL = {"as train makes the logged model", "as train uploads the model"}  # for the faults that are all alike
+ONE_CALL = {
+    "as train makes the logged model",
+    "as train uploads the model",
+}  # for the faults that are all alike
 WAITS = "a training that waits"
 
 
@@ -52,7 +58,12 @@ def cells() -> list[object]:
 
 @pytest.mark.parametrize(("how", "at"), cells())
 def test_p1_p2_a_silence_within_the_budget_costs_time(
-    here: Callable[..., TrainingHere], wanted: Facts, mlflow: Proxy, recovery: Recovery, how: How, at: str
+    here: Callable[..., TrainingHere],
+    wanted: Facts,
+    mlflow: Proxy,
+    recovery: Recovery,
+    how: How,
+    at: str,
 ) -> None:
     disturbed = here(mlflow.uri)
     fault = mlflow.plan(how, at, **FAULTS[how][1])  # type: ignore[arg-type]
@@ -64,10 +75,10 @@ def test_p1_p2_a_silence_within_the_budget_costs_time(
 
 
 HANGS = {
-    "as the run is created": "tasks.tracking.ownership._make",
-    "as train makes the logged model": "tasks.tracking.models._make",
-    "as register makes the version": "tasks.tracking.registry._make_registered_model",
-    "as promote moves the alias": "tasks.promote._move",
+    "as the run is created": "onerun.tracking.ownership._make",
+    "as train makes the logged model": "onerun.tracking.models._make",
+    "as register makes the version": "onerun.tracking.registry._make_registered_model",
+    "as promote moves the alias": "onerun.promotion.promote._move",
 }
 
 
@@ -77,7 +88,12 @@ HANGS = {
         pytest.param(
             function,
             id=moment.replace(" ", "-"),
-            marks=cell("P1 P2 P7", f"MLflow hangs for 15 s, then does what was asked, {moment}", WAITS, "by itself"),
+            marks=cell(
+                "P1 P2 P7",
+                f"MLflow hangs for 15 s, then does what was asked, {moment}",
+                WAITS,
+                "by itself",
+            ),
         )
         for moment, function in HANGS.items()
     ],
@@ -107,7 +123,12 @@ def test_p1_p2_a_server_that_hangs_and_does_everything_later(
         pytest.param(
             function,
             id=moment.replace(" ", "-"),
-            marks=cell("P1 P2 P7", f"MLflow is killed and started again 10 s later, {moment}", WAITS, "by itself"),
+            marks=cell(
+                "P1 P2 P7",
+                f"MLflow is killed and started again 10 s later, {moment}",
+                WAITS,
+                "by itself",
+            ),
         )
         for moment, function in HANGS.items()
         if moment in ("as train makes the logged model", "as promote moves the alias")

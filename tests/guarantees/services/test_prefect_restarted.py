@@ -17,11 +17,13 @@ from tests.guarantees.trainings import RECIPE, ROOT, waited
 from tests.servers import PrefectServer, prefect_server
 
 GOES_ON = "a training that goes on"
-STAGES = {"train": "tasks.training.fitting.fit", "promote": "tasks.promote._move"}
+STAGES = {"train": "onerun.training.fitting.fit", "promote": "onerun.promotion.promote._move"}
 
 
 @pytest.fixture(scope="module")
-def own_server(tmp_path_factory: pytest.TempPathFactory, environment: object) -> Iterator[PrefectServer]:
+def own_server(
+    tmp_path_factory: pytest.TempPathFactory, environment: object
+) -> Iterator[PrefectServer]:
     """Returns: a Prefect server that only these tests use."""
     with prefect_server(tmp_path_factory.mktemp("prefect")) as server:
         yield server
@@ -75,7 +77,12 @@ def test_p1_p2_in_a_worker(
     assert violations(disturbed, Expected(wanted, attempts=1)) == []
 
 
-@cell("P1 P2", "the Prefect server is killed for 5 s and more while a command trains", GOES_ON, "by itself")
+@cell(
+    "P1 P2",
+    "the Prefect server is killed for 5 s and more while a command trains",
+    GOES_ON,
+    "by itself",
+)
 def test_p1_p2_on_the_command_line(
     prefect: PrefectServer, template_store: Path, wanted: Facts, tmp_path: Path, recovery: Recovery
 ) -> None:
@@ -84,7 +91,9 @@ def test_p1_p2_on_the_command_line(
     given = {"PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
     command = [sys.executable, "-m", "flows.train", "--recipe", "recipe.yaml"]
     with (tmp_path / "log.txt").open("wb") as log:
-        process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **given}, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env={**os.environ, **given}, stdout=log, stderr=log
+        )
         assert waited(lambda: "ingest" in (tmp_path / "log.txt").read_text())
         with recovery:
             prefect.stop()

@@ -19,7 +19,11 @@ UPLOADS = [moment for moment in MOMENTS if "uploads" in moment]
 READS = ["as train reads its snapshot"]
 FAULTS: dict[How, tuple[str, dict[str, float], list[str]]] = {
     "refuse": ("S3 refuses connections for 4 s", {"seconds": 4}, list(MOMENTS)),
-    "cut the request": ("an upload to S3 is cut off in the middle, five times", {"times": 5}, UPLOADS[:2]),
+    "cut the request": (
+        "an upload to S3 is cut off in the middle, five times",
+        {"times": 5},
+        UPLOADS[:2],
+    ),
     "cut the answer": ("S3's answer is cut off in the middle, five times", {"times": 5}, READS),
     "503": ("S3 answers 503, five times", {"times": 5}, ["as train uploads the model", *READS]),
     "slow": ("S3 takes and gives 20 kB/s from then on", {}, UPLOADS[:1]),
@@ -60,8 +64,15 @@ def test_p5_a_wrong_key_is_a_mistake_at_once(in_s3: TrainingHere, wanted: Facts,
     assert violations(in_s3, Expected(wanted, attempts=2)) == []
 
 
-@cell("P1 P2 P5 P7", "S3's keys are refused as train uploads the model", "a FAILED run, the model kept", "by a person")
-def test_p5_keys_that_are_refused_later_are_a_mistake_at_once(in_s3: TrainingHere, wanted: Facts, s3: Proxy) -> None:
+@cell(
+    "P1 P2 P5 P7",
+    "S3's keys are refused as train uploads the model",
+    "a FAILED run, the model kept",
+    "by a person",
+)
+def test_p5_keys_that_are_refused_later_are_a_mistake_at_once(
+    in_s3: TrainingHere, wanted: Facts, s3: Proxy
+) -> None:
     fault = s3.plan("forbid", "PUT .*MLmodel")
     assert in_s3.run() == 2
     assert "refuses the credentials" in in_s3.said()

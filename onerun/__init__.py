@@ -1,0 +1,1 @@
+"""From a recipe to a champion, on MLflow: the library. It never imports Prefect."""

@@ -1,0 +1,7 @@
+"""Archives of an MLflow store: backing up, restoring, and rescuing old file stores."""
+
+from onerun.archive.backup import back_up as back_up
+from onerun.archive.restore import restore as restore
+from onerun.domain.archives import Archive as Archive
+from onerun.domain.archives import Restored as Restored
+from onerun.domain.archives import Selection as Selection

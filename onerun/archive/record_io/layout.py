@@ -1,0 +1,86 @@
+"""Which of MLflow's tables hold which kind of record, and by which columns a row belongs to one."""
+
+from typing import NamedTuple
+
+
+class Part(NamedTuple):
+    """A table that holds rows of a record; their `columns`, joined by a slash, are the record's id."""
+
+    table: str
+    columns: tuple[str, ...]
+
+
+# The first table is the record itself, the last the one that may be long and is streamed.
+PARTS: dict[str, tuple[Part, ...]] = {
+    "experiment": (
+        Part("experiments", ("experiment_id",)),
+        Part("experiment_tags", ("experiment_id",)),
+    ),
+    "run": tuple(
+        Part(table, ("run_uuid",))
+        for table in ("runs", "params", "tags", "latest_metrics", "metrics")
+    ),
+    "dataset": (Part("datasets", ("dataset_uuid",)),),
+    "model": tuple(
+        Part(t, ("model_id",))
+        for t in ("logged_models", "logged_model_params", "logged_model_tags")
+    ),
+    "link": (Part("inputs", ("input_uuid",)), Part("input_tags", ("input_uuid",))),
+    "model-metrics": (Part("logged_model_metrics", ("model_id", "run_id")),),
+    "trace": (
+        *(
+            Part(t, ("request_id",))
+            for t in ("trace_info", "trace_tags", "trace_request_metadata", "trace_metrics")
+        ),
+        Part("assessments", ("trace_id",)),
+        Part("entity_associations", ("source_id",)),
+        Part("spans", ("trace_id",)),
+        Part("span_metrics", ("trace_id",)),
+    ),
+    "registered-model": tuple(
+        Part(table, ("name",))
+        for table in ("registered_models", "registered_model_aliases", "registered_model_tags")
+    ),
+    "model-version": (
+        Part("model_versions", ("name", "version")),
+        Part("model_version_tags", ("name", "version")),
+    ),
+}
+REGISTRY = ("registered-model", "model-version")
+# What an index needs to know of the main table's rows.
+KNOWN: dict[str, tuple[str, ...]] = {
+    "experiment": ("experiment_id", "name", "artifact_location"),
+    "run": ("run_uuid", "experiment_id", "artifact_uri"),
+    "dataset": ("dataset_uuid", "experiment_id", "name"),
+    "model": ("model_id", "experiment_id", "source_run_id", "artifact_location"),
+    "link": ("input_uuid", "source_type", "source_id", "destination_type", "destination_id"),
+    "model-metrics": ("model_id", "run_id"),
+    "trace": ("request_id", "experiment_id"),
+    "registered-model": ("name",),
+    "model-version": ("name", "version", "run_id", "source"),
+}
+# By what a store itself tells two records apart where their ids are made up anew each time.
+NATURAL: dict[str, tuple[str, ...]] = {
+    "dataset": ("experiment_id", "name", "digest"),
+    "link": ("source_type", "source_id", "destination_type", "destination_id"),
+}
+PLACE_OF_TRACE = "mlflow.artifactLocation"  # the tag of a trace that says where its files lie
+WORKSPACE = "default"  # registered models of other workspaces may have the same names: they are left out, and said so
+DELETED = "Deleted_Internal"  # the stage of a version that was deleted: its row stays, so that its number does
+ARCHIVED = frozenset(part.table for parts in PARTS.values() for part in parts)
+# Made by MLflow from others, or about what is running now; nothing to keep. Secrets never leave the store (P7).
+NOT_KEPT = frozenset(
+    {
+        "jobs",
+        "job_locks",
+        "scheduler_leases",
+        "secrets",
+        "workspaces",
+        "sql_trace_rollup_rebuild_queue",
+    }
+)
+
+
+def identity(part: Part, row: dict[str, object]) -> str:
+    """Returns: the id of the record that the row belongs to."""
+    return "/".join(str(row[column]) for column in part.columns)

@@ -1,0 +1,92 @@
+"""The rows and columns of a source that belong into the snapshot, converted as declared."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from onerun.config.recipe import Data
+from onerun.data.sources.opened import Opened
+from onerun.domain.columns import kept_type, require
+from onerun.domain.conversions import Conversion, apply_all, declared_type
+from onerun.domain.errors import DataError
+
+
+class Wanted:
+    """Reads an opened source once; `schema` holds kept types, `dropped` counts rows without a target."""
+
+    def __init__(self, source: Opened, data: Data) -> None:
+        """Raises: DataError when the table lacks a column that the recipe names, or has one that is no column."""
+        names = source.schema.names
+        require([data.target], names, "data.target")
+        require(data.types, names, "data.types")
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        if twice:
+            raise DataError(
+                f"columns with the same name: {', '.join(map(repr, twice[:10]))}; rename all but one"
+            )
+        self._source = source
+        self._data = data
+        self._conversions = _conversions(source, data)
+        self.schema = self._kept_schema()
+        self.expected_rows = source.rows
+        self.seen = 0
+        self.dropped = 0
+
+    def _kept_schema(self) -> pa.Schema:
+        fields = []
+        for field in self._source.schema:
+            conversion = self._conversions.get(field.name)
+            kept = conversion.wanted if conversion else kept_type(field.type)
+            if kept is not None:
+                fields.append((field.name, kept))
+            elif field.name not in self._data.drop:
+                raise DataError(
+                    f"column {field.name!r} is {field.type}: not a column of plain values; put it into data.drop"
+                )
+        return pa.schema(fields)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Yields: the converted rows that have a target."""
+        for batch in self._source.batches:
+            self.seen += batch.num_rows
+            rows = _with_target(
+                apply_all(batch, self._conversions).select(self.schema.names), self._data.target
+            )
+            self.dropped += batch.num_rows - rows.num_rows
+            yield rows
+
+    def check(self) -> None:
+        """After the last batch. Raises: DataError for values that are not as declared, and when no row is left."""
+        for conversion in self._conversions.values():
+            conversion.check()
+        if not self.seen:
+            raise DataError("the table has no rows")
+        if self.seen == self.dropped:
+            raise DataError(
+                f"the target {self._data.target!r} is missing in all {self.seen:,} rows"
+            )
+
+
+def _conversions(source: Opened, data: Data) -> dict[str, Conversion]:
+    found = {
+        name: Conversion(name, wanted, data.missing, f"{wanted}")
+        for name, wanted in source.texts.items()
+    }
+    for name, said in data.types.items():
+        given = source.texts.get(name, source.schema.field(name).type)
+        found[name] = Conversion(
+            name, declared_type(said, given), data.missing, f"{said} (data.types)"
+        )
+    return found
+
+
+def _with_target(batch: pa.RecordBatch, target: str) -> pa.RecordBatch:
+    column = batch.column(target)
+    gone = (
+        pc.is_null(column, nan_is_null=True)
+        if pa.types.is_floating(column.type)
+        else pc.is_null(column)
+    )
+    return batch.filter(pc.invert(gone)) if pc.any(gone).as_py() else batch

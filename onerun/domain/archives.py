@@ -1,0 +1,185 @@
+"""What an archive is: the parts of a store it holds, what its members are called, when two records are the same."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, unquote
+
+from onerun.domain.errors import ArchiveDamaged
+
+FORMAT = "onerun-archive"
+FORMAT_VERSION = 1
+HEADER = "header.json"
+MANIFEST = "manifest.jsonl"
+# In the order in which they are restored: what a record refers to comes before it.
+KINDS = (
+    "experiment", "run", "dataset", "model", "link", "model-metrics", "trace", "registered-model", "model-version",
+)  # fmt: skip
+WITH_FILES = ("run", "model", "trace")
+LONGEST_NAME = 4096  # characters of a member's name; Linux takes no longer path
+_RECORDS = re.compile(r"records/\d{6}\.jsonl")
+_GENERATED = {"inputs": {"input_uuid"}, "input_tags": {"input_uuid"}, "datasets": {"dataset_uuid"}}
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Parts of a store: experiments and runs by id, registered models by name. Empty everywhere: all of it.
+
+    An experiment brings its runs, logged models, data sets and traces; a run its inputs, outputs and logged models; a
+    registered model its versions, aliases and ledger, the logged models behind them and the runs that made those.
+    """
+
+    experiments: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing is left out."""
+        return not (self.experiments or self.runs or self.models)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """An archive that was written whole and read back: where it is, its SHA-256, its size and what it holds."""
+
+    uri: str
+    digest: str
+    bytes: int
+    counts: Mapping[str, int]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore found or, when `applied`, did. `found`: kind -> how many are new, the same, or differ."""
+
+    uri: str
+    applied: bool
+    found: Mapping[str, Mapping[str, int]]
+    bytes: int  # of the files that are new
+    differing: tuple[str, ...] = ()  # the first of them, in words
+    places: tuple[str, ...] = ()  # where files go
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def new(self) -> int:
+        """How many records and files the store does not have (or, when applied, did not have before)."""
+        return sum(each.get("new", 0) for each in self.found.values())
+
+    @property
+    def differ(self) -> int:
+        """How many records and files are in the store with another content; they are left unless asked otherwise."""
+        return sum(each.get("differs", 0) for each in self.found.values())
+
+
+def file_member(kind: str, identity: str, path: str) -> str:
+    """Returns: the name of the member that holds an artifact."""
+    return f"artifacts/{kind}/{quote(identity, safe='')}/{path}"
+
+
+def split_member(name: str) -> tuple[str, str, str] | None:
+    """Returns: kind, id and relative path of an artifact; None for another member.
+
+    Raises: ArchiveDamaged for a name that no archive of ours has, such as one that leads out of its target.
+    """
+    if name in (HEADER, MANIFEST) or _RECORDS.fullmatch(name):
+        return None
+    room, _, rest = name.partition("/")
+    kind, _, rest = rest.partition("/")
+    identity, _, path = rest.partition("/")
+    if (
+        room != "artifacts"
+        or kind not in WITH_FILES
+        or not identity
+        or not inside(path)
+        or len(name) > LONGEST_NAME
+    ):
+        raise ArchiveDamaged(
+            f"member {name[:200]!r} is none that an archive of ours has: nothing was restored"
+        )
+    return kind, unquote(identity), path
+
+
+def inside(path: str) -> bool:
+    """Whether a relative path stays below the folder it is joined to."""
+    return "\x00" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
+
+
+class Sameness:
+    """The digest of a record's rows, table by table, in whatever order they come: stores sort text differently."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, int] = {}
+
+    def add(self, table: str, row: Mapping[str, Any]) -> None:
+        """Counts one row in; identifiers that a store makes up and never shows do not count."""
+        left_out = _GENERATED.get(table, set())
+        shown = {
+            key: value for key, value in row.items() if value is not None and key not in left_out
+        }
+        text = json.dumps(shown, sort_keys=True, default=str)
+        value = int.from_bytes(hashlib.sha256(text.encode()).digest())
+        self._sums[table] = (self._sums.get(table, 0) + value) % 2**256
+
+    @property
+    def digest(self) -> str:
+        """Returns: a text that is the same for the same rows."""
+        return " ".join(f"{table}={total:064x}" for table, total in sorted(self._sums.items()))
+
+
+def differing_tables(one: str, other: str) -> list[str]:
+    """Returns: the tables in which two records differ, from their digests."""
+    return sorted({part.partition("=")[0] for part in set(one.split()) ^ set(other.split())})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One record of a store, as far as it says what belongs to what. `place`: where its files lie."""
+
+    kind: str
+    id: str
+    experiment: str | None = None
+    run: str | None = None
+    model: str | None = None
+    dataset: str | None = None
+    name: str | None = None
+    place: str | None = None
+
+
+def entry_of(kind: str, identity: str, row: Mapping[str, Any]) -> Entry:
+    """Returns: the entry of a record from the row of its main table."""
+    experiment = None if row.get("experiment_id") is None else str(row["experiment_id"])
+    if kind == "experiment":
+        return Entry(
+            kind, identity, experiment=identity, name=row["name"], place=row["artifact_location"]
+        )
+    if kind == "run":
+        return Entry(kind, identity, experiment=experiment, place=row["artifact_uri"])
+    if kind == "model":
+        return Entry(
+            kind,
+            identity,
+            experiment=experiment,
+            run=row["source_run_id"],
+            place=row["artifact_location"] or None,
+        )
+    if kind == "link":
+        return _link(identity, row)
+    if kind == "model-metrics":
+        return Entry(kind, identity, run=row["run_id"], model=row["model_id"])
+    if kind == "model-version":
+        source = row["source"] or ""
+        model = source.removeprefix("models:/") if source.startswith("models:/m-") else None
+        return Entry(kind, identity, run=row["run_id"] or None, model=model, name=row["name"])
+    return Entry(kind, identity, experiment=experiment, name=row.get("name"))
+
+
+def _link(identity: str, row: Mapping[str, Any]) -> Entry:
+    """Data set -> run, and run -> logged model it reads or makes."""
+    if row["source_type"] == "DATASET":
+        return Entry("link", identity, run=row["destination_id"], dataset=row["source_id"])
+    return Entry("link", identity, run=row["source_id"], model=row["destination_id"])

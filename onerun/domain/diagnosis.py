@@ -1,0 +1,92 @@
+"""What a pre-flight check found: one line for each thing that was looked at, and what to do where it is wrong."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from onerun.domain.references import Reference
+
+State = Literal["good", "note", "wrong"]
+MARK = {"good": "ok", "note": "note", "wrong": "WRONG"}
+LONGEST_SKEW = 30.0  # seconds; heartbeats and leases are counted in minutes, S3 refuses signatures after 15 of them
+LITTLE_SPACE = 2_000_000_000  # bytes; models, snapshots and databases grow
+TOO_LITTLE_SPACE = (
+    500_000_000  # bytes; one snapshot with its copies, a model and a database's journal are more
+)
+
+
+class Finding(Reference):
+    """One thing that was looked at."""
+
+    what: str  # such as `MLflow server`, or the variable that is wrong
+    state: State
+    says: str  # what is so, and what to do when it is wrong
+
+    @property
+    def summary(self) -> str:
+        """The line for a person."""
+        return f"{MARK[self.state]:<6} {self.what}: {self.says}"
+
+
+def good(what: str, says: str) -> Finding:
+    """It is as it should be."""
+    return Finding(what=what, state="good", says=says)
+
+
+def note(what: str, says: str) -> Finding:
+    """Worth knowing; trainings run all the same."""
+    return Finding(what=what, state="note", says=says)
+
+
+def wrong(what: str, says: str) -> Finding:
+    """Trainings would fail, or be lost."""
+    return Finding(what=what, state="wrong", says=says)
+
+
+def all_well(findings: Sequence[Finding]) -> bool:
+    """Whether nothing is wrong."""
+    return all(finding.state != "wrong" for finding in findings)
+
+
+def versions(what: str, ours: str, theirs: str) -> Finding:
+    """Client and server: what differs in the first two numbers differs in what it says to the other."""
+    if ours == theirs:
+        return good(what, f"{theirs}, as here")
+    if ours.split(".")[:2] == theirs.split(".")[:2]:
+        return note(what, f"{theirs}; here is {ours}, which goes together")
+    return wrong(
+        what,
+        f"{theirs}, but here is {ours}; install the same version on both sides (requirements.lock)",
+    )
+
+
+def schema(what: str, current: str | None, newest: str, upgrade: str) -> Finding:
+    """A database and the migrations that the installed version knows. `upgrade`: the command that migrates it."""
+    if current == newest:
+        return good(what, f"schema {newest}, the newest that the installed version knows")
+    if current is None:
+        return note(what, "no tables yet; the first use makes them")
+    return wrong(
+        what,
+        f"schema {current}, expected {newest}; back it up, then `{upgrade}`; newer? then upgrade here",
+    )
+
+
+def skew(what: str, seconds: float) -> Finding:
+    """The other's clock against ours; seconds that it is ahead."""
+    if abs(seconds) <= LONGEST_SKEW:
+        return good(what, f"within {LONGEST_SKEW:.0f} s of the clock here")
+    side = "ahead of" if seconds > 0 else "behind"
+    return wrong(what, f"{abs(seconds):.0f} s {side} the clock here; set both by NTP")
+
+
+def space(what: str, free: float) -> Finding:
+    """Bytes that are free for data."""
+    told = f"{free / 1e9:,.1f} GB free"
+    if free >= LITTLE_SPACE:
+        return good(what, told)
+    says = f"only {told}; models and snapshots need more"
+    return (
+        note(what, says)
+        if free >= TOO_LITTLE_SPACE
+        else wrong(what, f"{says}: make room, or name another folder")
+    )

@@ -1,0 +1,156 @@
+"""The metrics of the test part. They equal scikit-learn's; what is not defined on the rows at hand is left out.
+
+Two families, so that the same lines serve the metric, its slices and its bootstrap:
+
+    additive    a function of sums over rows: rmse, mae, r2, accuracy, balanced_accuracy, f1_*, log_loss, brier
+    ordered     needs the rows sorted: median_absolute_error, roc_auc, average_precision (`onerun.domain.ranking`)
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from onerun.config.evaluation import CLASSIFICATION_METRICS, REGRESSION_METRICS
+from onerun.domain import ranking
+from onerun.domain.outcomes import Floats, Integers, Predictions, Truth
+
+Orders = list[ranking.Order]
+ORDERED = frozenset({"median_absolute_error", "roc_auc", "average_precision"})
+NEED_PROBABILITIES = frozenset({"log_loss", "brier", "roc_auc", "average_precision"})
+PER_CLASS = frozenset({"balanced_accuracy", "f1_macro", "f1_weighted"})
+
+
+def names_of(truth: Truth) -> tuple[str, ...]:
+    """Returns: the metrics of this task."""
+    return CLASSIFICATION_METRICS if truth.classes else REGRESSION_METRICS
+
+
+def score(truth: Truth, predictions: Predictions) -> dict[str, float]:
+    """Returns: metric -> value, without those that are not defined (no probabilities, one class, constant target)."""
+    if truth.rows == 0:
+        return {}
+    orders = orders_of(truth, predictions)  # sorting is most of the work: once for both areas
+    values = {name: measure(name, truth, predictions, orders) for name in names_of(truth)}
+    return {name: value for name, value in values.items() if np.isfinite(value)}
+
+
+def measure(
+    metric: str, truth: Truth, predictions: Predictions, orders: Orders | None = None
+) -> float:
+    """Returns: the metric over all rows, NaN where it is not defined."""
+    if metric in NEED_PROBABILITIES and predictions.probabilities is None:
+        return float("nan")
+    if metric == "median_absolute_error" and truth.weights is None:
+        return float(
+            np.median(losses("mae", truth, predictions))
+        )  # needs no sorted rows: a fifth of the time
+    if metric in ORDERED:
+        return ordered(metric, truth, predictions, orders)(truth.row_weights)
+    whole = np.zeros(truth.rows, dtype=np.intp)
+    return float(value(metric, sums(metric, truth, predictions, whole, 1))[0])
+
+
+def orders_of(truth: Truth, predictions: Predictions) -> Orders:
+    """Returns: the rows sorted by each class's probability; of two classes the second, the positive one, is enough."""
+    if predictions.probabilities is None:
+        return []
+    kinds = [1] if len(truth.classes) == 2 else range(len(truth.classes))
+    return [
+        ranking.Order(truth.values == kind, predictions.probabilities[:, kind]) for kind in kinds
+    ]
+
+
+def ordered(
+    metric: str, truth: Truth, predictions: Predictions, orders: Orders | None = None
+) -> Callable[[Floats], float]:
+    """Sorts once. Returns: a function from (n,) row weights to the metric, NaN where it is not defined."""
+    if metric == "median_absolute_error":
+        return ranking.median_of(np.abs(truth.values - predictions.values))
+    area = ranking.roc_area if metric == "roc_auc" else ranking.precision_area
+    sorted_rows = orders or orders_of(truth, predictions)
+
+    def over_classes(weights: Floats) -> float:
+        areas = np.array([area(*order.counts(weights)) for order in sorted_rows])
+        defined = areas[
+            np.isfinite(areas)
+        ]  # one class against the rest, over the classes that occur
+        return float(defined.mean()) if defined.size else float("nan")
+
+    return over_classes
+
+
+def sums(metric: str, truth: Truth, predictions: Predictions, cell: Integers, cells: int) -> Floats:
+    """What an additive metric needs, added up within each cell of rows.
+
+    Args: cell: (n,) in [0, cells). Returns: (cells, k); adding cells up gives the sums of their union.
+    """
+    if metric in PER_CLASS:
+        return _class_sums(truth, predictions, cell, cells)
+    weights = truth.row_weights
+    columns = [losses(metric, truth, predictions) * weights, weights]
+    if metric == "r2":
+        centred = (
+            truth.values - truth.values.mean()
+        )  # against cancellation: large targets with small variance
+        columns += [centred * weights, centred**2 * weights]
+    return np.column_stack([np.bincount(cell, column, minlength=cells) for column in columns])
+
+
+def losses(metric: str, truth: Truth, predictions: Predictions) -> Floats:
+    """Returns: (n,) what each row adds to a metric that is a mean over rows (for rmse and r2: its squared error)."""
+    if metric == "accuracy":
+        return np.asarray(truth.values == predictions.values, dtype=np.float64)
+    if metric == "mae":
+        return np.asarray(np.abs(truth.values - predictions.values), dtype=np.float64)
+    if metric in ("rmse", "r2"):
+        return np.asarray(np.square(truth.values - predictions.values), dtype=np.float64)
+    assert predictions.probabilities is not None
+    given = np.take_along_axis(predictions.probabilities, truth.values[:, None], axis=1)[:, 0]
+    if metric == "log_loss":
+        return np.asarray(-np.log(np.clip(given, np.finfo(np.float64).eps, 1.0)))
+    squares = np.einsum("ij,ij->i", predictions.probabilities, predictions.probabilities)
+    brier = np.asarray(squares - 2 * given + 1, dtype=np.float64)
+    return (
+        brier / 2 if len(truth.classes) == 2 else brier
+    )  # binary: Brier's score of the positive class, in [0, 1]
+
+
+def value(metric: str, added: Floats) -> Floats:
+    """Args: added: (..., k) of `sums`. Returns: (...) the metric, NaN where it is not defined."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if metric in PER_CLASS:
+            return _class_value(metric, added.reshape(*added.shape[:-1], 3, -1))
+        mean = added[..., 0] / added[..., 1]
+        if metric == "r2":
+            spread = added[..., 3] - added[..., 2] ** 2 / added[..., 1]
+            tiny = 1e-12 * added[..., 3]  # a constant target leaves only rounding
+            return np.where(spread > tiny, 1 - added[..., 0] / spread, np.nan)
+        return np.asarray(np.sqrt(mean) if metric == "rmse" else mean)
+
+
+def _class_sums(truth: Truth, predictions: Predictions, cell: Integers, cells: int) -> Floats:
+    """Returns: (cells, 3 * classes): weights of hits, of predictions and of true rows for each class."""
+    kinds, weights = len(truth.classes), truth.row_weights
+    hit = truth.values == predictions.values
+    counts = [(truth.values, weights * hit), (predictions.values, weights), (truth.values, weights)]
+    size = cells * kinds
+    tables = [
+        np.bincount(cell * kinds + kind, weight, minlength=size).reshape(cells, kinds)
+        for kind, weight in counts
+    ]
+    return np.concatenate(tables, axis=1)
+
+
+def _class_value(metric: str, added: Floats) -> Floats:
+    """Args: added: (..., 3, classes). Returns: (...)."""
+    hits, predicted, actual = added[..., 0, :], added[..., 1, :], added[..., 2, :]
+    if metric == "balanced_accuracy":
+        return _mean_where(actual > 0, hits / actual)
+    f1 = 2 * hits / (predicted + actual)
+    if metric == "f1_macro":
+        return _mean_where(predicted + actual > 0, f1)
+    return np.asarray(np.where(actual > 0, f1 * actual, 0).sum(axis=-1) / actual.sum(axis=-1))
+
+
+def _mean_where(occurs: np.ndarray, values: Floats) -> Floats:
+    return np.asarray(np.where(occurs, values, 0).sum(axis=-1) / occurs.sum(axis=-1))

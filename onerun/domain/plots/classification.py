@@ -1,0 +1,156 @@
+"""Plots of a classification: confusion, ROC, precision and recall, calibration. Of many classes: the most frequent."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from onerun.domain import ranking
+from onerun.domain.outcomes import Floats, Integers, Predictions, Truth
+from onerun.domain.plots import style
+
+MOST_IN_MATRIX = 15
+MOST_CURVES = 6
+CURVE_POINTS = 400
+CALIBRATION_BINS = 10
+
+
+def draw(truth: Truth, predictions: Predictions, champion: Predictions | None) -> dict[str, bytes]:
+    """Returns: file name -> PNG; those of probabilities only when the model gives them."""
+    drawn = {"confusion_matrix.png": _confusion(truth, predictions)}
+    if predictions.probabilities is not None and len(np.unique(truth.values)) > 1:
+        drawn |= _curves(truth, predictions, champion)
+        drawn["calibration.png"] = _calibration(truth, predictions.probabilities)
+    return drawn
+
+
+def _confusion(truth: Truth, predictions: Predictions) -> bytes:
+    kinds = len(truth.classes)
+    flat = truth.values * kinds + predictions.values
+    counts = np.bincount(flat, minlength=kinds * kinds).reshape(kinds, kinds)
+    kept = _frequent(truth.values, kinds, MOST_IN_MATRIX)
+    table = _folded(counts, kept)
+    names = [str(truth.classes[kind]) for kind in kept] + ["(other)"] * (len(kept) < kinds)
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    figure, pair = style.axes("Confusion matrix", "predicted", "actual", left=0.22)
+    pair.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    pair.grid(visible=False)
+    few = len(names) <= 6
+    pair.set_xticks(
+        range(len(names)), [style.shown(name, 14) for name in names], rotation=0 if few else 40
+    )
+    pair.set_yticks(range(len(names)), [style.shown(name, 14) for name in names])
+    for (row, column), count in np.ndenumerate(table):
+        ink = "white" if shares[row, column] > 0.55 else style.INK
+        words = f"{count:,}\n{shares[row, column]:.0%}" if few else f"{count:,}" if count else ""
+        pair.text(column, row, words, ha="center", va="center", color=ink, fontsize=9 if few else 6)
+    return style.png(figure)
+
+
+def _folded(counts: Integers, kept: list[int]) -> Integers:
+    """Returns: the table of the kept classes, the others added up in a last row and column."""
+    others = [kind for kind in range(len(counts)) if kind not in kept]
+    if not others:
+        return counts[np.ix_(kept, kept)]
+    place = np.zeros((len(counts), len(kept) + 1), dtype=np.intp)
+    place[kept, range(len(kept))] = 1
+    place[others, -1] = 1
+    return np.asarray(place.T @ counts @ place)
+
+
+def _frequent(values: Integers, kinds: int, most: int) -> list[int]:
+    """Returns: the most frequent classes, in their own order."""
+    counts = np.bincount(values, minlength=kinds)
+    return sorted(np.argsort(-counts, kind="stable")[:most].tolist())
+
+
+def _curves(
+    truth: Truth, predictions: Predictions, champion: Predictions | None
+) -> dict[str, bytes]:
+    roc, roc_axes = style.axes("ROC", "false positive rate", "true positive rate")
+    precision, precision_axes = style.axes("Precision and recall", "recall", "precision")
+    for kind, name, colour, line, said in _lines(truth, predictions, champion):
+        assert said.probabilities is not None
+        hits, alarms = ranking.Order(truth.values == kind, said.probabilities[:, kind]).counts(
+            truth.row_weights
+        )
+        if not (hits[-1] and alarms[-1]):
+            continue
+        area, average = ranking.roc_area(hits, alarms), ranking.precision_area(hits, alarms)
+        thin = _thin(len(hits))
+        drawn = {"color": colour, "linestyle": line, "linewidth": 1.6}
+        roc_axes.plot(
+            alarms[thin] / alarms[-1],
+            hits[thin] / hits[-1],
+            label=f"{name} (area {area:.3f})",
+            **drawn,
+        )
+        taken = np.maximum((hits + alarms)[thin][1:], 1e-300)
+        label = f"{name} (average {average:.3f})"
+        precision_axes.plot(hits[thin][1:] / hits[-1], hits[thin][1:] / taken, label=label, **drawn)
+    roc_axes.plot([0, 1], [0, 1], color=style.GREY, linewidth=1, linestyle=":")
+    for pair, place in ((roc_axes, "lower right"), (precision_axes, "lower left")):
+        pair.set_xlim(-0.02, 1.02)
+        pair.set_ylim(-0.02, 1.04)
+        style.legend(pair, place)
+    return {"roc.png": style.png(roc), "precision_recall.png": style.png(precision)}
+
+
+def _lines(
+    truth: Truth, predictions: Predictions, champion: Predictions | None
+) -> Iterator[tuple[int, str, str, str, Predictions]]:
+    """Yields: class, name, colour, line style and predictions of every curve to draw."""
+    if len(truth.classes) == 2:
+        if champion is not None and champion.probabilities is not None:
+            yield 1, "champion", style.GREY, "--", champion
+        yield 1, "model", style.BLUE, "-", predictions
+        return
+    for kind, colour in zip(
+        _frequent(truth.values, len(truth.classes), MOST_CURVES), style.COLOURS, strict=False
+    ):
+        yield kind, style.shown(str(truth.classes[kind])), colour, "-", predictions
+
+
+def _thin(points: int) -> Integers:
+    return np.unique(np.linspace(0, points - 1, CURVE_POINTS).astype(np.intp))
+
+
+def _calibration(truth: Truth, probabilities: Floats) -> bytes:
+    figure, pair = style.axes("Calibration", "predicted probability", "share that came true")
+    pair.plot([0, 1], [0, 1], color=style.GREY, linewidth=1, linestyle=":", label="perfect")
+    binary = len(truth.classes) == 2
+    kinds = [1] if binary else _frequent(truth.values, len(truth.classes), MOST_CURVES)
+    for kind, colour in zip(kinds, style.COLOURS, strict=False):
+        said, came = _bins(probabilities[:, kind], truth.values == kind)
+        pair.plot(said, came, color=colour, marker="o", markersize=4, linewidth=1.6,
+                  label=style.shown(str(truth.classes[kind])))  # fmt: skip
+    if binary:
+        _spread(pair, probabilities[:, 1])
+    pair.set_xlim(-0.02, 1.02)
+    pair.set_ylim(-0.02, 1.04)
+    style.legend(pair, "upper left")
+    return style.png(figure)
+
+
+def _bins(said: Floats, true: Any) -> tuple[Floats, Floats]:
+    """Returns: mean probability and share of true rows, in ten bins of equally many rows."""
+    order = np.argsort(said, kind="stable")
+    groups = [group for group in np.array_split(order, CALIBRATION_BINS) if group.size]
+    return np.array([said[group].mean() for group in groups]), np.array(
+        [true[group].mean() for group in groups]
+    )
+
+
+def _spread(pair: Any, said: Floats) -> None:
+    """How often each probability is given, along the foot of the plot."""
+    counts, edges = np.histogram(said, bins=25, range=(0, 1))
+    heights = 0.18 * counts / max(counts.max(), 1)
+    pair.bar(
+        edges[:-1],
+        heights,
+        width=0.04,
+        align="edge",
+        color=style.SKY,
+        alpha=0.35,
+        label="how often",
+    )

@@ -1,0 +1,91 @@
+"""One look for all plots. matplotlib's object interface and Agg: no pyplot, no global state, no display."""
+
+import io
+from typing import Any
+
+import numpy as np
+
+from onerun.domain.outcomes import Floats
+
+# Okabe and Ito's colours, told apart by people with any kind of colour blindness
+BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, GREY = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#B8A800", "#7F7F7F",
+)  # fmt: skip
+COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, SKY, YELLOW, GREY)
+INK, GRID = "#333333", "#E3E3E3"
+WIDTH, HEIGHT, DPI = 5.2, 4.0, 130
+MOST_POINTS = 5_000
+BINS = 70
+LONGEST_LABEL = 28
+
+
+def axes(title: str, x: str, y: str, height: float = HEIGHT, left: float = 0.16) -> tuple[Any, Any]:
+    """Returns: a figure with one pair of axes, in the one look. Margins are fixed: measuring labels draws it twice."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
+    figure.subplots_adjust(left, 0.62 / height, 0.97, 1 - 0.42 / height)
+    figure.suptitle(
+        shown(title, 90), x=0.5, y=1 - 0.08 / height, va="top", fontsize=10.5, color=INK
+    )
+    pair = figure.add_subplot()
+    pair.set_xlabel(shown(x, 60), fontsize=9, color=INK)
+    pair.set_ylabel(shown(y, 45), fontsize=9, color=INK)
+    pair.tick_params(labelsize=8, colors=INK, length=0)
+    pair.grid(color=GRID, linewidth=0.7)
+    pair.set_axisbelow(True)
+    for side in ("top", "right", "left", "bottom"):
+        pair.spines[side].set_visible(False)
+    return figure, pair
+
+
+def readable(axis: Any, values: Any) -> None:
+    """Large amounts read 200k and 1.5M, not 200000 and 1.5e6."""
+    from matplotlib.ticker import EngFormatter, MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    if 1e4 <= float(np.abs(values).max()) < 1e15:
+        axis.set_major_formatter(EngFormatter(sep=""))
+
+
+def shown(text: str, longest: int = LONGEST_LABEL) -> str:
+    """Returns: text safe to draw: a dollar sign starts no formula, and what is too long is cut in the middle."""
+    whole = " ".join(str(text).split())
+    half = (longest - 1) // 2
+    cut = whole if len(whole) <= longest else f"{whole[:half]}…{whole[-half:]}"
+    return cut.replace("$", r"\$")
+
+
+def cloud(pair: Any, x: Floats, y: Floats) -> None:
+    """Points where they are few; a density where they are many, so that the plot of a million rows costs no more."""
+    if len(x) <= MOST_POINTS:
+        size = float(np.clip(4_000 / max(len(x), 1), 3, 20))
+        pair.scatter(x, y, s=size, alpha=0.35, color=BLUE, linewidths=0)
+        return
+    counts, across, up = np.histogram2d(x, y, bins=BINS)
+    density = np.ma.masked_equal(counts.T, 0)
+    box = (across[0], across[-1], up[0], up[-1])
+    pair.imshow(
+        np.log1p(density),
+        extent=box,
+        origin="lower",
+        aspect="auto",
+        cmap="viridis_r",
+        interpolation="nearest",
+    )
+
+
+def legend(pair: Any, place: str) -> None:
+    """Puts the names of the lines at `place`."""
+    pair.legend(loc=place, fontsize=8, frameon=True, framealpha=0.9, edgecolor=GRID, labelcolor=INK)
+
+
+def png(figure: Any) -> bytes:
+    """Returns: the picture's bytes, the same for the same figure (no date, no version inside)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(
+        buffer, metadata={"Software": None}, pil_kwargs={"compress_level": 6}
+    )
+    return buffer.getvalue()

@@ -1,0 +1,140 @@
+"""The reconciler's plan: what it would end and mark, what it leaves and why, what does not fit together."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from onerun.domain.reconcile.marks import Mark
+from onerun.domain.reconcile.seen import FlowRunSeen, RunSeen, Seen
+from onerun.domain.reconcile.verdicts import Dead, Verdict
+
+MOST_NOTES = 20
+
+
+class Plan(Seen):
+    """What was seen and decided, before anything is done."""
+
+    runs: tuple[tuple[RunSeen, Verdict], ...] = ()
+    marks: tuple[tuple[FlowRunSeen, Mark], ...] = ()
+    without_run: tuple[FlowRunSeen, ...] = ()  # flow runs that no MLflow run names
+    without_flow_run: tuple[
+        tuple[str, str], ...
+    ] = ()  # (run id, flow run id that Prefect does not know)
+    prefect: str = ""  # why Prefect did not answer; empty when it did
+
+    @property
+    def dead(self) -> tuple[tuple[RunSeen, Dead], ...]:
+        """The runs to end."""
+        return tuple((run, verdict) for run, verdict in self.runs if isinstance(verdict, Dead))
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns: the plan as plain values."""
+        return {
+            "end": [
+                _run(run) | {"status": dead.status, "evidence": list(dead.evidence)}
+                for run, dead in self.dead
+            ],
+            "mark": [
+                _flow_run(seen) | {"becomes": mark.state, "evidence": list(mark.evidence)}
+                for seen, mark in self.marks
+            ],
+            "leave": [
+                _run(run) | {"verdict": type(verdict).__name__, "why": verdict.why}
+                for run, verdict in self.runs
+                if not isinstance(verdict, Dead)
+            ],
+            "flow_runs_without_run": [_flow_run(seen) for seen in self.without_run],
+            "runs_without_flow_run": [
+                {"run_id": run, "flow_run_id": key} for run, key in self.without_flow_run
+            ],
+            "prefect": self.prefect or "answers",
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Yields: the plan as a person reads it."""
+        ours = sum(run.flow_run_id is not None for run, _ in self.runs)
+        others = len(self.runs) - ours
+        yield f"runs that read RUNNING: {ours} of ours, {others} of others; {len(self.dead)} of them dead"
+        if self.prefect:
+            yield f"  Prefect does not answer ({self.prefect}): what hangs on it is left as it is"
+        for run, dead in self.dead:
+            yield f"  end    {_label(run)}: {dead.status}"
+            yield from (f"           {fact}" for fact in dead.evidence)
+        for seen, mark in self.marks:
+            yield f"  mark   flow run {seen.name} {seen.flow_run_id}: {seen.state_name} -> {mark.state}"
+            yield from (f"           {fact}" for fact in mark.evidence)
+        for run, verdict in self.runs:
+            if not isinstance(verdict, Dead) and type(verdict).__name__ != "NotOurs":
+                yield f"  leave  {_label(run)}: {verdict.why}"
+        notes = [
+            f"flow run {each.name} {each.flow_run_id} ({each.state_name}) has no MLflow run here"
+            for each in self.without_run
+        ]
+        notes += [
+            f"run {run} names flow run {key}, which Prefect does not know"
+            for run, key in self.without_flow_run
+        ]
+        yield from (f"  note   {note}" for note in notes[:MOST_NOTES])
+        if len(notes) > MOST_NOTES:
+            yield f"  note   and {len(notes) - MOST_NOTES} more of these; --json names all"
+
+    def rows(self) -> list[dict[str, str]]:
+        """Returns: the plan as rows of one table."""
+        ended = [
+            {
+                "what": "end run",
+                "which": run.run_id,
+                "becomes": dead.status,
+                "why": "; ".join(dead.evidence),
+            }
+            for run, dead in self.dead
+        ]
+        marked = [
+            {
+                "what": "mark flow run",
+                "which": seen.flow_run_id,
+                "becomes": mark.state,
+                "why": "; ".join(mark.evidence),
+            }
+            for seen, mark in self.marks
+        ]
+        left = [
+            {"what": "leave run", "which": run.run_id, "becomes": "RUNNING", "why": verdict.why}
+            for run, verdict in self.runs
+            if not isinstance(verdict, Dead)
+        ]
+        notes = [
+            {
+                "what": "note",
+                "which": seen.flow_run_id,
+                "becomes": seen.state_name,
+                "why": "no MLflow run names it",
+            }
+            for seen in self.without_run
+        ]
+        unknown = [
+            {
+                "what": "note",
+                "which": run,
+                "becomes": "",
+                "why": f"names flow run {key}, which Prefect does not know",
+            }
+            for run, key in self.without_flow_run
+        ]
+        return [*ended, *marked, *left, *notes, *unknown]
+
+
+def _label(run: RunSeen) -> str:
+    return f"run {run.run_id} {run.name} in {run.experiment}"
+
+
+def _run(run: RunSeen) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "experiment": run.experiment,
+        "flow_run_id": run.flow_run_id,
+    }
+
+
+def _flow_run(seen: FlowRunSeen) -> dict[str, Any]:
+    return {"flow_run_id": seen.flow_run_id, "name": seen.name, "state": seen.state_name}

@@ -1,0 +1,67 @@
+"""How good the model is in each part of the table: for every value of a column, or every quarter of a number."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from onerun.domain.metrics import score
+from onerun.domain.outcomes import Integers, Predictions, Truth
+
+MOST = 20
+OTHER, MISSING = "(other)", "(missing)"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The rows with one value of a column, and the metrics over them."""
+
+    column: str
+    value: str
+    rows: int
+    metrics: dict[str, float]
+
+
+def slices(column: str, values: Any, truth: Truth, predictions: Predictions) -> list[Slice]:
+    """Args: values: (n,) a Series. Returns: the most frequent values first (quarters of a number in their order)."""
+    codes, names = _quarters(values) if _is_amount(values) else _levels(values)
+    found = []
+    for code, name in enumerate(names):
+        rows = np.flatnonzero(codes == code)
+        if rows.size:
+            metrics = score(truth.take(rows), predictions.take(rows))
+            found.append(Slice(column, name, int(rows.size), metrics))
+    return found
+
+
+def _is_amount(values: Any) -> bool:
+    """Few different whole numbers (a month, a grade) are values, not amounts."""
+    return values.dtype.kind in "iufM" and values.nunique() > MOST
+
+
+def _quarters(values: Any) -> tuple[Integers, list[str]]:
+    present = values.notna().to_numpy()
+    edges = values[present].quantile([0, 0.25, 0.5, 0.75, 1]).drop_duplicates()
+    codes = np.full(len(values), len(edges) - 1, dtype=np.intp)
+    codes[present] = np.clip(
+        edges.searchsorted(values[present], side="left") - 1, 0, len(edges) - 2
+    )
+    texts = [f"{edge:%Y-%m-%d}" if hasattr(edge, "year") else f"{edge:.4g}" for edge in edges]
+    ranges = [f"{low} to {high}" for low, high in pairwise(texts)]
+    return codes, [*ranges, MISSING]
+
+
+def _levels(values: Any) -> tuple[Integers, list[str]]:
+    import pandas as pd
+
+    codes, levels = pd.factorize(values)
+    counts = np.bincount(codes[codes >= 0], minlength=len(levels))
+    shown = np.argsort(-counts, kind="stable")[:MOST]
+    place = np.full(
+        len(levels) + 1, MOST, dtype=np.intp
+    )  # the last one is found by -1, a missing value
+    place[shown] = np.arange(len(shown))
+    place[-1] = MOST + 1
+    names = [str(levels[level]) for level in shown] + [""] * (MOST - len(shown))
+    return place[codes], [*names, OTHER, MISSING]

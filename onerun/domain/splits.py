@@ -1,0 +1,184 @@
+"""Which rows train, which validate, which test. Pure: the same rows, split and seed always give the same parts.
+
+Every function returns (rows,) uint8 with TRAINING, VALIDATION or TEST for each row: disjoint, union = all rows.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from onerun.config.recipe import Split
+from onerun.domain.digest import Hashes, mixed
+from onerun.domain.errors import DataError
+
+TRAINING, VALIDATION, TEST = 0, 1, 2
+NAMES = ("training", "validation", "test")
+GREEDY_GROUPS = 10_000
+STRATA_OF_NUMBERS = 100
+LOOKED_AT = 10_000
+
+Parts = npt.NDArray[np.uint8]
+Codes = npt.NDArray[np.int64]
+
+
+def by_hash(hashes: Hashes, split: Split) -> Parts:
+    """`hashes`: (rows,) of each row's content (onerun/domain/digest.py). A row's part depends on nothing but its content."""
+    places = mixed(hashes, split.seed)
+    parts = np.zeros(len(hashes), np.uint8)
+    parts[places < _bound(split.test + split.validation)] = VALIDATION
+    parts[places < _bound(split.test)] = TEST
+    return parts
+
+
+def _bound(share: float) -> np.uint64:
+    return np.uint64(min(int(share * 2.0**64), 2**64 - 1))
+
+
+def by_chance(rows: int, split: Split) -> Parts:
+    """Exact shares, drawn by seed; a row's part depends on its position."""
+    test, validation = _counts(rows, split)
+    parts = np.zeros(rows, np.uint8)
+    parts[:test] = TEST
+    parts[test : test + validation] = VALIDATION
+    np.random.default_rng(split.seed).shuffle(parts)
+    return parts
+
+
+def by_strata(strata: Codes, split: Split) -> Parts:
+    """`strata`: (rows,) the stratum of each row. Every stratum gets its share of each part, to within one row.
+
+    One row of each stratum always trains: a class that training never saw cannot be predicted.
+    """
+    shuffled = np.random.default_rng(split.seed).permutation(len(strata))
+    small = (
+        strata.astype(np.uint16) if strata.max(initial=0) < 2**16 else strata
+    )  # sorted by radix, in linear time
+    order = shuffled[np.argsort(small[shuffled], kind="stable")]
+    in_order = strata[order]
+    free = order[1:][in_order[1:] == in_order[:-1]]
+    parts = np.zeros(len(strata), np.uint8)
+    test, validation = _counts(len(strata), split)
+    chosen = _evenly(len(free), min(test, len(free)))
+    parts[free[chosen]] = TEST
+    rest = free[~chosen]
+    parts[rest[_evenly(len(rest), min(validation, len(rest)))]] = VALIDATION
+    return parts
+
+
+def _evenly(rows: int, wanted: int) -> npt.NDArray[np.bool_]:
+    """Returns: (rows,) True for `wanted` of them, evenly spaced."""
+    steps = np.arange(rows + 1) * wanted // max(rows, 1)
+    return np.asarray(steps[1:] > steps[:-1])
+
+
+def number_strata(values: npt.NDArray[np.float64]) -> Codes:
+    """Returns: (rows,) strata of a numeric target: its values where they are few, quantile bins where they are many."""
+    distinct = np.unique(values[:LOOKED_AT])
+    if len(distinct) <= STRATA_OF_NUMBERS:
+        distinct = np.unique(values)
+    few = len(distinct) <= STRATA_OF_NUMBERS
+    edges = (
+        distinct
+        if few
+        else np.quantile(values, np.arange(1, STRATA_OF_NUMBERS) / STRATA_OF_NUMBERS)
+    )
+    return np.searchsorted(edges, values, side="left" if few else "right").astype(np.int64)
+
+
+def by_group(groups: Codes, split: Split) -> Parts:
+    """`groups`: (rows,) codes 0..k-1. A group lies in one part; the parts come as near their shares as groups allow."""
+    sizes = np.bincount(groups)
+    shuffled = np.random.default_rng(split.seed).permutation(len(sizes))
+    test, validation = _counts(len(groups), split)
+    wanted = np.array([len(groups) - test - validation, validation, test], np.int64)
+    if len(sizes) <= GREEDY_GROUPS:
+        parts_of_groups = _largest_first(sizes, shuffled, wanted)
+    else:
+        before = np.empty(len(sizes), np.int64)
+        before[shuffled] = np.cumsum(sizes[shuffled]) - sizes[shuffled]
+        parts_of_groups = np.where(
+            before < test, TEST, np.where(before < test + validation, VALIDATION, TRAINING)
+        )
+    return parts_of_groups.astype(np.uint8)[groups]
+
+
+def _largest_first(sizes: Codes, shuffled: Codes, wanted: Codes) -> Codes:
+    """Each group goes to the part that lacks most of its rows, as a share of what it wants; largest groups first."""
+    left = wanted.astype(np.float64)
+    parts = np.zeros(len(sizes), np.int64)
+    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        part = int(np.argmax(left))
+        parts[group] = part
+        left[part] -= sizes[group]
+    return _none_empty(parts, sizes, wanted)
+
+
+def _none_empty(parts: Codes, sizes: Codes, wanted: Codes) -> Codes:
+    """A part that got no group takes the smallest group of the part that has most groups, if that has two or more."""
+    for part in (TEST, VALIDATION):
+        counts = np.bincount(parts, minlength=3)
+        richest = int(np.argmax(counts))
+        if wanted[part] and not counts[part] and counts[richest] > 1:
+            mine = np.flatnonzero(parts == richest)
+            parts[mine[np.argmin(sizes[mine])]] = part
+    return parts
+
+
+def by_time(moments: Codes, split: Split) -> Parts:
+    """`moments`: (rows,) orderable codes, a missing time being the smallest. The newest test, those before validate.
+
+    Rows of the same moment lie in one part: the cut moves to the nearest change of moment.
+    """
+    ordered = np.sort(moments)
+    test, validation = _counts(len(moments), split)
+    changes = np.flatnonzero(np.diff(ordered)) + 1
+    first_test = _nearest(changes, len(moments) - test)
+    first_validation = (
+        _nearest(changes[changes < first_test], len(moments) - test - validation)
+        if validation
+        else first_test
+    )
+    parts = np.zeros(len(moments), np.uint8)
+    if first_validation < len(moments):
+        parts[moments >= ordered[first_validation]] = VALIDATION
+    if first_test < len(moments):
+        parts[moments >= ordered[first_test]] = TEST
+    return parts
+
+
+def _nearest(changes: Codes, place: int) -> int:
+    """Returns: the change of moment nearest to `place`; a place past every row when there is none."""
+    return (
+        int(changes[np.argmin(np.abs(changes - place))]) if len(changes) else np.iinfo(np.int64).max
+    )
+
+
+def _counts(rows: int, split: Split) -> tuple[int, int]:
+    """Returns: rows of the test and of the validation part, at least one each when asked for."""
+    test = max(round(rows * split.test), 1)
+    return test, max(round(rows * split.validation), 1) if split.validation else 0
+
+
+def checked(parts: Parts, split: Split) -> Parts:
+    """Raises: DataError when a part that was asked for has no row, saying which and why."""
+    counts = np.bincount(parts, minlength=3)
+    shares = (1 - split.test - split.validation, split.validation, split.test)
+    for part, share in enumerate(shares):
+        if share and not counts[part]:
+            raise DataError(
+                f"split: the {NAMES[part]} part is empty: {split.by} put {_listed(counts)} of {len(parts):,} rows "
+                f"({share:.0%} was asked for {NAMES[part]}); {_advice(split)}"
+            )
+    return parts
+
+
+def _listed(counts: npt.NDArray[np.int64]) -> str:
+    return ", ".join(f"{count:,} into {name}" for name, count in zip(NAMES, counts, strict=True))
+
+
+def _advice(split: Split) -> str:
+    advice = {
+        "hash": "use more rows, a larger share, split.by: random, or split.columns that tell the rows apart",
+        "group": "there are fewer groups than parts; use another data.group or split.by: hash",
+        "time": "there are fewer moments than parts; use another data.time or split.by: hash",
+    }
+    return advice.get(split.by, "use more rows or a larger share")

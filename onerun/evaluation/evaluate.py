@@ -1,0 +1,72 @@
+"""Evaluate: the logged model on the frozen test part, beside a baseline and the champion, and what the gates say."""
+
+import shutil
+from pathlib import Path
+
+from onerun import checkpoint
+from onerun.config.mistakes import Mistakes
+from onerun.config.recipe import Recipe
+from onerun.domain import names
+from onerun.domain.estimators import task_of
+from onerun.domain.gates import check_evaluation
+from onerun.domain.references import Evaluation, Snapshot, TrainedModel
+from onerun.domain.report import page
+from onerun.evaluation import comparison, explanation
+from onerun.tracking import registry, runs
+
+
+def evaluate(
+    run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedModel, work: Path
+) -> Evaluation:
+    """Scores what was logged, judges the gates and records metrics, plots and report; safe to repeat (P2).
+
+    What could not be uploaded stays in the work folder and is uploaded when called again, unless the champion changed.
+    Raises: Mistakes for a metric the task does not have; DataError; ModelUnusable.
+    """
+    mistakes = check_evaluation(recipe, task_of(recipe))
+    if mistakes:
+        raise Mistakes(mistakes)
+    champion = registry.version_of_alias(recipe.model_name, recipe.promote.alias) or ""
+    key = checkpoint.key_of(
+        recipe.model_dump_json(by_alias=True), snapshot.digest, trained.model_id, champion
+    )
+    folder, note = work / "evaluation", work / "evaluation.json"
+    evaluation = checkpoint.kept(note, key, Evaluation)
+    if evaluation is None:
+        note.unlink(missing_ok=True)
+        evaluation = _evaluated(run_id, recipe, snapshot, trained, work, folder)
+        checkpoint.keep(note, key, evaluation)
+    runs.log_folder(run_id, folder)
+    runs.log_metrics(run_id, run_metrics(evaluation))
+    return evaluation
+
+
+def _evaluated(
+    run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedModel, work: Path, folder: Path
+) -> Evaluation:
+    """Scores, judges and draws; leaves in `folder` what is to be uploaded."""
+    judgement = comparison.judged(recipe, snapshot, task_of(recipe), trained.model_uri, work)
+    findings = explanation.findings(run_id, recipe, snapshot, trained, judgement)
+    plots = explanation.plots(findings, judgement)
+    _written(folder, findings.as_json(), page.render(findings, plots), plots)
+    return judgement.evaluation
+
+
+def _written(folder: Path, evaluation: str, report: str, plots: dict[str, bytes]) -> None:
+    """Lays the folder out as in the run; it goes up in one call."""
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / names.ARTIFACT_PLOTS).mkdir(parents=True)
+    (folder / names.ARTIFACT_EVALUATION).write_text(evaluation, encoding="utf-8")
+    (folder / names.ARTIFACT_REPORT).write_text(report, encoding="utf-8")
+    for name, png in plots.items():
+        (folder / names.ARTIFACT_PLOTS / name).write_bytes(png)
+
+
+def run_metrics(evaluation: Evaluation) -> dict[str, float]:
+    """Returns: the test metrics under the names they have in the run: the model's own without a prefix."""
+    prefixed = (
+        ("", evaluation.metrics),
+        (names.PREFIX_BASELINE, evaluation.baseline_metrics),
+        (names.PREFIX_CHAMPION, evaluation.champion_metrics or {}),
+    )
+    return {prefix + name: value for prefix, metrics in prefixed for name, value in metrics.items()}

@@ -1,0 +1,1 @@
+"""Processes of this machine: identity, programs, their output, a watchdog."""

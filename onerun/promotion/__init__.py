@@ -1,0 +1,1 @@
+"""Model versions and the alias that points at the champion."""

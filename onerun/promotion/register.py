@@ -1,0 +1,67 @@
+"""Register: the run's logged model becomes a version of the registered model."""
+
+import logging
+
+from onerun.config.recipe import Recipe
+from onerun.domain import names
+from onerun.domain.errors import AliasMoved
+from onerun.domain.promotion import numbers, numbers_in_words
+from onerun.domain.references import Evaluation, TrainedModel, Version
+from onerun.tracking.registry import make_version, move_alias, version_of_alias
+from onerun.tracking.runs import client
+
+log = logging.getLogger("onerun")
+
+
+def register(run_id: str, recipe: Recipe, trained: TrainedModel, evaluation: Evaluation) -> Version:
+    """Makes the run's one version, and moves the aliases that every new version takes. Safe to repeat."""
+    tags = recipe.register_.tags | _tags(run_id, evaluation)
+    number = make_version(
+        recipe.model_name, trained.model_id, run_id, recipe.register_.description, tags
+    )
+    version = Version(model=recipe.model_name, version=number)
+    for alias in recipe.register_.aliases:
+        _take_alias(run_id, version, alias, evaluation)
+    return version
+
+
+def _tags(run_id: str, evaluation: Evaluation) -> dict[str, str]:
+    """Returns: what a version tells about its run without asking the run."""
+    tags = {names.TAG_VERSION_RUN_ID: run_id}
+    digest = client().get_run(run_id).data.tags.get(names.TAG_SNAPSHOT_DIGEST)
+    if digest:
+        tags[names.TAG_SNAPSHOT_DIGEST] = digest
+    if evaluation.primary in evaluation.metrics:
+        key = names.TAG_VERSION_METRIC.format(metric=evaluation.primary)
+        tags[key] = f"{evaluation.metrics[evaluation.primary]:.10g}"
+    return tags
+
+
+def _take_alias(run_id: str, version: Version, alias: str, evaluation: Evaluation) -> None:
+    """The alias ends at the newest version, whoever else registers meanwhile."""
+    why = f"newest version; {numbers_in_words(evaluation)}"
+    while True:
+        holder = version_of_alias(version.model, alias)
+        if holder is not None and int(holder) > int(version.version):
+            log.info(
+                "%s@%s stays at version %s, which is newer than %s",
+                version.model,
+                alias,
+                holder,
+                version.version,
+            )
+            return
+        try:
+            move_alias(
+                version.model,
+                alias,
+                version.version,
+                holder,
+                why,
+                run_id,
+                "register",
+                numbers(evaluation),
+            )
+        except AliasMoved:
+            continue  # another training took it since we looked
+        return

@@ -1,0 +1,76 @@
+"""A database that was migrated badly: runs without an experiment get one again, loose rows are told."""
+
+from dataclasses import dataclass
+
+from onerun.archive.backup import back_up
+from onerun.archive.record_io import database, migration, writing
+from onerun.domain import names
+from onerun.domain.archives import Archive, Selection
+from onerun.domain.errors import OnerunError
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What was found in the database and, when `applied`, put right. `orphans`: what is loose (still, when applied)."""
+
+    store: str
+    applied: bool
+    experiments: dict[str, dict[str, object]]
+    orphans: dict[str, int]
+    backup: Archive | None = None
+
+
+def repair(store: str, apply: bool, backup_to: str) -> Repair:
+    """Finds experiments that have runs and no row; with `apply` backs up the database and makes their rows.
+
+    Raises: OnerunError when rows are loose afterwards that were not before.
+    """
+    with database.opened(store) as databases:
+        lost = {
+            str(each): _rebuilt(each, places, start)
+            for each, places, start in migration.lost_experiments(databases.tracking)
+        }
+        orphans = migration.orphans(databases.tracking)
+        if not apply or not lost:
+            return Repair(store, False, lost, orphans)
+        backup = back_up(Selection(), backup_to, "repair", files=False, store=store)
+        with writing.writing(databases) as writer:
+            for identity, row in lost.items():
+                writer.write(
+                    "experiment",
+                    identity,
+                    [("experiments", [row]), ("experiment_tags", [_tag(identity)])],
+                )
+        writing.finish(databases)
+        after = migration.orphans(databases.tracking)
+        if list(migration.lost_experiments(databases.tracking)) or sum(after.values()) > sum(
+            orphans.values()
+        ):
+            raise OnerunError(f"the database is not whole after the repair: {after}")
+        return Repair(store, True, lost, after, backup)
+
+
+def _rebuilt(identity: int, places: list[str], start: int) -> dict[str, object]:
+    """From what its runs say: where their files lie, when the first one began."""
+    suffixes = [
+        place.split("/")[:-2] for place in places if place.rstrip("/").endswith("/artifacts")
+    ]
+    home = (
+        "/".join(suffixes[0])
+        if suffixes and all(each == suffixes[0] for each in suffixes)
+        else None
+    )
+    return {
+        "experiment_id": identity,
+        "name": f"rescued-{identity}",
+        "workspace": "default",
+        "artifact_location": home,
+        "lifecycle_stage": "active",
+        "creation_time": start or None,
+        "last_update_time": start or None,
+    }
+
+
+def _tag(identity: str) -> dict[str, object]:
+    text = "the database had its runs and not the experiment"
+    return {"experiment_id": int(identity), "key": names.TAG_RESCUED, "value": text}

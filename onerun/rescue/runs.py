@@ -1,0 +1,284 @@
+"""Runs of a file store: their own file read or rebuilt, their parameters, metrics, tags, inputs and outputs."""
+
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from onerun.domain import names
+from onerun.rescue import reading
+from onerun.rescue.case import DROPPED, MENDED, QUARANTINED, REBUILT, TOLD, Case
+from onerun.rescue.places import add_facts, place
+
+RESERVED = {"tags", "datasets", "traces", "models", ".trash"}
+STATUSES = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
+LARGEST_FLOAT = 1.7976931348623157e308
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+
+
+def rescue_run(
+    case: Case, folder: Path, experiment: Mapping[str, Any], datasets: Mapping[str, tuple[str, str]]
+) -> None:
+    """Takes up one run; a folder that is none becomes a finding."""
+    reason = _no_run(case, folder)
+    if reason:
+        case.found(folder, "run", reason, QUARANTINED)
+        return
+    tags = case.values(folder / "tags", "tag", 8000)
+    try:
+        meta = _mended(case, folder, reading.meta(folder / "meta.yaml"), experiment)
+    except reading.Unreadable as error:
+        case.found(folder / "meta.yaml", "run", str(error), REBUILT)
+        meta = _rebuilt(folder, experiment, tags)
+        tags[names.TAG_RESCUED] = f"meta.yaml: {error}"
+    case.runs[folder.name] = experiment["experiment_id"]
+    _take(case, folder, meta, tags)
+    _metrics(case, folder)
+    _inputs(case, folder, datasets)
+    _outputs(case, folder)
+    case.totals["artifact bytes"] += add_facts(
+        case.facts, f"run {folder.name}", meta["artifact_uri"]
+    )
+
+
+def _no_run(case: Case, folder: Path) -> str:
+    """Returns: why the folder is no run, or an empty text."""
+    parts = ("meta.yaml", "params", "metrics", "tags", "artifacts", "inputs", "outputs")
+    if not _ID.fullmatch(folder.name):
+        return "its name is no run's id"
+    if case.claims.get(folder.name, folder.parent.name) != folder.parent.name:
+        return f"a run of that id is in experiment {case.claims[folder.name]}"
+    try:
+        there = {*reading.folders(folder), *reading.others(folder)}
+    except reading.Unreadable as error:
+        return str(error)
+    if not there.intersection(parts):
+        return "an empty folder" if not reading.size_below(folder) else "nothing of a run is in it"
+    return ""
+
+
+def _rebuilt(
+    folder: Path, experiment: Mapping[str, Any], tags: Mapping[str, str]
+) -> dict[str, Any]:
+    """From the folder's name, its tags, its metrics and the times of its files. How it ended nobody knows: KILLED."""
+    first, last = reading.times_below(folder)
+    stamps = [point.timestamp for point in _first_points(folder)]
+    return {
+        "run_id": folder.name,
+        "run_uuid": folder.name,
+        "experiment_id": experiment["experiment_id"],
+        "run_name": tags.get("mlflow.runName", f"rescued-{folder.name[:8]}"),
+        "user_id": tags.get("mlflow.user", "unknown"),
+        "source_type": 4,
+        "source_name": "",
+        "entry_point_name": "",
+        "source_version": "",
+        "status": 5,
+        "start_time": min([first, *stamps]),
+        "end_time": last,
+        "lifecycle_stage": experiment["lifecycle_stage"],
+        "artifact_uri": (folder / "artifacts").absolute().as_uri(),
+        "tags": [],
+    }
+
+
+def _first_points(folder: Path) -> list[reading.Point]:
+    found: list[reading.Point] = []
+    try:
+        for _, file in reading.files_below(folder / "metrics"):
+            found += [point for point, _ in zip(reading.points(file, []), range(1), strict=False)]
+    except reading.Unreadable:
+        pass  # becomes a finding where the metrics are taken up
+    return [point for point in found if point.timestamp > 0]
+
+
+def _mended(
+    case: Case, folder: Path, meta: dict[str, Any], experiment: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Every field that MLflow reads is what it must be; the others come from the folder."""
+    whole = _rebuilt(folder, experiment, {})
+    wrong = []
+    said = meta.get("run_id") or meta.get("run_uuid")
+    if said != folder.name:
+        wrong.append(f"says it is run {str(said)[:40]}")
+    if str(meta.get("experiment_id")) != experiment["experiment_id"]:
+        wrong.append(f"says it is of experiment {str(meta.get('experiment_id'))[:40]}")
+    status = meta.get("status")
+    if status in STATUSES.values():
+        whole["status"] = next(number for number, name in STATUSES.items() if name == status)
+    elif isinstance(status, int) and not isinstance(status, bool) and status in STATUSES:
+        whole["status"] = status
+    else:
+        wrong.append(f"has status {str(status)[:40]!r}")
+    if meta.get("lifecycle_stage") in ("active", "deleted"):
+        whole["lifecycle_stage"] = meta["lifecycle_stage"]
+    else:
+        wrong.append(f"has life cycle {str(meta.get('lifecycle_stage'))[:40]!r}")
+    wrong += _times(meta, whole)
+    for key in ("source_name", "entry_point_name", "source_version", "user_id"):
+        whole[key] = (
+            meta[key] if isinstance(meta.get(key), str) else None if key == "user_id" else ""
+        )
+    wrong += _name(meta, whole)
+    whole["artifact_uri"] = place(meta.get("artifact_uri"), folder / "artifacts")
+    case.totals["moved"] += whole["artifact_uri"] != meta.get("artifact_uri")
+    if wrong:
+        case.found(folder / "meta.yaml", "run", ", ".join(wrong), MENDED)
+    return whole
+
+
+def _name(meta: Mapping[str, Any], whole: dict[str, Any]) -> list[str]:
+    name = meta.get("run_name") or meta.get("name")
+    whole["run_name"] = name[:250] if isinstance(name, str) else None
+    if whole["run_name"] == name:
+        return []
+    return [f"has the name {str(name)[:40]!r}, of which a database holds 250 characters"]
+
+
+def _times(meta: Mapping[str, Any], whole: dict[str, Any]) -> list[str]:
+    wrong = []
+    for key in ("start_time", "end_time", "deleted_time"):
+        value = meta.get(key)
+        if value is None and key == "start_time":
+            wrong.append("has no start_time")  # MLflow's tool would write down this moment
+        elif value is None or reading.is_whole(value):
+            whole[key] = value
+        else:
+            wrong.append(f"has {key} {str(value)[:40]!r}")
+    return wrong
+
+
+def _take(case: Case, folder: Path, meta: dict[str, Any], tags: Mapping[str, str]) -> None:
+    home, owner = case.relative(folder), f"run {folder.name}"
+    case.write_meta(f"{home}/meta.yaml", meta)
+    keys = (
+        "run_name",
+        "user_id",
+        "start_time",
+        "end_time",
+        "lifecycle_stage",
+        "source_name",
+        "deleted_time",
+    )
+    case.facts.add(
+        "run",
+        folder.name,
+        "",
+        meta["experiment_id"],
+        STATUSES[meta["status"]],
+        *(meta.get(key) for key in keys),
+    )
+    for key, value in case.values(folder / "params", "parameter", 8000).items():
+        case.write(f"{home}/params/{key}", value)
+        case.facts.add("parameter", owner, key, value)
+    for key, value in tags.items():
+        case.write(f"{home}/tags/{key}", value)
+        case.facts.add("tag", owner, key, value)
+
+
+def _metrics(case: Case, folder: Path) -> None:
+    try:
+        files = list(reading.files_below(folder / "metrics"))
+    except reading.Unreadable as error:
+        case.unreadable(folder / "metrics", "metrics", error)
+        return
+    for key, file in files:
+        bad: list[str] = []
+        try:
+            case.key(key)
+            _metric(case, folder, key, file, bad)
+        except reading.Unreadable as error:
+            case.found(file, "metric", str(error), QUARANTINED)
+        if bad:
+            case.found(
+                file, "metric", f"{len(bad)} lines are none of a metric: {bad[0]}", QUARANTINED
+            )
+
+
+def _metric(case: Case, folder: Path, key: str, file: Path, bad: list[str]) -> None:
+    """A database holds a point once, and no infinity: the same as MLflow's tool makes of it."""
+    lines: dict[tuple[int, int, float, bool], str] = {}
+    repeated = 0
+    for point in reading.points(file, bad):
+        nan = point.value != point.value
+        value = 0.0 if nan else min(max(point.value, -LARGEST_FLOAT), LARGEST_FLOAT)
+        seen = (point.timestamp, point.step, value, nan)
+        repeated += seen in lines
+        lines[seen] = f"{point.timestamp} {point.value!r} {point.step}\n"
+    if repeated:
+        case.found(
+            file, "metric", f"{repeated} points are there twice; a database holds each once", TOLD
+        )
+    if not lines:
+        case.found(file, "metric", "no point in it", DROPPED if not bad else TOLD)
+        return
+    case.write(f"{case.relative(folder)}/metrics/{key}", "".join(lines.values()))
+    for seen in lines:
+        case.facts.add("metric", f"run {folder.name}", key, *seen)
+
+
+def _inputs(case: Case, folder: Path, datasets: Mapping[str, tuple[str, str]]) -> None:
+    home, owner = case.relative(folder), f"run {folder.name}"
+    seen: set[tuple[str, str]] = set()
+    first = {key: name for name, key in reversed(list(datasets.items()))}
+    for name, path, meta in _vertices(case, folder / "inputs", "input"):
+        source = str(meta.get("source_id"))
+        tags = {str(key): str(value) for key, value in _mapping(meta.get("tags")).items()}
+        kind = meta.get("source_type", "DATASET")
+        source = first[datasets[source]] if kind == "DATASET" and source in datasets else source
+        if wrong := _no_input(kind, source, datasets, seen):
+            case.found(path, "input", wrong, QUARANTINED)
+            continue
+        seen.add((kind, source))
+        case.facts.add(
+            "input",
+            owner,
+            f"model {source}" if kind == "MODEL" else " ".join(datasets[source]),
+            tags,
+        )
+        case.write_meta(
+            f"{home}/inputs/{name}/meta.yaml", {**meta, "source_id": source, "tags": tags}
+        )
+
+
+def _no_input(
+    kind: str,
+    source: str,
+    datasets: Mapping[str, tuple[str, str]],
+    seen: Collection[tuple[str, str]],
+) -> str:
+    """Returns: why it cannot be taken, or an empty text."""
+    if kind not in ("MODEL", "DATASET"):
+        return f"its source is of kind {str(kind)[:40]!r}"
+    if kind == "DATASET" and source not in datasets:
+        return f"its data set {source[:40]} is not there"
+    return (
+        f"the run has {source[:40]} as another input already; a database holds one"
+        if (kind, source) in seen
+        else ""
+    )
+
+
+def _outputs(case: Case, folder: Path) -> None:
+    for name, _, meta in _vertices(case, folder / "outputs", "output"):
+        step = meta["step"] if reading.is_whole(meta.get("step")) else 0
+        case.write_meta(f"{case.relative(folder)}/outputs/{name}/meta.yaml", {**meta, "step": step})
+        case.facts.add("output", f"run {folder.name}", name, step)
+
+
+def _vertices(case: Case, folder: Path, what: str) -> list[tuple[str, Path, dict[str, Any]]]:
+    found = []
+    try:
+        for name in case.folders(folder, what):
+            path = folder / name / "meta.yaml"
+            try:
+                found.append((name, path, reading.meta(path)))
+            except reading.Unreadable as error:
+                case.found(path, what, str(error), QUARANTINED)
+    except reading.Unreadable as error:
+        case.unreadable(folder, f"{what}s", error)
+    return found
+
+
+def _mapping(value: object) -> Mapping[Any, Any]:
+    return value if isinstance(value, Mapping) else {}

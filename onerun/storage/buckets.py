@@ -1,0 +1,162 @@
+"""Buckets, and what the minio client does better than s3fs: lists page by page, large files in parts, life cycles."""
+
+import errno
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onerun.storage.access import bucket_and_key, filesystem, minio
+from onerun.storage.words import explained
+
+if TYPE_CHECKING:
+    from minio import Minio
+
+
+def need_bucket(uri: str) -> bool:
+    """Makes the bucket of an s3:// address where there is none. Returns: whether it was missing."""
+    bucket = bucket_and_key(uri)[0]
+    with explained(uri):
+        if filesystem(uri).exists(bucket):
+            return False
+        filesystem(uri).mkdir(bucket)
+        return True
+
+
+def list_objects(root: str) -> Iterator[tuple[str, int]]:
+    """Yields: address and size of every object below the s3:// address, in order, a page at a time."""
+    bucket = bucket_and_key(root)[0]
+    with explained(root):
+        for found in _below(root):
+            if not found.object_name.endswith("/"):  # what consoles write to show an empty folder
+                yield f"s3://{bucket}/{found.object_name}", int(found.size)
+
+
+def walk(uri: str) -> Iterator[tuple[str, int, int | None]]:
+    """Yields: path below `uri`, bytes and last change (milliseconds since 1970) of every object, page by page."""
+    root = bucket_and_key(uri)[1]
+    with explained(uri):
+        for found in _below(uri, missing_ok=True):
+            changed = found.last_modified
+            path = found.object_name[len(root) :].lstrip("/")
+            yield path, int(found.size or 0), changed and int(changed.timestamp() * 1000)
+
+
+def remove_below(uri: str, paths: Iterable[str]) -> None:
+    """Removes these objects below `uri`, a thousand at a time; what is gone already is no mistake."""
+    key = bucket_and_key(uri)[1]
+    with explained(uri):
+        _remove(uri, (f"{key}/{path}" if key else path for path in paths))
+
+
+class NotMovedError(Exception):
+    """Another object is in the way, or what was to be moved changed meanwhile. Nothing was removed."""
+
+
+def move_tree(source: str, target: str) -> None:
+    """Moves every object below `source` to the same path below `target`, in the same bucket. The server copies them.
+
+    All are copied before one is removed: interrupted, it can be done once more. Only what was copied is removed.
+
+    Raises: NotMovedError.
+    """
+    from minio.commonconfig import ComposeSource
+
+    client, (bucket, old), new = minio(), bucket_and_key(source), bucket_and_key(target)[1]
+    with explained(source):
+        there, found = _prints(target), _prints(source)
+        for name, print_of in found.items():
+            copy = f"{new}{name[len(old) :]}"
+            if there.get(copy, print_of) != print_of:
+                raise NotMovedError(f"s3://{bucket}/{copy} holds something else")
+            if copy not in there:
+                client.compose_object(bucket, copy, [ComposeSource(bucket, name)])
+        if _prints(source) != found:
+            raise NotMovedError("it was changed while it was copied")
+        _remove(source, found)
+
+
+def _prints(uri: str) -> dict[str, tuple[str, int]]:
+    """Returns: name -> what tells its content from another's."""
+    return {found.object_name: (found.etag, found.size) for found in _below(uri)}
+
+
+def _below(uri: str, missing_ok: bool = False) -> Iterator[Any]:
+    from minio.error import S3Error
+
+    bucket, key = bucket_and_key(uri)
+    try:
+        yield from minio().list_objects(bucket, prefix=f"{key}/" if key else "", recursive=True)
+    except S3Error as error:
+        if not missing_ok or error.code != "NoSuchBucket":
+            raise
+
+
+def _remove(uri: str, names: Iterable[str]) -> None:
+    """Names stay as they are: s3fs takes those with brackets and stars for patterns."""
+    from minio.deleteobjects import DeleteObject
+
+    bucket = bucket_and_key(uri)[0]
+    for error in minio().remove_objects(bucket, map(DeleteObject, names)):
+        raise PermissionError(
+            errno.EACCES, error.message or error.code, f"s3://{bucket}/{error.name}"
+        )
+
+
+def make_bucket(uri: str, expire_days: int) -> list[str]:
+    """Makes the bucket of `uri` where there is none, keeping what is overwritten or deleted for `expire_days`.
+
+    A bucket that is there is somebody's: it stays as it is.
+
+    Returns: in words, what could not be had.
+    """
+    bucket = bucket_and_key(uri)[0]
+    client = minio()
+    with explained(uri):
+        if not client.bucket_exists(bucket):
+            client.make_bucket(bucket)
+            return _keep_versions(client, bucket, expire_days)
+        if client.get_bucket_versioning(bucket).status != "Enabled":
+            return [f"bucket {bucket} keeps no versions: what is deleted there is gone at once"]
+    return []
+
+
+def _keep_versions(client: "Minio", bucket: str, days: int) -> list[str]:
+    from minio.commonconfig import ENABLED, Filter
+    from minio.error import S3Error
+    from minio.lifecycleconfig import (
+        AbortIncompleteMultipartUpload,
+        Expiration,
+        LifecycleConfig,
+        NoncurrentVersionExpiration,
+        Rule,
+    )
+    from minio.versioningconfig import VersioningConfig
+
+    rule = Rule(
+        ENABLED,
+        rule_filter=Filter(prefix=""),
+        rule_id="onerun",
+        expiration=Expiration(expired_object_delete_marker=True),
+        noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=days),
+        abort_incomplete_multipart_upload=AbortIncompleteMultipartUpload(days_after_initiation=7),
+    )
+    refused = []
+    wishes: dict[str, Callable[[], Any]] = {
+        "versions": lambda: client.set_bucket_versioning(bucket, VersioningConfig(ENABLED)),
+        "a life cycle": lambda: client.set_bucket_lifecycle(bucket, LifecycleConfig([rule])),
+    }
+    for what, do in wishes.items():
+        try:
+            do()
+        except S3Error as error:  # a key may be allowed to write objects and no more
+            refused.append(
+                f"bucket {bucket} was made, but {what} could not be set up ({error.code})"
+            )
+    return refused
+
+
+def upload(local: Path, uri: str) -> None:
+    """Copies a local file of any size to an s3:// address, in parts, whole or not at all."""
+    bucket, key = bucket_and_key(uri)
+    with explained(uri):
+        minio().fput_object(bucket, key, str(local))

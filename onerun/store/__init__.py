@@ -1,0 +1,1 @@
+"""An MLflow store as a whole: a database, a folder of files, or behind a server."""

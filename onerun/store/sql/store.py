@@ -1,0 +1,167 @@
+"""A store whose database can be reached: everything the maintenance asks for, and all of it in sets."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+from onerun import archive as archives
+from onerun.config.policy import Policy
+from onerun.domain.cleanup.findings import Finding
+from onerun.domain.cleanup.inventory import Group, Version
+from onerun.domain.cleanup.plan import Item
+from onerun.domain.cleanup.protection import Guards
+from onerun.domain.cleanup.result import Outcome
+from onerun.store.sql import deletion, inventory
+from onerun.store.sql.database import Database, open_database
+from onerun.store.sql.emptied import hard_delete_experiments
+from onerun.store.sql.prints import prints
+from onerun.store.sql.protecting import store_guards
+from onerun.store.sql.troubles import troubles
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["TablesStore"]
+
+
+class TablesStore:
+    """SQLite or PostgreSQL, with the registry in the same database or in another one."""
+
+    limits: tuple[str, ...] = ()
+    can_hard_delete = True
+    finds_owners = True
+
+    def __init__(self, tracking: str, registry: str | None = None) -> None:
+        """Raises: Mistakes when one of them cannot be read."""
+        self.database: Database = open_database(tracking)
+        self._registry = (
+            open_database(registry) if registry and registry != tracking else self.database
+        )
+        self.identity = self.database.identity
+        self._archived: Mapping[
+            str, int
+        ] = {}  # run id -> print of its records when they were archived
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the tracking store's database."""
+        return self.database.fingerprint
+
+    def close(self) -> None:
+        """Gives back all connections."""
+        self.database.close()
+        self._registry.close()
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Two clean-ups do not meet. Raises: MaintenanceUnderWay."""
+        return self.database.alone()
+
+    @contextmanager
+    def inventory(
+        self, policy: Policy, live: Collection[str]
+    ) -> Iterator[tuple[Guards, Iterator[Group]]]:
+        """Yields: who protects what, and every experiment in turn; all of one moment."""
+        with (
+            self.database.reading() as connection,
+            self._registry_connection(connection) as registry,
+        ):
+            yield (
+                store_guards(connection, registry, policy, live),
+                inventory.groups(connection, policy),
+            )
+
+    def damaged(self, policy: Policy, guard: Guards, now: int) -> tuple[Item, ...]:
+        """None: a row is there or not."""
+        return ()
+
+    def back_up(
+        self, runs: Collection[str], experiments: Sequence[str], policy: Policy
+    ) -> tuple[str, str, list[str]]:
+        """One verified archive of rows and files. What the rows were like is kept, so that changes are noticed."""
+        experiments = self._existing_experiments(experiments)
+        if not runs and not experiments:
+            return "", "", []  # an empty selection would mean everything
+        with self.database.reading() as connection:
+            self._archived = prints(connection, sorted(runs))
+        selection = archives.Selection(
+            experiments=tuple(sorted(experiments)), runs=tuple(sorted(runs))
+        )
+        archive = archives.back_up(selection, policy.archives, policy.name)
+        return archive.uri, archive.digest, list(archive.notes)
+
+    def mark(
+        self, items: Sequence[Item], policy: Policy, going: Collection[str], tag: tuple[str, str]
+    ) -> Outcome:
+        """Tags runs, in one transaction."""
+        return deletion.mark(self.database, self._registry, items, policy, going, tag)
+
+    def soft_delete(
+        self, items: Sequence[Item], policy: Policy, going: Collection[str], now: int
+    ) -> Outcome:
+        """Deletes runs as MLflow does, in one transaction."""
+        return deletion.soft_delete(self.database, self._registry, items, policy, going, now)
+
+    def hard_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str]) -> Outcome:
+        """Removes the rows of runs, in one transaction."""
+        return deletion.hard_delete(
+            self.database, self._registry, items, policy, going, self._archived
+        )
+
+    def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> Outcome:
+        """Removes deleted experiments that hold nothing any more, one transaction each."""
+        return hard_delete_experiments(self.database, items, policy)
+
+    def database_size(self) -> int:
+        """Bytes; of both, where the registry has a database of its own."""
+        both = {self.database.uri: self.database, self._registry.uri: self._registry}
+        return sum(database.size for database in both.values())
+
+    def troubles(self) -> list[Finding]:
+        """What is wrong in the tables."""
+        with (
+            self.database.reading() as connection,
+            self._registry_connection(connection) as registry,
+        ):
+            return list(troubles(connection, registry))
+
+    def version_places(self) -> list[tuple[Version, str | None]]:
+        """Every registered version, and where its files lie; None: what it was made of is gone."""
+        with (
+            self.database.reading() as connection,
+            self._registry_connection(connection) as registry,
+        ):
+            return list(inventory.version_places(connection, registry))
+
+    @contextmanager
+    def _registry_connection(self, connection: "Connection") -> Iterator["Connection"]:
+        if self._registry is self.database:
+            yield connection
+            return
+        with self._registry.reading() as registry:
+            yield registry
+
+    def existing(self, runs: Sequence[str]) -> set[str]:
+        """Returns: those of the runs that are still there."""
+        from mlflow.store.tracking.dbmodels.models import SqlRun
+
+        return deletion.existing(self.database, SqlRun.run_uuid, runs)
+
+    def _existing_experiments(self, experiments: Sequence[str]) -> list[str]:
+        from mlflow.store.tracking.dbmodels.models import SqlExperiment
+
+        found = deletion.existing(
+            self.database, SqlExperiment.experiment_id, [int(each) for each in experiments]
+        )
+        return [each for each in experiments if int(each) in found]
+
+    def existing_models(self, models: Sequence[str]) -> set[str]:
+        """Returns: those of the logged models that are still there, deleted ones included."""
+        from mlflow.store.tracking.dbmodels.models import SqlLoggedModel
+
+        return deletion.existing(self.database, SqlLoggedModel.model_id, models)
+
+    def existing_traces(self, traces: Sequence[str]) -> set[str]:
+        """Returns: those of the traces that are still there."""
+        from mlflow.store.tracking.dbmodels.models import SqlTraceInfo
+
+        return deletion.existing(self.database, SqlTraceInfo.request_id, traces)

@@ -1,0 +1,74 @@
+"""Whether MLflow works from here: its version, its database's schema, and its artifacts, tried with one small file."""
+
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+
+from onerun.tracking.runs import client
+
+CONTENT = "written, read and deleted by a pre-flight check\n"
+
+
+def installed_version() -> str:
+    """Returns: of the MLflow here."""
+    import mlflow
+
+    return str(mlflow.__version__)
+
+
+def server_version(uri: str) -> str:
+    """Returns: of the server at `uri`."""
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    answer = http_request(get_default_host_creds(uri), "/version", "GET", max_retries=1, timeout=10)  # type: ignore[no-untyped-call]
+    answer.raise_for_status()
+    return str(answer.text).strip()
+
+
+def schema(uri: str) -> tuple[str | None, str]:
+    """Returns: the database's schema revision (None: no tables yet) and the newest that this version knows."""
+    from mlflow.store.db.utils import (
+        _get_latest_schema_revision,
+        _get_schema_version,
+        create_sqlalchemy_engine,
+    )
+
+    engine = create_sqlalchemy_engine(uri)  # type: ignore[no-untyped-call]
+    try:
+        current = _get_schema_version(engine)  # type: ignore[no-untyped-call]
+    finally:
+        engine.dispose()
+    return current, str(_get_latest_schema_revision())  # type: ignore[no-untyped-call]
+
+
+def artifact_round_trip() -> str:
+    """Writes one small artifact where experiments keep theirs, reads it back, deletes it. Returns: where."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    root, name = _root(), f"pre-flight-{uuid.uuid4().hex}.txt"
+    repository: Any = get_artifact_repository(root)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / name
+        file.write_text(CONTENT)
+        repository.log_artifact(str(file))
+        try:
+            read = Path(
+                repository.download_artifacts(name, tempfile.mkdtemp(dir=folder))
+            ).read_text()
+        finally:  # after a write that failed there is nothing, and the words would be those of a second failure
+            repository.delete_artifacts(name)
+    if read != CONTENT:
+        raise OSError(f"what was written to {root} came back changed")
+    if name in [found.path for found in repository.list_artifacts()]:
+        raise OSError(f"what was written to {root} could not be deleted; it is called {name}")
+    return root
+
+
+def _root() -> str:
+    """Returns: the artifact location of the oldest experiment: of a server, every user may write there."""
+    found = client().search_experiments(max_results=1, order_by=["experiment_id ASC"])
+    if not found:
+        raise LookupError("there is no experiment yet; train once, then look again")
+    return str(found[0].artifact_location).rstrip("/")

@@ -1,0 +1,239 @@
+"""Loaded by every Python that a training program starts: its MLflow attaches to the owner's run and never ends it.
+
+Python imports a module of this name at start-up when its folder is on PYTHONPATH. The programs may run in another
+environment than ours, so this is standard library only, and without ONERUN_RUN_ID it does nothing.
+
+Inside the program `mlflow.start_run()` (and autologging) continue the owner's run; ending it, leaving its `with`
+block or exiting leaves it RUNNING; runs nested below it are the program's own. `set_experiment` and
+`set_tracking_uri` would lead away from the run and are answered with the owner's.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.machinery
+import importlib.util
+import os
+import sys
+
+TYPE_CHECKING = (
+    False  # type checkers take it for true; importing typing would cost every Python that starts
+)
+if TYPE_CHECKING:
+    from typing import Any
+
+OWNER = os.environ.get("ONERUN_RUN_ID", "")
+HERE = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120  # pathlib costs every Python that starts 10 ms
+
+
+def attach_fluent(module: Any) -> None:
+    """`module`: mlflow.tracking.fluent."""
+    start_run, end_run, set_experiment = module.start_run, module.end_run, module.set_experiment
+
+    @functools.wraps(start_run)
+    def start(
+        run_id: str | None = None,
+        experiment_id: str | None = None,
+        run_name: str | None = None,
+        nested: bool = False,
+        parent_run_id: str | None = None,
+        **others: Any,
+    ) -> Any:
+        fresh = run_id is None and parent_run_id is None and module.active_run() is None
+        if fresh and nested:
+            parent_run_id = OWNER
+        elif fresh or run_id == OWNER:
+            run_id, run_name, experiment_id = OWNER, None, None
+        os.environ.pop(
+            "MLFLOW_RUN_ID", None
+        )  # MLflow would prefer it to a nested run of the program's own
+        try:
+            return start_run(run_id, experiment_id, run_name, nested, parent_run_id, **others)
+        finally:
+            os.environ["MLFLOW_RUN_ID"] = OWNER  # for the programs that this program starts
+
+    @functools.wraps(end_run)
+    def end(*arguments: Any, **named: Any) -> Any:
+        try:
+            return end_run(*arguments, **named)
+        finally:
+            os.environ["MLFLOW_RUN_ID"] = OWNER
+
+    @functools.wraps(set_experiment)
+    def experiment(*arguments: Any, **named: Any) -> Any:
+        say("set_experiment", arguments or named)
+        return set_experiment(experiment_id=os.environ["MLFLOW_EXPERIMENT_ID"])
+
+    module.start_run, module.end_run, module.set_experiment = start, end, experiment
+
+
+def attach_client(module: Any) -> None:
+    """`module`: mlflow.tracking._tracking_service.client, through which every change of a run's status goes."""
+    client = module.TrackingServiceClient
+    set_terminated, update_run = client.set_terminated, client.update_run
+
+    @functools.wraps(set_terminated)
+    def terminate(self: Any, run_id: str, *arguments: Any, **named: Any) -> Any:
+        if run_id == OWNER:
+            return (
+                self.store.shut_down_async_logging()
+            )  # what is still waiting is written, as at any run's end
+        return set_terminated(self, run_id, *arguments, **named)
+
+    @functools.wraps(update_run)
+    def update(self: Any, run_id: str, status: str | None = None, name: str | None = None) -> Any:
+        return update_run(self, run_id, None if run_id == OWNER else status, name)
+
+    client.set_terminated, client.update_run = terminate, update
+    keep_conflicts(client)
+
+
+def keep_conflicts(client: Any) -> None:
+    """A parameter that is there with another value stays; the new value becomes a tag, as the owner's own do (P2)."""
+    log_param, log_batch = client.log_param, client.log_batch
+
+    def free(self: Any, params: Any) -> list[Any]:
+        """`params`: pairs. Returns: those that do not conflict."""
+        known = self.get_run(OWNER).data
+        attempt = known.tags.get("onerun.attempt", "1")
+        conflicts = [
+            (key, str(value))
+            for key, value in params
+            if known.params.get(key, str(value)) != str(value)
+        ]
+        for key, value in conflicts:
+            self.set_tag(OWNER, f"{key}:attempt{attempt}", value)
+            print(
+                f"onerun: parameter {key} has another value already, this one is kept as a tag",
+                file=sys.stderr,
+            )
+        return [(key, value) for key, value in params if (key, str(value)) not in conflicts]
+
+    @functools.wraps(log_param)
+    def param(self: Any, run_id: str, key: str, value: Any, synchronous: bool = True) -> Any:
+        if run_id == OWNER and not free(self, [(key, value)]):
+            return value
+        return log_param(self, run_id, key, value, synchronous)
+
+    @functools.wraps(log_batch)
+    def batch(
+        self: Any,
+        run_id: str,
+        metrics: Any = (),
+        params: Any = (),
+        tags: Any = (),
+        synchronous: bool = True,
+    ) -> Any:
+        if run_id == OWNER and params:
+            kept = dict(free(self, [(param.key, param.value) for param in params]))
+            params = [param for param in params if param.key in kept]
+        return log_batch(self, run_id, metrics, params, tags, synchronous)
+
+    client.log_param, client.log_batch = param, batch
+
+
+def attach_uri(module: Any) -> None:
+    """`module`: mlflow.tracking._tracking_service.utils."""
+    set_tracking_uri = module.set_tracking_uri
+
+    @functools.wraps(set_tracking_uri)
+    def uri(given: Any) -> Any:
+        if str(given) != os.environ.get("MLFLOW_TRACKING_URI"):
+            say("set_tracking_uri", ())  # not what was given: an address can hold a password
+        return set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI", given))
+
+    module.set_tracking_uri = uri
+
+
+def attach_version(module: Any) -> None:
+    """`module`: mlflow.version."""
+    owners = os.environ.get("ONERUN_MLFLOW_VERSION", module.VERSION)
+    if owners != module.VERSION:
+        print(
+            f"onerun: MLflow is {module.VERSION} here and {owners} where the run is owned",
+            file=sys.stderr,
+        )
+
+
+def attach_schema(module: Any) -> None:
+    """`module`: mlflow.store.db.utils. Its own words advise to migrate the database: that would lock the owner out."""
+    verify = module._verify_schema
+
+    @functools.wraps(verify)
+    def verified(*arguments: Any, **named: Any) -> Any:
+        try:
+            return verify(*arguments, **named)
+        except Exception as error:  # noqa: BLE001  # the class is MLflow's, and this file knows no MLflow
+            owners = os.environ.get("ONERUN_MLFLOW_VERSION", "the owner's version")
+            told = f"this program's MLflow cannot use the run's database: install mlflow=={owners} for it"
+            raise type(error)(f"{told} ({str(error).partition('. ')[0]})") from None
+
+    module._verify_schema = verified
+
+
+def say(what: str, given: Any) -> None:
+    """One line for the person who wonders."""
+    print(
+        f"onerun: {what}{given or ''} is left aside: this program works in run {OWNER}",
+        file=sys.stderr,
+    )
+
+
+HOOKS = {
+    "mlflow.tracking.fluent": attach_fluent,
+    "mlflow.tracking._tracking_service.client": attach_client,
+    "mlflow.tracking._tracking_service.utils": attach_uri,
+    "mlflow.version": attach_version,
+    "mlflow.store.db.utils": attach_schema,
+}
+
+
+class Hooked:
+    """Loads a module and changes it before anybody else sees it."""
+
+    def __init__(self, loader: Any, hook: Any) -> None:
+        self.loader, self.hook = loader, hook
+
+    def create_module(self, spec: Any) -> Any:
+        """As the module's own loader does."""
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: Any) -> None:
+        """As the module's own loader does, then the hook."""
+        self.loader.exec_module(module)
+        try:
+            self.hook(module)
+        except Exception as error:  # noqa: BLE001  # another MLflow than we know: the parent still sets the run right at the end
+            print(f"onerun: cannot attach {module.__name__}: {error!r}", file=sys.stderr)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.loader, name)
+
+
+class Finder:
+    """Finds the modules that are hooked, by asking the finders behind it."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
+        """Returns: the module's spec with a hooked loader, or None for every other module."""
+        if fullname not in HOOKS:
+            return None
+        for finder in sys.meta_path:
+            spec: Any = None if finder is self else finder.find_spec(fullname, path, target)
+            if spec is not None and spec.loader is not None:
+                spec.loader = Hooked(spec.loader, HOOKS[fullname])
+                return spec
+        return None
+
+
+def next_sitecustomize() -> None:
+    """Runs the module of the same name that this one hides, if there is one."""
+    rest = [path for path in sys.path if os.path.realpath(path) != HERE]
+    spec = importlib.machinery.PathFinder.find_spec("sitecustomize", rest)
+    if spec is not None and spec.loader is not None:
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+if OWNER:
+    os.environ.setdefault("MLFLOW_RUN_ID", OWNER)
+    sys.meta_path.insert(0, Finder())
+next_sitecustomize()

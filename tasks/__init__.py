@@ -1,1 +1,0 @@
-"""DO: side effects, one verb per file, behind three doors (tracking, storage, quality)."""

@@ -1,0 +1,221 @@
+"""Families, links, and what changes in a file store between the plan and the deed."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onerun.store.files import leaving
+from onerun.store.files.store import FoldersStore
+from tests.cleanup.file_stores import (
+    PARENT,
+    clean_up,
+    edit,
+    logged_model,
+    make_experiment,
+    run_of,
+    unreadable,
+    version_of,
+)
+
+
+@pytest.mark.parametrize("action", ["soft_delete", "hard_delete"])
+def test_a_family_across_experiments_stays(action: str, root: Path) -> None:
+    make_experiment(root, 1, {1: 60, 2: 60})
+    make_experiment(root, 2, {3: 3})
+    (run_of(root, 1, 1) / "tags" / PARENT).write_text(f"{3:032x}")
+    plan, result = clean_up(root, f"action={action}")
+    assert (plan.going, result.done) == (1, 1)
+    assert [kept.protected_by for kept in plan.kept] == [
+        "has a parent or child in another experiment"
+    ]
+
+
+ONE_OF_A_FAMILY: dict[str, tuple[Callable[[Path], object], str]] = {
+    "pinned": (lambda run: (run / "tags" / "pin").write_text("1"), "tag pin"),
+    "reopened": (lambda run: edit(run, status=1), "reads RUNNING meanwhile"),
+    "resumed": (lambda run: edit(run, end_time=5), "was resumed meanwhile"),
+    "deleted": (lambda run: edit(run, lifecycle_stage="deleted"), "deleted meanwhile"),
+    "broken": (lambda run: (run / "meta.yaml").write_text(""), "cannot be read any more"),
+    "registered": (lambda run: version_of(run.parents[1], run_id=run.name), "prices version 1"),
+    "its model registered": (
+        lambda run: version_of(run.parents[1], source=f"models:/{logged_model(run.parent, run.name).name}"),
+        "prices version 1",
+    ),
+    "a new child": (
+        lambda run: (run_of(run.parents[1], 2, 9) / "tags" / PARENT).write_text(run.name), f"has child {9:032x}"
+    ),
+    "a parent that stays": (
+        lambda run: (run / "tags" / PARENT).write_text(f"{9:032x}"), f"has parent {9:032x}"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("action", ["quarantine", "soft_delete", "hard_delete"])
+@pytest.mark.parametrize("case", ONE_OF_A_FAMILY)
+def test_of_a_family_nobody_goes_once_one_changed(case: str, action: str, root: Path) -> None:
+    make_experiment(root, 1, {1: 60, 2: 60, 3: 60, 4: 60})
+    make_experiment(root, 2, {9: 3})
+    for child, parent in ((2, 1), (3, 2)):
+        (run_of(root, 1, child) / "tags" / PARENT).write_text(f"{parent:032x}")
+    does, word = ONE_OF_A_FAMILY[case]
+    family = {f"{number:032x}" for number in (1, 2, 3)}
+    plan, result = clean_up(root, f"action={action}", meanwhile=lambda: does(run_of(root, 1, 1)))
+    assert (plan.going, result.done) == (4, 1)
+    assert result.left.keys() == family
+    assert result.left[f"{1:032x}"] == word
+    if case != "a parent that stays":
+        assert result.left[f"{2:032x}"] == f"parent or child of {1:032x}, which is kept"
+    assert all((root / "1" / run / "artifacts" / "data.bin").exists() for run in family)
+
+
+def test_who_is_gone_keeps_nobody(root: Path) -> None:
+    make_experiment(root, 1, {1: 60, 2: 60})
+    (run_of(root, 1, 2) / "tags" / PARENT).write_text(f"{1:032x}")
+    _, result = clean_up(root, meanwhile=lambda: shutil.rmtree(run_of(root, 1, 1)))
+    assert (result.done, result.left) == (1, {f"{1:032x}": "gone meanwhile"})
+
+
+@pytest.mark.parametrize("action", ["quarantine", "soft_delete", "hard_delete"])
+def test_an_experiment_that_is_pinned_after_the_plan_stays(action: str, root: Path) -> None:
+    make_experiment(root, 1, {1: 60})
+
+    def pin() -> None:
+        (root / "1" / "tags").mkdir()
+        (root / "1" / "tags" / "pin").write_text("1")
+
+    _, result = clean_up(root, f"action={action}", meanwhile=pin)
+    assert result.left == {f"{1:032x}": "tag pin of the experiment"}
+
+
+AFTER_THE_ARCHIVE: dict[str, Callable[[Path], object]] = {
+    "a new artifact": lambda run: (run / "artifacts" / "late.bin").write_text("late"),
+    "another parameter": lambda run: (run / "params" / "depth").write_text("9"),
+    "a file less": lambda run: (run / "artifacts" / "data.bin").unlink(),
+    "a new model": lambda run: logged_model(run.parent, run.name),
+}
+
+
+@pytest.mark.parametrize("case", AFTER_THE_ARCHIVE)
+def test_what_is_not_in_the_archive_as_it_is_stays(
+    case: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_experiment(root, 1, {1: 60, 2: 60, 3: 60})
+    (run_of(root, 1, 2) / "tags" / PARENT).write_text(f"{1:032x}")
+    damaged = unreadable(root, 4, 1)
+    _after_the_archive(
+        monkeypatch,
+        lambda: [AFTER_THE_ARCHIVE[case](run_of(root, *at)) for at in ((1, 1), (4, 4000))],
+    )
+    _, result = clean_up(root)
+    assert (result.done, result.experiments) == (1, 0)
+    assert result.left.keys() == {f"{1:032x}", f"{2:032x}", "4"}
+    assert "archive" in result.left[f"{1:032x}"]
+    assert "archive" in result.left["4"]
+    assert (damaged / f"{4000:032x}").exists()
+
+
+@pytest.mark.parametrize("file", ["tags/pin", "artifacts/late.bin"])
+def test_what_changes_while_others_go_stays_with_its_family(
+    file: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_experiment(root, 1, {1: 60, 2: 60, 3: 60})
+    (run_of(root, 1, 3) / "tags" / PARENT).write_text(f"{2:032x}")
+    move = leaving.move_run_out
+
+    def then(store: Path, run: Path, models: Any) -> str | None:
+        (run_of(root, 1, 3) / file).write_text("1")
+        return move(store, run, models)
+
+    monkeypatch.setattr(leaving, "move_run_out", then)
+    _, result = clean_up(root)
+    assert result.left == {
+        f"{2:032x}": f"parent or child of {3:032x}, which is kept",
+        f"{3:032x}": "its files changed since they were archived",
+    }
+    assert (run_of(root, 1, 3) / file).exists()
+    assert not run_of(root, 1, 1).exists()
+
+
+def _after_the_archive(monkeypatch: pytest.MonkeyPatch, does: Callable[[], object]) -> None:
+    back_up = FoldersStore.back_up
+
+    def then(self: FoldersStore, *arguments: Any) -> Any:
+        archive = back_up(self, *arguments)
+        does()
+        return archive
+
+    monkeypatch.setattr(FoldersStore, "back_up", then)
+
+
+@pytest.mark.parametrize("does", ["restored", "pinned", "written"])
+def test_a_deleted_experiment_is_looked_at_again(
+    does: str, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_experiment(root / ".trash", 1, {})
+    edit(root / ".trash" / "1", lifecycle_stage="deleted", last_update_time=1)
+
+    def meanwhile() -> None:
+        if does == "restored":
+            shutil.move(root / ".trash" / "1", root / "1")
+            edit(root / "1", lifecycle_stage="active")
+        else:
+            (root / ".trash" / "1" / "tags").mkdir()
+            (root / ".trash" / "1" / "tags" / ("pin" if does == "pinned" else "note")).write_text(
+                "1"
+            )
+
+    _after_the_archive(monkeypatch, meanwhile)
+    plan, result = clean_up(root)
+    assert (plan.going_experiments, result.experiments) == (1, 0)
+    words = {"restored": "is not deleted any more", "pinned": "tag pin of the experiment"}
+    assert result.left == {"1": words.get(does, "its files changed since they were archived")}
+
+
+def test_what_lies_behind_links_is_left_and_all_else_goes(root: Path, tmp_path: Path) -> None:
+    make_experiment(root, 1, {1: 60})
+    make_experiment(tmp_path / "elsewhere", 2, {2: 60})
+    (root / "2").symlink_to(tmp_path / "elsewhere" / "2")
+    unreadable(tmp_path / "elsewhere", 3, 1)
+    (root / "3").symlink_to(tmp_path / "elsewhere" / "3")
+    unreadable(root, 4, 1)
+    plan, result = clean_up(root)
+    assert (result.done, result.experiments) == (2, 1)
+    assert [kept.protected_by for kept in plan.kept] == ["lies behind a link"]
+    assert run_of(tmp_path / "elsewhere", 2, 2).exists()
+    assert run_of(tmp_path / "elsewhere", 3, 3000).exists()
+
+
+def test_an_experiment_that_became_a_link_is_left(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_experiment(root, 1, {1: 60})
+    make_experiment(root, 2, {2: 60})
+    make_experiment(root / ".trash", 3, {})
+    edit(root / ".trash" / "3", lifecycle_stage="deleted", last_update_time=1)
+
+    def link() -> None:
+        for folder in (root / "1", root / ".trash" / "3"):
+            shutil.move(folder, tmp_path / folder.name)
+            folder.symlink_to(tmp_path / folder.name)
+
+    _after_the_archive(monkeypatch, link)
+    _, result = clean_up(root)
+    assert (result.done, result.experiments) == (1, 0)
+    words = "lies behind a link, which is never followed to delete"
+    assert result.left == {f"{1:032x}": words, "3": words}
+    assert not run_of(root, 2, 2).exists()
+
+
+def test_when_all_of_the_plan_is_gone_there_is_no_archive(root: Path) -> None:
+    make_experiment(root, 1, {1: 60, 2: 3})
+    plan, result = clean_up(root, meanwhile=lambda: shutil.rmtree(run_of(root, 1, 1)))
+    assert (plan.going, result.done, result.archive, result.left) == (
+        1,
+        0,
+        "",
+        {f"{1:032x}": "gone meanwhile"},
+    )
+    assert run_of(root, 1, 2).exists()

@@ -1,0 +1,223 @@
+"""What counts as a silent store, how long one is waited for, and what is said afterwards."""
+
+import logging
+import os
+from collections.abc import Iterator
+
+import pytest
+import requests
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.protos.databricks_pb2 import (
+    INTERNAL_ERROR,
+    RESOURCE_DOES_NOT_EXIST,
+    TEMPORARILY_UNAVAILABLE,
+    UNAUTHENTICATED,
+    ErrorCode,
+)
+from sqlalchemy.exc import OperationalError
+
+from onerun import retry
+from onerun.config.budget import of_our_processes, of_programs
+from onerun.config.mistakes import Mistakes
+from onerun.config.profile import Profile
+from onerun.domain.errors import StoreUnreachable, TransientError
+from onerun.retry import Silence, limited_to, patiently
+from onerun.tracking.answering import silence
+from onerun.training import attached
+
+SERVER = "http://me:hunter2-not-to-be-seen@127.0.0.1:1"
+REFUSED = MlflowException(
+    f"API request to {SERVER}/api/2.0/mlflow/runs/get failed with exception Connection refused"
+)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("ONERUN_RETRY_BUDGET", "1s")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", SERVER)
+    retry.anew()
+    yield
+    retry.anew()
+
+
+def http(status: int) -> requests.HTTPError:
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError(f"{status} of the artifacts", response=response)
+
+
+def told(code: int, words: str = "said the server") -> RestException:
+    return RestException({"error_code": ErrorCode.Name(code), "message": words})
+
+
+@pytest.mark.parametrize(
+    ("error", "is_silence"),
+    [
+        (REFUSED, True),
+        (told(INTERNAL_ERROR), True),
+        (told(TEMPORARILY_UNAVAILABLE), True),
+        (told(RESOURCE_DOES_NOT_EXIST), False),
+        (
+            MlflowException(
+                "API request to endpoint /x failed with error code 502 != 200. Response body: ''"
+            ),
+            True,
+        ),
+        (
+            MlflowException(
+                "API request to endpoint /x failed with error code 413 != 200. Response body: ''"
+            ),
+            False,
+        ),
+        (
+            MlflowException(
+                "API request to endpoint was successful but the response body was not JSON"
+            ),
+            True,
+        ),
+        (MlflowException("a check of MLflow's own, on this side"), False),
+        (http(503), True),
+        (http(404), False),
+        (requests.exceptions.ChunkedEncodingError("cut"), True),
+        (
+            MlflowException(
+                "The following failures occurred while downloading: Connection aborted"
+            ),
+            True,
+        ),
+        (
+            MlflowException("The following failures occurred while downloading: 404 Not Found"),
+            False,
+        ),
+        (KeyError("x"), False),
+    ],
+)
+def test_what_counts_as_silence(error: Exception, is_silence: bool) -> None:
+    assert (silence(error) is not None) == is_silence
+
+
+@pytest.mark.parametrize("error", [told(UNAUTHENTICATED), http(401), http(403)])
+def test_refused_credentials_are_a_mistake(error: Exception) -> None:
+    with pytest.raises(Mistakes, match="MLFLOW_TRACKING_PASSWORD") as raised:
+        silence(error)
+    assert "hunter2" not in str(raised.value)
+
+
+def database(words: str) -> MlflowException:
+    """Returns: what MLflow makes of an error of its database."""
+    error = MlflowException(words, error_code=TEMPORARILY_UNAVAILABLE)
+    error.__cause__ = OperationalError("SELECT 1", {}, Exception(words))
+    return error
+
+
+def test_a_database_of_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    assert silence(database("database is locked"))
+    assert not silence(database("no such table: runs"))
+    with pytest.raises(TransientError, match="no space left on the disk of MLflow at sqlite"):
+        silence(database("database or disk is full"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me@db/mlflow")
+    assert silence(database("server closed the connection unexpectedly"))
+    assert not silence(database('password authentication failed for user "me"'))
+
+
+class Store:
+    """Silent for so many calls."""
+
+    def __init__(self, silent: int) -> None:
+        self.silent, self.calls = silent, 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.calls <= self.silent:
+            raise REFUSED
+        return "answer"
+
+
+def test_a_short_silence_is_waited_for_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    store = Store(2)
+    with caplog.at_level(logging.WARNING, "onerun"):
+        assert patiently(store, silence) == "answer"
+    assert store.calls == 3
+    assert "waiting up to 1 s" in caplog.text
+    assert "answers again" in caplog.text
+
+
+def test_p7_a_long_one_ends_with_what_was_tried_and_no_secret(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = Store(1000)
+    with pytest.raises(StoreUnreachable) as raised:
+        patiently(store, silence)
+    said = str(raised.value)
+    assert (
+        f"(tried {store.calls} times; the retry budget is 1 s, ONERUN_RETRY_BUDGET sets it)" in said
+    )
+    assert store.calls > 1
+    assert raised.value.retryable
+    assert "Connection refused" in said
+    assert "hunter2" not in f"{said} {raised.value.__cause__} {caplog.text}"
+
+
+def test_one_outage_costs_the_budget_once() -> None:
+    first, second = Store(1000), Store(1000)
+    for store in (first, second):
+        with pytest.raises(StoreUnreachable):
+            patiently(store, silence)
+    assert first.calls > 2
+    assert second.calls == 1
+    retry.anew()
+    assert patiently(Store(1), silence) == "answer"
+
+
+def test_who_does_not_wait_tries_once_and_starts_no_clock() -> None:
+    store = Store(1)
+    with limited_to(0), pytest.raises(StoreUnreachable):
+        patiently(store, silence)
+    assert store.calls == 1
+    assert not retry._silent_since
+
+
+def test_other_errors_pass_as_they_are() -> None:
+    def fail() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        patiently(fail, lambda error: None)
+    with pytest.raises(StoreUnreachable, match="somebody has not answered"):
+        patiently(fail, lambda error: Silence("somebody", "nothing"))
+
+
+def test_the_budget_in_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONERUN_RETRY_BUDGET", "10m")
+    profile = Profile()
+    assert profile.retry_budget == 600
+    assert profile.variables()["ONERUN_RETRY_BUDGET"] == "600s"
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")  # who says it himself is heard
+    for set_by_others in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "PREFECT_CLIENT_MAX_RETRIES"):
+        monkeypatch.delenv(set_by_others, raising=False)
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    profile.apply()
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7"
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+    assert int(os.environ["PREFECT_CLIENT_MAX_RETRIES"]) == 9  # 2 + 4 + ... + 512 seconds
+    assert Profile().retry_budget == 600
+
+
+def test_a_program_of_the_users_waits_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONERUN_RETRY_BUDGET", "3m")
+    for name, value in of_our_processes(180).items():
+        monkeypatch.setenv(name, value)
+    theirs = attached.environment("r", "e", {})
+    assert {name: theirs[name] for name in of_programs(180)} == of_programs(180)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "99")
+    assert attached.environment("r", "e", {})["AWS_MAX_ATTEMPTS"] == "99"
+
+
+def test_a_mistake_in_the_settings_of_s3_is_no_silence() -> None:
+    from botocore.exceptions import EndpointConnectionError, InvalidConfigError
+
+    from onerun.storage import silence as silence_of_s3
+
+    assert silence_of_s3(EndpointConnectionError(endpoint_url="http://127.0.0.1:9"))
+    assert silence_of_s3(InvalidConfigError(error_msg="Invalid CA bundle")) is None
