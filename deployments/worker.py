@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 from deployments.pools import LOCAL
 from flows.command_line.arguments import command_line
-from flows.command_line.endings import exit_code
 from flows.command_line.prefect_address import with_prefect
+from onerun.commands.exit import exit_code
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.profile import Profile, check_profile, load_profile
 

@@ -24,7 +24,7 @@ from onerun.cleanup.applying import need_leave
 from onerun.cleanup.maintain import Planned, carry_out, planned
 from onerun.cleanup.reporting import list_beside
 from onerun.domain.cleanup.telling import message_lines
-from onerun.domain.cleanup.words import size
+from onerun.domain.text import size
 
 WAITS_FOR_A_PERSON = 7 * 86_400  # seconds
 LOOKS_EVERY = 10  # seconds

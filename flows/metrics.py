@@ -10,9 +10,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from flows.command_line.arguments import add_usual, command_line, span
-from flows.command_line.endings import exit_code
-from flows.command_line.terminal import QUIET, Terminal
 from flows.monitoring.looks import Looker, Say
+from onerun.commands.exit import exit_code
+from onerun.commands.terminal import QUIET, Terminal
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.profile import load_profile
 

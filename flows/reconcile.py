@@ -16,12 +16,12 @@ from prefect.client.orchestration import get_client
 from pydantic import Field
 
 from flows.command_line.prefect_address import with_prefect
-from flows.command_line.sparing import end_quickly
 from flows.command_line.watch import Log
 from flows.reconciling.flow_runs import FlowRuns
 from flows.reconciling.reconciliation import policy, reconciled, use
 from onerun.config.profile import load_profile
 from onerun.domain.reconcile.plan import Plan
+from onerun.process_tuning import end_quickly
 
 ARTIFACT = "reconciliation"
 

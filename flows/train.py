@@ -14,7 +14,6 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from flows.command_line.links import flow_run_url
-from flows.command_line.sparing import end_quickly
 from flows.training.asking import ask
 from flows.training.outcome import outcome
 from flows.training.outliving import outlive_the_reader
@@ -35,6 +34,7 @@ from onerun.domain.references import (
     Version,
 )
 from onerun.evaluation.evaluate import evaluate
+from onerun.process_tuning import end_quickly
 from onerun.promotion.promote import promote
 from onerun.promotion.register import register
 from onerun.tracking.provenance import record_provenance

@@ -16,7 +16,8 @@ from flows.checking import checkup
 from flows.promoting import aliases
 from flows.reconciling import reconciler
 from flows.training import launch
-from flows.upkeep import backing_up, maintenance, rescuing, restoring, summarising
+from flows.upkeep import maintenance, rescuing, restoring, summarising
+from onerun.cli import command
 from onerun.config.evaluation import BetterThan, Evaluate, Explain, Promote, Register, Threshold
 from onerun.config.loading import load_policy, load_recipe
 from onerun.config.policy import Backups, Best, Keep, Policy, Protect, Select
@@ -34,7 +35,7 @@ PARSERS = {
 PARSERS |= {"flows.maintain": maintenance.parser, "flows.summary": summarising.parser}
 PARSERS |= {"flows.metrics": metrics.parser}
 PARSERS |= {
-    "flows.backup": backing_up.parser,
+    "flows.backup": command("backup").parser,
     "flows.restore": restoring.parser,
     "flows.rescue": rescuing.parser,
 }

@@ -10,7 +10,7 @@ from deployments.kubernetes.pool import write_pool
 from deployments.kubernetes.template import Place, job_template
 from deployments.pools import KUBERNETES, make_what_is_missing
 from flows.command_line.arguments import command_line
-from flows.command_line.endings import exit_code
+from onerun.commands.exit import exit_code
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.profile import Profile, check_profile, load_profile
 

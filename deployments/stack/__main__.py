@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from deployments.stack.logs import show
 from flows.command_line.arguments import command_line, parsed
-from flows.command_line.endings import exit_code
-from flows.command_line.terminal import Terminal
+from onerun.commands.exit import exit_code
+from onerun.commands.terminal import Terminal
 
 if TYPE_CHECKING:
     from deployments.stack.stack import Stack

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from flows.command_line.arguments import add_usual, command_line
-from flows.command_line.endings import exit_code
-from flows.command_line.terminal import QUIET, Terminal
+from onerun.commands.exit import exit_code
+from onerun.commands.terminal import QUIET, Terminal
 from onerun.config.mistakes import Mistakes
 from onerun.domain.diagnosis import all_well
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 from flows.command_line.prefect_address import with_prefect
 from flows.promoting.aliases import ABOUT_THE_REGISTRY
 from flows.reconciling.dead import seen_now
-from flows.upkeep.stores import use_store
 from flows.upkeep.summarising import summary_of
+from onerun.commands.profile_store import use_store
 from onerun.domain.monitoring.series import Samples
 from onerun.domain.monitoring.stores import merged, of_models, of_running, of_store
 from onerun.domain.monitoring.trainings import of_trainings

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.command_line.arguments import add_usual, command_line, parsed
-from flows.command_line.endings import exit_code
 from flows.promoting.history import history_lines
+from onerun.commands.exit import exit_code
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.profile import check_profile, load_profile
 from onerun.domain.ledger import Move

@@ -9,12 +9,12 @@ from typing import Any
 
 from flows.command_line import temporary_server
 from flows.command_line.arguments import add_usual, command_line, span
-from flows.command_line.endings import exit_code
 from flows.command_line.prefect_address import with_prefect
-from flows.command_line.terminal import Terminal
 from flows.reconciling.flow_runs import FlowRuns
 from flows.reconciling.reconciliation import policy, reconciled, use
 from flows.reconciling.remedies import Say
+from onerun.commands.exit import exit_code
+from onerun.commands.terminal import Terminal
 from onerun.config.profile import Profile, load_profile
 from onerun.tracking.running import nothing_there
 

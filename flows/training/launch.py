@@ -10,10 +10,10 @@ from typing import Any
 
 from flows.command_line import temporary_server
 from flows.command_line.arguments import add_usual, command_line, parsed
-from flows.command_line.endings import exit_code
 from flows.command_line.links import links
-from flows.command_line.terminal import QUIET, Terminal, outcome_lines
 from flows.training.preparation import Asked, check_asked, read_asked
+from onerun.commands.exit import exit_code
+from onerun.commands.terminal import QUIET, Terminal, outcome_lines
 from onerun.config.profile import Profile
 
 EXAMPLE = """example:

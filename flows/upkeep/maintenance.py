@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from flows.command_line.arguments import add_usual, command_line, parsed
-from flows.command_line.endings import exit_code
 from flows.command_line.prefect_address import with_prefect
 from flows.upkeep.notifying import failure_told, tell
-from flows.upkeep.stores import use_store
 from onerun import storage
+from onerun.commands.exit import exit_code
+from onerun.commands.profile_store import use_store
 from onerun.config.loading import load_policy
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.policy import Policy

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from flows.command_line.endings import in_words
+from onerun.commands.exit import in_words
 from onerun.config.addresses import redacted
 from onerun.config.policy import Policy
 

@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from flows.command_line.arguments import command_line, parsed
-from flows.command_line.endings import exit_code
-from flows.upkeep.backing_up import size
+from onerun.commands.exit import exit_code
 from onerun.config.addresses import redact, with_driver
 from onerun.config.mistakes import Mistake, Mistakes
+from onerun.domain.text import size
 
 if TYPE_CHECKING:
     from onerun.rescue import Rescue

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from flows.command_line.arguments import add_usual, command_line, parsed
-from flows.command_line.endings import exit_code
-from flows.upkeep.backing_up import add_selection, counted, size
 from flows.upkeep.restoring_folders import is_of_folders, restore_folders, verify_folders
-from flows.upkeep.stores import use_store
+from onerun.commands.exit import exit_code
+from onerun.commands.profile_store import use_store
 from onerun.config.mistakes import Mistake, Mistakes
+from onerun.domain.text import counted, size
 
 EXAMPLE = """example:
   python -m flows.restore backups/store-5d41402abc4b-….tar.gz
@@ -31,7 +31,8 @@ def parser() -> argparse.ArgumentParser:
         EXAMPLE,
     )
     parser.add_argument("archive", metavar="ARCHIVE", help="a file, or its s3:// address")
-    add_selection(parser)
+    for flag in ("--experiment", "--run", "--model"):
+        parser.add_argument(flag, action="append", default=[])
     parser.add_argument(
         "--to",
         metavar="FOLDER",

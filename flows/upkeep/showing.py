@@ -12,7 +12,7 @@ from onerun.config.addresses import redacted
 from onerun.domain.cleanup.findings import counted
 from onerun.domain.cleanup.result import Result
 from onerun.domain.cleanup.telling import finding_lines, plan_lines, result_lines
-from onerun.domain.cleanup.words import size
+from onerun.domain.text import size
 
 
 def show_plan(what: Planned) -> str:

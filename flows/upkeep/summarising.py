@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flows.command_line.arguments import add_usual, command_line
-from flows.command_line.endings import exit_code
 from flows.command_line.prefect_address import with_prefect
-from flows.upkeep.stores import use_store
-from onerun.domain.cleanup.words import size
+from onerun.commands.exit import exit_code
+from onerun.commands.profile_store import use_store
+from onerun.domain.text import size
 
 EXAMPLE = """example:
   python -m flows.summary

@@ -13,7 +13,7 @@ from onerun.domain.cleanup.plan import Item, Kept, Plan, ordered
 from onerun.domain.cleanup.prefixes import of_model, of_run
 from onerun.domain.cleanup.protection import Guards, of_experiment
 from onerun.domain.cleanup.retention import Decision, decide, selected
-from onerun.domain.cleanup.words import age
+from onerun.domain.text import age
 from onerun.store import artifact_paths
 
 BYTES = Item._fields.index("bytes")

@@ -12,7 +12,7 @@ from onerun.domain.cleanup.findings import Finding
 from onerun.domain.cleanup.prefixes import GROUPED, MODELS, plain
 from onerun.domain.cleanup.protection import Guards, of_experiment
 from onerun.domain.cleanup.retention import of_logged_model, selected
-from onerun.domain.cleanup.words import size
+from onerun.domain.text import size
 from onerun.store import artifact_paths
 
 QUARANTINE = (

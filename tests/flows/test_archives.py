@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from flows.upkeep import backing_up, rescuing, restoring
+from flows.upkeep import rescuing, restoring
+from onerun.cli import main
 from onerun.tracking.database import make_whole
 
 
@@ -36,7 +37,7 @@ def store(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_there_and_back(
     store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert backing_up.main(["--json"]) == 0
+    assert main(["backup", "--json"]) == 0
     made = json.loads(capsys.readouterr().out)
     assert made["archive"].startswith(f"{store}/.onerun/backups/store-")
     assert (made["counts"]["run"], made["counts"]["files"]) == (1, 1)
@@ -59,8 +60,8 @@ def test_there_and_back(
 
 
 def test_mistakes_and_damage(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert backing_up.main(["--keep", "0"]) == 2
-    assert backing_up.main(["--experiment", "house"]) == 2
+    assert main(["backup", "--keep", "0"]) == 2
+    assert main(["backup", "--experiment", "house"]) == 2
     assert "no experiment house" in (said := capsys.readouterr().err)
     assert "did you mean houses?" in said
     assert restoring.main(["nowhere.tar.gz"]) == 2
@@ -126,7 +127,7 @@ def test_the_flows(store: Path, prefect_api: str) -> None:
     from flows.restore import restore
 
     made = backup(to=str(store / "kept"), keep=2)
-    assert made["status"] == "done"
-    assert restore(made["archive"])["new"] == 0
+    assert made.status == "done"
+    assert restore(made.archive)["new"] == 0
     assert {"to", "keep", "experiments"} <= set(backup.parameters.properties)
     assert backup.parameters.properties["keep"]["anyOf"][0]["minimum"] == 1

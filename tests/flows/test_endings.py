@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from flows.command_line.endings import exit_code
+from onerun.commands.exit import exit_code
 
 NOISY = """
 import ctypes, os
-from flows.command_line.endings import exit_code
+from onerun.commands.exit import exit_code
 
 def noisy():
     print("Python prints")
@@ -58,7 +58,7 @@ def test_a_library_s_error_is_told_in_one_line(
 FREEZES = """
 import atexit, gc
 atexit.register(lambda: print(gc.get_freeze_count() > 1000))  # called after those registered later
-from flows.command_line.endings import exit_code
+from onerun.commands.exit import exit_code
 raise SystemExit(exit_code(dict, False, ""))
 """
 

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
-from flows.command_line import terminal
-from flows.command_line.terminal import Terminal, metrics_table, number
+from onerun.commands import terminal
+from onerun.commands.terminal import Terminal, metrics_table, number
 
 
 class Screen(io.StringIO):

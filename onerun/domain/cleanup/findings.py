@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from onerun.domain.cleanup.inventory import Experiment
-from onerun.domain.cleanup.words import age, size
+from onerun.domain.text import age, size
 
 REBUILT = "python -m flows.rescue --from THE_FOLDER --to A_DATABASE --apply rebuilds it there"
 # kind -> what it is, what is done about it

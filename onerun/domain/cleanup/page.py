@@ -9,8 +9,8 @@ from onerun.config.policy import Policy
 from onerun.domain.cleanup.findings import Finding, counted
 from onerun.domain.cleanup.plan import Plan
 from onerun.domain.cleanup.telling import command_back
-from onerun.domain.cleanup.words import age, size
 from onerun.domain.report.page import page_environment
+from onerun.domain.text import age, size
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 

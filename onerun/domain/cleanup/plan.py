@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal, NamedTuple
 
-from onerun.domain.cleanup.words import size
+from onerun.domain.text import size
 
 ItemKind = Literal["run", "experiment"]
 AIM = 1.0  # seconds of one transaction: nobody else can write to SQLite meanwhile

@@ -14,8 +14,8 @@ from onerun.domain.cleanup.inventory import (
     Run,
 )
 from onerun.domain.cleanup.protection import Guards, families, of_experiment, of_run, protecting_tag
-from onerun.domain.cleanup.words import age
 from onerun.domain.globs import matches
+from onerun.domain.text import age
 
 
 class Decision(NamedTuple):

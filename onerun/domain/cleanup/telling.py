@@ -6,7 +6,7 @@ from typing import Any
 
 from onerun.domain.cleanup.findings import Finding, counted
 from onerun.domain.cleanup.plan import Plan
-from onerun.domain.cleanup.words import size
+from onerun.domain.text import size
 
 SHOWN = 10
 VERBS = {

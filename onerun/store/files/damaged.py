@@ -8,7 +8,7 @@ from onerun.domain.cleanup.damaged import Damaged, kept_by
 from onerun.domain.cleanup.inventory import Run
 from onerun.domain.cleanup.plan import Item
 from onerun.domain.cleanup.protection import Guards
-from onerun.domain.cleanup.words import age
+from onerun.domain.text import age
 from onerun.store.files import layout, measuring, reading
 from onerun.store.files.layout import Broken, Kind
 

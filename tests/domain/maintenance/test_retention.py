@@ -21,7 +21,7 @@ from onerun.domain.cleanup.protection import (
     references,
 )
 from onerun.domain.cleanup.retention import decide
-from onerun.domain.cleanup.words import DAY
+from onerun.domain.text import DAY
 
 NOW = 1_800_000_000_000
 IDS = [f"{number:032x}" for number in range(24)]

@@ -30,7 +30,7 @@ class TrainingHere(Training):
 
     def run(self, planted: str = "", **more: str) -> int:
         """Runs it to its end. Returns: what the command line would exit with."""
-        from flows.command_line.endings import exit_code
+        from onerun.commands.exit import exit_code
 
         assert not planted
         before = dict(os.environ)

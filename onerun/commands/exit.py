@@ -8,9 +8,9 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from flows.command_line.sparing import spare_time_and_memory
 from onerun.config.mistakes import Mistakes
 from onerun.domain.errors import OnerunError
+from onerun.process_tuning import spare_time_and_memory
 
 
 def exit_code(

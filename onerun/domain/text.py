@@ -1,5 +1,6 @@
-"""Sizes and ages as a person reads them."""
+"""Sizes, ages and counts as a person reads them."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -28,3 +29,19 @@ def _minutes(minutes: int) -> str:
             count = minutes // length
             return f"{count:,} {word}{'s' if count > 1 else ''}"
     return "moments"
+
+
+PLURALS = {
+    "experiment": "experiments",
+    "run": "runs",
+    "model": "logged models",
+    "trace": "traces",
+    "registered-model": "registered models",
+    "model-version": "versions",
+    "files": "files",
+}
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Return how many records there are of each kind that a person knows by name."""
+    return ", ".join(f"{counts[kind]:,} {name}" for kind, name in PLURALS.items() if kind in counts)

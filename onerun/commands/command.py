@@ -1,0 +1,90 @@
+"""A command of the command line: its options, its examples, what it does, and how it ends."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from onerun.commands.exit import exit_code
+from onerun.commands.options import AnyOptions, add_arguments, given_in, required
+from onerun.commands.ui import TerminalUi, Ui
+
+AnyResult = TypeVar("AnyResult", bound=BaseModel)
+EXIT_CODES = {
+    0: "done",
+    1: "it failed",
+    2: "a mistake in what was asked; nothing was changed",
+    130: "interrupted",
+}
+
+
+@dataclass(frozen=True)
+class Command(Generic[AnyOptions, AnyResult]):
+    """One command.
+
+    name: as it is typed, such as `backup`.
+    summary: one line for `onerun --help`.
+    options: its options; they derive from CommonOptions.
+    run: does it. Its result is printed with --json as one object; without, `run` says through the Ui what a person needs.
+    examples: command lines as a person types them, each beginning with `onerun NAME`.
+    notes: what else its help says.
+    exit_codes: what differs from EXIT_CODES.
+    interrupted: what is said after Ctrl-C.
+    """
+
+    name: str
+    summary: str
+    options: type[AnyOptions]
+    run: Callable[[AnyOptions, Ui], AnyResult]
+    examples: Sequence[str]
+    notes: str = ""
+    exit_codes: dict[int, str] = field(default_factory=dict)
+    interrupted: str = "interrupted"
+
+    def parser(self, program: str | None = None) -> argparse.ArgumentParser:
+        """Return the parser for `program`, such as `python -m flows.backup`; `onerun NAME` when None."""
+        program = program or f"onerun {self.name}"
+        parser = argparse.ArgumentParser(
+            prog=program,
+            description=self.summary,
+            epilog=self._epilog(program),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        add_arguments(parser, self.options)
+        return parser
+
+    def main(self, arguments: Sequence[str], program: str | None = None) -> int:
+        """Run the command with these arguments. Return the exit code; without arguments that it needs, show its help."""
+        parser = self.parser(program)
+        if not arguments and required(self.options):
+            parser.print_help()
+            return 0
+        parsed = parser.parse_args(arguments)
+        as_json, traceback = getattr(parsed, "as_json", False), getattr(parsed, "traceback", False)
+
+        def do() -> dict[str, Any]:
+            options = self.options.from_arguments(given_in(parsed, self.options))
+            ui = TerminalUi(sys.stderr if as_json else sys.stdout)
+            return self.run(options, ui).model_dump(mode="json", by_alias=True)
+
+        return exit_code(do, as_json=as_json, interrupted=self.interrupted, traceback=traceback)
+
+    def parse(self, arguments: Sequence[str]) -> AnyOptions:
+        """Return the checked options of a command line. Raises Mistakes."""
+        parsed = self.parser().parse_args(arguments)
+        return self.options.from_arguments(given_in(parsed, self.options))
+
+    def _epilog(self, program: str) -> str:
+        examples = [
+            f"  {each.replace(f'onerun {self.name}', program, 1)}" for each in self.examples
+        ]
+        codes = {**EXIT_CODES, **self.exit_codes}
+        parts = ["\n".join(["examples:", *examples])]
+        if self.notes:
+            parts.append(self.notes)
+        parts.append("exit codes: " + "; ".join(f"{code} {text}" for code, text in codes.items()))
+        return "\n\n".join(parts)
