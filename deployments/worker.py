@@ -16,7 +16,8 @@ from flows.command_line.arguments import command_line
 from flows.command_line.prefect_address import with_prefect
 from onerun.commands.exit import exit_code
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.config.profile import Profile, check_profile, load_profile
+from onerun.config.profile import check_profile
+from settings.profile import PrefectProfile, load_profile
 
 HOME = Path(__file__).parents[1]
 POLLING = "3"  # seconds between two looks for work
@@ -45,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def environment(profile: Profile) -> dict[str, str]:
+def environment(profile: PrefectProfile) -> dict[str, str]:
     """Returns: what a worker needs, besides what it has: addresses, credentials, where the flows are."""
     return {
         **profile.variables(),

@@ -12,9 +12,9 @@ from pydantic import Field
 
 from flows.command_line.links import run_page
 from flows.promoting.aliases import use_registry
-from onerun.config.profile import load_profile
 from onerun.domain.approval import question
 from onerun.promotion import approval
+from settings.profile import load_profile
 
 
 class Answer(RunInput):

@@ -14,7 +14,7 @@ from flows.monitoring.looks import Looker, Say
 from onerun.commands.exit import exit_code
 from onerun.commands.terminal import QUIET, Terminal
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.config.profile import load_profile
+from settings.profile import load_profile
 
 if TYPE_CHECKING:
     from flows.monitoring.exposition import Exposition

@@ -16,12 +16,12 @@ from prefect.client.orchestration import get_client
 from pydantic import Field
 
 from flows.command_line.prefect_address import with_prefect
-from flows.command_line.watch import Log
 from flows.reconciling.flow_runs import FlowRuns
 from flows.reconciling.reconciliation import policy, reconciled, use
-from onerun.config.profile import load_profile
+from flows.ui import log_to_prefect
 from onerun.domain.reconcile.plan import Plan
 from onerun.process_tuning import end_quickly
+from settings.profile import load_profile
 
 ARTIFACT = "reconciliation"
 
@@ -47,7 +47,7 @@ def reconcile(
     older = timedelta(days=also_older_than_days) if also_older_than_days else None
     wanted = policy(timedelta(minutes=silence_minutes), older, experiments or ())
     silence = use(with_prefect(load_profile(profile)))
-    Log()  # what is said below reaches the flow run's log
+    log_to_prefect()  # what is said below reaches the flow run's log
     with get_client(sync_client=True) as client:
         prefect = None if silence else FlowRuns(client)
         return reconciled(prefect, wanted, apply, logging.getLogger("onerun").info, silence, _show)

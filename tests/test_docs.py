@@ -27,7 +27,7 @@ from onerun.domain.cleanup.plan import Pace
 from onerun.domain.monitoring import series
 
 PARSERS = {
-    "flows.train": launch.parser, "flows.promote": aliases.parser, "flows.doctor": checkup.parser,
+    "flows.train": launch.COMMAND.parser, "flows.promote": aliases.parser, "flows.doctor": checkup.parser,
     "flows.reconcile": reconciler.parser,
     "deployments.stack": stack.parser, "deployments.worker": worker.parser,
     "deployments.kubernetes": kubernetes.parser,
@@ -139,10 +139,10 @@ def test_the_examples_of_other_commands_are_good_ones(module: ModuleType) -> Non
 
 
 def test_the_examples_of_the_help_are_good_ones() -> None:
-    lines = re.findall(r"python -m flows.train (.+)", launch.EXAMPLE)
-    for asked in (launch.parser().parse_args(shlex.split(line)) for line in lines):
-        load_recipe(asked.recipe, asked.set)
-    assert len(lines) >= 3
+    for example in launch.COMMAND.examples:
+        options = launch.COMMAND.parse(shlex.split(example)[2:])
+        load_recipe(options.recipe, options.overrides)
+    assert len(launch.COMMAND.examples) >= 3
 
 
 def test_pages_say_how_large_a_batch_is_and_where_a_repair_keeps_its_backup() -> None:

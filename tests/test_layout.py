@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("onerun", "flows", "deployments")
+PACKAGES = ("onerun", "settings", "tasks", "flows", "deployments")
 BIN = Path(sys.executable).parent
 LAYERS = "Layers import one way"
 

@@ -19,11 +19,11 @@ from sqlalchemy.exc import OperationalError
 from onerun import retry
 from onerun.config.budget import of_our_processes, of_programs
 from onerun.config.mistakes import Mistakes
-from onerun.config.profile import Profile
 from onerun.domain.errors import StoreUnreachable, TransientError
 from onerun.retry import Silence, limited_to, patiently
 from onerun.tracking.answering import silence
 from onerun.training import attached
+from settings.profile import PrefectProfile
 
 SERVER = "http://me:hunter2-not-to-be-seen@127.0.0.1:1"
 REFUSED = MlflowException(
@@ -190,7 +190,7 @@ def test_other_errors_pass_as_they_are() -> None:
 
 def test_the_budget_in_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ONERUN_RETRY_BUDGET", "10m")
-    profile = Profile()
+    profile = PrefectProfile()
     assert profile.retry_budget == 600
     assert profile.variables()["ONERUN_RETRY_BUDGET"] == "600s"
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")  # who says it himself is heard
@@ -201,7 +201,7 @@ def test_the_budget_in_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "7"
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
     assert int(os.environ["PREFECT_CLIENT_MAX_RETRIES"]) == 9  # 2 + 4 + ... + 512 seconds
-    assert Profile().retry_budget == 600
+    assert PrefectProfile().retry_budget == 600
 
 
 def test_a_program_of_the_users_waits_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

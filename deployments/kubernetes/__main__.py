@@ -12,7 +12,8 @@ from deployments.pools import KUBERNETES, make_what_is_missing
 from flows.command_line.arguments import command_line
 from onerun.commands.exit import exit_code
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.config.profile import Profile, check_profile, load_profile
+from onerun.config.profile import check_profile
+from settings.profile import PrefectProfile, load_profile
 
 EXAMPLE = """example:
   python -m deployments.kubernetes template --image onerun:0.1.0
@@ -99,7 +100,7 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
     return template
 
 
-def _need_servers(profile: Profile) -> None:
+def _need_servers(profile: PrefectProfile) -> None:
     """A pod's disk is gone with it: an SQLite file or a folder there would be forgotten in silence."""
     mistakes = []
     if not profile.tracking_uri.startswith(("http://", "https://")):

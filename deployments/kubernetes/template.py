@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from onerun.config.addresses import holds_secret
-from onerun.config.profile import Profile, variables_of
+from onerun.config.profile import variables_of
+from settings.profile import PrefectProfile
 
 SETTINGS = "onerun"  # the name of the ConfigMap, and of the Secret
 CREDENTIALS = frozenset({"tracking_username"})  # no secret by itself, but kept beside its password
@@ -40,7 +41,7 @@ class Place:
     )
 
 
-def job_template(profile: Profile, place: Place) -> dict[str, Any]:
+def job_template(profile: PrefectProfile, place: Place) -> dict[str, Any]:
     """Returns: the base job template, for pods that see the variables which `profile` sets."""
     return {
         "job_configuration": {
@@ -55,7 +56,7 @@ def job_template(profile: Profile, place: Place) -> dict[str, Any]:
     }
 
 
-def _job(profile: Profile, place: Place) -> dict[str, Any]:
+def _job(profile: PrefectProfile, place: Place) -> dict[str, Any]:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -74,7 +75,7 @@ def _job(profile: Profile, place: Place) -> dict[str, Any]:
     }
 
 
-def _pod(profile: Profile, place: Place) -> dict[str, Any]:
+def _pod(profile: PrefectProfile, place: Place) -> dict[str, Any]:
     network = {"hostNetwork": True} if place.host_network else {}
     volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}]
     volumes += (
@@ -99,7 +100,7 @@ def _pod(profile: Profile, place: Place) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _container(profile: Profile, place: Place) -> dict[str, Any]:
+def _container(profile: PrefectProfile, place: Place) -> dict[str, Any]:
     resources = {
         "requests": {"cpu": "{{ cpu_request }}", "memory": "{{ memory_request }}"},
         "limits": {
@@ -126,17 +127,20 @@ def _container(profile: Profile, place: Place) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def references(profile: Profile) -> list[dict[str, Any]]:
+def references(profile: PrefectProfile) -> list[dict[str, Any]]:
     """Returns: a pod's environment: where each variable that the profile sets is found, never what it is (P7)."""
     found: list[dict[str, Any]] = [{"name": "HOME", "value": "/tmp"}]
-    for field in Profile.model_fields:
+    for field in PrefectProfile.model_fields:
         value = getattr(profile, field)
         if field not in profile.model_fields_set or value is None:
             continue
         secret = isinstance(value, SecretStr) or field in CREDENTIALS or holds_secret(str(value))
-        key = variables_of(field)[0]
+        key = variables_of(PrefectProfile, field)[0]
         source = {("secretKeyRef" if secret else "configMapKeyRef"): {"name": SETTINGS, "key": key}}
-        found += [{"name": variable, "valueFrom": source} for variable in variables_of(field)]
+        found += [
+            {"name": variable, "valueFrom": source}
+            for variable in variables_of(PrefectProfile, field)
+        ]
     return found
 
 

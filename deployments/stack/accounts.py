@@ -4,8 +4,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.config.profile import Profile
-from onerun.config.servers import Servers
+from settings.profile import PrefectProfile
+from settings.servers import Servers
 
 CONFIGURATION = """\
 [mlflow]
@@ -15,7 +15,7 @@ authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 """
 
 
-def accounts(profile: Profile, servers: Servers, state: Path) -> dict[str, str]:
+def accounts(profile: PrefectProfile, servers: Servers, state: Path) -> dict[str, str]:
     """Returns: the server's variables. Raises: Mistakes when one is missing.
 
     MLflow makes the administrator at its first start and reads the password never again.
@@ -44,7 +44,7 @@ def configuration(state: Path) -> str:
     return CONFIGURATION.format(database=database)
 
 
-def _mistakes(profile: Profile, servers: Servers) -> list[Mistake]:
+def _mistakes(profile: PrefectProfile, servers: Servers) -> list[Mistake]:
     found = []
     if not (profile.tracking_username and profile.tracking_password):
         says = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD go together: set both, or neither"

@@ -6,12 +6,12 @@ from flows.checking import databases
 from flows.checking.trying import QUICK
 from onerun.config.addresses import synchronous
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.config.profile import Profile
-from onerun.config.servers import Servers
 from onerun.domain.errors import StoreUnreachable
+from settings.profile import PrefectProfile
+from settings.servers import Servers
 
 
-def try_all(profile: Profile, servers: Servers, say: Callable[[str], None]) -> None:
+def try_all(profile: PrefectProfile, servers: Servers, say: Callable[[str], None]) -> None:
     """Logs in everywhere; makes a bucket that is missing in a store of one's own. Raises: Mistakes, all of them."""
     mistakes = []
     if servers.prefect_database is not None:

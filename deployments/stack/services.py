@@ -13,8 +13,9 @@ from deployments.worker import command as command_of_worker
 from deployments.worker import environment as environment_of_worker
 from onerun.config.addresses import redact
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.config.profile import OF_OTHER_STORES, TELEMETRY_OFF, Profile
-from onerun.config.servers import Servers, mlflow_file, prefect_file
+from onerun.config.profile import OF_OTHER_STORES, TELEMETRY_OFF
+from settings.profile import PrefectProfile
+from settings.servers import Servers, mlflow_file, prefect_file
 
 LOOPBACK = ("127.0.0.1", "localhost")
 PREFECT_DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
@@ -65,7 +66,7 @@ class Service:
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def prefect_server(profile: Profile, servers: Servers, state: Path) -> Service:
+def prefect_server(profile: PrefectProfile, servers: Servers, state: Path) -> Service:
     """Prefect's API, its scheduler and its UI."""
     api = _here("PREFECT_API_URL", "/api", profile.prefect_api_url, servers)
     address = api.removesuffix("/api")
@@ -90,7 +91,7 @@ def prefect_server(profile: Profile, servers: Servers, state: Path) -> Service:
     return Service("prefect", _python(*command), environment, address, f"{api}/health", keeps=keeps)
 
 
-def _need_a_password(profile: Profile, servers: Servers) -> None:
+def _need_a_password(profile: PrefectProfile, servers: Servers) -> None:
     """Whoever reaches a Prefect without one deploys what they like, and the worker runs it. Raises: Mistakes."""
     if servers.prefect_auth not in (None, profile.prefect_api_auth_string):
         says = "is what the server gets from PREFECT_API_AUTH_STRING, as clients and worker do; set that one"
@@ -100,7 +101,7 @@ def _need_a_password(profile: Profile, servers: Servers) -> None:
         raise Mistakes([Mistake("PREFECT_API_AUTH_STRING", says)])
 
 
-def mlflow_server(profile: Profile, servers: Servers, state: Path) -> Service:
+def mlflow_server(profile: PrefectProfile, servers: Servers, state: Path) -> Service:
     """MLflow's API and UI; it keeps the artifacts, so that clients need no keys of the object store."""
     address = _here("MLFLOW_TRACKING_URI", "", profile.tracking_uri, servers)
     database = (
@@ -152,7 +153,7 @@ def mlflow_server(profile: Profile, servers: Servers, state: Path) -> Service:
     )
 
 
-def worker(profile: Profile, servers: Servers, state: Path, pool: str) -> Service:
+def worker(profile: PrefectProfile, servers: Servers, state: Path, pool: str) -> Service:
     """Takes flow runs from the pool and runs each in a process; they inherit its environment, credentials included."""
     ours = {**environment_of_worker(profile), "PREFECT_HOME": str(prefect_file(state).parent)}
     line = command_of_worker(pool, WORKER, servers.worker_limit)

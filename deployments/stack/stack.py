@@ -15,9 +15,10 @@ from deployments.stack.state import alone, state_folder
 from deployments.stack.up import Say
 from onerun.config.env_file import profile_name
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.config.profile import Profile, check_profile, load_profile
+from onerun.config.profile import check_profile
 from onerun.config.reachability import unguarded
-from onerun.config.servers import Servers, load_servers
+from settings.profile import PrefectProfile, load_profile
+from settings.servers import Servers, load_servers
 
 DEFAULT_PROFILE = "stack"
 TRIES, PAUSE = 20, 3.0  # seconds between them
@@ -29,7 +30,7 @@ class Stack:
     """The services of a profile on this machine, and their processes."""
 
     name: str  # of the profile
-    profile: Profile
+    profile: PrefectProfile
     settings: Servers
     servers: tuple[Service, ...]
     worker: Service
@@ -84,7 +85,7 @@ def _need_no_other(stack: Stack) -> None:
         raise Mistakes([*_refusals(stack.profile), *found])
 
 
-def _refusals(profile: Profile) -> list[Mistake]:
+def _refusals(profile: PrefectProfile) -> list[Mistake]:
     """What runs and refuses the credentials says so first: MLflow's password is that of its first start, up or down."""
     return [mistake for mistake in check_profile(profile) if "refuses" in mistake.message]
 
@@ -102,7 +103,7 @@ def _bring_up(stack: Stack, say: Say) -> None:
         raise
 
 
-def _log_in(profile: Profile) -> None:
+def _log_in(profile: PrefectProfile) -> None:
     """Raises: Mistakes: refused credentials, or none asked for, at once; silence of a fresh server after a while."""
     mistakes: list[Mistake] = []
     for _ in range(TRIES):

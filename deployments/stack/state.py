@@ -10,7 +10,7 @@ from pathlib import Path
 
 from onerun.config.env_file import work_folder
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.config.servers import stack_folder
+from settings.servers import stack_folder
 
 
 def state_folder(profile: str) -> Path:

@@ -11,11 +11,12 @@ from flows.checking.trying import tried
 from flows.command_line.prefect_address import with_prefect
 from onerun.config.addresses import redact
 from onerun.config.mistakes import Mistakes
-from onerun.config.profile import Profile, check_profile, load_profile
+from onerun.config.profile import check_profile
 from onerun.config.reachability import nearest
-from onerun.config.servers import load_servers
 from onerun.domain import diagnosis
 from onerun.domain.diagnosis import Finding, good, note, wrong
+from settings.profile import PrefectProfile, load_profile
+from settings.servers import load_servers
 
 
 def findings(profile_name: str | None, pool: str | None) -> Iterator[Finding]:
@@ -41,7 +42,7 @@ def findings(profile_name: str | None, pool: str | None) -> Iterator[Finding]:
         yield _space("work folder", profile.variables()["ONERUN_WORK"])
 
 
-def _credentials(profile: Profile) -> Iterator[Finding]:
+def _credentials(profile: PrefectProfile) -> Iterator[Finding]:
     """What the addresses need besides themselves, by name."""
     variables = profile.variables()
     addresses = (variables["ONERUN_STORE"], variables.get("MLFLOW_S3_ENDPOINT_URL", ""))
@@ -55,7 +56,7 @@ def _credentials(profile: Profile) -> Iterator[Finding]:
         )
 
 
-def _mlflow(profile: Profile, database: str | Finding) -> Iterator[Finding]:
+def _mlflow(profile: PrefectProfile, database: str | Finding) -> Iterator[Finding]:
     from onerun.tracking import health
 
     uri = profile.variables()["MLFLOW_TRACKING_URI"]
@@ -101,7 +102,9 @@ def _is_new_file(uri: str) -> bool:
     )
 
 
-def _prefect(profile: Profile, pool: str | None, database: str | Finding) -> Iterator[Finding]:
+def _prefect(
+    profile: PrefectProfile, pool: str | None, database: str | Finding
+) -> Iterator[Finding]:
     if profile.prefect_api_url is None:
         yield note(
             "PREFECT_API_URL",
@@ -143,7 +146,7 @@ def _home() -> Iterator[Finding]:
         )
 
 
-def _store(profile: Profile) -> list[Finding]:
+def _store(profile: PrefectProfile) -> list[Finding]:
     from onerun import storage
 
     store = profile.variables()["ONERUN_STORE"]
@@ -152,7 +155,7 @@ def _store(profile: Profile) -> list[Finding]:
     return found if "://" in store else [*found, _space("store", store)]
 
 
-def _object_store(profile: Profile) -> Iterator[Finding]:
+def _object_store(profile: PrefectProfile) -> Iterator[Finding]:
     """Its clock: it refuses requests that were signed a quarter of an hour ago."""
     from onerun import storage
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from onerun.config.addresses import redact, redacted
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.config.profile import Profile
-from onerun.config.servers import Servers, is_of_the_stack, mlflow_file, prefect_file, stack_folder
 from onerun.domain.diagnosis import Finding, note
+from settings.profile import PrefectProfile
+from settings.servers import Servers, is_of_the_stack, mlflow_file, prefect_file, stack_folder
 
 ELSEWHERE = "not looked at: only where its server runs is known which it is; run the doctor there, with {variable} set"
 
@@ -50,7 +50,7 @@ def _how_to_get_it(address: str) -> str:
     return f"pip install 'psycopg[binary]'{more}"
 
 
-def mlflow(profile: Profile, servers: Servers) -> str | Finding:
+def mlflow(profile: PrefectProfile, servers: Servers) -> str | Finding:
     """Returns: the address of the database: the store itself, or that of its server; or that nobody here knows it."""
     uri, stack = profile.variables()["MLFLOW_TRACKING_URI"], _stack(profile)
     if servers.mlflow_database is not None:
@@ -62,7 +62,7 @@ def mlflow(profile: Profile, servers: Servers) -> str | Finding:
     return note("MLflow database", ELSEWHERE.format(variable=MLFLOWS))
 
 
-def prefect(profile: Profile, servers: Servers) -> str | Finding:
+def prefect(profile: PrefectProfile, servers: Servers) -> str | Finding:
     """Returns: the same of Prefect's server."""
     stack = _stack(profile)
     if servers.prefect_database is not None:
@@ -74,5 +74,5 @@ def prefect(profile: Profile, servers: Servers) -> str | Finding:
     return note("Prefect database", ELSEWHERE.format(variable=PREFECTS))
 
 
-def _stack(profile: Profile) -> Path:
+def _stack(profile: PrefectProfile) -> Path:
     return stack_folder(profile.variables()["ONERUN_WORK"])

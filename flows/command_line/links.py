@@ -1,12 +1,9 @@
 """Where to look at a training afterwards."""
 
 import os
-import shlex
-from collections.abc import Mapping
-from typing import Any
 
 from flows.command_line import temporary_server
-from onerun.config.profile import Profile
+from onerun.engine.result import TrainingResult
 
 
 def flow_run_url(flow_run_id: str) -> str | None:
@@ -27,17 +24,8 @@ def run_page(tracking_uri: str, run_id: str) -> str | None:
     )
 
 
-def links(outcome: Mapping[str, Any], profile: Profile) -> dict[str, str]:
-    """Returns: what to open, or the command that makes it openable."""
-    page = f"/#/experiments/{outcome['experiment_id']}/runs/{outcome['run_id']}"
-    tracking_uri = str(profile.public()["tracking_uri"])
-    if tracking_uri.startswith("http"):
-        found = {"MLflow": f"{tracking_uri.rstrip('/')}{page}"}
-    else:
-        command = f"mlflow ui --backend-store-uri {shlex.quote(tracking_uri)}"
-        found = {
-            "MLflow": f"run {outcome['run_id']}; `{command}` shows it at http://127.0.0.1:5000{page}"
-        }
-    url = flow_run_url(outcome["flow_run_id"])
-    asks = flow_run_url(outcome["approval"]) if outcome["approval"] else None
-    return found | ({"Prefect": url} if url else {}) | ({"Approve": asks} if asks else {})
+def flow_run_links(result: TrainingResult) -> dict[str, str]:
+    """Return the pages of the training's flow run, and of the one that asks for approval, where there are any."""
+    pages = {"Prefect": result.flow_run_id, "Approve": result.approval}
+    found = {name: flow_run_url(flow_run) for name, flow_run in pages.items() if flow_run}
+    return {name: url for name, url in found.items() if url}

@@ -4,10 +4,10 @@ import os
 import tomllib
 from pathlib import Path
 
-from onerun.config.profile import Profile
+from settings.profile import PrefectProfile
 
 
-def with_prefect(profile: Profile) -> Profile:
+def with_prefect(profile: PrefectProfile) -> PrefectProfile:
     """Returns: the profile, with the address that Prefect's own profile names when it has none itself."""
     if profile.prefect_api_url is not None:
         return profile

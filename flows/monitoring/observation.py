@@ -7,16 +7,17 @@ from flows.command_line.prefect_address import with_prefect
 from flows.promoting.aliases import ABOUT_THE_REGISTRY
 from flows.reconciling.dead import seen_now
 from flows.upkeep.summarising import summary_of
-from onerun.commands.profile_store import use_store
+from onerun.commands.profile_store import use_store_as
 from onerun.domain.monitoring.series import Samples
 from onerun.domain.monitoring.stores import merged, of_models, of_running, of_store
 from onerun.domain.monitoring.trainings import of_trainings
 from onerun.store.count import count_models, count_trainings
+from settings.profile import PrefectProfile
 
 
 def trainings(profile: str | None, window: timedelta) -> Samples:
     """One look at trainings, models and what reads RUNNING. Raises: Mistakes, StoreUnreachable."""
-    with_prefect(use_store(profile, about=ABOUT_THE_REGISTRY)).apply()
+    with_prefect(use_store_as(PrefectProfile, profile, about=ABOUT_THE_REGISTRY)).apply()
     since = int((time.time() - window.total_seconds()) * 1000)
     return merged(
         [of_trainings(count_trainings(since)), of_models(count_models()), of_running(seen_now())]

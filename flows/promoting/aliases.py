@@ -9,9 +9,10 @@ from flows.command_line.arguments import add_usual, command_line, parsed
 from flows.promoting.history import history_lines
 from onerun.commands.exit import exit_code
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.config.profile import check_profile, load_profile
+from onerun.config.profile import check_profile
 from onerun.domain.ledger import Move
 from onerun.domain.promotion import command_to
+from settings.profile import load_profile
 
 EXAMPLE = """example:
   python -m flows.promote --model california-housing --history

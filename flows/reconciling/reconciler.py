@@ -15,8 +15,8 @@ from flows.reconciling.reconciliation import policy, reconciled, use
 from flows.reconciling.remedies import Say
 from onerun.commands.exit import exit_code
 from onerun.commands.terminal import Terminal
-from onerun.config.profile import Profile, load_profile
 from onerun.tracking.running import nothing_there
+from settings.profile import PrefectProfile, load_profile
 
 EXAMPLE = """example:
   python -m flows.reconcile
@@ -84,7 +84,7 @@ class Prefect:
         self._stack = stack
         self._flow_runs: FlowRuns | None = None
 
-    def __call__(self, profile: Profile, say: Say) -> FlowRuns:
+    def __call__(self, profile: PrefectProfile, say: Say) -> FlowRuns:
         """Returns: the same one each time: a process has one temporary server, and Prefect reads its address once."""
         if self._flow_runs is None:
             if profile.prefect_api_url is None:

@@ -10,10 +10,11 @@ from flows.reconciling.flow_runs import FlowRuns
 from flows.reconciling.remedies import Say, apply
 from flows.reconciling.survey import plan
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.config.profile import Profile, check_profile
+from onerun.config.profile import check_profile
 from onerun.domain.errors import OnerunError
 from onerun.domain.reconcile.plan import Plan
 from onerun.domain.reconcile.seen import Policy
+from settings.profile import PrefectProfile
 
 
 class NotPutRight(OnerunError):
@@ -40,7 +41,7 @@ def policy(
         ) from None
 
 
-def use(profile: Profile) -> str:
+def use(profile: PrefectProfile) -> str:
     """Applies the profile when MLflow answers. Returns: why Prefect does not answer; empty when it does.
 
     Raises: Mistakes when MLflow does not answer, or one of both refuses the credentials.

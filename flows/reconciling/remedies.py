@@ -8,7 +8,7 @@ from flows.reconciling.flow_runs import FlowRuns, Silent
 from flows.reconciling.survey import verdict_of
 from onerun.domain.reconcile.marks import Mark
 from onerun.domain.reconcile.plan import Plan
-from onerun.domain.reconcile.seen import FlowRunSeen, NoAnswer, Policy, RunSeen
+from onerun.domain.reconcile.seen import Answer, FlowRunSeen, NoAnswer, Policy, RunSeen
 from onerun.domain.reconcile.verdicts import STILL, Dead
 from onerun.tracking import running
 
@@ -76,8 +76,10 @@ def _tried(act: Callable[[], str | None]) -> dict[str, Any]:
 
 def _not_dead(prefect: FlowRuns | None, run: RunSeen, policy: Policy) -> str | None:
     """Returns: why a run is not dead after all; of others only the run itself can be looked at again."""
-    if run.flow_run_id is None:
+    if not run.is_ours:
         return None
-    answer = prefect.answers([run.flow_run_id])[run.flow_run_id] if prefect else NoAnswer()
+    answer: Answer = NoAnswer()
+    if run.flow_run_id is not None and prefect is not None:
+        answer = prefect.answers([run.flow_run_id])[run.flow_run_id]
     verdict = verdict_of(prefect, run, answer, policy)
     return None if isinstance(verdict, Dead) else verdict.why

@@ -1,87 +1,47 @@
-"""The command line of a training. Imports nothing heavy itself: a mistake in what was asked is told within a second."""
+"""The command line of a training under Prefect. Imports nothing heavy: mistakes are shown within a second."""
 
-import argparse
 import contextlib
 import logging
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from flows.command_line import temporary_server
-from flows.command_line.arguments import add_usual, command_line, parsed
-from flows.command_line.links import links
-from flows.training.preparation import Asked, check_asked, read_asked
-from onerun.commands.exit import exit_code
-from onerun.commands.terminal import QUIET, Terminal, outcome_lines
+from flows.command_line.links import flow_run_links
+from flows.command_line.prefect_address import with_prefect
+from flows.training.options import FlowTrainOptions
+from onerun.commands import train
+from onerun.commands.command import Command
+from onerun.commands.outcome import outcome_lines
+from onerun.commands.terminal import QUIET
+from onerun.commands.ui import Ui
 from onerun.config.profile import Profile
-
-EXAMPLE = """example:
-  python -m flows.train --recipe recipes/california-housing.yaml --data housing.csv
-  python -m flows.train --recipe recipes/breast-cancer.yaml --set model.params.learning_rate=0.1 --set split.seed=7
-  python -m flows.train --recipe recipes/diabetes.yaml --plan
-  python -m flows.train --recipe recipes/diabetes.yaml --retry 0195d6b4-5d2c-7bc3-8f0e-2b1d3c4e5f60
-
-exit codes: 0 done (promoted, or held by a gate), 1 a stage failed, 2 a mistake in what was asked, 130 interrupted"""
+from onerun.engine.request import check, resolve
+from settings.profile import PrefectProfile, load_profile
 
 
-def parser() -> argparse.ArgumentParser:
-    """Returns: the arguments of `python -m flows.train`."""
-    parser = command_line(
-        "flows.train",
-        "Take a recipe's data to a promoted model: ingest, validate, train, evaluate, register, promote.",
-        EXAMPLE,
-    )
-    parser.add_argument("--recipe", metavar="FILE", help="a recipe, or the name of one in recipes/")
-    parser.add_argument("--data", metavar="SOURCE", help="stands in for the recipe's data.source")
-    parser.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], help="set any key of the recipe"
-    )
-    parser.add_argument(
-        "--retry",
-        metavar="FLOW_RUN",
-        help="go on with a flow run that failed, after its last finished stage",
-    )
-    parser.add_argument(
-        "--plan", action="store_true", help="show what would run and be written; touch nothing"
-    )
-    add_usual(parser, "where it runs")
-    return parser
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Train as asked. Returns: the exit code."""
-    if (asked := parsed(parser(), arguments)) is None:
-        return 0
-    terminal = Terminal(sys.stderr if asked.json else sys.stdout)
-    if not asked.recipe:
-        parser().error("--recipe is missing")
-    interrupted = "interrupted; the run, if it was begun, reads KILLED"
-    return exit_code(lambda: _train(asked, terminal), asked.json, interrupted, asked.traceback)
-
-
-def _train(arguments: argparse.Namespace, terminal: Terminal) -> dict[str, Any]:
-    document, asked = read_asked(arguments.recipe, arguments.set, arguments.data, arguments.profile)
-    if arguments.plan:
-        from flows.training.plan import plan
-
-        check_asked(document, asked)
-        return plan(asked, terminal.say)
-    asked.profile.apply()
-    check_asked(document, asked)
-    with _prefect(asked, terminal) as server:
-        return _run_flow(arguments, asked.profile, terminal, server)
+def run(options: FlowTrainOptions, ui: Ui) -> BaseModel:
+    """Train as a flow run, on the server that the profile names or on one for the length of this command."""
+    profile = with_prefect(load_profile(options.profile))
+    request = resolve(options.recipe, profile, options.overrides, options.data)
+    if options.plan:
+        return train.show_plan(request, ui)
+    profile.apply()
+    check(request)
+    with _server_for(profile) as server:
+        return _run_flow(options, profile, ui, server)
 
 
 @contextlib.contextmanager
-def _prefect(asked: Asked, terminal: Terminal) -> Iterator[temporary_server.TemporaryServer | None]:
-    """The server that the profile names, or one for the length of this command."""
+def _server_for(profile: PrefectProfile) -> Iterator[temporary_server.TemporaryServer | None]:
+    """Start a server for the block where the profile names none."""
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
-    logging.getLogger("mlflow.store.db.utils").setLevel(
-        logging.CRITICAL
-    )  # it raises what it logs with a traceback
-    if asked.profile.prefect_api_url:
+    # it raises what it logs with a traceback
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    if profile.prefect_api_url:
         yield None
         return
     server = temporary_server.start()
@@ -92,32 +52,53 @@ def _prefect(asked: Asked, terminal: Terminal) -> Iterator[temporary_server.Temp
 
 
 def _run_flow(
-    arguments: argparse.Namespace,
+    options: FlowTrainOptions,
     profile: Profile,
-    terminal: Terminal,
+    ui: Ui,
     server: temporary_server.TemporaryServer | None,
-) -> dict[str, Any]:
+) -> BaseModel:
     from prefect.exceptions import Abort
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    from flows.command_line.watch import watched_by
-    from flows.train import train
+    from flows.train import train as train_flow
     from flows.training.retry import retried
+    from flows.ui import shown_at
 
-    given = {"recipe": arguments.recipe, "overrides": arguments.set}
-    given |= {"data": arguments.data, "profile": arguments.profile}
+    given: dict[str, Any] = options.model_dump(include={"recipe", "overrides", "data", "profile"})
     if server is not None:
-        server.wait(terminal.say)
-    # Prefect's heartbeats tell others that a flow lives; so does the run's own (flows/training/pulse.py), and without
-    # Prefect's thread a flow ends a second sooner.
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), watched_by(terminal):
+        server.wait(ui.say)
+    # Prefect's heartbeats tell others that a flow is alive; so does the run's own (onerun/engine/heartbeat.py), and
+    # without Prefect's thread a flow ends a second sooner.
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), shown_at(ui.show):
         try:
-            result: dict[str, Any] = (
-                retried(train, arguments.retry, given) if arguments.retry else train(**given)
-            )
+            if options.retry:
+                result = retried(train_flow, options.retry, given)
+            else:
+                result = train_flow(**given)
         except Abort as cancelled:
-            terminal.say("cancelled at Prefect")
+            ui.say("cancelled at Prefect")
             raise KeyboardInterrupt from cancelled
-    for line in outcome_lines(result, links(result, profile)):
-        terminal.say(line)
+    for line in outcome_lines(result, result.links() | flow_run_links(result)):
+        ui.say(line)
     return result
+
+
+COMMAND = Command(
+    name="train",
+    summary=train.COMMAND.summary,
+    options=FlowTrainOptions,
+    run=run,
+    examples=[
+        "onerun train --recipe recipes/california-housing.yaml --data housing.csv",
+        "onerun train --recipe recipes/breast-cancer.yaml --set model.params.learning_rate=0.1 --set split.seed=7",
+        "onerun train --recipe recipes/diabetes.yaml --plan",
+        "onerun train --recipe recipes/diabetes.yaml --retry 0195d6b4-5d2c-7bc3-8f0e-2b1d3c4e5f60",
+    ],
+    exit_codes=train.COMMAND.exit_codes,
+    interrupted=train.COMMAND.interrupted,
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train as asked. Return the exit code."""
+    return COMMAND.main(arguments, "python -m flows.train")

@@ -12,12 +12,13 @@ from prefect.flow_engine import run_flow
 from prefect.states import AwaitingRetry
 
 from onerun.config.mistakes import Mistake, Mistakes
+from onerun.engine.result import TrainingResult
 
 
 def retried(
-    flow: Flow[..., dict[str, Any]], flow_run_id: str, parameters: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Runs the flow once more as the same flow run, which finds its MLflow run and its finished stages.
+    flow: Flow[..., TrainingResult], flow_run_id: str, parameters: Mapping[str, Any]
+) -> TrainingResult:
+    """Run the flow once more as the same flow run, which finds its MLflow run and its finished stages.
 
     Raises: Mistakes when there is nothing to go on with; what the flow raises.
     """
@@ -25,8 +26,9 @@ def retried(
         flow_run = _found(client, flow_run_id, flow.name)
         client.set_flow_run_state(flow_run.id, AwaitingRetry(), force=True)
         flow_run = client.read_flow_run(flow_run.id)
-    result: Any = run_flow(flow, flow_run=flow_run, parameters=dict(parameters))
-    return dict(result)
+    done: Any = run_flow(flow, flow_run=flow_run, parameters=dict(parameters))
+    result: TrainingResult = done
+    return result
 
 
 def _found(client: SyncPrefectClient, flow_run_id: str, flow: str) -> FlowRun:
@@ -41,7 +43,7 @@ def _found(client: SyncPrefectClient, flow_run_id: str, flow: str) -> FlowRun:
     if flow_run.state is None or not flow_run.state.is_final() or flow_run.state.is_completed():
         reads = flow_run.state.name if flow_run.state else "nothing"
         raise _mistake(
-            f"{flow_run.name} reads {reads}; only one that failed or died can be tried again"
+            f"{flow_run.name} has state {reads}; only one that failed or died can be tried again"
         )
     return flow_run
 

@@ -13,12 +13,12 @@ from flows.command_line.prefect_address import with_prefect
 from flows.upkeep.notifying import failure_told, tell
 from onerun import storage
 from onerun.commands.exit import exit_code
-from onerun.commands.profile_store import use_store
+from onerun.commands.profile_store import use_store_as
 from onerun.config.loading import load_policy
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.policy import Policy
-from onerun.config.profile import load_profile
 from onerun.domain.cleanup.telling import finding_lines, message_lines, plan_lines, result_lines
+from settings.profile import PrefectProfile, load_profile
 
 ABOUT_BUCKETS = ("AWS_", "MLFLOW_S3_")
 EXAMPLE = """example:
@@ -134,7 +134,7 @@ def use(policy: Policy, profile: str | None, folder: str | None) -> Policy:
     Returns: the policy, which says where archives go. Raises: Mistakes.
     """
     if folder is None:
-        chosen = use_store(profile)
+        chosen = use_store_as(PrefectProfile, profile)
         with_prefect(chosen).apply()
     elif "://" in folder and not folder.startswith("file:"):
         raise Mistakes(

@@ -90,7 +90,7 @@ def verify(archive: str, profile: str | None) -> dict[str, Any]:
     from pathlib import Path
 
     from onerun.archive.verify import verify as read
-    from onerun.config.profile import load_profile
+    from settings.profile import load_profile
 
     load_profile(profile).apply()  # the keys of an object store
     with tempfile.TemporaryDirectory(prefix="onerun-verify-") as folder:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.config.profile import load_profile
+from settings.profile import load_profile
 
 SHOWN = 200
 

@@ -10,8 +10,9 @@ from typing import Any
 from flows.command_line.arguments import add_usual, command_line
 from flows.command_line.prefect_address import with_prefect
 from onerun.commands.exit import exit_code
-from onerun.commands.profile_store import use_store
+from onerun.commands.profile_store import use_store_as
 from onerun.domain.text import size
+from settings.profile import PrefectProfile
 
 EXAMPLE = """example:
   python -m flows.summary
@@ -62,7 +63,7 @@ def summary_of(profile: str | None, folder: str | None, files: bool) -> dict[str
     Raises: Mistakes when the store cannot be read.
     """
     if folder is None:
-        with_prefect(use_store(profile)).apply()
+        with_prefect(use_store_as(PrefectProfile, profile)).apply()
     from onerun.cleanup.summarise import summarise
 
     result = summarise(folder, files)

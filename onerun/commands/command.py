@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from onerun.commands.exit import exit_code
 from onerun.commands.options import AnyOptions, add_arguments, given_in, required
-from onerun.commands.ui import TerminalUi, Ui
+from onerun.commands.terminal import Terminal
+from onerun.commands.ui import Ui
 
 AnyResult = TypeVar("AnyResult", bound=BaseModel)
 EXIT_CODES = {
@@ -68,7 +69,7 @@ class Command(Generic[AnyOptions, AnyResult]):
 
         def do() -> dict[str, Any]:
             options = self.options.from_arguments(given_in(parsed, self.options))
-            ui = TerminalUi(sys.stderr if as_json else sys.stdout)
+            ui = Terminal(sys.stderr if as_json else sys.stdout)
             return self.run(options, ui).model_dump(mode="json", by_alias=True)
 
         return exit_code(do, as_json=as_json, interrupted=self.interrupted, traceback=traceback)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from onerun.config.mistakes import Mistakes
-from onerun.domain.errors import OnerunError
+from onerun.domain.errors import OnerunError, Terminated
 from onerun.process_tuning import spare_time_and_memory
 
 
@@ -30,6 +30,8 @@ def exit_code(
         return _ended(
             as_json, "mistake", "\n".join([str(mistakes), *_notes(mistakes)]), mistakes.exit_code
         )
+    except Terminated as stop:
+        return _ended(as_json, "interrupted", "\n".join(_notes(stop)) or interrupted, 143)
     except KeyboardInterrupt as stop:
         return _ended(as_json, "interrupted", "\n".join(_notes(stop)) or interrupted, 130)
     except (

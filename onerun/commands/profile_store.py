@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.config.profile import Profile, check_profile, load_profile
+from onerun.config.profile import AnyProfile, Profile, check_profile, load_profile_as
 
 ABOUT_STORES = ("MLFLOW_", "AWS_")
 
@@ -12,13 +12,23 @@ ABOUT_STORES = ("MLFLOW_", "AWS_")
 def use_store(
     name: str | None, must_exist: bool = True, about: tuple[str, ...] = ABOUT_STORES
 ) -> Profile:
-    """Applies the profile; Prefect need not answer. Returns: the profile. Raises: Mistakes.
+    """Apply the library's profile of that name. See `use_store_as`."""
+    return use_store_as(Profile, name, must_exist=must_exist, about=about)
+
+
+def use_store_as(
+    kind: type[AnyProfile],
+    name: str | None,
+    must_exist: bool = True,
+    about: tuple[str, ...] = ABOUT_STORES,
+) -> AnyProfile:
+    """Apply the profile of that name and return it; Prefect need not answer. Raises Mistakes.
 
     Args:
         must_exist: an SQLite file that is not there is a mistake.
         about: the beginnings of the variables that have to be right.
     """
-    chosen = load_profile(name)
+    chosen = load_profile_as(kind, name)
     mistakes = [mistake for mistake in check_profile(chosen) if mistake.key.startswith(about)]
     uri = chosen.variables()["MLFLOW_TRACKING_URI"]
     file = uri.partition(":///")[2] if uri.startswith("sqlite") else ""

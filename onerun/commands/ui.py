@@ -1,11 +1,12 @@
 """How a command speaks to whoever started it: a terminal, a notebook, or a flow run's page."""
 
-import sys
-from typing import Protocol, TextIO
+from typing import Protocol
+
+from onerun.engine.events import StageEvent
 
 
 class Ui(Protocol):
-    """What a command says, and what it asks."""
+    """What a command says, what it asks, and how it shows a training."""
 
     def say(self, line: str) -> None:
         """Show one line."""
@@ -13,20 +14,5 @@ class Ui(Protocol):
     def confirm(self, question: str) -> bool | None:
         """Ask a person. Return the answer, or None where there is no person to ask."""
 
-
-class TerminalUi:
-    """Lines on a stream; questions only at a real terminal."""
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-
-    def say(self, line: str) -> None:
-        """Print one line."""
-        print(line, file=self._out, flush=True)
-
-    def confirm(self, question: str) -> bool | None:
-        """Ask on stderr; only `yes` is a yes."""
-        if not sys.stdin.isatty():
-            return None
-        print(f"{question} yes or no: ", end="", file=sys.stderr, flush=True)
-        return sys.stdin.readline().strip().lower() == "yes"
+    def show(self, event: StageEvent) -> None:
+        """Show what happens to a stage of a training."""

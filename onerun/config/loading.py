@@ -65,24 +65,37 @@ class Document:
 
 
 def read_document(
-    recipe: str, overrides: Sequence[str] = (), data: str | None = None, kind: Kind[Any] = RECIPE
+    recipe: str | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    data: str | None = None,
+    kind: Kind[Any] = RECIPE,
 ) -> Document:
     """Read a recipe, or a document of another kind, and lay overrides over it.
 
     Args:
-        recipe: path of a YAML file, the name of one in `recipes/`, or YAML text itself (it holds a line break).
+        recipe: path of a YAML file, the name of one in `recipes/`, YAML text itself (it holds a line break), or the
+            keys and values that such a text stands for.
         overrides: `key.path=value`, values as in YAML.
         data: stands in for data.source.
     Raises: Mistakes when the file is missing or unreadable, or an override has no key.
     """
-    source, text = (kind.word, recipe) if "\n" in recipe else _read_file(recipe, kind)
-    values, lines = yaml_lines.parse(text, source, kind.word)
+    source, values, lines = _read(recipe, kind)
     assignments = [_assignment(override) for override in overrides]
     assignments += [(("data", "source"), data)] if data is not None else []
     values = copy.deepcopy(values)
     for path, value in assignments:
         _assign(values, path, value)
     return Document(source, values, lines, frozenset(dotted(path) for path, _ in assignments))
+
+
+def _read(
+    recipe: str | Mapping[str, Any], kind: Kind[Any]
+) -> tuple[str, dict[str, Any], dict[yaml_lines.Path, int]]:
+    """Return where the document came from, its values, and the line of each key."""
+    if isinstance(recipe, Mapping):
+        return kind.word, dict(recipe), {}
+    source, text = (kind.word, recipe) if "\n" in recipe else _read_file(recipe, kind)
+    return source, *yaml_lines.parse(text, source, kind.word)
 
 
 def check_document(document: Document) -> Recipe:

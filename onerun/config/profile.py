@@ -6,7 +6,7 @@ From the process environment, else `.env` in the working folder, else the profil
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -14,7 +14,6 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from onerun.config import budget, env_file
 from onerun.config.addresses import (
     FolderOrBucket,
-    PrefectApi,
     StoreUri,
     WebAddress,
     redact,
@@ -23,7 +22,6 @@ from onerun.config.addresses import (
 from onerun.config.mistakes import Mistake, Mistakes, did_you_mean
 from onerun.config.profile_file import read_profile
 from onerun.config.reachability import check_profile as check_profile
-from onerun.config.servers import OURS
 
 TELEMETRY_OFF = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -38,72 +36,70 @@ OF_OTHER_STORES = {
 }
 
 
+# Variables that the servers of the Prefect half read (settings/servers.py); in `.env` they are no mistake.
+OF_THE_SERVERS = ("ONERUN_BIND", "ONERUN_WORKER_LIMIT", "ONERUN_HOME")
+
 Folder = Annotated[str, Field(min_length=1, max_length=4000)]
 
 
-def _of(variable: str, *others: str, default: Any = None, says: str) -> Any:
+def setting_of(variable: str, *others: str, default: Any = None, says: str) -> Any:
     """A field that the environment calls `variable` (or one of `others`)."""
     return Field(default, validation_alias=AliasChoices(variable, *others), description=says)
 
 
 class Profile(BaseSettings):
-    """Where trainings run, are tracked and keep their data."""
+    """Where trainings are tracked and keep their data: what the library needs, without Prefect."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", populate_by_name=True, case_sensitive=True,
         env_file=".env", env_ignore_empty=True, hide_input_in_errors=True,
     )  # fmt: skip
 
-    tracking_uri: StoreUri = _of(
+    tracking_uri: StoreUri = setting_of(
         "MLFLOW_TRACKING_URI",
         default="sqlite:///mlflow.db",
         says="MLflow's store or server; `mlflow ui` in the same folder shows the default.",
     )
-    registry_uri: StoreUri | None = _of(
+    registry_uri: StoreUri | None = setting_of(
         "MLFLOW_REGISTRY_URI", says="MLflow's model registry, when it is elsewhere."
     )
-    tracking_username: str | None = _of(
+    tracking_username: str | None = setting_of(
         "MLFLOW_TRACKING_USERNAME", says="User of the MLflow server."
     )
-    tracking_password: SecretStr | None = _of(
+    tracking_password: SecretStr | None = setting_of(
         "MLFLOW_TRACKING_PASSWORD", says="Password of the MLflow server."
     )
-    tracking_token: SecretStr | None = _of(
+    tracking_token: SecretStr | None = setting_of(
         "MLFLOW_TRACKING_TOKEN", says="Bearer token of the MLflow server."
     )
-    s3_endpoint_url: WebAddress | None = _of(
+    s3_endpoint_url: WebAddress | None = setting_of(
         "MLFLOW_S3_ENDPOINT_URL",
         "AWS_ENDPOINT_URL_S3",
         "AWS_ENDPOINT_URL",
         says="Object store such as MinIO.",
     )
-    aws_access_key_id: SecretStr | None = _of(
+    aws_access_key_id: SecretStr | None = setting_of(
         "AWS_ACCESS_KEY_ID", says="Access key of the object store."
     )
-    aws_secret_access_key: SecretStr | None = _of(
+    aws_secret_access_key: SecretStr | None = setting_of(
         "AWS_SECRET_ACCESS_KEY", says="Secret key of the object store."
     )
-    aws_session_token: SecretStr | None = _of(
+    aws_session_token: SecretStr | None = setting_of(
         "AWS_SESSION_TOKEN", says="Session token of the object store."
     )
-    region: str | None = _of("AWS_DEFAULT_REGION", "AWS_REGION", says="Region of the object store.")
-    work: Folder = _of("ONERUN_WORK", default=env_file.WORK, says="Local scratch folder.")
-    store: FolderOrBucket | None = _of(
+    region: str | None = setting_of(
+        "AWS_DEFAULT_REGION", "AWS_REGION", says="Region of the object store."
+    )
+    work: Folder = setting_of("ONERUN_WORK", default=env_file.WORK, says="Local scratch folder.")
+    store: FolderOrBucket | None = setting_of(
         "ONERUN_STORE",
         says="Folder or s3://bucket/prefix of the snapshots; the work folder when omitted.",
     )
-    policy: Folder | None = _of(
+    policy: Folder | None = setting_of(
         "ONERUN_POLICY",
         says="Policy of the maintenance, which says what a training does with a deleted experiment.",
     )
-    prefect_api_url: PrefectApi | None = _of(
-        "PREFECT_API_URL", says="Prefect's API; without one a temporary server is started."
-    )
-    prefect_api_key: SecretStr | None = _of("PREFECT_API_KEY", says="Key of Prefect Cloud.")
-    prefect_api_auth_string: SecretStr | None = _of(
-        "PREFECT_API_AUTH_STRING", says="user:password of a Prefect server."
-    )
-    retry_budget: budget.RetryBudget = _of(
+    retry_budget: budget.RetryBudget = setting_of(
         budget.VARIABLE,
         default=budget.DEFAULT,
         says="How long a training waits for a server or store that went silent, such as 90s or 10m.",
@@ -141,7 +137,7 @@ class Profile(BaseSettings):
             variable: value
             for name, value in values.items()
             if value is not None
-            for variable in variables_of(name)
+            for variable in variables_of(type(self), name)
         } | TELEMETRY_OFF
 
     def apply(self) -> None:
@@ -169,9 +165,12 @@ def _plain(value: Any) -> str | None:
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
-def variables_of(name: str) -> list[str]:
-    """Returns: the names to set, the standard one first. AWS_ENDPOINT_URL would redirect other AWS services too."""
-    alias = Profile.model_fields[name].validation_alias
+AnyProfile = TypeVar("AnyProfile", bound=Profile)
+
+
+def variables_of(kind: type[Profile], name: str) -> list[str]:
+    """Return the variables of a field, the standard one first. AWS_ENDPOINT_URL would redirect other AWS services too."""
+    alias = kind.model_fields[name].validation_alias
     names = [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else []
     return [variable for variable in names if variable != "AWS_ENDPOINT_URL"]
 
@@ -181,37 +180,43 @@ def _absolute(folder: str) -> str:
 
 
 def _absolute_store(uri: str) -> str:
-    """A relative SQLite file is relative to this folder, in children that run elsewhere as well."""
+    """Return the address with a relative SQLite file made absolute: children run in other folders as well."""
     match = re.fullmatch(r"(sqlite(?:\+\w+)?:///)([^/?:][^?]*)(\?.*)?", uri)
-    return f"{match[1]}{Path(match[2]).resolve()}{match[3] or ''}" if match else with_driver(uri)
+    if match is None:
+        return with_driver(uri)
+    return f"{match[1]}{Path(match[2]).resolve()}{match[3] or ''}"
 
 
 def load_profile(name: str | None = None) -> Profile:
-    """Read the profile called `name`, or else ONERUN_PROFILE, or else the environment alone. Raises: Mistakes."""
-    _need_known_variables()
+    """Read the profile called `name`, or else ONERUN_PROFILE, or else the environment alone. Raises Mistakes."""
+    return load_profile_as(Profile, name)
+
+
+def load_profile_as(kind: type[AnyProfile], name: str | None = None) -> AnyProfile:
+    """Read a profile as one of its kinds; keys that only another kind has are left out. Raises Mistakes."""
+    need_known_variables(kind)
     name, environment = env_file.profile_name(name), env_file.variables()
-    secrets = [
-        key for key, field in Profile.model_fields.items() if field.annotation == (SecretStr | None)
-    ]
-    values, lines, file = (
-        read_profile(name, Profile.model_fields, secrets, environment) if name else ({}, {}, "")
-    )
+    fields = kind.model_fields
+    secrets = [key for key, field in fields.items() if field.annotation == (SecretStr | None)]
+    values: dict[str, Any] = {}
+    lines: dict[str, int] = {}
+    file = ""
+    if name:
+        values, lines, file = read_profile(name, fields, secrets, environment)
     try:
-        return Profile(**values)
+        return kind(**values)
     except ValidationError as error:
         raise Mistakes(
-            [_translated(dict(entry), environment, lines, file) for entry in error.errors()]
+            [_translated(kind, dict(entry), environment, lines, file) for entry in error.errors()]
         ) from None
 
 
-def _need_known_variables() -> None:
-    """Raises: Mistakes for a name of ours in `.env` that does not exist."""
+def need_known_variables(kind: type[Profile]) -> None:
+    """Raise Mistakes for a name of ours in `.env` that does not exist."""
     from dotenv import dotenv_values
 
-    known = {variable for name in Profile.model_fields for variable in variables_of(name)} | {
-        "ONERUN_PROFILE",
-        *OURS,
-    }
+    known = {variable for name in kind.model_fields for variable in variables_of(kind, name)}
+    known |= {"ONERUN_PROFILE", *OF_THE_SERVERS}
     unknown = [key for key, value in dotenv_values(".env").items() if value and key not in known]
     if ours := [key for key in unknown if key.startswith("ONERUN_")]:
         raise Mistakes(
@@ -220,21 +225,25 @@ def _need_known_variables() -> None:
 
 
 def _translated(
-    entry: dict[str, Any], environment: dict[str, str], lines: dict[str, int], file: str
+    kind: type[Profile],
+    entry: dict[str, Any],
+    environment: dict[str, str],
+    lines: dict[str, int],
+    file: str,
 ) -> Mistake:
-    """One line for one of pydantic's errors: where the value came from, what was expected. Never the value (P7)."""
+    """Return one line for one of pydantic's errors: where the value came from, what was expected. Never the value (P7)."""
     place = str(entry["loc"][0])
-    name = place if place in Profile.model_fields else _field_of(place)
-    variable = next((each for each in variables_of(name) if each in environment), None)
+    name = place if place in kind.model_fields else _field_of(kind, place)
+    variable = next((each for each in variables_of(kind, name) if each in environment), None)
     message = entry["msg"].removeprefix("Value error, ").replace("Input should", "should")
     if variable:
         return Mistake(variable, message, "environment" if variable in os.environ else ".env")
     return Mistake(name, message, file, lines.get(name))
 
 
-def _field_of(variable: str) -> str:
+def _field_of(kind: type[Profile], variable: str) -> str:
     return next(
         name
-        for name in Profile.model_fields
-        if variable in [*variables_of(name), "AWS_ENDPOINT_URL"]
+        for name in kind.model_fields
+        if variable in [*variables_of(kind, name), "AWS_ENDPOINT_URL"]
     )

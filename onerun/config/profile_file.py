@@ -11,6 +11,7 @@ from onerun.config.addresses import holds_secret
 from onerun.config.mistakes import Mistake, Mistakes, did_you_mean
 
 PROFILES = Path(__file__).parents[2] / "settings" / "profiles"
+OF_THE_PREFECT_HALF = "prefect_"  # how keys begin that only settings/profile.py knows
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -22,7 +23,7 @@ def read_profile(
     Returns: its values with references filled in, the line of each key, the file.
     Raises: Mistakes: no such profile, unknown key, secret in plain text, reference to a variable that is not set.
     """
-    path = _path(name)
+    path, known = _path(name), frozenset(known)
     values, lines = _parsed(path)
     keys: list[Any] = list(values)  # YAML reads some as numbers
     if odd := [key for key in keys if not isinstance(key, str)]:
@@ -30,6 +31,11 @@ def read_profile(
             Mistake(str(key), "unknown key; a key is a word, not a number", str(path))
             for key in odd
         )
+    values = {
+        key: value
+        for key, value in values.items()
+        if key in known or not key.startswith(OF_THE_PREFECT_HALF)
+    }
     mistakes = [
         Mistake(key, problem, str(path), lines[(key,)])
         for key, value in values.items()

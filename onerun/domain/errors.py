@@ -79,3 +79,10 @@ class AliasBusy(TransientError):
 
 class TrainingKilled(TransientError):
     """The training process was killed by a signal or ran out of its time."""
+
+
+class Terminated(SystemExit):
+    """The process was asked to end by SIGTERM; `code` is its exit code."""
+
+    def __str__(self) -> str:
+        return "SIGTERM"

@@ -7,6 +7,7 @@ STAGES = ("ingest", "validate", "train", "evaluate", "register", "promote")
 
 # tags of a run
 TAG_FLOW_RUN_ID = "onerun.flow_run_id"
+TAG_TRAINING_ID = "onerun.training_id"  # of a training without Prefect
 TAG_FLOW_RUN_URL = "onerun.flow_run_url"
 TAG_ATTEMPT = "onerun.attempt"
 TAG_RECIPE_DIGEST = "onerun.recipe_digest"

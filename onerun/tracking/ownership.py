@@ -1,16 +1,17 @@
-"""Opening and ending a run: for the flow that owns it, and for nobody else (P1)."""
+"""Opening and ending a run: for the training that owns it, and for nothing else (P1)."""
 
-import fcntl
+import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from onerun.domain import names
 from onerun.processes.identity import this_process
+from onerun.processes.lock import exclusive_lock
 from onerun.tracking.answering import asked
 from onerun.tracking.experiments import usable_experiment
 from onerun.tracking.heart import now
@@ -24,8 +25,19 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 @dataclass(frozen=True)
+class Identity:
+    """What a training is known by: a tag that its MLflow run carries from the moment it is made (P1).
+
+    tag: TAG_FLOW_RUN_ID for a flow run of Prefect, TAG_TRAINING_ID for a training without Prefect.
+    """
+
+    tag: str
+    value: str
+
+
+@dataclass(frozen=True)
 class OwnedRun:
-    """The one MLflow run of one flow run."""
+    """The one MLflow run of one training."""
 
     run_id: str
     experiment_id: str
@@ -37,19 +49,21 @@ class OwnedRun:
 
 
 def open_run(
-    experiment: str, flow_run_id: str, run_name: str, recipe_digest: str, tags: Mapping[str, str]
+    experiment: str,
+    identity: Identity,
+    run_name: str,
+    recipe_digest: str,
+    tags: Mapping[str, str],
 ) -> OwnedRun:
-    """Make the flow run's MLflow run, or reopen the one an earlier attempt made.
+    """Make the training's MLflow run, or reopen the one an earlier attempt made.
 
     Stages of an earlier attempt count as done only when the recipe is still the same.
     Raises: Mistakes when the experiment is deleted or damaged.
     """
     experiment_id = usable_experiment(experiment)
-    with alone(flow_run_id):
+    with alone(identity.value):
         ours = {**_ours(recipe_digest), **tags}
-        run_id = _find(experiment_id, flow_run_id) or _make(
-            experiment_id, flow_run_id, run_name, ours
-        )
+        run_id = _find(experiment_id, identity) or _make(experiment_id, identity, run_name, ours)
         known = client().get_run(run_id).data.tags
         attempt = int(known.get(names.TAG_ATTEMPT, 0)) + 1
         stages = (
@@ -71,7 +85,7 @@ def _ours(recipe_digest: str) -> dict[str, str]:
         names.TAG_PROCESS: process.model_dump_json(),
         names.TAG_HEARTBEAT: now(),
         "mlflow.user": who(),  # MLflow's pages show these two as "Created by" and "Source"
-        "mlflow.source.name": "flows/train.py",
+        "mlflow.source.name": "onerun",
     }
 
 
@@ -85,10 +99,10 @@ def end_run(run_id: str, status: Status, failure: str = "") -> None:
     _sweep(run_id)
 
 
-def end_half_open(experiment: str, flow_run_id: str, failure: str) -> None:
-    """Ends as KILLED what an interrupted `open_run` of this process had made or reopened already."""
+def end_half_open(experiment: str, identity: Identity, failure: str) -> None:
+    """End as KILLED what an interrupted `open_run` of this process had made or reopened already."""
     found, process = client().get_experiment_by_name(experiment), this_process().model_dump_json()
-    for run in _all(found.experiment_id, flow_run_id) if found else ():
+    for run in _all(found.experiment_id, identity) if found else ():
         if run.info.status == "RUNNING" and run.data.tags.get(names.TAG_PROCESS) == process:
             end_run(run.info.run_id, "KILLED", failure)
 
@@ -107,27 +121,27 @@ def _recorded_stages(tags: Mapping[str, str]) -> dict[str, str]:
     return {stage: tags[key] for stage, key in keys.items() if key in tags}
 
 
-def _find(experiment_id: str, flow_run_id: str) -> str | None:
-    """The one that was worked in already, else the first."""
-    found = _all(experiment_id, flow_run_id)
+def _find(experiment_id: str, identity: Identity) -> str | None:
+    """Return the run that was worked in already, else the first."""
+    found = _all(experiment_id, identity)
     worked_in = [run for run in found if names.TAG_ATTEMPT in run.data.tags]
     return next((str(run.info.run_id) for run in worked_in or found), None)
 
 
-def _all(experiment_id: str, flow_run_id: str) -> Sequence["Run"]:
+def _all(experiment_id: str, identity: Identity) -> Sequence["Run"]:
     return client().search_runs(
         [experiment_id],
-        f"tags.`{names.TAG_FLOW_RUN_ID}` = '{flow_run_id}'",
+        f"tags.`{identity.tag}` = '{identity.value}'",
         order_by=["attributes.start_time ASC", "attributes.run_id ASC"],
         max_results=100,
     )
 
 
 def _sweep(run_id: str) -> None:
-    """Deletes empty runs of the same flow run: made by a request that was thought lost, or by another host."""
+    """Delete empty runs of the same training: made by a request that was thought lost, or by another host."""
     run = client().get_run(run_id)
-    flow_run_id = run.data.tags.get(names.TAG_FLOW_RUN_ID)
-    for other in _all(run.info.experiment_id, flow_run_id) if flow_run_id else ():
+    identity = identity_of(run.data.tags)
+    for other in _all(run.info.experiment_id, identity) if identity else ():
         if other.info.run_id != run_id and names.TAG_ATTEMPT not in other.data.tags:
             _delete(other.info.run_id)
 
@@ -139,27 +153,31 @@ def _delete(run_id: str) -> None:
     client().delete_run(run_id)
 
 
-@contextmanager
-def alone(flow_run_id: str) -> Iterator[None]:
-    """Threads and processes of one host take turns with a run; between hosts `_make` sorts out who was first."""
-    path = Path(tempfile.gettempdir()) / f"onerun-{flow_run_id}.lock"
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def identity_of(tags: Mapping[str, str]) -> Identity | None:
+    """Return what the run with these tags is known by; None for a run that no training of ours made."""
+    for tag in (names.TAG_FLOW_RUN_ID, names.TAG_TRAINING_ID):
+        if tag in tags:
+            return Identity(tag, tags[tag])
+    return None
 
 
-def _make(experiment_id: str, flow_run_id: str, run_name: str, tags: Mapping[str, str]) -> str:
-    """Made with its tags in one call, so that it is never found without; of two made at once the first stays."""
-    given = {names.TAG_FLOW_RUN_ID: flow_run_id, **tags}
+def alone(training: str) -> AbstractContextManager[None]:
+    """Lock one training between the processes of one user on one host; between hosts `_make` decides who was first."""
+    return exclusive_lock(Path(tempfile.gettempdir()) / f"onerun-{os.getuid()}-{training}.lock")
+
+
+def _make(experiment_id: str, identity: Identity, run_name: str, tags: Mapping[str, str]) -> str:
+    """Make the run with its tags in one call, so that it is never found without; of two made at once the first stays."""
+    given = {identity.tag: identity.value, **tags}
 
     def find_or_make() -> str:  # an earlier try may have made it, and only its answer was lost
-        found = _find(experiment_id, flow_run_id)
+        found = _find(experiment_id, identity)
         return found or str(
             client().create_run(experiment_id, tags=given, run_name=run_name).info.run_id
         )
 
     made = asked(find_or_make)
-    first = _find(experiment_id, flow_run_id) or made
+    first = _find(experiment_id, identity) or made
     if first != made:
         _delete(made)
     return first

@@ -14,7 +14,6 @@ from onerun.config.recipe import Recipe
 from onerun.domain import names
 from onerun.tracking.runs import log_folder, log_params, set_tags
 
-HERE = Path(__file__).parents[2]
 LONGEST_DIFF = 5_000_000  # characters
 
 
@@ -64,11 +63,9 @@ def installed() -> str:
 
 
 def _git(*arguments: str) -> str:
-    """Returns: git's answer about this checkout; empty outside one or without git."""
+    """Return git's answer about the working folder; empty outside a checkout or without git."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(HERE), *arguments], capture_output=True, text=True, timeout=30
-        )
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""

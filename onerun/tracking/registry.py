@@ -38,6 +38,19 @@ DEAD_AFTER_SECONDS = (
 BUSY_AFTER_SECONDS = 90.0  # how long a move waits for moves of other machines
 
 
+def has_version(model: str, version: str) -> bool:
+    """Return whether the registered model has a version of that number."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client().get_model_version(model, version)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return False
+    return True
+
+
 def version_of_alias(model: str, alias: str) -> str | None:
     """Returns: the version that the alias points at; None when there is no such alias, model or version."""
     from mlflow.exceptions import MlflowException

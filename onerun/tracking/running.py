@@ -14,8 +14,8 @@ from onerun.domain.reconcile.seen import Process, RunSeen
 from onerun.domain.reconcile.verdicts import Dead
 from onerun.tracking.heart import now
 from onerun.tracking.moves import who
-from onerun.tracking.ownership import alone
-from onerun.tracking.runs import client, set_tags
+from onerun.tracking.ownership import alone, identity_of
+from onerun.tracking.runs import client, find_run, set_tags
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -60,9 +60,9 @@ def of_flow_run(flow_run_id: str) -> list[tuple[str, str]]:
     return [(run.info.run_id, run.info.status) for run in found]
 
 
-def look_again(run_id: str) -> RunSeen | None:
+def running_run(run_id: str) -> RunSeen | None:
     """Returns: the run as it is now; None when it does not read RUNNING any more, or is deleted."""
-    run = _get(run_id)
+    run = find_run(run_id)
     if run is None or run.info.status != "RUNNING" or run.info.lifecycle_stage != "active":
         return None
     return _seen(run, "")
@@ -70,14 +70,11 @@ def look_again(run_id: str) -> RunSeen | None:
 
 def ended_parents(run_ids: Iterable[str]) -> dict[str, Ended]:
     """Returns: those of the runs that are ours and were ended."""
-    found = {run_id: _get(run_id) for run_id in set(run_ids)}
+    found = {run_id: find_run(run_id) for run_id in set(run_ids)}
     return {
         run_id: Ended(run_id=run_id, status=run.info.status, end=_moment(run.info.end_time))
         for run_id, run in found.items()
-        if run
-        and run.info.end_time
-        and run.info.status != "RUNNING"
-        and names.TAG_FLOW_RUN_ID in run.data.tags
+        if run and run.info.end_time and run.info.status != "RUNNING" and identity_of(run.data.tags)
     }
 
 
@@ -92,7 +89,7 @@ def end_dead(seen: RunSeen, verdict: Dead) -> str | None:
         if changed:
             return changed
         _end(seen, verdict)
-    after = _get(seen.run_id)
+    after = find_run(seen.run_id)
     if after is not None and _attempt(after.data.tags) != seen.attempt:
         client().update_run(seen.run_id, status="RUNNING")
         set_tags(
@@ -105,7 +102,7 @@ def end_dead(seen: RunSeen, verdict: Dead) -> str | None:
 
 def changed_since(seen: RunSeen) -> str | None:
     """Returns: what has happened to the run since it was seen; None when nothing has."""
-    again = look_again(seen.run_id)
+    again = running_run(seen.run_id)
     if again is None:
         return "it was ended meanwhile"
     if again.attempt != seen.attempt:
@@ -122,9 +119,9 @@ def changed_since(seen: RunSeen) -> str | None:
 def _alone(seen: RunSeen) -> Iterator[None]:
     """Where the lock is another user's it cannot be taken; the second look remains."""
     with ExitStack() as stack:
-        if seen.flow_run_id is not None:
+        if seen.identity is not None:
             with suppress(PermissionError):
-                stack.enter_context(alone(seen.flow_run_id))
+                stack.enter_context(alone(seen.identity))
         yield
 
 
@@ -168,20 +165,6 @@ def search(experiments: Mapping[str, str], wanted: str) -> Iterator["Run"]:
                 break
 
 
-def _get(run_id: str) -> "Run | None":
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client().get_run(run_id)
-    except MlflowException as error:
-        if error.error_code not in (
-            "RESOURCE_DOES_NOT_EXIST",
-            "INVALID_PARAMETER_VALUE",
-        ):  # a tag can name anything
-            raise
-        return None
-
-
 def _seen(run: "Run", experiment: str) -> RunSeen:
     tags = run.data.tags
     metrics: list[Any] = run.data._metric_objs  # only these hold the times
@@ -194,6 +177,7 @@ def _seen(run: "Run", experiment: str) -> RunSeen:
         last_metric=max((_moment(metric.timestamp) for metric in metrics), default=None),
         heartbeat=_time(tags.get(names.TAG_HEARTBEAT)),
         flow_run_id=tags.get(names.TAG_FLOW_RUN_ID),
+        training_id=tags.get(names.TAG_TRAINING_ID),
         attempt=_attempt(tags),
         run_count=int(tags.get(names.TAG_RUN_COUNT) or 0),
         process=Process.from_json(tags.get(names.TAG_PROCESS)),

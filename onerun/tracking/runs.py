@@ -19,7 +19,7 @@ from onerun.tracking.schema import schema_explained
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import RunTag
+    from mlflow.entities import Run, RunTag
 
 PARAMS_PER_BATCH = 100  # MLflow's limits of one log_batch call
 METRICS_PER_BATCH = 1000
@@ -133,6 +133,19 @@ def stored(run_id: str) -> Iterator[None]:
     ):  # each kind of store has its own family of errors; those not known there pass as they are
         with explained(str(client().get_run(run_id).info.artifact_uri)):
             raise
+
+
+def find_run(run_id: str) -> "Run | None":
+    """Return the run, deleted ones included; None where there is no run of that id."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client().get_run(run_id)
+    except MlflowException as error:
+        # a tag or a person can name anything
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return None
 
 
 def params_and_tags(run_id: str) -> tuple[dict[str, str], dict[str, str]]:

@@ -8,8 +8,9 @@ import pytest
 
 from onerun.config.addresses import redact, synchronous, with_driver
 from onerun.config.mistakes import Mistakes
-from onerun.config.profile import OF_OTHER_STORES, TELEMETRY_OFF, Profile, load_profile
-from onerun.config.servers import load_servers
+from onerun.config.profile import OF_OTHER_STORES, TELEMETRY_OFF
+from settings.profile import PrefectProfile, load_profile
+from settings.servers import load_servers
 
 SECRET = "hunter2-not-to-be-seen"
 
@@ -18,7 +19,7 @@ SECRET = "hunter2-not-to-be-seen"
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No `.env` and no variables but the test's own; what `apply` sets is undone."""
     monkeypatch.chdir(tmp_path)
-    for name in Profile().variables():
+    for name in PrefectProfile().variables():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "environ", os.environ.copy())
     return tmp_path
@@ -308,9 +309,11 @@ def test_the_shipped_profiles_load_and_dotenv_example_names_every_variable(
     for file in (root / "settings/profiles").glob("*.yaml"):
         assert load_profile(file.stem)
     example = (root / ".env.example").read_text()
-    variables = [str(field.validation_alias.choices[0]) for field in Profile.model_fields.values()]  # type: ignore[union-attr]
+    variables = [
+        str(field.validation_alias.choices[0]) for field in PrefectProfile.model_fields.values()
+    ]  # type: ignore[union-attr]
     assert [variable for variable in variables if f"# {variable}=" not in example] == []
-    assert all(field.description for field in Profile.model_fields.values())
+    assert all(field.description for field in PrefectProfile.model_fields.values())
 
 
 def test_an_address_without_a_driver_gets_the_one_that_is_installed(
@@ -319,7 +322,9 @@ def test_an_address_without_a_driver_gets_the_one_that_is_installed(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me@db/mlflow")
     installed = "psycopg2" if find_spec("psycopg2") else "psycopg"
     driver = {"psycopg2": "", "psycopg": "+psycopg"}[installed]
-    assert Profile().variables()["MLFLOW_TRACKING_URI"] == f"postgresql{driver}://me@db/mlflow"
+    assert (
+        PrefectProfile().variables()["MLFLOW_TRACKING_URI"] == f"postgresql{driver}://me@db/mlflow"
+    )
     assert with_driver("postgresql+pg8000://me@db/x") == "postgresql+pg8000://me@db/x"
 
 

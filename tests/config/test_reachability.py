@@ -15,8 +15,9 @@ import pytest
 from pydantic import SecretStr
 
 from onerun.config import reachability
-from onerun.config.profile import Profile, check_profile
+from onerun.config.profile import check_profile
 from onerun.config.reachability import PATIENCE, unguarded
+from settings.profile import PrefectProfile
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +57,7 @@ def nobody() -> str:
 
 
 def problems(**fields: Any) -> list[str]:
-    return [str(mistake) for mistake in check_profile(Profile(**fields))]
+    return [str(mistake) for mistake in check_profile(PrefectProfile(**fields))]
 
 
 def test_the_default_profile_has_no_problem_and_nothing_is_written(tmp_path: Path) -> None:
@@ -104,7 +105,7 @@ def test_a_server_that_asks_nobody_for_the_password_that_is_set() -> None:
     with server() as opened, server(credentials="me:secret-word") as guarded:
         credentials = {"tracking_username": "me", "tracking_password": "secret-word"}
         for url in (opened, opened.replace("//", "//me:secret-word@")):
-            profile = Profile(tracking_uri=url, prefect_api_url=f"{url}/api", **credentials)  # type: ignore[arg-type]
+            profile = PrefectProfile(tracking_uri=url, prefect_api_url=f"{url}/api", **credentials)  # type: ignore[arg-type]
             (said,) = map(str, unguarded(profile))
             assert (
                 said.startswith("MLFLOW_TRACKING_PASSWORD: is set, but")
@@ -112,17 +113,17 @@ def test_a_server_that_asks_nobody_for_the_password_that_is_set() -> None:
             )
             assert "secret-word" not in said
         found = unguarded(
-            Profile(
+            PrefectProfile(
                 prefect_api_url=f"{opened}/api", prefect_api_auth_string=SecretStr("me:secret-word")
             )
         )
         assert [mistake.key for mistake in found] == ["PREFECT_API_AUTH_STRING"]
-        found = unguarded(Profile(tracking_uri=guarded, **credentials))  # type: ignore[arg-type]
+        found = unguarded(PrefectProfile(tracking_uri=guarded, **credentials))  # type: ignore[arg-type]
         assert (
             found
             == []
-            == unguarded(Profile(tracking_uri=opened))
-            == unguarded(Profile(**credentials))
+            == unguarded(PrefectProfile(tracking_uri=opened))
+            == unguarded(PrefectProfile(**credentials))
         )  # type: ignore[arg-type]
 
 
@@ -177,7 +178,7 @@ def test_p1_whoever_waits_hears_of_refusals_and_not_of_silence(
         server(401) as refusing,
     ):
         url = f"http://127.0.0.1:{busy.getsockname()[1]}"
-        silent = Profile(
+        silent = PrefectProfile(
             tracking_uri=starting,
             registry_uri=nobody,
             prefect_api_url=f"{url}/api",
@@ -187,9 +188,11 @@ def test_p1_whoever_waits_hears_of_refusals_and_not_of_silence(
             hurried.setattr(reachability, "PATIENCE", 0.5)
             assert len(check_profile(silent)) == 4
             assert check_profile(silent, waits=True) == []
-        refused = Profile(tracking_uri=refusing, prefect_api_url=f"{nobody}/api")
+        refused = PrefectProfile(tracking_uri=refusing, prefect_api_url=f"{nobody}/api")
         assert [each.key for each in check_profile(refused, waits=True)] == ["MLFLOW_TRACKING_URI"]
-    database = Profile(tracking_uri=f"postgresql+psycopg://{nobody.removeprefix('http://')}/mlflow")
+    database = PrefectProfile(
+        tracking_uri=f"postgresql+psycopg://{nobody.removeprefix('http://')}/mlflow"
+    )
     assert check_profile(database) and not check_profile(database, waits=True)
 
 
@@ -237,7 +240,9 @@ def test_below_a_folder_that_may_not_be_looked_into(tmp_path: Path) -> None:
     closed.mkdir(mode=0o700)
     if os.geteuid():
         closed.chmod(0)
-    profile = Profile(store=str(closed / "a" / "b"), tracking_uri=f"sqlite:///{closed}/a/mlflow.db")
+    profile = PrefectProfile(
+        store=str(closed / "a" / "b"), tracking_uri=f"sqlite:///{closed}/a/mlflow.db"
+    )
     with without_rights():
         said = {mistake.key: mistake.message for mistake in check_profile(profile)}
     assert said["ONERUN_STORE"].startswith("no permission to write in /")

@@ -11,7 +11,7 @@ import pytest
 from deployments.kubernetes.__main__ import main
 from deployments.kubernetes.pool import write_pool
 from deployments.kubernetes.template import BUNDLE, LABELS, Place, job_template
-from onerun.config.profile import Profile
+from settings.profile import PrefectProfile
 from tests.servers import asked
 
 PUBLIC = {
@@ -37,7 +37,7 @@ def in_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def template(in_the_cluster: None) -> dict[str, Any]:
-    return job_template(Profile(), Place("onerun:1"))
+    return job_template(PrefectProfile(), Place("onerun:1"))
 
 
 def pod(template: dict[str, Any]) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def test_p7_addresses_are_in_the_configmap_credentials_in_the_secret_and_no_valu
 
 def test_p7_an_address_with_a_password_is_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hush@mlflow:5000")
-    template = job_template(Profile(), Place("onerun:1"))
+    template = job_template(PrefectProfile(), Place("onerun:1"))
     (found,) = [
         entry
         for entry in pod(template)["containers"][0]["env"]
@@ -86,7 +86,7 @@ def test_p7_an_address_with_a_password_is_a_secret(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_private_authority_is_trusted_by_all_clients_of_a_pod() -> None:
-    spec = pod(job_template(Profile(), Place("onerun:1", authority="our-ca")))
+    spec = pod(job_template(PrefectProfile(), Place("onerun:1", authority="our-ca")))
     assert {"name": "authority", "configMap": {"name": "our-ca"}} in spec["volumes"]
     (container,) = spec["containers"]
     trusted = {entry["value"] for entry in container["env"] if entry["name"] in BUNDLE}

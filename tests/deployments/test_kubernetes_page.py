@@ -12,7 +12,7 @@ import yaml
 
 from deployments.kubernetes import __main__ as command
 from deployments.kubernetes.template import references
-from onerun.config.profile import Profile
+from settings.profile import PrefectProfile
 from tests.deployments.test_manifests import OVERLAYS, containers, of_kind, pods
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
@@ -83,7 +83,9 @@ def test_the_template_by_hand_refers_to_what_the_clusters_own_refers_to(
     names = by_hand(monkeypatch)
     assert names == {*held["configMapKeyRef"], *secret}
     for kind, keys in held.items():
-        sources = [entry["valueFrom"] for entry in references(Profile()) if "valueFrom" in entry]
+        sources = [
+            entry["valueFrom"] for entry in references(PrefectProfile()) if "valueFrom" in entry
+        ]
         assert {source[kind]["key"] for source in sources if kind in source} == keys
     for line in re.findall(
         r"^ +python -m deployments.kubernetes (template [^#\n]+)", PAGE, re.MULTILINE

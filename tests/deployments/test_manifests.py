@@ -15,7 +15,8 @@ import yaml
 from deployments.kubernetes import __main__ as kubernetes
 from deployments.kubernetes.template import BUNDLE
 from flows import metrics
-from onerun.config.profile import OF_OTHER_STORES, Profile
+from onerun.config.profile import OF_OTHER_STORES
+from settings.profile import PrefectProfile
 
 FOLDER = Path(__file__).parents[2] / "deployments" / "kubernetes"
 OVERLAYS = ("dev", "production")
@@ -179,7 +180,11 @@ def test_the_dashboard_is_where_grafanas_sidecar_looks_for_it(overlay: str) -> N
 def test_the_configmap_holds_variables_of_a_profile(overlay: str) -> None:
     from onerun.config.profile import variables_of
 
-    known = {variable for field in Profile.model_fields for variable in variables_of(field)}
+    known = {
+        variable
+        for field in PrefectProfile.model_fields
+        for variable in variables_of(PrefectProfile, field)
+    }
     assert set(of_kind(overlay, "ConfigMap")["onerun"]["data"]) <= known
 
 
@@ -298,7 +303,7 @@ def test_a_job_finds_what_it_refers_to(overlay: str, monkeypatch: pytest.MonkeyP
     secret = re.findall(r"`(\w+)`", row)
     for name, value in {**public, **dict.fromkeys(secret, "a-value:of-two")}.items():
         monkeypatch.setenv(name, value)
-    sources = [entry["valueFrom"] for entry in references(Profile()) if "valueFrom" in entry]
+    sources = [entry["valueFrom"] for entry in references(PrefectProfile()) if "valueFrom" in entry]
     assert {
         source["configMapKeyRef"]["key"] for source in sources if "configMapKeyRef" in source
     } == set(public)

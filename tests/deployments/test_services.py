@@ -9,8 +9,9 @@ from deployments.stack import services
 from deployments.stack.accounts import configuration
 from deployments.stack.stack import read_stack
 from onerun.config.mistakes import Mistakes
-from onerun.config.profile import OF_OTHER_STORES, Profile, load_profile
-from onerun.config.servers import Servers, load_servers
+from onerun.config.profile import OF_OTHER_STORES
+from settings.profile import PrefectProfile, load_profile
+from settings.servers import Servers, load_servers
 
 SECRETS = {
     "PREFECT_API_AUTH_STRING": "admin:prefect-pass",
@@ -178,7 +179,7 @@ def test_the_server_variables_are_read_from_dot_env_and_are_no_unknown_ones(tmp_
         5,
         "s3://b/a",
     )
-    assert isinstance(load_profile("stack"), Profile)
+    assert isinstance(load_profile("stack"), PrefectProfile)
 
 
 def test_a_percent_sign_in_the_folders_name_is_one(tmp_path: Path) -> None:

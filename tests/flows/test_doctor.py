@@ -247,8 +247,8 @@ def test_a_store_that_is_silent_is_told_within_seconds(
 ) -> None:
     from deployments.stack.credentials import try_all
     from onerun.config.mistakes import Mistakes
-    from onerun.config.profile import load_profile
-    from onerun.config.servers import load_servers
+    from settings.profile import load_profile
+    from settings.servers import load_servers
 
     monkeypatch.setenv("ONERUN_STORE", "s3://nobody-has-this/x")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
@@ -292,8 +292,8 @@ def test_prefects_database_with_tls_is_tried_with_the_option_that_its_driver_kno
     """The server here speaks no TLS: it may be preferred, and where it is required, that is what is told."""
     from deployments.stack.credentials import try_all
     from onerun.config.mistakes import Mistakes
-    from onerun.config.profile import load_profile
-    from onerun.config.servers import load_servers
+    from settings.profile import load_profile
+    from settings.servers import load_servers
 
     address = f"postgresql+asyncpg://{POSTGRES_USER}:{POSTGRES_PASSWORD}@{postgres}/postgres"
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", f"{address}?ssl=prefer")

@@ -69,8 +69,8 @@ def _train_four_times() -> None:
     from flows.train import train
 
     make_whole(os.environ["MLFLOW_TRACKING_URI"])
-    assert train(RECIPE)["promoted"]
-    assert not train(RECIPE, STRICT)["promoted"]
+    assert train(RECIPE).promoted
+    assert not train(RECIPE, STRICT).promoted
     with pytest.raises(Exception, match="exited with 3"):
         train(RECIPE, BROKEN)
     command = [sys.executable, "-c", KILLED, "diabetes", str(uuid4())]

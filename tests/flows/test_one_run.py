@@ -10,13 +10,17 @@ import pytest
 from prefect import flow, task
 from prefect.runtime import flow_run
 
-from flows.training.ownership import owned_run
-from flows.training.stages import Stages
 from onerun.config.mistakes import Mistake, Mistakes
+from onerun.domain import names
 from onerun.domain.errors import DataError, StoreUnreachable, TrainingKilled
 from onerun.domain.references import Version
-from onerun.tracking.ownership import OwnedRun, open_run
+from onerun.engine.events import ignore
+from onerun.engine.owner import owned_run
+from onerun.engine.runner import run_stage
+from onerun.engine.stages import Limits, StageRunner, Stages
+from onerun.tracking.ownership import Identity, OwnedRun, open_run
 from onerun.tracking.runs import client, log_history, log_metrics, log_params
+from tasks.stages import run_as_task
 
 pytestmark = pytest.mark.usefixtures("tracking_uri")
 
@@ -37,12 +41,20 @@ def runs(experiment: str) -> list[tuple[str, str]]:
     ]
 
 
+def of(flow_run_id: str) -> Identity:
+    return Identity(names.TAG_FLOW_RUN_ID, flow_run_id)
+
+
 def opened(experiment: str, flow_run_id: str = "f1", digest: str = "d1") -> OwnedRun:
-    return open_run(experiment, flow_run_id, "a name", digest, {})
+    return open_run(experiment, of(flow_run_id), "a name", digest, {})
+
+
+def stages(run: OwnedRun, runner: StageRunner = run_as_task) -> Stages:
+    return Stages(run, runner, ignore)
 
 
 def test_p1_the_run_reads_running_within_and_finished_after(experiment: str) -> None:
-    with owned_run(experiment, "f1", "a name", "d1", {}) as run:
+    with owned_run(experiment, of("f1"), "a name", "d1", {}) as run:
         assert runs(experiment) == [(run.run_id, "RUNNING")]
     assert runs(experiment) == [(run.run_id, "FINISHED")]
 
@@ -58,7 +70,7 @@ def test_p1_the_run_reads_running_within_and_finished_after(experiment: str) -> 
 def test_p1_the_run_ends_as_its_flow_does(
     experiment: str, error: BaseException, status: str
 ) -> None:
-    with pytest.raises(type(error)), owned_run(experiment, "f1", "a name", "d1", {}) as run:
+    with pytest.raises(type(error)), owned_run(experiment, of("f1"), "a name", "d1", {}) as run:
         raise error
     assert runs(experiment) == [(run.run_id, status)]
     assert type(error).__name__ in client().get_run(run.run_id).data.tags["onerun.failure"]
@@ -133,7 +145,8 @@ def test_p2_a_stage_is_done_once_over_attempts_and_again_when_the_recipe_changed
 
     @flow
     def attempt(digest: str) -> Version:
-        return Stages(opened(experiment, "f1", digest))("register", Version, version, calls)
+        run = opened(experiment, "f1", digest)
+        return stages(run).do("register", Version, lambda: version(run.run_id, calls))
 
     assert [attempt("d1").version, attempt("d1").version, attempt("d2").version] == ["1", "1", "2"]
 
@@ -149,10 +162,10 @@ def test_p2_a_flow_tried_again_by_prefect_keeps_run_and_finished_stages(
 
     @flow(retries=1)
     def training() -> tuple[str, str]:
-        with owned_run(experiment, flow_run.id, flow_run.name, "d1", {}) as run:
-            stage = Stages(run)
-            stage("ingest", Version, version, first)
-            stage("train", Version, version, second, fail_once, retries=0)
+        with owned_run(experiment, of(str(flow_run.id)), str(flow_run.name), "d1", {}) as run:
+            todo, never = stages(run), Limits(retries=0)
+            todo.do("ingest", Version, lambda: version(run.run_id, first))
+            todo.do("train", Version, lambda: version(run.run_id, second, fail_once), never)
             return run.run_id, flow_run.id
 
     run_id, flow_run_id = training()
@@ -162,6 +175,7 @@ def test_p2_a_flow_tried_again_by_prefect_keeps_run_and_finished_stages(
     assert (tags["onerun.attempt"], tags["onerun.flow_run_id"]) == ("2", flow_run_id)
 
 
+@pytest.mark.parametrize("runner", [run_as_task, run_stage])
 @pytest.mark.parametrize(
     ("error", "tries"),
     [
@@ -171,9 +185,8 @@ def test_p2_a_flow_tried_again_by_prefect_keeps_run_and_finished_stages(
     ],
 )
 def test_a_stage_is_tried_again_only_when_that_can_help(
-    experiment: str, prefect_api: str, monkeypatch: pytest.MonkeyPatch, error: Exception, tries: int
+    experiment: str, prefect_api: str, runner: StageRunner, error: Exception, tries: int
 ) -> None:
-    monkeypatch.setattr("flows.training.stages.RETRY_DELAY", 0)
     calls: list[str] = []
 
     def fail() -> None:
@@ -181,19 +194,25 @@ def test_a_stage_is_tried_again_only_when_that_can_help(
 
     @flow
     def training() -> None:
-        Stages(opened(experiment))("train", Version, version, calls, fail, retries=2)
+        run = opened(experiment)
+        limits = Limits(retries=2, pause=0)
+        stages(run, runner).do("train", Version, lambda: version(run.run_id, calls, fail), limits)
 
     with pytest.raises(type(error)):
         training()
     assert len(calls) == tries
 
 
-def test_a_stage_over_its_time_is_told_in_words(experiment: str, prefect_api: str) -> None:
+@pytest.mark.parametrize("runner", [run_as_task, run_stage])
+def test_a_stage_over_its_time_says_so(
+    experiment: str, prefect_api: str, runner: StageRunner
+) -> None:
     never = threading.Event()
 
     @flow
     def training() -> None:
-        Stages(opened(experiment))("train", Version, lambda _run_id: never.wait(10), timeout=1)  # type: ignore[arg-type,return-value]
+        limits = Limits(timeout=1, retries=0)
+        stages(opened(experiment), runner).do("train", Version, lambda: never.wait(10), limits)  # type: ignore[arg-type,return-value]
 
     with pytest.raises(
         TrainingKilled, match=r"train was stopped after 1 seconds \(train.timeout\)"
@@ -210,7 +229,7 @@ def test_p1_submitted_tasks_and_concurrent_flows_make_no_phantom(
 
     @flow
     def training() -> str:
-        with owned_run(experiment, flow_run.id, flow_run.name, "d1", {}) as run:
+        with owned_run(experiment, of(str(flow_run.id)), str(flow_run.name), "d1", {}) as run:
             for future in [measure.submit(run.run_id, number) for number in range(4)]:
                 future.result()
             return run.run_id

@@ -44,15 +44,17 @@ import sys, time
 from prefect import flow
 from prefect.runtime import flow_run
 from onerun.domain import names
-from flows.training.ownership import owned_run
-from flows.training.pulse import pulse
+from flows.training.cancellation import ends_when_cancelled
+from onerun.engine.owner import owned_run
+from onerun.tracking.ownership import Identity
 
 @flow(name="train")
 def train(experiment, opens):
-    with pulse(flow_run.id, flow_run.run_count) as beating:
+    with ends_when_cancelled(flow_run.id, flow_run.run_count):
         if opens:
             tags = {names.TAG_RUN_COUNT: str(flow_run.run_count)}
-            with owned_run(experiment, flow_run.id, flow_run.name, "digest", tags) as run, beating.of(run.run_id):
+            identity = Identity(names.TAG_FLOW_RUN_ID, flow_run.id)
+            with owned_run(experiment, identity, flow_run.name, "digest", tags) as run:
                 time.sleep(2)  # so that Prefect was told which process it is
                 print(flow_run.id, run.run_id, flush=True)
                 time.sleep(600)

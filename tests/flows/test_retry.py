@@ -25,7 +25,7 @@ def test_a_flow_run_that_failed_is_gone_on_with(prefect_api: str) -> None:
         training("x")
     assert retried(training, tries[0], {"word": "x"}) == {"word": "x"}
     assert tries[0] == tries[1]
-    with pytest.raises(Mistakes, match="reads Completed; only one that failed or died"):
+    with pytest.raises(Mistakes, match="has state Completed; only one that failed or died"):
         retried(training, tries[0], {"word": "x"})
     with pytest.raises(Mistakes, match="is no flow run of another"):
         retried(training.with_options(name="another"), tries[0], {"word": "x"})

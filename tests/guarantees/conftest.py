@@ -72,7 +72,7 @@ def turns(prefect_api: str) -> Iterator[Callable[[int], None]]:
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
 
-    from flows.training.turns import limit_name
+    from flows.training.concurrency import limit_name
 
     name = limit_name("diabetes")
     with get_client(sync_client=True) as client:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from hypothesis import strategies as st
 
-from onerun.config.profile import Profile
+from settings.profile import PrefectProfile
 
 ROOT = Path(__file__).parents[2]
 COMPLETE = """\
@@ -172,7 +172,7 @@ overrides = st.builds(
     | st.text(max_size=12),
 )
 profiles = st.dictionaries(
-    st.sampled_from([*Profile.model_fields, "trackin_uri"]) | st.text(max_size=8),
+    st.sampled_from([*PrefectProfile.model_fields, "trackin_uri"]) | st.text(max_size=8),
     values | st.sampled_from(["sqlite:///x.db", "sqlite://", "http://", "http://[", "s3://", "http://127.0.0.1:99999", "file:///x"]),
     max_size=4,
 ).map(lambda profile: str(yaml.safe_dump(profile, allow_unicode=True)))  # fmt: skip

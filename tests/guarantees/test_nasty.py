@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from flows.training.preparation import check_asked, read_asked
 from onerun.config.mistakes import Mistakes
-from onerun.config.profile import check_profile, load_profile
+from onerun.config.profile import check_profile
+from onerun.engine.request import check, resolve
+from settings.profile import load_profile
 from tests.guarantees import nasty
 from tests.guarantees.cells import cell
 from tests.guarantees.nasty import COMPLETE
@@ -36,9 +37,9 @@ def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def asked(recipe: str, *overrides: str, profile: str | None = None) -> None:
     """What the command does before anything starts; anything but Mistakes is a bug."""
     with suppress(Mistakes):
-        document, found = read_asked(recipe, overrides, None, profile)
-        if found.recipe.data.source == "sklearn:diabetes":  # another source might be a server
-            check_asked(document, found)
+        request = resolve(recipe, load_profile(profile), overrides)
+        if request.recipe.data.source == "sklearn:diabetes":  # another source might be a server
+            check(request)
 
 
 @cell(

@@ -44,13 +44,16 @@ DEAF = """
 import ctypes, sys
 from prefect import flow
 from prefect.runtime import flow_run
-from flows.training.ownership import owned_run
-from flows.training.pulse import pulse
+from flows.training.cancellation import ends_when_cancelled
+from onerun.domain import names
+from onerun.engine.owner import owned_run
+from onerun.tracking.ownership import Identity
 
 @flow(name="deaf")
 def deaf():
-    with pulse(flow_run.id, flow_run.run_count) as beating:
-        with owned_run("deaf", flow_run.id, flow_run.name, "d", {}) as run, beating.of(run.run_id):
+    with ends_when_cancelled(flow_run.id, flow_run.run_count) as watcher:
+        watcher.experiment = "deaf"
+        with owned_run("deaf", Identity(names.TAG_FLOW_RUN_ID, flow_run.id), flow_run.name, "d", {}) as run:
             print(flow_run.id, flush=True)
             lock, mutex = ctypes.CDLL(None).pthread_mutex_lock, ctypes.create_string_buffer(64)
             lock(mutex), lock(mutex)  # a second time never returns

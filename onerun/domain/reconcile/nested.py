@@ -30,11 +30,11 @@ def follow(
     Yields: run id and the verdict that takes the place of its own.
     """
     for run_id, run in runs.items():
-        if run.parent is None or run.flow_run_id is not None or run.protected:
+        if run.parent is None or run.is_ours or run.protected:
             continue
         above = _above(run, runs)
         verdict = verdicts.get(above)
-        if isinstance(verdict, Dead) and runs[above].flow_run_id is not None:
+        if isinstance(verdict, Dead) and runs[above].is_ours:
             yield (
                 run_id,
                 Dead(
@@ -60,12 +60,7 @@ def _left_behind(run: RunSeen, parent: Ended, since: timedelta) -> bool:
 def _above(run: RunSeen, runs: Mapping[str, RunSeen]) -> str:
     """Returns: the nearest run above that is ours, or that does not read RUNNING."""
     above, seen = run.parent or "", {run.run_id}
-    while (
-        above in runs
-        and runs[above].flow_run_id is None
-        and runs[above].parent
-        and above not in seen
-    ):
+    while above in runs and not runs[above].is_ours and runs[above].parent and above not in seen:
         seen.add(above)
         above = runs[above].parent or ""
     return above

@@ -51,7 +51,7 @@ class Plan(Seen):
 
     def lines(self) -> Iterator[str]:
         """Yields: the plan as a person reads it."""
-        ours = sum(run.flow_run_id is not None for run, _ in self.runs)
+        ours = sum(run.is_ours for run, _ in self.runs)
         others = len(self.runs) - ours
         yield f"runs that read RUNNING: {ours} of ours, {others} of others; {len(self.dead)} of them dead"
         if self.prefect:

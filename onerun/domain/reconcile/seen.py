@@ -72,12 +72,25 @@ class RunSeen(Seen):
     last_metric: datetime | None = None
     heartbeat: datetime | None = None
     flow_run_id: str | None = Field(None, description="Only runs made by a flow of ours name one.")
+    training_id: str | None = Field(
+        None, description="Only runs made by a training without Prefect have one."
+    )
     attempt: int = 0
     run_count: int = Field(0, description="Which of Prefect's tries opened the run last.")
     process: Process | None = None
     stages: tuple[str, ...] = ()
     parent: str | None = Field(None, description="Run id of the run that this one is nested in.")
     protected: bool = Field(False, description="Whether a person said that it must be left alone.")
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether a training of onerun made it, with or without Prefect."""
+        return self.identity is not None
+
+    @property
+    def identity(self) -> str | None:
+        """The flow run's id, or that of a training without Prefect."""
+        return self.flow_run_id or self.training_id
 
     @property
     def last_sign(self) -> datetime:

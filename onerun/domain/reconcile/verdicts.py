@@ -56,7 +56,7 @@ class Unknown(Seen):
 class NotOurs(Seen):
     """Leave it: made by something else."""
 
-    why: str = "not made by a flow of ours"
+    why: str = "not made by a training of onerun"
 
 
 Verdict = Live | Dead | Unknown | NotOurs
@@ -74,10 +74,12 @@ def decide(
     """
     if run.protected:
         return Live(why=f"tag {names.TAG_RECONCILE} says never")
-    if run.flow_run_id is None:
+    if not run.is_ours:
         return _of_others(run, now, policy)
     if process is ProcessState.ALIVE:
         return Live(why=f"its process {_process(run)} is alive")
+    if run.flow_run_id is None:
+        return _without_prefect(run, process, now, policy)
     if isinstance(answer, NoAnswer):
         return Unknown(
             why=f"Prefect does not answer{_gone(run, process)}; nothing is decided without it"
@@ -89,9 +91,22 @@ def decide(
     return _elsewhere(run, answer, now, policy)
 
 
+def _without_prefect(run: RunSeen, process: ProcessState, now: datetime, policy: Policy) -> Verdict:
+    """A training without Prefect: its process and its heartbeat are all there is."""
+    if process.is_dead:
+        return Dead(status="KILLED", evidence=(_is_gone(run, process),))
+    if run.heartbeat is None:
+        return Unknown(why=f"no heartbeat was ever written and its process is on {_host(run)}")
+    silent = now - run.heartbeat
+    if silent < policy.silence:
+        return Live(why=f"heartbeat {ago(silent)} ago on {_host(run)}")
+    heart = f"no heartbeat since {at(run.heartbeat)} ({ago(silent)})"
+    return Dead(status="KILLED", evidence=(heart,), watch=True)
+
+
 def _without_process(run: RunSeen, answer: Answer, process: ProcessState) -> Verdict:
     """The process that opened the run last is certainly gone; is another one at work that has not opened it yet?"""
-    gone = f"process {_process(run)} is gone ({process.value})"
+    gone = _is_gone(run, process)
     if not isinstance(answer, FlowRunSeen):
         return Dead(status="KILLED", evidence=(gone, "Prefect does not know its flow run"))
     if answer.state_type not in ENDED and answer.run_count > run.run_count:
@@ -144,7 +159,7 @@ def _of_others(run: RunSeen, now: datetime, policy: Policy) -> Verdict:
         return NotOurs()
     silent = now - run.last_sign
     if silent < policy.also_older_than + SETTLE:
-        return NotOurs(why=f"not made by a flow of ours; last sign of life {ago(silent)} ago")
+        return NotOurs(why=f"not made by a training of onerun; last sign of life {ago(silent)} ago")
     asked = f"--also-older-than {ago(policy.also_older_than)}"
     return Dead(
         status="KILLED", evidence=(f"no sign of life since {at(run.last_sign)}", asked), watch=True
@@ -172,6 +187,10 @@ def _process(run: RunSeen) -> str:
 
 def _host(run: RunSeen) -> str:
     return run.process.host if run.process else "an unknown machine"
+
+
+def _is_gone(run: RunSeen, process: ProcessState) -> str:
+    return f"process {_process(run)} is gone ({process.value})"
 
 
 def _gone(run: RunSeen, process: ProcessState) -> str:

@@ -41,7 +41,7 @@ def here(template_store: Path, tmp_path: Path, turns: object) -> Callable[..., T
 @pytest.fixture
 def once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stages that fail are not tried again by Prefect, so that an outage has its full effect at once."""
-    monkeypatch.setattr("flows.training.stages.RETRIES", 0)
+    monkeypatch.setattr("onerun.engine.stages.USUAL_RETRIES", 0)
 
 
 @pytest.fixture

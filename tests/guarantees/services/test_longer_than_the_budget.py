@@ -166,7 +166,7 @@ def test_p1_the_run_reads_failed_once_mlflow_is_back(
 ) -> None:
     disturbed = here(mlflow.uri)
     mlflow.plan("500", f"POST {API}/logged-models$")
-    when_called(monkeypatch, "flows.training.ownership._end_after", mlflow.heal)
+    when_called(monkeypatch, "onerun.engine.owner._end_after", mlflow.heal)
     assert disturbed.run(ONERUN_RETRY_BUDGET="2s") == 1
     before = facts(disturbed)
     assert [run.info.status for run in before.runs] == ["FAILED"]

@@ -4,14 +4,14 @@ import logging
 import os
 
 from flows.command_line import temporary_server
-from onerun.domain.references import Version
+from onerun.engine.result import TrainingResult
 
 DEPLOYMENT = "approve/approve"
 log = logging.getLogger("onerun")
 
 
-def ask(run_id: str, version: Version) -> str | None:
-    """Returns: the id of the flow run that asks; None where no server stays or nothing is deployed that could ask."""
+def request_approval(result: TrainingResult) -> str | None:
+    """Return the id of the flow run that asks; None where no server stays, or nothing is deployed that could ask."""
     if os.environ.get(temporary_server.VARIABLE):
         return None
     from prefect.client.orchestration import get_client
@@ -22,16 +22,15 @@ def ask(run_id: str, version: Version) -> str | None:
             deployment = client.read_deployment_by_name(DEPLOYMENT)
         except ObjectNotFound:
             log.info(
-                "nobody is asked for approval: %s is not deployed (prefect deploy --all)",
-                DEPLOYMENT,
+                "no approval is requested: %s is not deployed (prefect deploy --all)", DEPLOYMENT
             )
             return None
         made = client.create_flow_run_from_deployment(
             deployment.id,
-            name=f"approve {version.summary}",
-            parameters={"run_id": run_id},
-            idempotency_key=f"approve {run_id}",  # a retried training asks once
-            tags=["approval", version.model],
+            name=f"approve {result.model} version {result.version}",
+            parameters={"run_id": result.run_id},
+            idempotency_key=f"approve {result.run_id}",  # a retried training asks once
+            tags=["approval", result.model],
         )
-    log.info("asks for approval: flow run %s", made.name)
+    log.info("approval requested: flow run %s", made.name)
     return str(made.id)

@@ -11,7 +11,7 @@ LOGS = """
 import sys
 from prefect.logging import get_logger
 from prefect.logging.configuration import setup_logging
-from flows.training.outliving import outlive_the_reader
+from flows.training.stdout import outlive_the_reader
 
 setup_logging()
 if {outlives}:

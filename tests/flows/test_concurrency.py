@@ -13,15 +13,15 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.states import Running
 
-from flows.training import turns
-from flows.training.turns import limit_name, turn
+from flows.training import concurrency
+from flows.training.concurrency import limit_name, turn
 from onerun.domain import names
 
 
 @pytest.fixture
 def deployed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Flow runs of this test count as those of a deployment."""
-    monkeypatch.setattr(turns.deployment, "id", str(uuid4()), raising=False)
+    monkeypatch.setattr(concurrency.deployment, "id", str(uuid4()), raising=False)
 
 
 def training(model: str, inside: Callable[[], None]) -> None:
@@ -85,8 +85,8 @@ def test_the_next_attempt_of_a_killed_flow_run_gets_its_slot_back_at_once(
     @flow
     def attempt() -> None:
         with get_client(sync_client=True) as client:
-            this = UUID(str(turns.flow_run.id))
-            turns._taken(
+            this = UUID(str(concurrency.flow_run.id))
+            concurrency._taken(
                 client, limit_name(name), this, name
             )  # an attempt that is killed gives nothing back
             assert slots(name) == 1
@@ -101,14 +101,14 @@ def test_a_slot_that_nobody_holds_any_more_is_freed(
     prefect_api: str, deployed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a restart of the server, which has forgotten the lease."""
-    monkeypatch.setattr(turns, "LOOK", 0.1)
+    monkeypatch.setattr(concurrency, "LOOK", 0.1)
     name = f"forgotten {uuid4().hex}"
     with get_client(sync_client=True) as client:
         client.create_global_concurrency_limit(
             GlobalConcurrencyLimitCreate(name=limit_name(name), limit=1, active_slots=1)
         )
     assert slots(name) == 1
-    monkeypatch.setattr(turns, "STALE_AFTER", 0.5)
+    monkeypatch.setattr(concurrency, "STALE_AFTER", 0.5)
     training(name, lambda: None)
     assert slots(name) == 0
 
@@ -117,8 +117,8 @@ def test_two_that_were_retried_do_not_take_each_other_for_the_holder_of_a_forgot
     prefect_api: str, deployed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each carries the note of its earlier attempt."""
-    monkeypatch.setattr(turns, "LOOK", 0.1)
-    monkeypatch.setattr(turns, "STALE_AFTER", 0.5)
+    monkeypatch.setattr(concurrency, "LOOK", 0.1)
+    monkeypatch.setattr(concurrency, "STALE_AFTER", 0.5)
     name = f"retried {uuid4().hex}"
     both = threading.Barrier(2)
 
@@ -126,7 +126,7 @@ def test_two_that_were_retried_do_not_take_each_other_for_the_holder_of_a_forgot
     def retried() -> None:
         with get_client(sync_client=True) as client:
             client.update_flow_run_labels(
-                UUID(str(turns.flow_run.id)),
+                UUID(str(concurrency.flow_run.id)),
                 {names.LABEL_TURN: limit_name(name), names.LABEL_LEASE: str(uuid4())},
             )
         both.wait(120)
@@ -148,7 +148,7 @@ def test_the_holder_is_found_however_many_flow_runs_live(
     prefect_api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Prefect's server tells 200 at once; here, one."""
-    monkeypatch.setattr(turns, "PAGE", 1)
+    monkeypatch.setattr(concurrency, "PAGE", 1)
 
     @flow
     def lives() -> None:
@@ -159,8 +159,8 @@ def test_the_holder_is_found_however_many_flow_runs_live(
         try:
             for run in alive:
                 client.update_flow_run_labels(run.id, {names.LABEL_TURN: f"train {run.id}"})
-            assert all(turns._is_held(client, f"train {run.id}", uuid4()) for run in alive)
-            assert not turns._is_held(client, f"train {alive[0].id}", alive[0].id), (
+            assert all(concurrency._is_held(client, f"train {run.id}", uuid4()) for run in alive)
+            assert not concurrency._is_held(client, f"train {alive[0].id}", alive[0].id), (
                 "its own note counts for nothing"
             )
         finally:

@@ -10,13 +10,15 @@ from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.logging.handlers import APILogWorker
 from prefect.runtime import flow_run
 
-from flows.command_line.watch import Everyone
+from flows.ui import LogUi
+from onerun.engine.events import StageEvent, StageState
 
 
 def test_stages_and_programs_speak_in_the_flow_run_s_log(prefect_api: str) -> None:
     @flow
     def training() -> str:
-        Everyone().finished("train", 1.25, "on 7 rows")
+        finished = StageState.FINISHED
+        LogUi().show(StageEvent("train", finished, seconds=1.25, summary="on 7 rows"))
         logging.getLogger("onerun.program").info("epoch 1")
         return str(flow_run.id)
 

@@ -14,12 +14,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from onerun.config.addresses import need_whole_password
 from onerun.config.mistakes import Mistake, Mistakes
 
-OURS = (
-    "ONERUN_BIND",
-    "ONERUN_WORKER_LIMIT",
-    "ONERUN_HOME",
-)  # known in `.env` besides those of a profile
-
 
 def _of(variable: str, *others: str, default: Any = None, says: str) -> Any:
     """A field that the environment calls `variable` (or one of `others`)."""

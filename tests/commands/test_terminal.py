@@ -5,7 +5,9 @@ import io
 import pytest
 
 from onerun.commands import terminal
-from onerun.commands.terminal import Terminal, metrics_table, number
+from onerun.commands.outcome import metrics_table, number
+from onerun.commands.terminal import Terminal
+from onerun.engine.events import StageEvent, StageState
 
 
 class Screen(io.StringIO):
@@ -15,21 +17,21 @@ class Screen(io.StringIO):
 
 def test_into_a_file_go_plain_lines() -> None:
     out = io.StringIO()
-    watcher = Terminal(out)
-    watcher.started("train")
-    watcher.progress("rounds", 10, 200)
-    watcher.finished("train", 1.26, "on 100 rows")
-    watcher.reused("ingest", "100 rows")
+    show = Terminal(out).show
+    show(StageEvent("train", StageState.STARTED))
+    show(StageEvent("train", StageState.PROGRESSED, summary="rounds", done=10, total=200))
+    show(StageEvent("train", StageState.FINISHED, seconds=1.26, summary="on 100 rows"))
+    show(StageEvent("ingest", StageState.REUSED, summary="100 rows"))
     assert out.getvalue() == "  train        1.3 s  on 100 rows\n  ingest      kept    100 rows\n"
 
 
 def test_a_terminal_shows_a_bar_that_the_result_replaces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "EVERY", 0.0)
     out = Screen()
-    watcher = Terminal(out)
-    watcher.started("train")
-    watcher.progress("rounds", 50, 200)
-    watcher.finished("train", 1.0, "done")
+    show = Terminal(out).show
+    show(StageEvent("train", StageState.STARTED))
+    show(StageEvent("train", StageState.PROGRESSED, summary="rounds", done=50, total=200))
+    show(StageEvent("train", StageState.FINISHED, seconds=1.0, summary="done"))
     drawn = out.getvalue()
     assert "██████·····" in drawn and "rounds: 50 of 200" in drawn
     assert drawn.endswith("\r\x1b[2K  train        1.0 s  done\n")

@@ -1,0 +1,1 @@
+"""The stages of a training as Prefect tasks: retries and time-outs. What a stage does stands in the library."""
