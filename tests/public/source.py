@@ -1,0 +1,45 @@
+"""Names of ours in the source of the product, whichever module they stand in."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("onerun", "settings", "domain", "tasks", "flows", "deployments")  # as far as they are there
+OURS = re.compile(r"(?<![\w/.-])(\.?onerun[.-][a-z][a-z_.{}-]*)(?![\w/])")
+VARIABLE = re.compile(r"\bONERUN_[A-Z_]*[A-Z]\b")
+OF_LIBRARIES = re.compile(r"(MLFLOW|PREFECT|AWS|GX)_[A-Z0-9_]*[A-Z0-9]")
+
+
+def names_of_ours() -> list[str]:
+    """Return tags, labels, file names and the like that begin with `onerun`: no modules, no temporary folders."""
+    found = {match[1] for text in _texts() for match in OURS.finditer(text)}
+    temporary = re.compile(r"onerun-.*-")
+    return sorted(name for name in found if not _is_module(name) and not temporary.fullmatch(name))
+
+
+def variables() -> list[str]:
+    """Return the environment variables that the product names: its own, and those of libraries that it reads or sets."""
+    texts = list(_texts())
+    ours = {name for text in texts for name in VARIABLE.findall(text)}
+    return sorted(ours | {text for text in texts if OF_LIBRARIES.fullmatch(text)})
+
+
+def _texts() -> Iterator[str]:
+    """Yield every string and bytes literal of the product but docstrings."""
+    for package in PACKAGES:
+        for file in sorted((ROOT / package).rglob("*.py")):
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+            docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Constant) and id(node) not in docstrings:
+                    if isinstance(node.value, str):
+                        yield node.value
+                    elif isinstance(node.value, bytes):
+                        yield node.value.decode("utf-8", "replace")
+
+
+def _is_module(name: str) -> bool:
+    place = ROOT.joinpath(*name.split("."))
+    return place.is_dir() or place.with_suffix(".py").is_file()
