@@ -97,7 +97,7 @@ def exit_codes(parser: argparse.ArgumentParser) -> dict[str, str]:
     """Return exit code -> meaning, as the help has it."""
     said = re.split(r"exit codes:", " ".join((parser.epilog or "").split()))[-1]
     found = re.findall(r"(?:^|[,;] )(\d+) (.*?)(?=[,;] \d+ |$)", said.strip())
-    return {code: meaning for code, meaning in found}
+    return dict(found)
 
 
 def flow_facts(module: str) -> dict[str, Any]:

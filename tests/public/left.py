@@ -65,7 +65,7 @@ def archive_of_records(archive: Path) -> dict[str, Any]:
     return {
         "name": _name(archive),
         "compression and layout": _layout(archive),
-        "members": sorted({re.sub(r"/[^/]+/.*", "/<id>/<path>", name) for name in members}),
+        "members": sorted({re.sub(r"^(artifacts/[^/]+)/.*", r"\1/<id>/<path>", name) for name in members}),
         "first and last member": [next(iter(members)), list(members)[-1]],
         "format and version": f"{header['format']} {header['version']}",
         "header": shapes.shape(header),
@@ -79,13 +79,13 @@ def archive_of_records(archive: Path) -> dict[str, Any]:
 def archive_of_folders(archive: Path) -> dict[str, Any]:
     """Return what an archive of folders is made of."""
     members = _members(archive)
-    sums = members["SHA256SUMS"].decode()
+    lines = members["SHA256SUMS"].decode().splitlines()
     return {
         "name": _name(archive),
         "compression and layout": _layout(archive),
         "members": sorted(shapes.masked(name) for name in members),
         "last member": list(members)[-1],
-        "line of SHA256SUMS": sorted({re.sub("^[0-9a-f]{64}  .+", "<sha256>  <path>", line) for line in sums.split("\n")}),
+        "lines of SHA256SUMS": sorted({re.sub("^[0-9a-f]{64}  .+", "<sha256>  <path>", line) for line in lines}),
     }
 
 

@@ -9,7 +9,7 @@ BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "pattern
 EMPTY = {"empty list", "empty object"}
 ID = re.compile(
     r"m-[0-9a-f]{32}|[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # a model, a run, a flow run
-    r"|\d{8}T\d{12}Z-[0-9a-f]+|\d{4}-\d\d-\d\dT[\d:.+]+-[0-9a-f]+"  # a moment and what makes it unique
+    r"|\d{8}T\d{12}Z-[0-9a-f]+|\d{4}-\d\d-\d\dT[\d:.]+Z-[0-9a-f]+"  # a moment and what makes it unique
 )
 NUMBER = re.compile(r"\d+(\.\d+)?|\+Inf")
 
@@ -56,7 +56,10 @@ def _kinds(found: Mapping[str, set[str]], path: str) -> list[str]:
 
 def schema_lines(schema: Mapping[str, Any]) -> dict[str, str]:
     """Return key path -> type, bounds and default of every key that a JSON schema knows."""
-    return dict(_keys("", schema, schema.get("$defs") or schema.get("definitions") or {}))
+    found: dict[str, str] = {}
+    for path, kind in _keys("", schema, schema.get("$defs") or schema.get("definitions") or {}):
+        found[path] = kind if found.get(path, kind) == kind else f"{found[path]} / {kind}"  # of two alternatives
+    return found
 
 
 def _keys(path: str, node: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -78,7 +81,7 @@ def _below(path: str, part: Mapping[str, Any], known: Mapping[str, Any]) -> Iter
     if isinstance(part.get("items"), dict):
         yield from _below(f"{path}[]", part["items"], known)
     for each in _alternatives(part):
-        yield from _below(f"{path}<{each['$ref'].rpartition('/')[2]}>" if "$ref" in each else path, each, known)
+        yield from _below(path, each, known)
 
 
 def type_of(part: Mapping[str, Any], known: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,30 @@ HEAD = f"""\
 # If a change is intended, mark it **breaking** in CHANGELOG.md (additions need no mark) and rewrite this file with
 #   {REWRITE}
 """
+ADVICE = f"""\
+Not intended: restore what was there. If intended, mark it **breaking** in CHANGELOG.md (an addition needs no mark) and
+rewrite the snapshot with
+  {REWRITE}"""
 
 
-def check(section: str, found: Any) -> None:
-    """Compare one section of the snapshot with what was found, or rewrite it when asked to.
+def check(found: Mapping[str, Any]) -> None:
+    """Compare sections of the snapshot with what was found, or rewrite them when asked to.
 
-    Raises: AssertionError with the difference and what to do about it.
+    Raises: AssertionError with all differences and what to do about them.
     """
-    known = yaml.safe_load(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+    known = sections()
     if os.environ.get(VARIABLE):
-        FILE.write_text(HEAD + _text({**known, section: found}), encoding="utf-8")
+        FILE.write_text(HEAD + _text({**known, **found}), encoding="utf-8")
         return
-    before, now = _text(known.get(section)), _text(found)
-    if before != now:
-        raise AssertionError(f"the public API changed ({section}):\n{_difference(before, now)}\n{_advice()}")
+    differences = [_difference(name, _text(known.get(name)), _text(value)) for name, value in found.items()]
+    if any(differences):
+        told = "\n".join(filter(None, differences))
+        raise AssertionError(f"what leaves the process has changed:\n{told}\n{ADVICE}")
+
+
+def sections() -> dict[str, Any]:
+    """Return the snapshot."""
+    return dict(yaml.safe_load(FILE.read_text(encoding="utf-8"))) if FILE.exists() else {}
 
 
 def _text(value: Any) -> str:
@@ -36,14 +47,7 @@ def _text(value: Any) -> str:
     return yaml.safe_dump(value, sort_keys=True, allow_unicode=True, width=1000, default_flow_style=False)
 
 
-def _difference(before: str, now: str) -> str:
-    lines = difflib.unified_diff(before.splitlines(), now.splitlines(), "snapshot", "code", n=2, lineterm="")
-    return "\n".join(lines)
-
-
-def _advice() -> str:
-    return (
-        "Not intended: restore the old name. "
-        f"If intended, mark it **breaking** in CHANGELOG.md (an addition needs no mark) and rewrite the snapshot with\n"
-        f"  {REWRITE}"
-    )
+def _difference(section: str, before: str, now: str) -> str:
+    """Return the lines that differ, with what stands around them; nothing when none does."""
+    one, other = before.splitlines(), now.splitlines()
+    return "\n".join(difflib.unified_diff(one, other, f"{section}: snapshot", f"{section}: code", n=3, lineterm=""))

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -20,24 +21,42 @@ def names_of_ours() -> list[str]:
 
 
 def variables() -> list[str]:
-    """Return the environment variables that the product names: its own, and those of libraries that it reads or sets."""
+    """Return the environment variables that the product names: its own, and those of libraries."""
     texts = list(_texts())
     ours = {name for text in texts for name in VARIABLE.findall(text)}
     return sorted(ours | {text for text in texts if OF_LIBRARIES.fullmatch(text)})
 
 
+def artifact_keys() -> list[str]:
+    """Return the keys of the artifacts that flows make at Prefect."""
+    found = set()
+    for tree in _trees():
+        constants = {
+            ast.unparse(node.targets[0]): node.value for node in ast.walk(tree) if isinstance(node, ast.Assign)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and re.fullmatch(r"create_\w+_artifact", ast.unparse(node.func)):
+                given = next(each.value for each in node.keywords if each.arg == "key")
+                found.add(ast.unparse(constants.get(ast.unparse(given), given)).strip("'"))
+    return sorted(found)
+
+
 def _texts() -> Iterator[str]:
     """Yield every string and bytes literal of the product but docstrings."""
-    for package in PACKAGES:
-        for file in sorted((ROOT / package).rglob("*.py")):
-            tree = ast.parse(file.read_text(encoding="utf-8"))
-            docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Constant) and id(node) not in docstrings:
-                    if isinstance(node.value, str):
-                        yield node.value
-                    elif isinstance(node.value, bytes):
-                        yield node.value.decode("utf-8", "replace")
+    for tree in _trees():
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and id(node) not in docstrings:
+                if isinstance(node.value, str):
+                    yield node.value
+                elif isinstance(node.value, bytes):
+                    yield node.value.decode("utf-8", "replace")
+
+
+@cache
+def _trees() -> list[ast.Module]:
+    files = [file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py"))]
+    return [ast.parse(file.read_text(encoding="utf-8")) for file in files]
 
 
 def _is_module(name: str) -> bool:

@@ -35,6 +35,7 @@ train: {run_in: command, command: [python, program.py]}
 """
 LOOKS_AND_FAILS = "import json, os; json.dump(dict(os.environ), open('found.json', 'w')); raise SystemExit(3)"
 POLICY = "name: ours\nkeep: {last: 0}\nmax_delete: 100%\naction: hard_delete\n"
+TOLD = ("ONERUN_", "MLFLOW_", "AWS_", "PYTHON", "PATH")  # variables that a program may rely on; others are Prefect's
 EXPERIMENTS = {"Default", "houses", "program", "old", "old houses"}
 OLD_RUN, OLD_EXPERIMENT = "a" * 32, "7"
 
@@ -101,7 +102,8 @@ class World:
         for recipe in ("houses.yaml", "program.yaml"):
             self._train_with_prefect(recipe)
         found = json.loads((self.folder / "found.json").read_text())
-        self.given_to_programs = {name for name, value in found.items() if os.environ.get(name) != value}
+        told = {name for name, value in found.items() if os.environ.get(name) != value}
+        self.given_to_programs = {name for name in told if name.startswith(TOLD)}
 
     def _train_with_prefect(self, recipe: str) -> None:
         """In a process of its own: Prefect reads its settings once."""
