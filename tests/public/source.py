@@ -37,7 +37,8 @@ def artifact_keys() -> list[str]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and re.fullmatch(r"create_\w+_artifact", ast.unparse(node.func)):
                 given = next(each.value for each in node.keywords if each.arg == "key")
-                found.add(ast.unparse(constants.get(ast.unparse(given), given)).strip("'"))
+                text = ast.unparse(constants.get(ast.unparse(given), given))
+                found.add(re.sub(r"\{.*?\}", "{}", text.removeprefix("f")).strip("'"))
     return sorted(found)
 
 
