@@ -15,11 +15,12 @@ from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 
 from deployments import pools
-from domain import names
-from domain.maintenance.findings import KINDS
-from domain.monitoring.series import ALL
-from settings.profile import Profile
-from settings.servers import Servers
+from onerun import cli
+from onerun.config.profile import Profile
+from onerun.config.servers import Servers
+from onerun.domain import names
+from onerun.domain.cleanup.findings import KINDS
+from onerun.domain.monitoring.series import ALL
 from tests.public import commands, left, shapes, snapshot, source
 from tests.public.world import World
 
@@ -27,11 +28,13 @@ ROOT = Path(__file__).parents[1]
 
 
 def constants() -> dict[str, list[str]]:
-    """Return the constants of domain/names.py by the first word of their names."""
+    """Return the constants of onerun/domain/names.py by the first word of their names."""
     kinds: dict[str, list[str]] = {}
     for name, held in vars(names).items():
         if name.isupper():
-            kinds.setdefault(name.partition("_")[0].lower(), []).extend([held] if isinstance(held, str) else held)
+            kinds.setdefault(name.partition("_")[0].lower(), []).extend(
+                [held] if isinstance(held, str) else held
+            )
     return {kind: held if kind == "stages" else sorted(held) for kind, held in kinds.items()}
 
 
@@ -57,13 +60,19 @@ def command_lines() -> dict[str, Any]:
 
 
 def flows() -> dict[str, Any]:
-    return {entry: facts for module in commands.FLOWS for entry, facts in commands.flow_facts(module).items()}
+    return {
+        entry: facts
+        for module in commands.FLOWS
+        for entry, facts in commands.flow_facts(module).items()
+    }
 
 
 def deployments() -> dict[str, Any]:
     document = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
     facts = ("entrypoint", "parameters")
-    return {each["name"]: {fact: each.get(fact) for fact in facts} for each in document["deployments"]}
+    return {
+        each["name"]: {fact: each.get(fact) for fact in facts} for each in document["deployments"]
+    }
 
 
 def keys(path: str) -> dict[str, str]:
@@ -75,11 +84,14 @@ STATIC: dict[str, Callable[[], Any]] = {
     "names": constants,
     "names in the source": source.names_of_ours,
     "kinds of trouble": lambda: sorted(KINDS),
-    "series for Prometheus": lambda: {each.name: f"{each.kind} ({', '.join(each.labels)})" for each in ALL},
+    "series for Prometheus": lambda: {
+        each.name: f"{each.kind} ({', '.join(each.labels)})" for each in ALL
+    },
     "environment variables": source.variables,
     "profile": lambda: settings(Profile),
     "servers of the local stack": lambda: settings(Servers),
     "command lines": command_lines,
+    "commands of onerun": lambda: sorted(cli.COMMANDS),
     "flows": flows,
     "deployments": deployments,
     "work pools": lambda: [pools.LOCAL, pools.KUBERNETES],
@@ -89,7 +101,9 @@ STATIC: dict[str, Callable[[], Any]] = {
 }
 SEEN: dict[str, Callable[[World], Any]] = {
     "json": lambda world: world.shapes(),
-    "left by a training": lambda world: left.by_training(world.uri, world.trained["run_id"], "houses"),
+    "left by a training": lambda world: left.by_training(
+        world.uri, world.trained["run_id"], "houses"
+    ),
     "environment of a training program": lambda world: sorted(world.given_to_programs),
     "archive of records": lambda world: left.archive_of_records(world.archives["records"]),
     "archive of folders": lambda world: left.archive_of_folders(world.archives["folders"]),
@@ -126,5 +140,10 @@ def test_a_change_is_shown_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> N
     pools_now = snapshot.sections()["work pools"]
     with pytest.raises(AssertionError) as shown:
         snapshot.check({"work pools": [*pools_now[:-1], "another"]})
-    for words in (f"-- {pools_now[-1]}", "+- another", "**breaking** in CHANGELOG.md", snapshot.REWRITE):
+    for words in (
+        f"-- {pools_now[-1]}",
+        "+- another",
+        "**breaking** in CHANGELOG.md",
+        snapshot.REWRITE,
+    ):
         assert words in str(shown.value)

@@ -17,10 +17,15 @@ from unittest import mock
 from tests.public.shapes import schema_lines
 
 ROOT = Path(__file__).parents[2]
-FLOWS = [f"flows.{file.stem}" for file in sorted((ROOT / "flows").glob("*.py")) if file.stem != "__init__"]
-OTHERS = ["deployments.worker", "deployments.stack", "deployments.kubernetes"]
-NOT_COMMANDS = ["flows.approve"]  # started by a training alone
-COMMANDS = [name for name in FLOWS if name not in NOT_COMMANDS] + OTHERS
+MODULES = {f"flows.{file.stem}": file for file in sorted((ROOT / "flows").glob("*.py"))}
+FLOWS = [module for module in MODULES if module != "flows.__init__"]
+COMMANDS = [
+    *(module for module, file in MODULES.items() if "__main__" in file.read_text(encoding="utf-8")),
+    "deployments.worker",
+    "deployments.stack",
+    "deployments.kubernetes",
+]
+DEFAULT = re.compile(r"\(([^()]+)\)$")  # at the end of an option's help
 
 
 class Ended(NamedTuple):
@@ -44,7 +49,9 @@ def run(module: str, *arguments: str) -> Ended:
         mock.patch.dict(os.environ),  # what the command sets is not set for the next one
         warnings.catch_warnings(),
     ):
-        warnings.simplefilter("ignore", RuntimeWarning)  # runpy's, where a module is imported already
+        warnings.simplefilter(
+            "ignore", RuntimeWarning
+        )  # runpy's, where a module is imported already
         try:
             with contextlib.redirect_stdout(out):
                 runpy.run_module(module, run_name="__main__")
@@ -76,7 +83,7 @@ def parser_of(module: str) -> argparse.ArgumentParser:
 
 
 def options(parser: argparse.ArgumentParser) -> dict[str, str]:
-    """Return name -> how it is given, its choices and its default."""
+    """Return name -> whether it takes a value, its choices and its default."""
     return dict(_option(action) for action in parser._actions if action.dest != "help")
 
 
@@ -86,11 +93,19 @@ def _option(action: argparse.Action) -> tuple[str, str]:
         facts = ["value, may be repeated"]
     if action.choices:
         facts = [" | ".join(map(str, action.choices))]
-    if action.required:
-        facts.append("required")
-    elif action.nargs != 0 and action.default not in (None, []):
-        facts.append(f"default {action.default}")
+    if default := _default(action):
+        facts.append(f"default {default}")
     return ", ".join(action.option_strings) or action.dest, ", ".join(facts)
+
+
+def _default(action: argparse.Action) -> str:
+    """Return the default; as the help has it where the parser does not know it."""
+    if action.nargs == 0 or action.default == []:
+        return ""
+    if action.default in (None, argparse.SUPPRESS):
+        told = DEFAULT.search(action.help or "")
+        return told[1] if told else ""
+    return str(action.default)
 
 
 def exit_codes(parser: argparse.ArgumentParser) -> dict[str, str]:

@@ -31,7 +31,9 @@ def by_training(uri: str, run_id: str, model: str) -> dict[str, list[str]]:
         "tags of the logged model": logged.tags,
         "parameters of the logged model": logged.params,
         "metrics of the logged model": {metric.key for metric in logged.metrics or ()},
-        "artifacts of the logged model": _files(lambda path: client.list_logged_model_artifacts(logged.model_id, path)),
+        "artifacts of the logged model": _files(
+            lambda path: client.list_logged_model_artifacts(logged.model_id, path)
+        ),
         "tags of the registered model": registered.tags,
         "tags of the version": version.tags,
         "aliases of the model": registered.aliases,
@@ -65,7 +67,9 @@ def archive_of_records(archive: Path) -> dict[str, Any]:
     return {
         "name": _name(archive),
         "compression and layout": _layout(archive),
-        "members": sorted({re.sub(r"^(artifacts/[^/]+)/.*", r"\1/<id>/<path>", name) for name in members}),
+        "members": sorted(
+            {re.sub(r"^(artifacts/[^/]+)/.*", r"\1/<id>/<path>", name) for name in members}
+        ),
         "first and last member": [next(iter(members)), list(members)[-1]],
         "format and version": f"{header['format']} {header['version']}",
         "header": shapes.shape(header),
@@ -85,7 +89,9 @@ def archive_of_folders(archive: Path) -> dict[str, Any]:
         "compression and layout": _layout(archive),
         "members": sorted(shapes.masked(name) for name in members),
         "last member": list(members)[-1],
-        "lines of SHA256SUMS": sorted({re.sub("^[0-9a-f]{64}  .+", "<sha256>  <path>", line) for line in lines}),
+        "lines of SHA256SUMS": sorted(
+            {re.sub("^[0-9a-f]{64}  .+", "<sha256>  <path>", line) for line in lines}
+        ),
     }
 
 
@@ -102,4 +108,6 @@ def _layout(archive: Path) -> str:
 def _members(archive: Path) -> dict[str, bytes]:
     """Return name -> content, in the archive's order; folders are empty."""
     with tarfile.open(archive, "r:gz") as opened:
-        return {each.name: held.read() if (held := opened.extractfile(each)) else b"" for each in opened}
+        return {
+            each.name: held.read() if (held := opened.extractfile(each)) else b"" for each in opened
+        }

@@ -5,7 +5,16 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
-BOUNDS = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "pattern", "minLength", "maxLength", "maxItems")
+BOUNDS = (
+    "minimum",
+    "exclusiveMinimum",
+    "maximum",
+    "exclusiveMaximum",
+    "pattern",
+    "minLength",
+    "maxLength",
+    "maxItems",
+)
 EMPTY = {"empty list", "empty object"}
 ID = re.compile(
     r"m-[0-9a-f]{32}|[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # a model, a run, a flow run
@@ -35,7 +44,9 @@ def _walk(path: str, value: Any, names: Container[str]) -> Iterator[tuple[str, s
         if not value:
             yield path, "empty object"
         for key, held in value.items():
-            shown = "<name>" if key in names else "<number>" if NUMBER.fullmatch(key) else masked(key)
+            shown = (
+                "<name>" if key in names else "<number>" if NUMBER.fullmatch(key) else masked(key)
+            )
             yield from _walk(f"{path}.{shown}".removeprefix("."), held, names)
     elif isinstance(value, list):
         if not value:
@@ -58,11 +69,15 @@ def schema_lines(schema: Mapping[str, Any]) -> dict[str, str]:
     """Return key path -> type, bounds and default of every key that a JSON schema knows."""
     found: dict[str, str] = {}
     for path, kind in _keys("", schema, schema.get("$defs") or schema.get("definitions") or {}):
-        found[path] = kind if found.get(path, kind) == kind else f"{found[path]} / {kind}"  # of two alternatives
+        found[path] = (
+            kind if found.get(path, kind) == kind else f"{found[path]} / {kind}"
+        )  # of two alternatives
     return found
 
 
-def _keys(path: str, node: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _keys(
+    path: str, node: Mapping[str, Any], known: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
     node = _resolved(node, known)
     for key, part in node.get("properties", {}).items():
         at = f"{path}.{key}".removeprefix(".")
@@ -73,7 +88,9 @@ def _keys(path: str, node: Mapping[str, Any], known: Mapping[str, Any]) -> Itera
             yield from _keys(place, below, known)
 
 
-def _below(path: str, part: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _below(
+    path: str, part: Mapping[str, Any], known: Mapping[str, Any]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield where keys can be below a key: in an object, in a list's elements, in each alternative."""
     part = _resolved(part, known)
     if "properties" in part:
@@ -108,5 +125,8 @@ def _alternatives(part: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
 
 def _resolved(part: Mapping[str, Any], known: Mapping[str, Any]) -> Mapping[str, Any]:
     if "$ref" in part:
-        return {**known[part["$ref"].rpartition("/")[2]], **{key: held for key, held in part.items() if key != "$ref"}}
+        return {
+            **known[part["$ref"].rpartition("/")[2]],
+            **{key: held for key, held in part.items() if key != "$ref"},
+        }
     return part

@@ -31,7 +31,9 @@ def check(found: Mapping[str, Any]) -> None:
     if os.environ.get(VARIABLE):
         FILE.write_text(HEAD + _text({**known, **found}), encoding="utf-8")
         return
-    differences = [_difference(name, _text(known.get(name)), _text(value)) for name, value in found.items()]
+    differences = [
+        _difference(name, _text(known.get(name)), _text(value)) for name, value in found.items()
+    ]
     if any(differences):
         told = "\n".join(filter(None, differences))
         raise AssertionError(f"what leaves the process has changed:\n{told}\n{ADVICE}")
@@ -44,10 +46,16 @@ def sections() -> dict[str, Any]:
 
 def _text(value: Any) -> str:
     """Return sorted YAML, one fact a line."""
-    return yaml.safe_dump(value, sort_keys=True, allow_unicode=True, width=1000, default_flow_style=False)
+    return yaml.safe_dump(
+        value, sort_keys=True, allow_unicode=True, width=1000, default_flow_style=False
+    )
 
 
 def _difference(section: str, before: str, now: str) -> str:
     """Return the lines that differ, with what stands around them; nothing when none does."""
     one, other = before.splitlines(), now.splitlines()
-    return "\n".join(difflib.unified_diff(one, other, f"{section}: snapshot", f"{section}: code", n=3, lineterm=""))
+    return "\n".join(
+        difflib.unified_diff(
+            one, other, f"{section}: snapshot", f"{section}: code", n=3, lineterm=""
+        )
+    )

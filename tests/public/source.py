@@ -7,7 +7,14 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("onerun", "settings", "domain", "tasks", "flows", "deployments")  # as far as they are there
+PACKAGES = (
+    "onerun",
+    "settings",
+    "domain",
+    "tasks",
+    "flows",
+    "deployments",
+)  # as far as they are there
 OURS = re.compile(r"(?<![\w/.-])(\.?onerun[.-][a-z][a-z_.{}-]*)(?![\w/])")
 VARIABLE = re.compile(r"\bONERUN_[A-Z_]*[A-Z]\b")
 OF_LIBRARIES = re.compile(r"(MLFLOW|PREFECT|AWS|GX)_[A-Z0-9_]*[A-Z0-9]")
@@ -32,10 +39,14 @@ def artifact_keys() -> list[str]:
     found = set()
     for tree in _trees():
         constants = {
-            ast.unparse(node.targets[0]): node.value for node in ast.walk(tree) if isinstance(node, ast.Assign)
+            ast.unparse(node.targets[0]): node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Assign)
         }
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and re.fullmatch(r"create_\w+_artifact", ast.unparse(node.func)):
+            if isinstance(node, ast.Call) and re.fullmatch(
+                r"create_\w+_artifact", ast.unparse(node.func)
+            ):
                 given = next(each.value for each in node.keywords if each.arg == "key")
                 text = ast.unparse(constants.get(ast.unparse(given), given))
                 found.add(re.sub(r"\{.*?\}", "{}", text.removeprefix("f")).strip("'"))

@@ -33,9 +33,17 @@ task: regression
 data: {source: houses.csv, target: price}
 train: {run_in: command, command: [python, program.py]}
 """
-LOOKS_AND_FAILS = "import json, os; json.dump(dict(os.environ), open('found.json', 'w')); raise SystemExit(3)"
+LOOKS_AND_FAILS = (
+    "import json, os; json.dump(dict(os.environ), open('found.json', 'w')); raise SystemExit(3)"
+)
 POLICY = "name: ours\nkeep: {last: 0}\nmax_delete: 100%\naction: hard_delete\n"
-TOLD = ("ONERUN_", "MLFLOW_", "AWS_", "PYTHON", "PATH")  # variables that a program may rely on; others are Prefect's
+TOLD = (
+    "ONERUN_",
+    "MLFLOW_",
+    "AWS_",
+    "PYTHON",
+    "PATH",
+)  # variables that a program may rely on; others are Prefect's
 EXPERIMENTS = {"Default", "houses", "program", "old", "old houses"}
 OLD_RUN, OLD_EXPERIMENT = "a" * 32, "7"
 
@@ -73,7 +81,9 @@ class World:
         """Return command -> ending -> path -> type, with the exit code."""
         return {
             command: {
-                f"{ending} (exit code {self.codes[f'{command} {ending}']})": shapes.shape(*samples, names=EXPERIMENTS)
+                f"{ending} (exit code {self.codes[f'{command} {ending}']})": shapes.shape(
+                    *samples, names=EXPERIMENTS
+                )
                 for ending, samples in endings.items()
             }
             for command, endings in self.ended.items()
@@ -88,11 +98,16 @@ class World:
         result: dict[str, Any] = json.loads(out)
         ending = ending or result["status"]
         self.ended.setdefault(command, {}).setdefault(ending, []).append(result)
-        assert self.codes.setdefault(f"{command} {ending}", code) == code, "one ending, one exit code"
+        assert self.codes.setdefault(f"{command} {ending}", code) == code, (
+            "one ending, one exit code"
+        )
         return result
 
     def _train(self) -> None:
-        rows = [f"{20 + i % 180},{('flat', 'house')[i % 2]},{(20 + i % 180) * 10 + i % 7}" for i in range(400)]
+        rows = [
+            f"{20 + i % 180},{('flat', 'house')[i % 2]},{(20 + i % 180) * 10 + i % 7}"
+            for i in range(400)
+        ]
         (self.folder / "houses.csv").write_text("\n".join(["size,kind,price", *rows]))
         (self.folder / "houses.yaml").write_text(RECIPE)
         (self.folder / "program.yaml").write_text(PROGRAM)
@@ -131,7 +146,9 @@ class World:
     def _old(self) -> None:
         """Make runs that a policy lets go and some that were left RUNNING, and a store of files with an old run."""
         client = MlflowClient(self.uri, self.uri)
-        experiment = client.create_experiment("old", artifact_location=(self.folder / "old").as_uri())
+        experiment = client.create_experiment(
+            "old", artifact_location=(self.folder / "old").as_uri()
+        )
         ended = int(time.time() * 1000) - 40 * DAY
         for deleted in (False, True):
             run_id = client.create_run(experiment, start_time=ended).info.run_id
@@ -148,7 +165,9 @@ class World:
         """Return the tags that say which process owned the finished training: it is dead by now."""
         client = MlflowClient(self.uri, self.uri)
         tags = client.get_run(self.trained["run_id"]).data.tags
-        return {name: tags[name] for name in ("onerun.process", "onerun.run_count", "onerun.heartbeat")}
+        return {
+            name: tags[name] for name in ("onerun.process", "onerun.run_count", "onerun.heartbeat")
+        }
 
     def _look(self) -> None:
         self._run("flows.summary")
@@ -186,9 +205,19 @@ class World:
 
     def _clean_up(self) -> None:
         self._run("flows.maintain", "--policy", POLICY, ending="planned")
-        self._run("flows.maintain", "--policy", POLICY, "--set", "select.experiments=[old]", "--apply", ending="done")
+        self._run(
+            "flows.maintain",
+            "--policy",
+            POLICY,
+            "--set",
+            "select.experiments=[old]",
+            "--apply",
+            ending="done",
+        )
         shutil.copytree("old-store", "rescued-from")
-        done = self._run("flows.maintain", "--policy", POLICY, "--store", "old-store", "--apply", ending="done")
+        done = self._run(
+            "flows.maintain", "--policy", POLICY, "--store", "old-store", "--apply", ending="done"
+        )
         self.archives["folders"] = Path(done["result"]["archive"])
         self._run("flows.restore", done["result"]["archive"], "--verify")
         self._run("flows.restore", done["result"]["archive"], "--to", "old-store")
@@ -196,10 +225,14 @@ class World:
     def _rescue(self) -> None:
         (Path("rescued-from") / OLD_EXPERIMENT / OLD_RUN / "meta.yaml").unlink()
         self._run("flows.rescue", "--from", "rescued-from")
-        self._run("flows.rescue", "--from", "rescued-from", "--to", "sqlite:///rescued.db", "--apply")
+        self._run(
+            "flows.rescue", "--from", "rescued-from", "--to", "sqlite:///rescued.db", "--apply"
+        )
         with closing(sqlite3.connect("rescued.db")) as database, database:
             database.execute("DELETE FROM experiments WHERE name LIKE '%7%' OR experiment_id = 7")
-        self._run("flows.rescue", "--repair", "--to", "sqlite:///rescued.db", ending="repair examined")
+        self._run(
+            "flows.rescue", "--repair", "--to", "sqlite:///rescued.db", ending="repair examined"
+        )
         self._run("flows.rescue", "--repair", "--to", "sqlite:///rescued.db", "--apply")
 
     def _reconcile(self) -> None:
@@ -219,7 +252,9 @@ class World:
         from flows.train import train
 
         with get_client(sync_client=True) as client:
-            failed, dead = (client.create_flow_run(train, parameters={"recipe": "houses"}) for _ in range(2))
+            failed, dead = (
+                client.create_flow_run(train, parameters={"recipe": "houses"}) for _ in range(2)
+            )
             for flow_run, state in ((failed, Running()), (failed, Failed()), (dead, Running())):
                 client.set_flow_run_state(flow_run.id, state, force=True)
             count = client.read_flow_run(dead.id).run_count

@@ -1,6 +1,6 @@
 """Archives that earlier versions made are still read. Never make these files again: a new format gets new ones.
 
-`records-1.tar.gz` holds what tests/tasks/archives/filling.py fills (one experiment, two runs) and a trace,
+`records-1.tar.gz` holds what tests/archive/filling.py fills (one experiment, two runs) and a trace,
 `folders-1.folders.tar.gz` a run of an old store of files, as a clean-up archived it.
 """
 
@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from tests.public import commands
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "old"
 RECORDS, FOLDERS = HERE / "records-1.tar.gz", HERE / "folders-1.folders.tar.gz"
 RUN, TRACE = "9d1c2f0550cd46f6bff8c3cec72d9778", "tr-d6b9d21941205799cca6af2f2f885d39"
 FOUND = {
@@ -31,7 +31,11 @@ def test_records_come_back_into_a_new_store(folder: Path, monkeypatch: pytest.Mo
     uri = f"sqlite:///{folder}/new.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     whole = commands.run("flows.restore", str(RECORDS), "--verify", "--json").json
-    assert (whole["status"], whole["header"]["version"], whole["counts"]["files"]) == ("whole", 1, 7)
+    assert (whole["status"], whole["header"]["version"], whole["counts"]["files"]) == (
+        "whole",
+        1,
+        7,
+    )
     arguments = ["flows.restore", str(RECORDS), "--artifacts", "files", "--apply", "--json"]
     done = commands.run(*arguments).json
     assert {kind: sum(counts.values()) for kind, counts in done["found"].items()} == FOUND
@@ -40,20 +44,30 @@ def test_records_come_back_into_a_new_store(folder: Path, monkeypatch: pytest.Mo
 
     client = MlflowClient(uri, uri)
     run = client.get_run(RUN)
-    assert (run.info.status, run.data.params["depth"], run.data.metrics["loss"]) == ("FINISHED", "0", 1 / 22)
+    assert (run.info.status, run.data.params["depth"], run.data.metrics["loss"]) == (
+        "FINISHED",
+        "0",
+        1 / 22,
+    )
     assert run.data.tags["note"] == "several\nlines; ü"
     assert len(client.get_metric_history(RUN, "loss")) == 20
     assert [each.dataset.name for each in run.inputs.dataset_inputs] == ["table"]
     assert Path(client.download_artifacts(RUN, "plots/a b/ü.txt")).read_text() == "report of 0"
     version = client.get_model_version_by_alias("houses", "champion")
-    assert (str(version.version), version.run_id, version.tags) == ("1", RUN, {"onerun.run_id": RUN})
+    assert (str(version.version), version.run_id, version.tags) == (
+        "1",
+        RUN,
+        {"onerun.run_id": RUN},
+    )
     assert len(client.get_trace(TRACE).data.spans) == 2
 
 
 def test_folders_are_unpacked(folder: Path) -> None:
     run = folder / "store" / "7" / ("a" * 32)
     (folder / "store").mkdir()
-    assert commands.run("flows.restore", str(FOLDERS), "--verify", "--json").json["status"] == "whole"
+    assert (
+        commands.run("flows.restore", str(FOLDERS), "--verify", "--json").json["status"] == "whole"
+    )
     done = commands.run("flows.restore", str(FOLDERS), "--to", "store", "--apply", "--json").json
     assert (done["status"], done["new"], done["differ"]) == ("done", 5, 0)
     assert (run / "artifacts" / "data.txt").read_text() == "data"
