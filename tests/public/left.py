@@ -57,20 +57,21 @@ def _files(listed: Any, path: str | None = None) -> Iterator[str]:
 def archive_of_records(archive: Path) -> dict[str, Any]:
     """Return what an archive of records is made of: members, header, manifest, kinds of records and their tables."""
     members = _members(archive)
-    manifest = [json.loads(line) for line in members["manifest.jsonl"].splitlines()]
+    first, *_, last = members
+    manifest = [json.loads(line) for line in members[last].splitlines()]
     tables: dict[str, set[str]] = {}
     for name, content in members.items():
         for record in map(json.loads, content.splitlines() if name.startswith("records/") else ()):
             tables.setdefault(record["kind"], set()).add(record["table"])
             assert set(record) == {"kind", "id", "table", "rows"}, record
-    header = json.loads(members["header.json"])
+    header = json.loads(members[first])
     return {
         "name": _name(archive),
         "compression and layout": _layout(archive),
         "members": sorted(
             {re.sub(r"^(artifacts/[^/]+)/.*", r"\1/<id>/<path>", name) for name in members}
         ),
-        "first and last member": [next(iter(members)), list(members)[-1]],
+        "first and last member": [first, last],
         "format and version": f"{header['format']} {header['version']}",
         "header": shapes.shape(header),
         "line of the manifest": shapes.shape(*manifest[:-1]),
@@ -83,13 +84,14 @@ def archive_of_records(archive: Path) -> dict[str, Any]:
 def archive_of_folders(archive: Path) -> dict[str, Any]:
     """Return what an archive of folders is made of."""
     members = _members(archive)
-    lines = members["SHA256SUMS"].decode().splitlines()
+    last = list(members)[-1]
+    lines = members[last].decode().splitlines()
     return {
         "name": _name(archive),
         "compression and layout": _layout(archive),
         "members": sorted(shapes.masked(name) for name in members),
-        "last member": list(members)[-1],
-        "lines of SHA256SUMS": sorted(
+        "last member": last,
+        "lines of the last member": sorted(
             {re.sub("^[0-9a-f]{64}  .+", "<sha256>  <path>", line) for line in lines}
         ),
     }

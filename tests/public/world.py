@@ -128,7 +128,7 @@ class World:
             env={**os.environ, "PYTHONPATH": str(ROOT), "PREFECT_API_URL": self.prefect},
             capture_output=True,
             text=True,
-            timeout=250,
+            timeout=600,
         )
         assert done.stdout, done.stderr
         self._record("flows.train", "", done.returncode, done.stdout)
