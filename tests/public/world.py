@@ -37,13 +37,8 @@ LOOKS_AND_FAILS = (
     "import json, os; json.dump(dict(os.environ), open('found.json', 'w')); raise SystemExit(3)"
 )
 POLICY = "name: ours\nkeep: {last: 0}\nmax_delete: 100%\naction: hard_delete\n"
-TOLD = (
-    "ONERUN_",
-    "MLFLOW_",
-    "AWS_",
-    "PYTHON",
-    "PATH",
-)  # variables that a program may rely on; others are Prefect's
+# Variables that a program may rely on; others are Prefect's.
+TOLD = ("ONERUN_", "MLFLOW_", "AWS_", "PYTHON", "PATH")
 EXPERIMENTS = {"Default", "houses", "program", "old", "old houses"}
 OLD_RUN, OLD_EXPERIMENT = "a" * 32, "7"
 
@@ -90,7 +85,7 @@ class World:
         }
 
     def _run(self, command: str, *arguments: str, ending: str = "") -> dict[str, Any]:
-        """Args: ending: what the ending is called; the status that it prints when empty. Returns: the JSON object."""
+        """Return what the command printed, recorded as `ending`, or as its status when that is empty."""
         done = commands.run(command, *arguments, "--json")
         return self._record(command, ending, done.code, done.out)
 
@@ -179,7 +174,7 @@ class World:
         self._run("deployments.stack", "down")
 
     def _mistakes(self) -> None:
-        """What was asked is wrong, or it fails; everywhere in the same words."""
+        """Ask for what is wrong, or fails; every command says so in the same keys."""
         for command, *arguments in (
             ("flows.backup", "--keep", "0"),
             ("flows.maintain", "--policy", "nowhere"),
