@@ -11,7 +11,7 @@ from prefect.input import RunInput
 from pydantic import Field
 
 from flows.command_line.links import run_page
-from flows.promoting.aliases import use_registry
+from onerun.commands.profile_store import use_registry
 from onerun.domain.approval import question
 from onerun.promotion import approval
 from settings.profile import load_profile

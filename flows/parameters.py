@@ -29,7 +29,9 @@ def parameters_of(
 
     def decorate(function: Callable[[AnyOptions], AnyResult]) -> Callable[..., AnyResult]:
         def flow_function(*args: Any, **kwargs: Any) -> AnyResult:
-            return function(options.from_arguments(signature.bind(*args, **kwargs).arguments))
+            given = signature.bind(*args, **kwargs).arguments
+            stated = {name: value for name, value in given.items() if value is not None}
+            return function(options.from_arguments(stated))
 
         flow_function.__name__ = function.__name__
         flow_function.__qualname__ = function.__qualname__
@@ -45,15 +47,19 @@ def parameters_of(
 
 
 def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
-    default = inspect.Parameter.empty
+    """Return the parameter of a field. A list may be left empty in a form, which sends null."""
+    default: Any = inspect.Parameter.empty
+    kind: Any = field.annotation
     if not field.is_required():
         default = field.get_default(call_default_factory=True)
+    if isinstance(default, list):
+        kind, default = kind | None, default or None
     described = Field(description=field.description)
     return inspect.Parameter(
         name,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
         default=default,
-        annotation=Annotated[field.annotation, described, *field.metadata],
+        annotation=Annotated[kind, described, *field.metadata],
     )
 
 

@@ -13,7 +13,6 @@ from deployments.kubernetes import __main__ as kubernetes
 from deployments.stack import __main__ as stack
 from flows import metrics
 from flows.checking import checkup
-from flows.promoting import aliases
 from flows.reconciling import reconciler
 from flows.training import launch
 from flows.upkeep import maintenance, rescuing, restoring, summarising
@@ -27,7 +26,7 @@ from onerun.domain.cleanup.plan import Pace
 from onerun.domain.monitoring import series
 
 PARSERS = {
-    "flows.train": launch.COMMAND.parser, "flows.promote": aliases.parser, "flows.doctor": checkup.parser,
+    "flows.train": launch.COMMAND.parser, "flows.promote": command("promote").parser, "flows.doctor": checkup.parser,
     "flows.reconcile": reconciler.parser,
     "deployments.stack": stack.parser, "deployments.worker": worker.parser,
     "deployments.kubernetes": kubernetes.parser,

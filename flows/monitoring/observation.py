@@ -4,7 +4,6 @@ import time
 from datetime import timedelta
 
 from flows.command_line.prefect_address import with_prefect
-from flows.promoting.aliases import ABOUT_THE_REGISTRY
 from flows.reconciling.dead import seen_now
 from flows.upkeep.summarising import summary_of
 from onerun.commands.profile_store import use_store_as
@@ -17,7 +16,9 @@ from settings.profile import PrefectProfile
 
 def trainings(profile: str | None, window: timedelta) -> Samples:
     """One look at trainings, models and what reads RUNNING. Raises: Mistakes, StoreUnreachable."""
-    with_prefect(use_store_as(PrefectProfile, profile, about=ABOUT_THE_REGISTRY)).apply()
+    with_prefect(
+        use_store_as(PrefectProfile, profile, about=("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"))
+    ).apply()
     since = int((time.time() - window.total_seconds()) * 1000)
     return merged(
         [of_trainings(count_trainings(since)), of_models(count_models()), of_running(seen_now())]

@@ -43,3 +43,19 @@ def use_store_as(
         "MLFLOW_LOGGING_LEVEL", "WARNING"
     )  # what it says of making its tables is for nobody here
     return chosen
+
+
+def use_registry(profile: str | None) -> None:
+    """Apply the profile when its registry answers; Prefect and the object store need not. Raises Mistakes."""
+    chosen = load_profile_as(Profile, profile)
+    about = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+    mistakes = [mistake for mistake in check_profile(chosen) if mistake.key in about]
+    variables = chosen.variables()
+    uri = variables.get("MLFLOW_REGISTRY_URI") or variables["MLFLOW_TRACKING_URI"]
+    file = uri.partition(":///")[2] if uri.startswith("sqlite") else ""
+    if file and not Path(file).exists():
+        message = f"{file} does not exist: nothing was registered there yet"
+        mistakes.append(Mistake("MLFLOW_TRACKING_URI", message))
+    if mistakes:
+        raise Mistakes(mistakes)
+    chosen.apply()

@@ -83,7 +83,7 @@ def command_back(model: str, alias: str) -> str:
 
 def _command(model: str, alias: str) -> str:
     chosen = "" if alias == "champion" else f" --alias {shlex.quote(alias)}"
-    return f"python -m flows.promote --model {shlex.quote(model)}{chosen}"
+    return f"onerun promote --model {shlex.quote(model)}{chosen}"
 
 
 def _number(value: float | None) -> str:

@@ -84,7 +84,7 @@ def test_a_flow_has_the_options_as_parameters() -> None:
         return options.coats
 
     assert list(inspect.signature(painting).parameters) == ["what", "colours", "coats", "profile"]
-    assert painting("door", coats=4) == 4
+    assert painting("door", coats=4) == painting("door", colours=None, coats=4) == 4
     assert "coats: how many coats" in (painting.__doc__ or "")
     with pytest.raises(Mistakes, match="--coats: should be less than or equal to 9"):
         painting("door", coats=10)

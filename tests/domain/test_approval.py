@@ -52,5 +52,5 @@ def test_an_approval_carries_who_why_and_the_numbers(who: str, why: str, words: 
 
 def test_a_refusal_carries_the_command_that_moves_it_all_the_same() -> None:
     assert approval.why_refused(pending(), "the owner", "too slow") == (
-        "refused by the owner: too slow. To move it all the same: python -m flows.promote --model m --to 4"
+        "refused by the owner: too slow. To move it all the same: onerun promote --model m --to 4"
     )

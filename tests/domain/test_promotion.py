@@ -45,15 +45,13 @@ def test_one_gate_did_not_hold() -> None:
 def test_manual_approval_names_the_command() -> None:
     decision = decide(evaluation(True), "manual", VERSION, "champion")
     assert isinstance(decision, Hold)
-    assert decision.reason.endswith(
-        "waits for approval: python -m flows.promote --model housing --to 4"
-    )
+    assert decision.reason.endswith("waits for approval: onerun promote --model housing --to 4")
     assert isinstance(decide(evaluation(False), "manual", VERSION, "champion"), Hold)
 
 
 def test_commands_can_be_pasted() -> None:
     assert (
         command_to("my model", "live", "3")
-        == "python -m flows.promote --model 'my model' --alias live --to 3"
+        == "onerun promote --model 'my model' --alias live --to 3"
     )
-    assert command_back("m", "champion") == "python -m flows.promote --model m --rollback"
+    assert command_back("m", "champion") == "onerun promote --model m --rollback"

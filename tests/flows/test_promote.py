@@ -10,11 +10,15 @@ from uuid import uuid4
 
 import pytest
 
-from flows.promoting.aliases import main
+from onerun.commands.promote import COMMAND
 from onerun.tracking.registry import make_version, move_alias, version_of_alias
 from onerun.tracking.runs import client
 
 ROOT = Path(__file__).parents[2]
+
+
+def main(arguments: list[str]) -> int:
+    return COMMAND.main(arguments)
 
 
 @pytest.fixture
@@ -63,10 +67,7 @@ def test_history_says_when_who_why_and_how_to_undo(
 
 def test_rollback_twice_and_to(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--model", model, "--rollback", "--why", "it was slow"]) == 0
-    assert (
-        f"version 3 -> 2\nback: python -m flows.promote --model {model} --to 3"
-        in capsys.readouterr().out
-    )
+    assert f"version 3 -> 2\nback: onerun promote --model {model} --to 3" in capsys.readouterr().out
     assert main(["--model", model, "--rollback", "--json"]) == 0
     told = as_json(capsys)
     assert (told["status"], told["moved"], told["from"], told["to"]) == ("done", True, "2", "1")
@@ -112,9 +113,7 @@ def test_wrong_arguments_exit_with_2() -> None:
         ["--model", "m", "--rollback", "--to", "3"],
         ["--rollback"],
     ):
-        with pytest.raises(SystemExit) as exit_:
-            main(arguments)
-        assert exit_.value.code == 2
+        assert main(arguments) == 2
 
 
 def test_as_a_command_it_needs_no_prefect(model: str) -> None:
@@ -130,5 +129,5 @@ def test_as_a_command_it_needs_no_prefect(model: str) -> None:
 def test_as_a_flow(model: str, prefect_api: str) -> None:
     from flows.promote import promote
 
-    assert promote(model, why="from the Prefect UI")["to"] == "2"
+    assert promote(model, why="from the Prefect UI").to_version == "2"
     assert version_of_alias(model, "champion") == "2"

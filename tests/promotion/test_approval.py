@@ -96,7 +96,7 @@ def test_refused_it_leaves_them_and_says_how_to_move_them_all_the_same(
 ) -> None:
     trained(run_id, model, evaluation())
     answer = approval.refuse(approval.pending(run_id), "the owner", "")
-    assert not answer.promoted and "python -m flows.promote --model" in answer.reason
+    assert not answer.promoted and "onerun promote --model" in answer.reason
     assert version_of_alias(model, "champion") is None and ledger(model, "champion") == []
     assert said(run_id) == answer
     assert (

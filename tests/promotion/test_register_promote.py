@@ -112,7 +112,7 @@ def test_gates_held_the_alias_moves_and_says_how_to_move_it_back(model: str, run
     promotion = trained(second, asked, evaluation(1.2, champion="1"))
     assert (promotion.promoted, promotion.previous_version) == (True, "1")
     assert "rmse 1.2 (champion version 1: 2)" in promotion.reason
-    back = f"python -m flows.promote --model '{model}' --alias"
+    back = f"onerun promote --model '{model}' --alias"
     assert promotion.reason.endswith(
         f"; back: {back} live --rollback && {back} production --rollback"
     )
@@ -164,7 +164,7 @@ def test_a_broken_gate_holds_the_alias(model: str, run_id: str) -> None:
 def test_manual_approval_holds_until_a_person_moves_it(model: str, run_id: str) -> None:
     promotion = trained(run_id, recipe(model, promote={"approval": "manual"}), evaluation())
     assert not promotion.promoted
-    assert f"python -m flows.promote --model '{model}' --to 1" in promotion.reason
+    assert f"onerun promote --model '{model}' --to 1" in promotion.reason
     assert move_to(model, "champion", "1") is not None
     assert version_of_alias(model, "champion") == "1"
 

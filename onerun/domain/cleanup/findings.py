@@ -36,7 +36,7 @@ KINDS = {
     ),
     "alias-to-nothing": (
         "alias of a version that does not exist",
-        "left: move it by python -m flows.promote --to",
+        "left: move it by onerun promote --to",
     ),
     "duplicate-parameter": (
         "parameters whose names differ by case only",

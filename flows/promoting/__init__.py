@@ -1,1 +1,0 @@
-"""Moving aliases by hand."""
