@@ -16,11 +16,11 @@ from pydantic_settings import BaseSettings
 
 from deployments import pools
 from onerun import cli
-from onerun.config.profile import Profile
-from onerun.config.servers import Servers
 from onerun.domain import names
 from onerun.domain.cleanup.findings import KINDS
 from onerun.domain.monitoring.series import ALL
+from settings.profile import PrefectProfile
+from settings.servers import Servers
 from tests.public import commands, left, shapes, snapshot, source
 from tests.public.world import World
 
@@ -88,7 +88,7 @@ STATIC: dict[str, Callable[[], Any]] = {
         each.name: f"{each.kind} ({', '.join(each.labels)})" for each in ALL
     },
     "environment variables": source.variables,
-    "profile": lambda: settings(Profile),
+    "profile": lambda: settings(PrefectProfile),
     "servers of the local stack": lambda: settings(Servers),
     "command lines": command_lines,
     "commands of onerun": lambda: sorted(cli.COMMANDS),
