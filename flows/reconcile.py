@@ -1,14 +1,14 @@
-"""`python -m flows.reconcile [--apply]`: runs that read RUNNING and whose training is dead are found and ended."""
+"""`python -m flows.reconcile [--apply]`: runs with status RUNNING whose training is dead are found and ended."""
 
 if __name__ == "__main__":
     # Handed over before Prefect is imported: a temporary server comes up while everything else loads.
+    import sys
+
     from flows.reconciling.reconciler import main
 
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))
 
-import logging
 from datetime import timedelta
-from typing import Annotated, Any
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
@@ -16,9 +16,12 @@ from prefect.client.orchestration import get_client
 from pydantic import Field
 
 from flows.command_line.prefect_address import with_prefect
+from flows.parameters import parameters_of
 from flows.reconciling.flow_runs import FlowRuns
-from flows.reconciling.reconciliation import policy, reconciled, use
-from flows.ui import log_to_prefect
+from flows.ui import LogUi
+from onerun.commands.options import CommonOptions
+from onerun.commands.reconcile import Reconciled, ReconcileOptions, ReconcilePlanned, use
+from onerun.commands.reconcile import reconcile as reconcile_with
 from onerun.domain.reconcile.plan import Plan
 from onerun.process_tuning import end_quickly
 from settings.profile import load_profile
@@ -26,35 +29,47 @@ from settings.profile import load_profile
 ARTIFACT = "reconciliation"
 
 
-@flow(name="reconcile", validate_parameters=True, persist_result=False)
-def reconcile(
-    apply: bool = False,
-    silence_minutes: Annotated[int, Field(ge=5, le=10_080)] = 30,
-    also_older_than_days: Annotated[int, Field(ge=1, le=3650)] | None = None,
-    experiments: list[str] | None = None,
-    profile: str | None = None,
-) -> dict[str, Any]:
-    """Find runs that read RUNNING and whose training is dead, and end them with the evidence.
+class FlowReconcileOptions(CommonOptions):
+    """What a deployment can ask."""
 
-    Args:
-        apply: Act on the plan; without it nothing is changed.
-        silence_minutes: A heart silent for so long has stopped.
-        also_older_than_days: End runs that others made, too, when silent for so long.
-        experiments: Look only at experiments of these names (globs).
-        profile: Name of a profile in `settings/profiles/`.
-    """
+    apply: bool = Field(False, description="Act on the plan; without it nothing is changed.")
+    silence_minutes: int = Field(
+        30,
+        ge=5,
+        le=10_080,
+        description="Without a heartbeat for so long a training counts as dead.",
+    )
+    also_older_than_days: int | None = Field(
+        None, ge=1, le=3650, description="End runs of others, too, that were silent for so long."
+    )
+    experiments: list[str] = Field(
+        [], description="Look only at experiments of these names (globs)."
+    )
+
+    def as_spans(self) -> ReconcileOptions:
+        """Return the same as the command takes it."""
+        older = self.also_older_than_days
+        return ReconcileOptions(
+            apply=self.apply,
+            silence=timedelta(minutes=self.silence_minutes),
+            also_older_than=timedelta(days=older) if older else None,
+            experiments=self.experiments,
+        )
+
+
+@flow(name="reconcile", validate_parameters=True, persist_result=False)
+@parameters_of(FlowReconcileOptions)
+def reconcile(options: FlowReconcileOptions) -> ReconcilePlanned | Reconciled:
+    """Find runs with status RUNNING whose training is dead, and end them with the evidence."""
     end_quickly()
-    older = timedelta(days=also_older_than_days) if also_older_than_days else None
-    wanted = policy(timedelta(minutes=silence_minutes), older, experiments or ())
-    silence = use(with_prefect(load_profile(profile)))
-    log_to_prefect()  # what is said below reaches the flow run's log
+    silence = use(with_prefect(load_profile(options.profile)))
     with get_client(sync_client=True) as client:
-        prefect = None if silence else FlowRuns(client)
-        return reconciled(prefect, wanted, apply, logging.getLogger("onerun").info, silence, _show)
+        source = None if silence else FlowRuns(client)
+        return reconcile_with(source, options.as_spans(), LogUi(), silence, _show)
 
 
 def _show(plan: Plan) -> None:
-    """The plan stands on the flow run's page before anything is done."""
+    """Put the plan on the flow run's page before anything is done."""
     create_table_artifact(
         key=ARTIFACT, table=plan.rows(), description="What is dead, and what is left alone"
     )

@@ -13,7 +13,6 @@ from deployments.kubernetes import __main__ as kubernetes
 from deployments.stack import __main__ as stack
 from flows import metrics
 from flows.checking import checkup
-from flows.reconciling import reconciler
 from flows.training import launch
 from flows.upkeep import maintenance, rescuing, restoring, summarising
 from onerun.cli import command
@@ -27,7 +26,7 @@ from onerun.domain.monitoring import series
 
 PARSERS = {
     "flows.train": launch.COMMAND.parser, "flows.promote": command("promote").parser, "flows.doctor": checkup.parser,
-    "flows.reconcile": reconciler.parser,
+    "flows.reconcile": command("reconcile").parser,
     "deployments.stack": stack.parser, "deployments.worker": worker.parser,
     "deployments.kubernetes": kubernetes.parser,
 }  # fmt: skip

@@ -3,10 +3,10 @@
 import os
 
 from flows.reconciling.flow_runs import FlowRuns
-from flows.reconciling.survey import plan
 from onerun.domain.cleanup.findings import Finding
 from onerun.domain.reconcile.plan import Plan
 from onerun.domain.reconcile.seen import Policy
+from onerun.reconcile.survey import plan
 from onerun.store import artifact_paths
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from onerun.domain import names
-from onerun.domain.errors import TransientError
 from onerun.domain.reconcile.marks import Mark
 from onerun.domain.reconcile.seen import Answer, FlowRunSeen, NotKnown, Process
+from onerun.reconcile.source import SourceUnreachable
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -22,23 +22,19 @@ FLOW = "train"
 HEARTBEAT = "prefect.flow-run.heartbeat"
 
 
-class Silent(TransientError):
-    """Prefect does not answer, or only with errors."""
-
-
 @contextmanager
 def heard() -> Iterator[None]:
-    """Within the block, what its client raises while Prefect is away is told as such. Raises: Silent."""
+    """Within the block, what its client raises while Prefect is away is told as such. Raises: SourceUnreachable."""
     from httpx import HTTPError
 
     try:
         yield
     except HTTPError as error:
-        raise Silent(f"{type(error).__name__}: {error}".splitlines()[0]) from error
+        raise SourceUnreachable(f"{type(error).__name__}: {error}".splitlines()[0]) from error
 
 
 class FlowRuns:
-    """Prefect's answers, with its own clock beside them. All methods raise Silent."""
+    """Prefect's answers, with its own clock beside them. All methods raise SourceUnreachable."""
 
     def __init__(self, client: "SyncPrefectClient") -> None:
         self._client = client

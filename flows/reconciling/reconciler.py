@@ -1,79 +1,30 @@
-"""The command line of the reconciler: what is dead is shown, and with --apply put right."""
+"""The command line of the reconciler with Prefect: once, or again and again."""
 
-import argparse
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Annotated
+
+from pydantic import Field
 
 from flows.command_line import temporary_server
-from flows.command_line.arguments import add_usual, command_line, span
 from flows.command_line.prefect_address import with_prefect
 from flows.reconciling.flow_runs import FlowRuns
-from flows.reconciling.reconciliation import policy, reconciled, use
-from flows.reconciling.remedies import Say
-from onerun.commands.exit import exit_code
-from onerun.commands.terminal import Terminal
+from onerun.commands import reconcile
+from onerun.commands.command import Command
+from onerun.commands.options import Argument
+from onerun.commands.reconcile import Reconciled, ReconcileOptions, ReconcilePlanned, Span, use
+from onerun.commands.ui import Ui
 from onerun.tracking.running import nothing_there
 from settings.profile import PrefectProfile, load_profile
 
-EXAMPLE = """example:
-  python -m flows.reconcile
-  python -m flows.reconcile --apply
-  python -m flows.reconcile --apply --interval 15m
-  python -m flows.reconcile --also-older-than 7d --experiments "legacy-*"
 
-Without --apply nothing is changed; the plan is the same. Runs of others are left alone unless --also-older-than
-names their age. Tag a run onerun.reconcile=never and it is never ended.
-exit codes: 0 done, 1 something could not be put right, 2 a mistake in what was asked, 130 interrupted"""
+class IntervalOptions(ReconcileOptions):
+    """Options of a reconciler that may run for ever."""
 
-
-def parser() -> argparse.ArgumentParser:
-    """Returns: the arguments of `python -m flows.reconcile`."""
-    parser = command_line(
-        "flows.reconcile",
-        "Find runs that read RUNNING and whose training is dead, and end them with the evidence.",
-        EXAMPLE,
+    interval: Annotated[Span | None, Argument(metavar="SPAN")] = Field(
+        None, description="do it again and again, with this pause"
     )
-    parser.add_argument(
-        "--apply", action="store_true", help="act on the plan; without it nothing is changed"
-    )
-    parser.add_argument(
-        "--silence", metavar="SPAN", type=span, help="a heart silent for so long has stopped (30m)"
-    )
-    parser.add_argument(
-        "--also-older-than", metavar="SPAN", type=span, help="end runs of others, too"
-    )
-    parser.add_argument(
-        "--experiments", metavar="GLOB", action="append", default=[], help="look only at these"
-    )
-    parser.add_argument(
-        "--interval", metavar="SPAN", type=span, help="do it again and again, with this pause"
-    )
-    add_usual(parser, "which MLflow and Prefect")
-    return parser
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Do as asked, once or again and again. Returns: the exit code."""
-    asked = parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-    interrupted = "interrupted; each run is ended whole or not at all"
-    with ExitStack() as stack:
-        prefect = Prefect(stack)
-        while True:
-            code = exit_code(
-                lambda: _done(asked, prefect), asked.json, interrupted, asked.traceback
-            )
-            if asked.interval is None or code not in (
-                0,
-                1,
-            ):  # what fails now may do better next time
-                return code
-            try:
-                time.sleep(asked.interval.total_seconds())
-            except KeyboardInterrupt:
-                return 130
 
 
 class Prefect:
@@ -84,24 +35,57 @@ class Prefect:
         self._stack = stack
         self._flow_runs: FlowRuns | None = None
 
-    def __call__(self, profile: PrefectProfile, say: Say) -> FlowRuns:
-        """Returns: the same one each time: a process has one temporary server, and Prefect reads its address once."""
+    def open(self, profile: PrefectProfile, ui: Ui) -> FlowRuns:
+        """Return the same one each time: a process has one temporary server, and Prefect reads its address once."""
         if self._flow_runs is None:
             if profile.prefect_api_url is None:
                 server = temporary_server.start()
                 self._stack.callback(server.stop)
-                server.wait(say)
+                server.wait(ui.say)
             from prefect.client.orchestration import get_client
 
             self._flow_runs = FlowRuns(self._stack.enter_context(get_client(sync_client=True)))
         return self._flow_runs
 
 
-def _done(asked: argparse.Namespace, prefect: Prefect) -> dict[str, Any]:
-    wanted = policy(asked.silence, asked.also_older_than, asked.experiments)
-    say = Terminal(sys.stderr if asked.json else sys.stdout).say
-    profile = with_prefect(load_profile(asked.profile))
-    silence = use(profile)
-    if silence or nothing_there():
-        return reconciled(None, wanted, asked.apply, say, silence)
-    return reconciled(prefect(profile, say), wanted, asked.apply, say)
+def command(stack: ExitStack) -> "Command[IntervalOptions, ReconcilePlanned | Reconciled]":
+    """Return the command; what it opens is closed with `stack`."""
+    prefect = Prefect(stack)
+
+    def run(options: IntervalOptions, ui: Ui) -> ReconcilePlanned | Reconciled:
+        options.policy()
+        profile = with_prefect(load_profile(options.profile))
+        silence = use(profile)
+        source = None
+        if not silence and not nothing_there():
+            source = prefect.open(profile, ui)
+        return reconcile.reconcile(source, options, ui, silence)
+
+    plain = reconcile.COMMAND
+    return Command(
+        name="reconcile",
+        summary=plain.summary,
+        options=IntervalOptions,
+        run=run,
+        examples=[*plain.examples, "onerun reconcile --apply --interval 15m"],
+        notes=plain.notes,
+        exit_codes=plain.exit_codes,
+        interrupted=plain.interrupted,
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do as asked, once or again and again. Return the exit code."""
+    program = "python -m flows.reconcile"
+    with ExitStack() as stack:
+        asked = command(stack)
+        pause = asked.parser(program).parse_args(arguments)
+        while True:
+            code = asked.main(arguments, program)
+            interval = getattr(pause, "interval", None)
+            if interval is None or code not in (0, 1):  # what fails now may do better next time
+                return code
+            try:
+                time.sleep(asked.parse(arguments).interval.total_seconds())  # type: ignore[union-attr]
+            except KeyboardInterrupt:
+                return 130

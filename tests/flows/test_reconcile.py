@@ -29,12 +29,12 @@ from prefect.states import (
 from flows.reconcile import reconcile
 from flows.reconciling import reconciler
 from flows.reconciling.flow_runs import FlowRuns
-from flows.reconciling.remedies import apply
-from flows.reconciling.survey import plan
 from onerun.domain import names
 from onerun.domain.reconcile.plan import Plan
 from onerun.domain.reconcile.seen import Policy
 from onerun.processes.identity import this_process
+from onerun.reconcile.remedies import EndedRun, apply
+from onerun.reconcile.survey import plan
 from onerun.tracking.ownership import end_run, open_run
 from onerun.tracking.runs import client, set_tags
 
@@ -195,14 +195,14 @@ def test_p1_alive_it_is_left_alone_whatever_is_said_and_killed_it_is_ended(
         "a plan changes nothing"
     )
 
-    assert [each["left"] for each in acted(prefect, seen)] == [None, None]
+    assert [each.left for each in acted(prefect, seen)] == [None, None]
     assert (status(run_id), state(prefect, flow_run_id)) == ("KILLED", "Crashed")
     why = client().get_run(run_id).data.tags["onerun.reconciled.why"]
     assert f"process {process.pid} on" in why and "Prefect says Running since" in why
     told = prefect.read_flow_run(flow_run_id).state
     assert told is not None and f"process {process.pid} on" in str(told.message)
     assert of(planned(prefect, experiment), experiment) == {}
-    assert [each["left"] for each in acted(prefect, seen)] == [
+    assert [each.left for each in acted(prefect, seen)] == [
         "it was ended meanwhile",
         "its run was left alone",
     ]
@@ -298,7 +298,7 @@ def test_a_heart_that_beats_while_it_is_watched_is_left_alone(
     seen = planned(prefect, experiment)
     assert kind(of(seen, experiment)[run_id]) == "Dead"
     set_tags(run_id, elsewhere(timedelta(hours=4.9)))  # its clock is hours behind; it beats
-    assert {each["left"] for each in acted(prefect, seen)} == {
+    assert {each.left for each in acted(prefect, seen)} == {
         "it gave a sign of life meanwhile",
         "its run was left alone",
     }
@@ -311,8 +311,8 @@ def test_a_retry_that_begins_between_plan_and_act_wins(
     flow_run, run_id = made(prefect, experiment, Crashed(), elsewhere(later))
     seen = planned(prefect, experiment)
     prefect.set_flow_run_state(flow_run.id, AwaitingRetry(), force=True)
-    (told,) = [each for each in acted(prefect, seen) if each.get("run_id") == run_id]
-    assert "AwaitingRetry" in told["left"] and status(run_id) == "RUNNING"
+    (told,) = [each for each in acted(prefect, seen) if getattr(each, "run_id", "") == run_id]
+    assert "AwaitingRetry" in told.left and status(run_id) == "RUNNING"
 
 
 def test_prefect_going_away_between_plan_and_act_ends_nothing(
@@ -330,9 +330,9 @@ def test_prefect_going_away_between_plan_and_act_ends_nothing(
             kind(verdict) for verdict in of(planned(gone, experiment), experiment).values()
         } == {"Unknown"}
     assert all(
-        each["failed"] and "does not answer any more" in each["left"]
+        each.failed and "does not answer any more" in (each.left or "")
         for each in told
-        if "run_id" in each
+        if isinstance(each, EndedRun)
     )
     assert status(run_id) == "RUNNING"
 
@@ -386,10 +386,10 @@ def test_the_flow_shows_its_plan_as_a_table_and_changes_nothing_unasked(
     _, run_id = made(prefect, experiment, Running(), {names.TAG_RUN_COUNT: "1"})
     dead = this_process().model_copy(update={"start": 1})
     set_tags(run_id, {names.TAG_PROCESS: dead.model_dump_json()})
-    assert reconcile(experiments=[experiment])["status"] == "planned"
+    assert reconcile(experiments=[experiment]).status == "planned"
     assert status(run_id) == "RUNNING"
     told = reconcile(apply=True, experiments=[experiment])
-    assert [each["run_id"] for each in told["done"] if "run_id" in each] == [run_id]
+    assert [each.run_id for each in told.done if isinstance(each, EndedRun)] == [run_id]
     assert status(run_id) == "KILLED"
     table = [artifact for artifact in prefect.read_artifacts() if artifact.key == "reconciliation"][
         -1
@@ -437,7 +437,7 @@ def test_on_the_command_line(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--silence", "soon"], "no span of time"),
+        (["--silence", "soon"], "expected a duration such as 90s, 30m, 2h or 1d"),
         (["--silence", "10s"], "--silence"),
         (["--also-older-than", "1h"], "--also-older-than"),
         (["--profile", "nowhere"], "nowhere"),

@@ -10,6 +10,62 @@ from onerun.domain.reconcile.verdicts import Dead, Verdict
 MOST_NOTES = 20
 
 
+class RunNamed(Seen):
+    """A run, as the plan names it."""
+
+    run_id: str
+    name: str
+    experiment: str
+    flow_run_id: str | None
+
+
+class RunToEnd(RunNamed):
+    """A dead run, the status that it gets, and why."""
+
+    status: str
+    evidence: tuple[str, ...]
+
+
+class RunToLeave(RunNamed):
+    """A run that is left alone, and why."""
+
+    verdict: str
+    why: str
+
+
+class FlowRunNamed(Seen):
+    """A flow run, as the plan names it."""
+
+    flow_run_id: str
+    name: str
+    state: str
+
+
+class FlowRunToMark(FlowRunNamed):
+    """A flow run that Prefect takes for running, the state that it gets, and why."""
+
+    becomes: str
+    evidence: tuple[str, ...]
+
+
+class UnknownFlowRun(Seen):
+    """A run that names a flow run which Prefect does not know."""
+
+    run_id: str
+    flow_run_id: str
+
+
+class PlanReport(Seen):
+    """The plan as plain values. prefect: `answers`, or why it does not."""
+
+    end: list[RunToEnd]
+    mark: list[FlowRunToMark]
+    leave: list[RunToLeave]
+    flow_runs_without_run: list[FlowRunNamed]
+    runs_without_flow_run: list[UnknownFlowRun]
+    prefect: str
+
+
 class Plan(Seen):
     """What was seen and decided, before anything is done."""
 
@@ -26,34 +82,34 @@ class Plan(Seen):
         """The runs to end."""
         return tuple((run, verdict) for run, verdict in self.runs if isinstance(verdict, Dead))
 
-    def as_json(self) -> dict[str, Any]:
-        """Returns: the plan as plain values."""
-        return {
-            "end": [
-                _run(run) | {"status": dead.status, "evidence": list(dead.evidence)}
+    def report(self) -> "PlanReport":
+        """Return the plan as `--json` prints it."""
+        return PlanReport(
+            end=[
+                RunToEnd(**_run(run), status=dead.status, evidence=dead.evidence)
                 for run, dead in self.dead
             ],
-            "mark": [
-                _flow_run(seen) | {"becomes": mark.state, "evidence": list(mark.evidence)}
+            mark=[
+                FlowRunToMark(**_flow_run(seen), becomes=mark.state, evidence=mark.evidence)
                 for seen, mark in self.marks
             ],
-            "leave": [
-                _run(run) | {"verdict": type(verdict).__name__, "why": verdict.why}
+            leave=[
+                RunToLeave(**_run(run), verdict=type(verdict).__name__, why=verdict.why)
                 for run, verdict in self.runs
                 if not isinstance(verdict, Dead)
             ],
-            "flow_runs_without_run": [_flow_run(seen) for seen in self.without_run],
-            "runs_without_flow_run": [
-                {"run_id": run, "flow_run_id": key} for run, key in self.without_flow_run
+            flow_runs_without_run=[FlowRunNamed(**_flow_run(seen)) for seen in self.without_run],
+            runs_without_flow_run=[
+                UnknownFlowRun(run_id=run, flow_run_id=key) for run, key in self.without_flow_run
             ],
-            "prefect": self.prefect or "answers",
-        }
+            prefect=self.prefect or "answers",
+        )
 
     def lines(self) -> Iterator[str]:
         """Yields: the plan as a person reads it."""
         ours = sum(run.is_ours for run, _ in self.runs)
         others = len(self.runs) - ours
-        yield f"runs that read RUNNING: {ours} of ours, {others} of others; {len(self.dead)} of them dead"
+        yield f"runs with status RUNNING: {ours} of ours, {others} of others; {len(self.dead)} of them dead"
         if self.prefect:
             yield f"  Prefect does not answer ({self.prefect}): what hangs on it is left as it is"
         for run, dead in self.dead:

@@ -1,9 +1,8 @@
-"""What reads RUNNING and what is dead of it: seen and decided, nothing changed."""
+"""Find runs with status RUNNING whose training is dead. Read-only."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
-from flows.reconciling.flow_runs import FlowRuns, Silent
 from onerun.domain.reconcile.marks import Mark, mark
 from onerun.domain.reconcile.nested import follow
 from onerun.domain.reconcile.plan import Plan
@@ -18,6 +17,7 @@ from onerun.domain.reconcile.seen import (
 )
 from onerun.domain.reconcile.verdicts import ENDED, Dead, Verdict, decide
 from onerun.processes.identity import look
+from onerun.reconcile.source import FlowRunSource, SourceUnreachable
 from onerun.tracking import running
 
 SINCE = timedelta(
@@ -26,7 +26,7 @@ SINCE = timedelta(
 Named = Mapping[str, list[tuple[str, str]]]  # flow run id -> (run id, what it reads)
 
 
-def plan(prefect: FlowRuns | None, policy: Policy, silence: str = "") -> Plan:
+def plan(prefect: FlowRunSource | None, policy: Policy, silence: str = "") -> Plan:
     """See and decide; nothing is changed.
 
     Args: prefect: None when it does not answer; why, is `silence`.
@@ -37,7 +37,7 @@ def plan(prefect: FlowRuns | None, policy: Policy, silence: str = "") -> Plan:
     try:
         if prefect is not None:
             return _plan(prefect, runs, policy)
-    except Silent as error:
+    except SourceUnreachable as error:
         silence = str(error)
     verdicts = _verdicts(None, runs, {}, policy)
     return Plan(
@@ -45,7 +45,7 @@ def plan(prefect: FlowRuns | None, policy: Policy, silence: str = "") -> Plan:
     )
 
 
-def _plan(prefect: FlowRuns, runs: Mapping[str, RunSeen], policy: Policy) -> Plan:
+def _plan(prefect: FlowRunSource, runs: Mapping[str, RunSeen], policy: Policy) -> Plan:
     answers = prefect.answers(run.flow_run_id for run in runs.values() if run.flow_run_id)
     runs = {
         run_id: _with_process(run, answers.get(run.flow_run_id or ""))
@@ -63,7 +63,7 @@ def _plan(prefect: FlowRuns, runs: Mapping[str, RunSeen], policy: Policy) -> Pla
 
 
 def _verdicts(
-    prefect: FlowRuns | None,
+    prefect: FlowRunSource | None,
     runs: Mapping[str, RunSeen],
     answers: Mapping[str, Answer],
     policy: Policy,
@@ -79,7 +79,9 @@ def _verdicts(
     return alone | dict(follow(runs, alone, parents, datetime.now(UTC)))
 
 
-def verdict_of(prefect: FlowRuns | None, run: RunSeen, answer: Answer, policy: Policy) -> Verdict:
+def verdict_of(
+    prefect: FlowRunSource | None, run: RunSeen, answer: Answer, policy: Policy
+) -> Verdict:
     """Prefect's record of heartbeats is read only where life hangs on it."""
     process, now = look(run.process, run.last_sign), datetime.now(UTC)
     verdict = decide(run, answer, process, now, policy)
@@ -140,7 +142,7 @@ def _named(runs: Mapping[str, RunSeen]) -> Named:
 
 
 def _unknown(
-    prefect: FlowRuns, named: Named, answers: Mapping[str, Answer]
+    prefect: FlowRunSource, named: Named, answers: Mapping[str, Answer]
 ) -> Iterator[tuple[str, str]]:
     """Yields: run id, flow run id, where Prefect does not know the flow run."""
     told = {**prefect.answers(key for key in named if key not in answers), **answers}

@@ -1,0 +1,1 @@
+"""Runs with status RUNNING whose training is dead: found, explained, ended."""
