@@ -75,6 +75,10 @@ format: set-up-dev  ## let ruff mend what it can
 bench: set-up-dev  ## product, floor and bare script, interleaved: time and memory
 	@exec $(PY) -m benchmarks.measure $(ARGS)
 
+.PHONY: figures
+figures: set-up-dev  ## what a reader of the code pays for: sizes, density, names, call paths
+	@exec $(PY) -m benchmarks.figures
+
 .PHONY: bench-maintenance
 bench-maintenance: set-up-dev  ## maintenance beside MLflow's own client and gc, on SQLite and PostgreSQL
 	@exec $(PY) -m benchmarks.maintenance $(ARGS)

@@ -1,17 +1,19 @@
 """A command of the command line: its options, its examples, what it does, and how it ends."""
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
-from onerun.commands.exit import exit_code
+from onerun.commands.exit import code_of, stdout_for
 from onerun.commands.options import AnyOptions, add_arguments, given_in, required
 from onerun.commands.terminal import Terminal
 from onerun.commands.ui import Ui
+from onerun.process_tuning import spare_time_and_memory
 
 AnyResult = TypeVar("AnyResult", bound=BaseModel)
 EXIT_CODES = {
@@ -66,13 +68,17 @@ class Command(Generic[AnyOptions, AnyResult]):
             return 0
         parsed = parser.parse_args(arguments)
         as_json, traceback = getattr(parsed, "as_json", False), getattr(parsed, "traceback", False)
-
-        def do() -> dict[str, Any]:
-            options = self.options.from_arguments(given_in(parsed, self.options))
-            ui = Terminal(sys.stderr if as_json else sys.stdout)
-            return self.run(options, ui).model_dump(mode="json", by_alias=True)
-
-        return exit_code(do, as_json=as_json, interrupted=self.interrupted, traceback=traceback)
+        spare_time_and_memory()
+        try:
+            with stdout_for(as_json):
+                options = self.options.from_arguments(given_in(parsed, self.options))
+                result = self.run(options, Terminal(sys.stderr if as_json else sys.stdout))
+        except BaseException as error:  # noqa: BLE001  # what is not ours to end is raised again
+            return code_of(error, as_json, self.interrupted, traceback)
+        if as_json:
+            values = result.model_dump(mode="json", by_alias=True)
+            print(json.dumps(values, ensure_ascii=False))
+        return 0
 
     def parse(self, arguments: Sequence[str]) -> AnyOptions:
         """Return the checked options of a command line. Raises Mistakes."""

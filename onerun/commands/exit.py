@@ -16,33 +16,40 @@ from onerun.process_tuning import spare_time_and_memory
 def exit_code(
     do: Callable[[], dict[str, Any]], as_json: bool, interrupted: str, traceback: bool = False
 ) -> int:
-    """Do it. Returns: 0, or 2 for a mistake in what was asked, 130 when interrupted, 1 for everything else.
+    """Do it. Return 0, or 2 for a mistake in what was asked, 130 when interrupted, 1 for everything else.
 
     Args:
         interrupted: what is said after Ctrl-C.
-        traceback: let an unexpected error through, for whoever wants to see all of it.
+        traceback: let an unexpected error through, for a person who wants to see all of it.
     """
     spare_time_and_memory()
     try:
-        with _stdout_kept_for_json() if as_json else contextlib.nullcontext():
+        with stdout_for(as_json):
             result = do()
-    except Mistakes as mistakes:
-        return _ended(
-            as_json, "mistake", "\n".join([str(mistakes), *_notes(mistakes)]), mistakes.exit_code
-        )
-    except Terminated as stop:
-        return _ended(as_json, "interrupted", "\n".join(_notes(stop)) or interrupted, 143)
-    except KeyboardInterrupt as stop:
-        return _ended(as_json, "interrupted", "\n".join(_notes(stop)) or interrupted, 130)
-    except (
-        Exception
-    ) as error:  # whatever a library raises becomes a sentence; --traceback lets it through
-        if traceback:
-            raise
-        return _ended(as_json, "failed", "\n".join([in_words(error), *_notes(error)]), 1)
+    except BaseException as error:  # noqa: BLE001  # what is not ours to end is raised again
+        return code_of(error, as_json, interrupted, traceback)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
     return 0
+
+
+def stdout_for(as_json: bool) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which standard output is kept for the one object of --json, where that was asked for."""
+    return _stdout_kept_for_json() if as_json else contextlib.nullcontext()
+
+
+def code_of(error: BaseException, as_json: bool, interrupted: str, traceback: bool) -> int:
+    """Say how the command ended, and return its exit code; raise again what ends a process otherwise."""
+    if isinstance(error, Mistakes):
+        return _ended(as_json, "mistake", "\n".join([str(error), *_notes(error)]), error.exit_code)
+    if isinstance(error, Terminated):
+        return _ended(as_json, "interrupted", "\n".join(_notes(error)) or interrupted, 143)
+    if isinstance(error, KeyboardInterrupt):
+        return _ended(as_json, "interrupted", "\n".join(_notes(error)) or interrupted, 130)
+    if traceback or not isinstance(error, Exception):
+        raise error
+    # whatever a library raises becomes a sentence; --traceback lets it through
+    return _ended(as_json, "failed", "\n".join([in_words(error), *_notes(error)]), 1)
 
 
 def in_words(error: Exception) -> str:

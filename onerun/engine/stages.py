@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 from onerun import progress
@@ -79,9 +80,9 @@ class Stages:
             reference = returns.from_json(recorded)
             self._observe(StageEvent(stage, StageState.REUSED, summary=reference.summary))
             return reference
-        return self._runner(stage, lambda: self._recorded(stage, function), limits or Limits())
+        return self._runner(stage, partial(self._record, stage, function), limits or Limits())
 
-    def _recorded(self, stage: str, function: Callable[[], AnyReference]) -> AnyReference:
+    def _record(self, stage: str, function: Callable[[], AnyReference]) -> AnyReference:
         self._observe(StageEvent(stage, StageState.STARTED))
         begun = time.perf_counter()
         with progress.listening(self._progress_of(stage)):

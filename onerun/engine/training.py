@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from onerun.data.ingest import ingest
 from onerun.data.validate import validate
@@ -73,28 +74,28 @@ def run_training(request: TrainingRequest, driver: Driver) -> TrainingResult:
         record_provenance(run_id, recipe, profile, run.attempt, work)
         stages = Stages(run, driver.runner, driver.observer)
         snapshot = stages.do(
-            "ingest", Snapshot, lambda: ingest(run_id, recipe.data, request.store, work)
+            "ingest", Snapshot, partial(ingest, run_id, recipe.data, request.store, work)
         )
         stages.do(
-            "validate", Validation, lambda: validate(run_id, recipe.data.expectations, snapshot)
+            "validate", Validation, partial(validate, run_id, recipe.data.expectations, snapshot)
         )
         trained = stages.do(
             "train",
             TrainedModel,
-            lambda: train(run_id, recipe, snapshot, work),
+            partial(train, run_id, recipe, snapshot, work),
             Limits(
                 retries=recipe.train.retries,
                 timeout=recipe.train.timeout if recipe.train.run_in == "task" else None,
             ),
         )
         evaluation = stages.do(
-            "evaluate", Evaluation, lambda: evaluate(run_id, recipe, snapshot, trained, work)
+            "evaluate", Evaluation, partial(evaluate, run_id, recipe, snapshot, trained, work)
         )
         version = stages.do(
-            "register", Version, lambda: register(run_id, recipe, trained, evaluation)
+            "register", Version, partial(register, run_id, recipe, trained, evaluation)
         )
         promotion = stages.do(
-            "promote", Promotion, lambda: promote(run_id, recipe, version, evaluation)
+            "promote", Promotion, partial(promote, run_id, recipe, version, evaluation)
         )
     shutil.rmtree(work, ignore_errors=True)  # of a run that did not finish it stays, for a retry
     return result_of(
