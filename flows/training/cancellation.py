@@ -105,7 +105,7 @@ class CancellationWatcher:
     def _give_up(self) -> None:
         if self.experiment:
             failure = f"cancelled; the training did not end within {LEAST:.0f} seconds"
-            identity = Identity(names.TAG_FLOW_RUN_ID, str(self._id))
+            identity = Identity.of_flow_run(str(self._id))
             end_half_open(self.experiment, identity, failure)
         _set_state(self._id, Cancelled(message=MESSAGE))
 

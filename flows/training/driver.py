@@ -47,7 +47,7 @@ def _driver() -> Driver:
     if url:
         tags[names.TAG_FLOW_RUN_URL] = url
     return Driver(
-        identity=Identity(names.TAG_FLOW_RUN_ID, flow_run_id),
+        identity=Identity.of_flow_run(flow_run_id),
         run_name=str(flow_run.name),
         how_to_resume=RETRY.format(flow_run_id=flow_run_id),
         runner=run_as_task,

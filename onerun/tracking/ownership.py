@@ -34,6 +34,11 @@ class Identity:
     tag: str
     value: str
 
+    @classmethod
+    def of_flow_run(cls, flow_run_id: str) -> "Identity":
+        """Return the identity of a training that a flow run of Prefect drives."""
+        return cls(names.TAG_FLOW_RUN_ID, flow_run_id)
+
 
 @dataclass(frozen=True)
 class OwnedRun:

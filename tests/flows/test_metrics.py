@@ -26,7 +26,7 @@ from onerun.domain.monitoring import series
 from onerun.store import trainings as one_by_one
 from onerun.store.count import count_trainings
 from onerun.tracking.database import make_whole
-from onerun.tracking.ownership import end_run, open_run, record_stage
+from onerun.tracking.ownership import Identity, end_run, open_run, record_stage
 from onerun.tracking.runs import client
 from tests.servers import POSTGRES_PASSWORD, POSTGRES_USER, MlflowServer
 
@@ -37,8 +37,8 @@ STRICT = ["gates=[{metric: r2, min: 0.99}, {better_than: champion}]"]
 BROKEN = ["train.run_in=command", "train.command=[python, -c, exit(3)]", "train.retries=0"]
 KILLED = """
 import os, sys
-from onerun.tracking.ownership import open_run
-open_run(sys.argv[1], sys.argv[2], "killed", "digest", {})
+from onerun.tracking.ownership import Identity, open_run
+open_run(sys.argv[1], Identity.of_flow_run(sys.argv[2]), "killed", "digest", {})
 print("opened", flush=True)
 os.kill(os.getpid(), 9)
 """
@@ -302,7 +302,7 @@ def test_it_stays_up_while_the_store_comes_and_goes(watched: Path, tmp_path: Pat
 
 def trained(experiment: str, flow_run: str, status: Any) -> None:
     """A training as the owner leaves it."""
-    run = open_run(experiment, flow_run, "a name", "digest", {})
+    run = open_run(experiment, Identity.of_flow_run(flow_run), "a name", "digest", {})
     record_stage(run.run_id, "ingest", "{}", 1.5)
     if status:
         end_run(run.run_id, status)
@@ -352,7 +352,9 @@ def test_a_server_is_asked_through_its_api_and_measured_behind_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     compare_on(mlflow_server.uri, monkeypatch)
-    run = open_run(f"measured {tmp_path.name}", str(uuid4()), "a name", "digest", {})
+    run = open_run(
+        f"measured {tmp_path.name}", Identity.of_flow_run(str(uuid4())), "a name", "digest", {}
+    )
     client().log_text(run.run_id, "x" * 5000, "a.txt")
     code, text, errors = once(capfd)
     found = samples(text)

@@ -11,7 +11,6 @@ from prefect import flow, task
 from prefect.runtime import flow_run
 
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.domain import names
 from onerun.domain.errors import DataError, StoreUnreachable, TrainingKilled
 from onerun.domain.references import Version
 from onerun.engine.events import ignore
@@ -42,7 +41,7 @@ def runs(experiment: str) -> list[tuple[str, str]]:
 
 
 def of(flow_run_id: str) -> Identity:
-    return Identity(names.TAG_FLOW_RUN_ID, flow_run_id)
+    return Identity.of_flow_run(flow_run_id)
 
 
 def opened(experiment: str, flow_run_id: str = "f1", digest: str = "d1") -> OwnedRun:

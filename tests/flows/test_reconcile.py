@@ -35,7 +35,7 @@ from onerun.domain.reconcile.seen import Policy
 from onerun.processes.identity import this_process
 from onerun.reconcile.remedies import EndedRun, apply
 from onerun.reconcile.survey import plan
-from onerun.tracking.ownership import end_run, open_run
+from onerun.tracking.ownership import Identity, end_run, open_run
 from onerun.tracking.runs import client, set_tags
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ def train(experiment, opens):
     with ends_when_cancelled(flow_run.id, flow_run.run_count):
         if opens:
             tags = {names.TAG_RUN_COUNT: str(flow_run.run_count)}
-            identity = Identity(names.TAG_FLOW_RUN_ID, flow_run.id)
+            identity = Identity.of_flow_run(flow_run.id)
             with owned_run(experiment, identity, flow_run.name, "digest", tags) as run:
                 time.sleep(2)  # so that Prefect was told which process it is
                 print(flow_run.id, run.run_id, flush=True)
@@ -163,7 +163,9 @@ def made(
     prefect.set_flow_run_state(flow_run.id, Running(), force=True)
     if not now.is_running():
         prefect.set_flow_run_state(flow_run.id, now, force=True)
-    run = open_run(experiment, str(flow_run.id), flow_run.name, "digest", tags)
+    run = open_run(
+        experiment, Identity.of_flow_run(str(flow_run.id)), flow_run.name, "digest", tags
+    )
     return flow_run, run.run_id
 
 
@@ -341,7 +343,7 @@ def test_what_does_not_fit_together_is_told(
     prefect: SyncPrefectClient, experiment: str, later: timedelta
 ) -> None:
     stranger = str(uuid4())
-    run = open_run(experiment, stranger, "of another server", "digest", {})
+    run = open_run(experiment, Identity.of_flow_run(stranger), "of another server", "digest", {})
     alone = prefect.create_flow_run(training, state=Pending())
     prefect.set_flow_run_state(alone.id, Running(), force=True)
     nightly = prefect.create_flow_run(

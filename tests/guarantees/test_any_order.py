@@ -18,7 +18,7 @@ from onerun.domain import names
 from onerun.domain.errors import AliasMoved
 from onerun.promotion.aliases import move_to, roll_back
 from onerun.tracking import models, moves
-from onerun.tracking.ownership import end_run, open_run
+from onerun.tracking.ownership import Identity, end_run, open_run
 from onerun.tracking.registry import ledger, make_version, move_alias, version_of_alias, versions
 from onerun.tracking.runs import client, log_history, log_metrics, log_params
 from tests.guarantees.cells import cell
@@ -79,7 +79,9 @@ class World:
 
     def attempt(self, number: int) -> None:
         self.ended[number] = None
-        run_id = open_run(self.name, self.flow_run(number), "a name", "digest", {}).run_id
+        run_id = open_run(
+            self.name, Identity.of_flow_run(self.flow_run(number)), "a name", "digest", {}
+        ).run_id
         assert self.runs.setdefault(number, run_id) == run_id, "P1: a retry has another run"
 
     def log(self, number: int, value: int) -> None:

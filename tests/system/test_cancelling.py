@@ -53,7 +53,7 @@ from onerun.tracking.ownership import Identity
 def deaf():
     with ends_when_cancelled(flow_run.id, flow_run.run_count) as watcher:
         watcher.experiment = "deaf"
-        with owned_run("deaf", Identity(names.TAG_FLOW_RUN_ID, flow_run.id), flow_run.name, "d", {}) as run:
+        with owned_run("deaf", Identity.of_flow_run(flow_run.id), flow_run.name, "d", {}) as run:
             print(flow_run.id, flush=True)
             lock, mutex = ctypes.CDLL(None).pthread_mutex_lock, ctypes.create_string_buffer(64)
             lock(mutex), lock(mutex)  # a second time never returns

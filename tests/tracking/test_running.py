@@ -15,7 +15,7 @@ from onerun.domain.reconcile.seen import RunSeen
 from onerun.domain.reconcile.verdicts import Dead
 from onerun.processes.identity import this_process
 from onerun.tracking import attachment, heart, running
-from onerun.tracking.ownership import OwnedRun, alone, end_run, open_run
+from onerun.tracking.ownership import Identity, OwnedRun, alone, end_run, open_run
 from onerun.tracking.runs import client, log_metrics, set_tags
 from tests.servers import MlflowServer
 
@@ -34,9 +34,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def opened(store: str, flow_run_id: str = "") -> OwnedRun:
-    return open_run(
-        store, flow_run_id or str(uuid4()), "a name", "digest", {names.TAG_RUN_COUNT: "3"}
-    )
+    identity = Identity.of_flow_run(flow_run_id or str(uuid4()))
+    return open_run(store, identity, "a name", "digest", {names.TAG_RUN_COUNT: "3"})
 
 
 def seen(store: str, run_id: str) -> RunSeen:
