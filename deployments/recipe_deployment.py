@@ -14,7 +14,7 @@ from flows.training.preparation import check_content
 from onerun.config.loading import check_document, read_document
 from onerun.config.mistakes import Mistake, Mistakes, did_you_mean
 from onerun.config.recipe import Recipe
-from onerun.data.reading import check_source
+from onerun.data.sources.reading import check_source
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -1,11 +1,13 @@
 """When a deployment runs: `--cron` or `--interval`, in a time zone, checked before anything is written."""
 
 import asyncio
+from argparse import ArgumentTypeError
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import available_timezones
 
+from flows.command_line.arguments import span
 from onerun.config.mistakes import Mistake, Mistakes, did_you_mean
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class Timetable:
 
 
 def read_timetable(
-    cron: str | None, interval: timedelta | None, timezone: str | None
+    cron: str | None, interval: str | None, timezone: str | None
 ) -> Timetable | None:
     """Check what was asked for. Return None when neither cron nor interval was.
 
@@ -71,12 +73,20 @@ def read_timetable(
         near = did_you_mean(zone, known)
         says = f"expected a name such as Europe/Berlin, got {zone!r}{near}"
         raise Mistakes([Mistake("--timezone", says)])
-    if interval is not None and interval < LEAST:
-        raise Mistakes([Mistake("--interval", "expected a minute or more, such as 6h or 1d")])
-    timetable = Timetable(cron, interval, zone)
+    timetable = Timetable(cron, _interval(interval) if interval is not None else None, zone)
     if cron is not None:
         _check_cron(timetable, cron)
     return timetable
+
+
+def _interval(text: str) -> timedelta:
+    try:
+        every = span(text)
+    except ArgumentTypeError as error:
+        raise Mistakes([Mistake("--interval", str(error))]) from None
+    if every < LEAST:
+        raise Mistakes([Mistake("--interval", "expected a minute or more, such as 6h or 1d")])
+    return every
 
 
 def _check_cron(timetable: Timetable, cron: str) -> None:
