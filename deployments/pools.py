@@ -12,8 +12,9 @@ from datetime import datetime
 from flows.command_line.prefect_address import with_prefect
 from onerun.commands.exit import exit_code
 from onerun.config.mistakes import Mistake, Mistakes, did_you_mean
-from onerun.config.profile import check_profile, load_profile
+from onerun.config.profile import check_profile
 from onerun.domain.names import WORK_POOL
+from settings.profile import load_profile
 
 DESCRIPTION = "Flow runs as processes of a worker on a machine that has the checkout."
 NO_SERVER = (

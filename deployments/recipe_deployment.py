@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from deployments.prefect_file import ENTRYPOINT, FILE, HOME, pull_steps, trainings, version
 from deployments.timetables import SLUG, Timetable
-from flows.training.preparation import check_content
 from onerun.config.loading import check_document, read_document
 from onerun.config.mistakes import Mistake, Mistakes, did_you_mean
 from onerun.config.recipe import Recipe
 from onerun.data.sources.reading import check_source
+from onerun.engine.request import check_content
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -17,8 +17,8 @@ from flows.command_line.prefect_address import with_prefect
 from onerun.commands.exit import exit_code
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.profile import check_profile
-from settings.profile import PrefectProfile, load_profile
 from onerun.domain.names import WORK_POOL
+from settings.profile import PrefectProfile, load_profile
 
 HOME = Path(__file__).parents[1]
 POLLING = "3"  # seconds between two looks for work

@@ -12,8 +12,8 @@ from flows.command_line.arguments import command_line
 from onerun.commands.exit import exit_code
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.profile import check_profile
-from settings.profile import PrefectProfile, load_profile
 from onerun.domain.names import WORK_POOL
+from settings.profile import PrefectProfile, load_profile
 
 EXAMPLE = """example:
   python -m deployments.kubernetes template --image onerun:0.1.0

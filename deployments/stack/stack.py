@@ -20,9 +20,9 @@ from onerun.config.env_file import profile_name
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.profile import check_profile
 from onerun.config.reachability import unguarded
+from onerun.domain.names import WORK_POOL
 from settings.profile import PrefectProfile, load_profile
 from settings.servers import Servers, load_servers
-from onerun.domain.names import WORK_POOL
 
 DEFAULT_PROFILE = "stack"
 TRIES, PAUSE = 20, 3.0  # seconds between them

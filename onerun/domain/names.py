@@ -69,4 +69,6 @@ LABEL_LEASE = "onerun.lease"  # of its model's concurrency slot
 LABEL_TURN = "onerun.turn"  # the concurrency limit whose slot it holds, or held last
 
 # work pool of a Prefect server
-WORK_POOL = "onerun"  # where prefect.yaml's deployments go: one name, whatever kind of workers it has
+WORK_POOL = (
+    "onerun"  # where prefect.yaml's deployments go: one name, whatever kind of workers it has
+)
