@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, model_validator
 
-from deployments.pools import need_pool, need_server, workers_seen
+from deployments.pools import need_pool, need_server, use_profile, workers_seen
 from deployments.timetables import read_timetable
 from onerun.commands.command import Command
 from onerun.commands.options import Argument, CommonOptions, Positional
@@ -110,7 +110,7 @@ def run(options: DeployOptions, ui: Ui) -> BaseModel:
 def _all(options: DeployOptions, ui: Ui) -> AllDeployed:
     from deployments.prefect_file import deploy_all
 
-    need_server(options.profile)
+    need_server(use_profile(options.profile))
     made = _need_pool(WORK_POOL, ui)
     written = deploy_all(ui.say)
     workers = _workers(WORK_POOL, ui)
@@ -121,8 +121,9 @@ def _remove(options: DeployOptions, ui: Ui) -> Removed:
     from deployments.recipe_deployment import FLOW, remove
     from onerun.config.loading import load_recipe
 
+    profile = use_profile(options.profile)
     name = options.name or load_recipe(str(options.recipe), options.overrides, options.data).name
-    need_server(options.profile)
+    need_server(profile)
     removed = remove(name)
     ui.say(f"removed {FLOW}/{name}")
     return Removed(removed=f"{FLOW}/{name}", id=str(removed))
@@ -131,6 +132,7 @@ def _remove(options: DeployOptions, ui: Ui) -> Removed:
 def _deploy(options: DeployOptions, ui: Ui) -> Deployed:
     from deployments.recipe_deployment import describe, write
 
+    profile = use_profile(options.profile)
     timetable = read_timetable(options.cron, options.interval, options.timezone)
     wanted = describe(
         str(options.recipe),
@@ -139,7 +141,7 @@ def _deploy(options: DeployOptions, ui: Ui) -> Deployed:
         data=options.data,
         profile=options.profile,
     )
-    need_server(options.profile)
+    need_server(profile)
     _need_pool(options.pool, ui)
     written, is_new = write(
         wanted, pool=options.pool, timetable=timetable, active=not options.paused

@@ -14,7 +14,7 @@ from onerun.commands.exit import exit_code
 from onerun.config.mistakes import Mistake, Mistakes, did_you_mean
 from onerun.config.profile import check_profile
 from onerun.domain.names import WORK_POOL
-from settings.profile import load_profile
+from settings.profile import PrefectProfile, load_profile
 
 DESCRIPTION = "Flow runs as processes of a worker on a machine that has the checkout."
 NO_SERVER = (
@@ -23,18 +23,20 @@ NO_SERVER = (
 )
 
 
-def need_server(profile_name: str | None) -> None:
-    """Find a Prefect server that answers, and use it in this process.
+def use_profile(name: str | None) -> PrefectProfile:
+    """Load the profile and set its variables. Prefect reads them once, when it is imported: call this before."""
+    profile = with_prefect(load_profile(name))
+    profile.apply()
+    return profile
 
-    Raises: Mistakes, in one sentence, when no server is named or the named one does not answer.
-    """
-    profile = with_prefect(load_profile(profile_name))
+
+def need_server(profile: PrefectProfile) -> None:
+    """Raises: Mistakes, in one sentence, when no Prefect server is named or the named one does not answer."""
     if profile.prefect_api_url is None:
         raise Mistakes([Mistake("PREFECT_API_URL", NO_SERVER)])
     silent = [each for each in check_profile(profile) if each.key.startswith("PREFECT_")]
     if silent:
         raise Mistakes(silent)
-    profile.apply()
 
 
 def make_process_pool(name: str = WORK_POOL) -> bool:
@@ -92,7 +94,7 @@ def workers_seen(pool: str, since: datetime) -> list[str]:
 
 
 def _make() -> dict[str, object]:
-    need_server(None)
+    need_server(use_profile(None))
     made = make_process_pool()
     print(
         f"made the work pool {WORK_POOL}" if made else f"the work pool {WORK_POOL} is there already"

@@ -102,9 +102,9 @@ def switch(full_name: str, active: bool) -> int:
 
 def run(options: ScheduleOptions, ui: Ui) -> Switched:
     """Switch the schedules of one deployment. Raises: Mistakes."""
-    from deployments.pools import need_server
+    from deployments.pools import need_server, use_profile
 
-    need_server(options.profile)
+    need_server(use_profile(options.profile))
     number = switch(options.deployment, options.action == "on")
     counted = "1 schedule" if number == 1 else f"{number} schedules"
     ui.say(f"{options.deployment}: {counted} {options.action}")

@@ -35,9 +35,14 @@ def runnable(client: "SyncPrefectClient", wanted: str | None) -> list[Finding]:
             asks about its own worker.
     """
     deployments = list(all_deployments(client))
-    found = [*_pools(client, deployments, wanted), *_others(client, deployments)]
+    ours = [each for each in deployments if (each.entrypoint or "").startswith(OURS)]
+    found = [
+        *_pools(client, deployments, wanted),
+        *_paused_queues(client, deployments),
+        *_without_pool(client, ours),
+    ]
     if wanted is None:
-        return found
+        return [*found, *_without_flow(client, ours)]
     mine = f"work pool {wanted}"
     return [each if each.what == mine else _at_most_a_note(each) for each in found]
 
@@ -90,17 +95,19 @@ def pool(client: "SyncPrefectClient", name: str) -> Finding:
     return good(what, f"{counted} seen lately: {', '.join(sorted(workers))}")
 
 
-def _others(
-    client: "SyncPrefectClient", deployments: Sequence["DeploymentResponse"]
+def _without_pool(
+    client: "SyncPrefectClient", ours: Sequence["DeploymentResponse"]
 ) -> Iterator[Finding]:
-    """Yield what is wrong with queues and with deployments of this repository."""
-    yield from _paused_queues(client, deployments)
-    ours = [each for each in deployments if (each.entrypoint or "").startswith(OURS)]
     for deployment in ours:
         if deployment.work_pool_name is None:
             name = _full_name(client, deployment)
-            says = f"its work pool or queue was removed; {_again(name)}"
-            yield wrong(f"deployment {name}", says)
+            yield wrong(f"deployment {name}", f"its work pool or queue was removed; {_again(name)}")
+
+
+def _without_flow(
+    client: "SyncPrefectClient", ours: Sequence["DeploymentResponse"]
+) -> Iterator[Finding]:
+    """Yield the deployments whose flow does not import; takes seconds, so a health check leaves it out."""
     problems = {entrypoint: _import_problem(entrypoint) for entrypoint in _entrypoints(ours)}
     for deployment in ours:
         if problem := problems[str(deployment.entrypoint)]:

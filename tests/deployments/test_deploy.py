@@ -1,6 +1,8 @@
 """`python -m deployments.deploy`: a recipe of one's own, on a real Prefect server."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,9 +95,7 @@ def test_a_recipe_of_the_checkout_stays_a_name(
     code, refused = deployed(capfd, wine, "--cron", "0 6 * * 1")
     assert code == 2 and "`python -m deployments.schedules on train/wine`" in refused["error"]
     code, made = deployed(capfd, wine, "--name", "wine-weekly", "--profile", "stack")
-    assert code == 2, "the profile's server does not answer"
-    code, made = deployed(capfd, wine, "--name", "wine-weekly")
-    assert code == 0 and made["parameters"] == {"recipe": "wine"}
+    assert code == 0 and made["parameters"] == {"recipe": "wine", "profile": "stack"}
 
 
 @pytest.mark.parametrize(
@@ -140,6 +140,19 @@ def test_without_a_server_it_says_how_to_get_one(
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     code, refused = deployed(capfd, "houses.yaml")
     assert code == 2 and "http://127.0.0.1:9/api cannot be reached" in refused["error"]
+
+
+def test_the_server_of_a_profile_is_used(
+    recipe: Path, prefect_api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a process of its own: Prefect reads the address once, when it is imported."""
+    monkeypatch.delenv("PREFECT_API_URL")
+    monkeypatch.setenv("PYTHONPATH", str(HOME))
+    Path("mine.yaml").write_text(f"prefect_api_url: {prefect_api}\n")
+    line = ["houses.yaml", "--cron", "0 6 * * 1", "--profile", "mine.yaml"]
+    subprocess.run([sys.executable, "-m", "deployments.deploy", *line], check=True)
+    profile = stored(prefect_api, "houses")["parameters"]["profile"]
+    assert profile == str(recipe.parent / "mine.yaml")
 
 
 def test_what_only_the_workers_machine_can_tell_is_said(
