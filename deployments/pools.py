@@ -1,54 +1,55 @@
-"""Work pools: `python -m deployments.pools` makes what is missing on Prefect's server. Nothing is changed or removed.
+"""The work pool that prefect.yaml names: `python -m deployments.pools` makes it where it is missing.
 
-Both pools that prefect.yaml may name are made everywhere: one without a worker costs nothing, and Prefect refuses a
-deployment whose pool is missing. Which of them deployments go to, where they do not say, the server itself knows: by a
-variable, so that one prefect.yaml serves a laptop's server and a cluster's.
+Every server has its own pool of that one name. Whoever comes first decides its type: a worker on a
+machine with a checkout (`python -m deployments.worker`, or Prefect's own `prefect worker start
+--pool onerun`) makes it a pool of processes, a cluster's worker one of Kubernetes Jobs. So one
+prefect.yaml serves all servers, and `prefect deploy --all` needs no option.
 """
 
-from collections.abc import Callable
+import sys
 from datetime import datetime
-from functools import partial
-from typing import Any
 
-from onerun.domain.names import VARIABLE_POOL
+from flows.command_line.prefect_address import with_prefect
+from onerun.commands.exit import exit_code
+from onerun.config.mistakes import Mistake, Mistakes, did_you_mean
+from onerun.config.profile import check_profile
+from onerun.domain.names import WORK_POOL
+from settings.profile import PrefectProfile, load_profile
 
-LOCAL, KUBERNETES = "local", "kubernetes"
-
-
-def make_what_is_missing(pool: str = LOCAL) -> list[str]:
-    """Both pools, and the variable that sends deployments to `pool`. Returns: what was made, in words."""
-    makes: list[tuple[str, Callable[[], bool]]] = [
-        (f"the work pool {LOCAL}", make_process_pool),
-        (f"the work pool {KUBERNETES}", make_kubernetes_pool),
-        (f"the variable {VARIABLE_POOL} = {pool}", partial(name_pool, pool)),
-    ]
-    return [what for what, make in makes if make()]
+DESCRIPTION = "Flow runs as processes of a worker on a machine that has the checkout."
+NO_SERVER = (
+    "is not set; start a server (`prefect server start`) and `export "
+    "PREFECT_API_URL=http://127.0.0.1:4200/api`, or let `make up` do both"
+)
 
 
-def make_process_pool(name: str = LOCAL) -> bool:
-    """The pool whose workers run each flow run in a process. Returns: whether it was missing. Other keys stay."""
-    from prefect.workers.process import ProcessWorker
-
-    says = "Flow runs as processes of a worker on a machine that has the checkout (ONERUN_HOME)."
-    return _made(name, "process", says, ProcessWorker.get_default_base_job_template())
-
-
-def make_kubernetes_pool() -> bool:
-    """The pool of a cluster, whose worker gives it its template. Returns: whether it was missing."""
-    return _made(
-        KUBERNETES,
-        "kubernetes",
-        "Flow runs as Kubernetes Jobs, once a cluster's worker has come.",
-        {},
-    )
+def use_profile(name: str | None) -> PrefectProfile:
+    """Load the profile and set its variables. Prefect reads them once, when it is imported: call this before."""
+    profile = with_prefect(load_profile(name))
+    profile.apply()
+    return profile
 
 
-def _made(name: str, kind: str, description: str, template: dict[str, Any]) -> bool:
+def need_server(profile: PrefectProfile) -> None:
+    """Raises: Mistakes, in one sentence, when no Prefect server is named or the named one does not answer."""
+    if profile.prefect_api_url is None:
+        raise Mistakes([Mistake("PREFECT_API_URL", NO_SERVER)])
+    silent = [each for each in check_profile(profile) if each.key.startswith("PREFECT_")]
+    if silent:
+        raise Mistakes(silent)
+
+
+def make_process_pool(name: str = WORK_POOL) -> bool:
+    """Make the pool whose workers run each flow run in a process. Return whether it was missing."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists
+    from prefect.workers.process import ProcessWorker
 
-    pool = WorkPoolCreate(name=name, type=kind, description=description, base_job_template=template)
+    template = ProcessWorker.get_default_base_job_template()
+    pool = WorkPoolCreate(
+        name=name, type="process", description=DESCRIPTION, base_job_template=template
+    )
     with get_client(sync_client=True) as client:
         try:
             client.create_work_pool(pool)
@@ -57,30 +58,52 @@ def _made(name: str, kind: str, description: str, template: dict[str, Any]) -> b
     return True
 
 
-def name_pool(pool: str) -> bool:
-    """Says on the server where deployments go that name no pool. Returns: whether nobody had said so."""
+def need_pool(name: str, kind: str | None = None) -> bool:
+    """Make sure of the pool: prefect.yaml's is made where it is missing, any other must be there.
+
+    Args:
+        kind: the type that its workers must have, such as process; None for any.
+    Returns: whether it was made. Raises: Mistakes for an unknown name or another type.
+    """
     from prefect.client.orchestration import get_client
-    from prefect.client.schemas.actions import VariableCreate
 
     with get_client(sync_client=True) as client:
-        if client.read_variable_by_name(VARIABLE_POOL) is not None:
-            return False
-        client.create_variable(VariableCreate(name=VARIABLE_POOL, value=pool))
-    return True
+        known = {pool.name: pool.type for pool in client.read_work_pools()}
+    if name not in known:
+        if name == WORK_POOL:
+            return make_process_pool()
+        there = f"there are {', '.join(known)}" if known else "there is none yet"
+        make = f"`prefect work-pool create {name} --type process` makes it"
+        near = did_you_mean(name, known)
+        raise Mistakes([Mistake("--pool", f"no work pool {name!r}{near}; {there}; {make}")])
+    if kind not in (None, known[name]):
+        says = f"work pool {name!r} is of type {known[name]}, and this is a worker of type {kind}"
+        make = f"`prefect work-pool create NAME --type {kind}` makes one that --pool can name"
+        raise Mistakes([Mistake("--pool", f"{says}; {make}")])
+    return False
 
 
 def workers_seen(pool: str, since: datetime) -> list[str]:
-    """Returns: the names of the pool's workers that were heard of at or after `since`."""
+    """Return the names of the pool's workers that were heard of at or after `since`."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
         workers = client.read_workers_for_work_pool(pool)
-    return [
-        worker.name
-        for worker in workers
-        if worker.last_heartbeat_time and worker.last_heartbeat_time >= since
-    ]
+    heard = [(worker.name, worker.last_heartbeat_time) for worker in workers]
+    return [name for name, last in heard if last and last >= since]
+
+
+def _make() -> dict[str, object]:
+    need_server(use_profile(None))
+    made = make_process_pool()
+    print(
+        f"made the work pool {WORK_POOL}" if made else f"the work pool {WORK_POOL} is there already"
+    )
+    return {"pool": WORK_POOL, "made": made}
 
 
 if __name__ == "__main__":
-    print("\n".join(f"made {what}" for what in make_what_is_missing()) or "there already")
+    if len(sys.argv) > 1:
+        print(f"makes the work pool {WORK_POOL} on the Prefect server of PREFECT_API_URL")
+        raise SystemExit(0 if sys.argv[1] in ("-h", "--help") else 2)
+    raise SystemExit(exit_code(_make, as_json=False, interrupted="interrupted"))

@@ -9,21 +9,23 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from deployments.pools import LOCAL
+from deployments.pools import NO_SERVER, need_pool
 from flows.command_line.arguments import command_line
 from flows.command_line.prefect_address import with_prefect
 from onerun.commands.exit import exit_code
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.profile import check_profile
+from onerun.domain.names import WORK_POOL
 from settings.profile import PrefectProfile, load_profile
 
 HOME = Path(__file__).parents[1]
 POLLING = "3"  # seconds between two looks for work
 EXAMPLE = """example:
   python -m deployments.worker --profile stack
-  python -m deployments.worker --profile servers --pool local --limit 4 --name second-machine
+  python -m deployments.worker --profile servers --limit 4 --name second-machine
+  python -m deployments.worker --pool of-our-own
 
 exit codes: 0 ended, 2 a mistake in what was asked, 130 interrupted"""
 
@@ -40,7 +42,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="where it runs: a profile in settings/profiles/, or a file",
     )
-    parser.add_argument("--pool", metavar="NAME", default=LOCAL, help=f"the work pool ({LOCAL})")
+    parser.add_argument(
+        "--pool", metavar="NAME", default=WORK_POOL, help=f"the work pool ({WORK_POOL})"
+    )
     parser.add_argument("--name", metavar="NAME", help="what the worker is called in Prefect's UI")
     parser.add_argument("--limit", metavar="N", type=int, default=2, help="flow runs at once (2)")
     return parser
@@ -74,26 +78,14 @@ def _become(asked: argparse.Namespace) -> NoReturn:
     profile = with_prefect(load_profile(asked.profile))
     mistakes = check_profile(profile)
     if profile.prefect_api_url is None:
-        mistakes.append(
-            Mistake("PREFECT_API_URL", "is missing: a worker takes flow runs from a Prefect server")
-        )
+        mistakes.append(Mistake("PREFECT_API_URL", NO_SERVER))
     if mistakes:
         raise Mistakes(mistakes)
     profile.apply()
-    _need_pool(asked.pool)
+    if need_pool(asked.pool, kind="process"):
+        print(f"made the work pool {asked.pool}", flush=True)
     line = command(asked.pool, asked.name, asked.limit)
     os.execve(line[0], line, {**os.environ, **environment(profile)})
-
-
-def _need_pool(name: str) -> None:
-    """Prefect would make a missing pool, or ask; a misspelt one would wait for ever."""
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        known: list[Any] = client.read_work_pools()
-    if name not in [pool.name for pool in known]:
-        there = ", ".join(pool.name for pool in known) or "none yet; `make up` makes one"
-        raise Mistakes([Mistake("--pool", f"no work pool {name!r}; there are {there}")])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 from pydantic import BaseModel
 
-from deployments import worker
+from deployments import deploy, schedules, worker
 from deployments.kubernetes import __main__ as kubernetes
 from deployments.stack import __main__ as stack
 from flows import metrics
@@ -32,6 +32,10 @@ PARSERS = {
 }  # fmt: skip
 PARSERS |= {"flows.maintain": maintenance.parser, "flows.summary": summarising.parser}
 PARSERS |= {"flows.metrics": metrics.parser}
+PARSERS |= {
+    "deployments.deploy": deploy.COMMAND.parser,
+    "deployments.schedules": schedules.COMMAND.parser,
+}
 PARSERS |= {
     "flows.backup": command("backup").parser,
     "flows.restore": restoring.parser,
@@ -92,7 +96,7 @@ def test_every_shipped_recipe_is_a_good_one(path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_and_command_of_a_page_exists(page: Path) -> None:
+def test_every_link_and_eachof_a_page_exists(page: Path) -> None:
     text = page.read_text()
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
@@ -141,6 +145,13 @@ def test_the_examples_of_the_help_are_good_ones() -> None:
         options = launch.COMMAND.parse(shlex.split(example)[2:])
         load_recipe(options.recipe, options.overrides)
     assert len(launch.COMMAND.examples) >= 3
+
+
+def test_the_examples_of_deployments_are_good_ones() -> None:
+    for each in (deploy.COMMAND, schedules.COMMAND):
+        for example in each.examples:
+            each.parse(shlex.split(example, comments=True)[2:])
+    assert len(deploy.COMMAND.examples) >= 4
 
 
 def test_pages_say_how_large_a_batch_is_and_where_a_repair_keeps_its_backup() -> None:

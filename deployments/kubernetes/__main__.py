@@ -8,11 +8,11 @@ from typing import Any
 
 from deployments.kubernetes.pool import write_pool
 from deployments.kubernetes.template import Place, job_template
-from deployments.pools import KUBERNETES, make_what_is_missing
 from flows.command_line.arguments import command_line
 from onerun.commands.exit import exit_code
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.profile import check_profile
+from onerun.domain.names import WORK_POOL
 from settings.profile import PrefectProfile, load_profile
 
 EXAMPLE = """example:
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
         "--profile", metavar="NAME", help="what pods are told: a profile in settings/profiles/"
     )
     parser.add_argument(
-        "--pool", metavar="NAME", default=KUBERNETES, help=f"the work pool ({KUBERNETES})"
+        "--pool", metavar="NAME", default=WORK_POOL, help=f"the work pool ({WORK_POOL})"
     )
     parser.add_argument(
         "--namespace", metavar="NAME", default=Place.namespace, help="where Jobs are made (onerun)"
@@ -92,11 +92,6 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
         raise Mistakes(mistakes)
     profile.apply()
     print(f"{asked.pool}: {write_pool(template, asked.pool)}")
-    if (
-        asked.pool == KUBERNETES
-    ):  # the one that prefect.yaml knows, on a server that nobody told another
-        for what in make_what_is_missing(KUBERNETES):
-            print(f"made {what}")
     return template
 
 

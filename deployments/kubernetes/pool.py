@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from deployments.pools import KUBERNETES
+from onerun.domain.names import WORK_POOL
 
 
-def write_pool(template: dict[str, Any], name: str = KUBERNETES) -> str:
+def write_pool(template: dict[str, Any], name: str = WORK_POOL) -> str:
     """Makes the pool, or gives it this template; its limits and what else was set in the UI stay.
 
     Returns: made, changed, or unchanged. Raises: Mistakes when a pool of another type has the name.
@@ -29,9 +29,11 @@ def write_pool(template: dict[str, Any], name: str = KUBERNETES) -> str:
         except ObjectAlreadyExists:
             there = client.read_work_pool(name)
             if there.type != "kubernetes":
-                raise Mistakes(
-                    [Mistake("--pool", f"work pool {name!r} is of type {there.type}; name another")]
-                ) from None
+                says = (
+                    f"work pool {name!r} is of type {there.type}: a server's pool has one kind of workers; name "
+                    f"another pool, or end its workers, `prefect work-pool delete {name}`, and deploy again"
+                )
+                raise Mistakes([Mistake("--pool", says)]) from None
             if there.base_job_template == template:
                 return "unchanged"
             client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))

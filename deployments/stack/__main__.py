@@ -10,6 +10,7 @@ from deployments.stack.logs import show
 from flows.command_line.arguments import command_line, parsed
 from onerun.commands.exit import exit_code
 from onerun.commands.terminal import Terminal
+from onerun.config.addresses import redact
 
 if TYPE_CHECKING:
     from deployments.stack.stack import Stack
@@ -17,13 +18,16 @@ if TYPE_CHECKING:
 EXAMPLE = """example:
   python -m deployments.stack up
   python -m deployments.stack up --profile servers
+  python -m deployments.stack up --existing
   python -m deployments.stack status --json
   python -m deployments.stack logs worker --follow
   python -m deployments.stack down
 
 up starts a Prefect server, an MLflow server and a worker, makes the work pools and writes the deployments of
 prefect.yaml; a second up starts only what is missing, and says so where what runs has other settings. down ends what
-up started, whatever .env says by now; data, in .onerun/stack, stays.
+up started, whatever .env says by now; data, in .onerun/stack, stays. With --existing, servers that answer at
+PREFECT_API_URL and MLFLOW_TRACKING_URI are used as they are, and only what is missing is started: the pool, the
+deployments, a worker.
 exit codes: 0 done, 1 something failed, 2 a mistake, or a server that does not start, 130 interrupted"""
 
 
@@ -38,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--profile", metavar="NAME", help="whose addresses: a profile in settings/profiles/ (stack)"
+    )
+    parser.add_argument(
+        "--existing", action="store_true", help="up: use servers that are there already"
     )
     parser.add_argument("--lines", metavar="N", type=int, default=30, help="logs: how many (30)")
     parser.add_argument("--follow", action="store_true", help="logs: go on until Ctrl-C")
@@ -63,7 +70,7 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
     say = Terminal(sys.stderr if asked.json else sys.stdout).say
     processes = Processes(state_folder(meant(asked.profile)))
     if asked.action == "up":
-        stack = read_stack(asked.profile)
+        stack = read_stack(asked.profile, asked.existing)
         bring_up(stack, say)
         for line in _ways_in(stack):
             say(line)
@@ -85,13 +92,13 @@ def _done(asked: argparse.Namespace) -> dict[str, Any]:
 
 
 def _ways_in(stack: "Stack") -> list[str]:
-    prefect, mlflow = (service.address for service in stack.servers)
+    api = redact(str(stack.profile.prefect_api_url)).rstrip("/")
     return [
         "",
-        f"  Prefect  {prefect}   deployments, schedules, flow runs",
-        f"  MLflow   {mlflow}   experiments, models",
+        f"  Prefect  {api.removesuffix('/api')}   deployments, schedules, flow runs",
+        f"  MLflow   {redact(stack.profile.tracking_uri).rstrip('/')}   experiments, models",
         "",
-        f"  export PREFECT_API_URL={prefect}/api     # so that `prefect` finds it",
+        f"  export PREFECT_API_URL={api}     # so that `prefect` finds it",
         "  prefect deployment run train/wine",
         f"  python -m flows.train --recipe wine --profile {stack.name}",
     ]

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from deployments.stack import existing
+from deployments.stack.existing import Existing
 from deployments.stack.processes import Processes
 from deployments.stack.services import PATIENCE
 from deployments.stack.state import alone
@@ -18,6 +20,9 @@ def take_down(processes: Processes, say: Say) -> list[str]:
     if processes.folder.is_dir():
         with alone(processes.folder):
             ended = [name for name in reversed(NAMES) if _ended(name, processes, say)]
+            for each in existing.kept(processes.folder).values():
+                say(f"{each.name:<9} left as it is: it was not started here ({each.address})")
+            existing.keep(processes.folder, {})
     if not ended:
         say(f"nothing ran that was started from {processes.folder}")
     return ended
@@ -32,7 +37,8 @@ def _ended(name: str, processes: Processes, say: Say) -> bool:
 
 def status(processes: Processes, say: Say | None) -> list[dict[str, Any]]:
     """Returns: for each service whether its process lives and whether it answers; says so line by line."""
-    found = [_state(name, processes) for name in NAMES]
+    used = existing.kept(processes.folder)
+    found = [_state(name, processes, used.get(name)) for name in NAMES]
     for service in found if say else ():
         assert say is not None
         pid = f"pid {service['pid']}" if service["pid"] else ""
@@ -42,8 +48,12 @@ def status(processes: Processes, say: Say | None) -> list[dict[str, Any]]:
     return found
 
 
-def _state(name: str, processes: Processes) -> dict[str, Any]:
+def _state(name: str, processes: Processes, used: Existing | None) -> dict[str, Any]:
     process = processes.find(name)
+    if process is None and used is not None:
+        answers = not used.health or healthy(used.health)
+        state = "existing" if answers else "does not answer"
+        return {"name": name, "pid": None, "state": state, "address": used.address, "log": None}
     answers = process is not None and (not process.health or healthy(process.health))
     return {
         "name": name,

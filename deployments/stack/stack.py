@@ -1,14 +1,17 @@
 """The stack as a whole, from its settings: what it consists of, and `up`."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from deployments.pools import LOCAL, make_what_is_missing, workers_seen
-from deployments.stack import services, up
+from deployments.pools import need_pool, workers_seen
+from deployments.prefect_file import deploy_all
+from deployments.stack import existing, services, up
 from deployments.stack.credentials import try_all
 from deployments.stack.differences import differences
+from deployments.stack.existing import Existing
 from deployments.stack.processes import Processes
 from deployments.stack.services import Service
 from deployments.stack.state import alone, state_folder
@@ -17,6 +20,7 @@ from onerun.config.env_file import profile_name
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.profile import check_profile
 from onerun.config.reachability import unguarded
+from onerun.domain.names import WORK_POOL
 from settings.profile import PrefectProfile, load_profile
 from settings.servers import Servers, load_servers
 
@@ -32,7 +36,8 @@ class Stack:
     name: str  # of the profile
     profile: PrefectProfile
     settings: Servers
-    servers: tuple[Service, ...]
+    servers: tuple[Service, ...]  # that are started here
+    existing: Mapping[str, Existing]  # that are used as they are
     worker: Service
     processes: Processes
 
@@ -42,24 +47,35 @@ class Stack:
         return (*self.servers, self.worker)
 
 
-def read_stack(name: str | None) -> Stack:
-    """Returns: the stack of the profile; nothing is started. Raises: Mistakes."""
+def read_stack(name: str | None, use_existing: bool = False) -> Stack:
+    """Return the stack of the profile; nothing is started.
+
+    Args:
+        use_existing: servers of the profile that answer are used, and only the others started.
+    Raises: Mistakes.
+    """
     name = meant(name)
     profile = load_profile(name)
     state = state_folder(name)
     settings = load_servers()
-    listed = (
-        services.prefect_server(profile, settings, state),
-        services.mlflow_server(profile, settings, state),
+    processes = Processes(state)
+    found = existing.answering(profile, processes.find) if use_existing else {}
+    makers = {"prefect": services.prefect_server, "mlflow": services.mlflow_server}
+    started = tuple(
+        make(profile, settings, state) for each, make in makers.items() if each not in found
     )
-    return Stack(
-        name,
-        profile,
-        settings,
-        listed,
-        services.worker(profile, settings, state, LOCAL),
-        Processes(state),
-    )
+    worker = services.worker(profile, settings, state, WORK_POOL)
+    return Stack(name, profile, _of_started(settings, found), started, found, worker, processes)
+
+
+def _of_started(settings: Servers, found: Mapping[str, Existing]) -> Servers:
+    """Return the settings without the databases and artifacts of servers that others run."""
+    theirs: dict[str, None] = {}
+    if "prefect" in found:
+        theirs |= {"prefect_database": None}
+    if "mlflow" in found:
+        theirs |= {"mlflow_database": None, "mlflow_artifacts": None}
+    return settings.model_copy(update=theirs)
 
 
 def meant(name: str | None) -> str:
@@ -97,6 +113,7 @@ def _bring_up(stack: Stack, say: Say) -> None:
         _log_in(stack.profile)
         stack.profile.apply()
         _start_worker(stack, fresh, say)
+        existing.keep(stack.processes.folder, stack.existing)
     except BaseException:  # Ctrl-C too: half a stack is nobody's
         for name in reversed(fresh):
             stack.processes.end(name, patience=10)
@@ -120,6 +137,8 @@ def _log_in(profile: PrefectProfile) -> None:
 
 def _start_servers(stack: Stack, fresh: list[str], say: Say) -> None:
     processes = stack.processes
+    for each in stack.existing.values():
+        say(f"{each.name:<9} {each.address}  (was there; left as it is)")
     for service in stack.servers:
         if up.start(service, processes, processes.folder):
             fresh.append(service.name)
@@ -133,16 +152,16 @@ def _start_servers(stack: Stack, fresh: list[str], say: Say) -> None:
 
 
 def _start_worker(stack: Stack, fresh: list[str], say: Say) -> None:
-    for what in make_what_is_missing():
-        say(f"made {what}")
-    up.deploy(say)
+    if need_pool(WORK_POOL, kind="process"):
+        say(f"made the work pool {WORK_POOL}")
+    deploy_all(say)
     processes = stack.processes
     since = datetime.now(UTC) - SEEN_WITHIN
     if up.start(stack.worker, processes, services.HOME):
         fresh.append("worker")
         since = datetime.now(UTC)  # an earlier one of that name may have been heard of a moment ago
-    up.wait("worker", lambda: services.WORKER in workers_seen(LOCAL, since), processes, say)
+    up.wait("worker", lambda: services.WORKER in workers_seen(WORK_POOL, since), processes, say)
     say(
-        f"worker    takes flow runs of the pool {LOCAL}"
+        f"worker    takes flow runs of the pool {WORK_POOL}"
         + ("" if "worker" in fresh else "  (ran already)")
     )

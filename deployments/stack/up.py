@@ -1,16 +1,13 @@
 """`up`: start what is not there yet, wait until it answers, make the pool and the deployments, start the worker."""
 
-import os
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from deployments.stack.processes import Processes
-from deployments.stack.services import ADDRESS, HOME, Service
+from deployments.stack.services import ADDRESS, Service
 from deployments.stack.state import fingerprints, write
 from onerun.config.mistakes import Mistake, Mistakes
 
@@ -27,7 +24,10 @@ def start(service: Service, processes: Processes, folder: Path) -> bool:
         return False
     if service.address and taken(*service.place):
         host, port = service.place
-        says = f"another program listens on {host}:{port}; end it, or set this to an address with another port"
+        says = (
+            f"another program listens on {host}:{port}; end it, set this to an address with another port, or, "
+            "where it is the server to use, say `up --existing`"
+        )
         raise Mistakes([Mistake(ADDRESS[service.name][0], says)])
     for path, text in service.files.items():
         write(path, text)
@@ -79,24 +79,3 @@ def healthy(health: str) -> bool:
             return int(answer.status) == 200
     except OSError:
         return False
-
-
-def deploy(say: Say) -> None:
-    """Writes the deployments of prefect.yaml to the server. Raises: Mistakes with what Prefect said."""
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(HOME), os.environ.get("PYTHONPATH")])),
-    }
-    done = subprocess.run(command, cwd=HOME, env=environment, capture_output=True, text=True)
-    made = done.stdout.count("successfully created")
-    if done.returncode:
-        raise Mistakes(
-            [
-                Mistake(
-                    "prefect.yaml",
-                    f"cannot be deployed\n{(done.stderr or done.stdout).strip()[-3000:]}",
-                )
-            ]
-        )
-    say(f"deployed {made} deployments of prefect.yaml")

@@ -114,14 +114,14 @@ def _prefect(
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.checking import prefect_checks
+    from flows.checking import deployment_checks, prefect_checks
 
     with (
         temporary_settings({PREFECT_API_URL: profile.prefect_api_url}),
         get_client(sync_client=True) as client,
     ):
         yield from tried("Prefect server", lambda: prefect_checks.version(client))
-        yield from tried("Prefect pools", lambda: prefect_checks.pools(client, pool))
+        yield from tried("deployments", lambda: deployment_checks.runnable(client, pool))
         yield from tried("schedules", lambda: prefect_checks.schedules(client))
     yield from tried(
         "Prefect clock", lambda: clock("Prefect clock", f"{profile.prefect_api_url}/health")
@@ -134,12 +134,12 @@ def _prefect(
 
 
 def _home() -> Iterator[Finding]:
-    """The checkout in which flow runs of this machine's workers import their flows."""
+    """Yield what is wrong with the checkout in which this machine's workers import flows.
+
+    Where it is not set they use the folder from which deployments were written.
+    """
     home = os.environ.get("ONERUN_HOME")
-    if not home:
-        says = "is not set here; `python -m deployments.worker` sets it, one that was started otherwise needs it"
-        yield note("ONERUN_HOME", says)
-    elif not (Path(home) / "flows" / "train.py").is_file():
+    if home and not (Path(home) / "flows" / "train.py").is_file():
         yield wrong(
             "ONERUN_HOME",
             f"{home} is no checkout (no flows/train.py there): flow runs end before they begin",

@@ -13,11 +13,11 @@ from onerun.domain.diagnosis import all_well
 
 EXAMPLE = """example:
   python -m flows.doctor
-  python -m flows.doctor --profile servers --pool local
+  python -m flows.doctor --profile servers --pool onerun
   python -m flows.doctor --json
 
-Looks at versions, databases, servers, credentials, clocks, disks, pools and workers. Writes, reads and deletes one
-small artifact and one object in the store; nothing stays behind.
+Looks at versions, databases, servers, credentials, clocks, disks, pools, workers and deployments. Writes, reads and
+deletes one small artifact and one object in the store; nothing stays behind.
 exit codes: 0 nothing is wrong, 2 something is: its line says what and what to do"""
 
 

@@ -1,4 +1,4 @@
-"""What a pre-flight check looks at in Prefect: versions, the database where it is ours to see, pools and workers."""
+"""What a pre-flight check looks at in Prefect: versions, schedules, and the database where it is ours to see."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.checking import databases
 from onerun.config.addresses import synchronous
-from onerun.domain.diagnosis import Finding, good, note, schema, versions, wrong
+from onerun.domain.diagnosis import Finding, good, schema, versions, wrong
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -15,13 +15,6 @@ if TYPE_CHECKING:
 
 PAGE = 200  # as many as Prefect's server tells at once
 LATELY = timedelta(minutes=2)  # a worker tells that it lives every 30 seconds
-WORKERS = {  # by the pool's type: what to do where none is heard of
-    "process": "start one: `python -m deployments.worker --pool {pool}`, or `make up`",
-    "kubernetes": (
-        "it is a Deployment of the cluster: `kubectl -n onerun get deployments,pods`, `kubectl -n onerun logs "
-        "deployment/worker`; where there is no cluster, `prefect variable set onerun-pool local --overwrite` and deploy"
-    ),
-}
 
 
 def version(client: "SyncPrefectClient") -> Finding:
@@ -41,28 +34,6 @@ def all_deployments(client: "SyncPrefectClient") -> "Iterator[DeploymentResponse
     ):
         yield from page
         offset += len(page)
-
-
-def pools(client: "SyncPrefectClient", wanted: str | None) -> list[Finding]:
-    """The pool that was asked for, and all that deployments use: there, not paused, with a worker heard of lately.
-
-    Where one was asked for, what is wrong with the others is a note.
-    """
-    used = {deployment.work_pool_name for deployment in all_deployments(client)} - {None}
-    names = sorted({str(name) for name in used} | ({wanted} if wanted else set()))
-    if not used:
-        found = [
-            note(
-                "deployments", "there are none; `prefect deploy --all` makes those of prefect.yaml"
-            )
-        ]
-    else:
-        found = []
-    looked = {name: _pool(client, name) for name in names}
-    for name, each in looked.items():
-        if each.state == "wrong" and wanted not in (None, name):
-            looked[name] = note(each.what, each.says)
-    return [*found, *looked.values()]
 
 
 def schedules(client: "SyncPrefectClient") -> list[Finding]:
@@ -103,39 +74,6 @@ def schedules(client: "SyncPrefectClient") -> list[Finding]:
 
 def _is_on(schedule: Any, since: datetime) -> bool:
     return bool(schedule.active and schedule.created and schedule.created < since)
-
-
-def _pool(client: "SyncPrefectClient", name: str) -> Finding:
-    from prefect.exceptions import ObjectNotFound
-
-    what = f"work pool {name}"
-    try:
-        pool = client.read_work_pool(name)
-    except ObjectNotFound:
-        return wrong(
-            what,
-            "does not exist; `python -m deployments.pools` (make up) makes those of prefect.yaml",
-        )
-    if pool.is_paused:
-        return wrong(what, f"is paused; `prefect work-pool resume {name}`")
-    workers = client.read_workers_for_work_pool(name)
-    since = datetime.now(UTC) - LATELY
-    lately = [
-        worker.name
-        for worker in workers
-        if worker.last_heartbeat_time and worker.last_heartbeat_time > since
-    ]
-    if not lately:
-        advice = WORKERS.get(pool.type, "start one: `prefect worker start --pool {pool}`").format(
-            pool=name
-        )
-        return wrong(
-            what, f"no worker was heard of within {LATELY.seconds // 60} minutes; {advice}"
-        )
-    return good(
-        what,
-        f"{len(lately)} worker{'s' * (len(lately) > 1)} heard of lately: {', '.join(sorted(lately))}",
-    )
 
 
 def database(address: str) -> Finding:

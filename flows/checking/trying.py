@@ -19,7 +19,7 @@ ADVICE = {
         "writable from here; for S3 look at its endpoint and keys, for a server at MLFLOW_ARTIFACTS_DESTINATION"
     ),
     "Prefect server": "look at PREFECT_API_URL and at the server's log",
-    "Prefect pools": "Prefect's server cannot say; look at its log",
+    "deployments": "Prefect's server cannot say; look at its log",
     "schedules": "Prefect's server cannot say; look at its log",
     "Prefect clock": "look at PREFECT_API_URL and at the server's log",
     "Prefect database": "look at its address, and that the server runs and takes this user",

@@ -68,5 +68,7 @@ TAG_RESCUED = "onerun.rescued"
 LABEL_LEASE = "onerun.lease"  # of its model's concurrency slot
 LABEL_TURN = "onerun.turn"  # the concurrency limit whose slot it holds, or held last
 
-# variable of a Prefect server
-VARIABLE_POOL = "onerun-pool"  # the work pool that deployments go to which name none
+# work pool of a Prefect server
+WORK_POOL = (
+    "onerun"  # where prefect.yaml's deployments go: one name, whatever kind of workers it has
+)

@@ -56,12 +56,17 @@ def check(request: TrainingRequest, waits: bool = False) -> None:
         waits: all that follows waits for servers that do not answer now, so that is no mistake.
     Raises: Mistakes, all of them at once.
     """
-    recipe = request.recipe
+    mistakes = check_content(request.recipe)
+    mistakes += check_source(request.recipe.data)
+    placed = request.document.placed(mistakes) + check_profile(request.profile, waits)
+    if placed:
+        raise Mistakes(placed)
+
+
+def check_content(recipe: Recipe) -> list[Mistake]:
+    """Return the mistakes that need the estimator's library, and neither the data nor a server."""
     mistakes: list[Mistake] = check_model(recipe)
     mistakes += check_expectations(recipe.data.expectations)
     if not mistakes:
         mistakes += check_evaluation(recipe, task_of(recipe))
-    mistakes += check_source(recipe.data)
-    placed = request.document.placed(mistakes) + check_profile(request.profile, waits)
-    if placed:
-        raise Mistakes(placed)
+    return mistakes

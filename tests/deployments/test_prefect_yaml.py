@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.pools import KUBERNETES, LOCAL
 from deployments.schedules import ADDED
 from onerun.domain import names
 from tests.servers import asked
@@ -62,7 +61,10 @@ def test_upkeep_runs_by_itself_as_the_page_says() -> None:
     page = (ROOT / "docs" / "operations.md").read_text()
     for name, entry in upkeep.items():
         (schedule,) = entry["schedules"]
-        assert schedule.get("active", True) and schedule["timezone"] == "UTC"
+        assert schedule["timezone"] == "UTC"
+        assert ("active" in schedule) == (name == "backup"), (
+            "a store is copied when a person says so"
+        )
         parameters = yaml.safe_dump(entry["parameters"], default_flow_style=True).strip("{}\n")
         assert f"| `{name}/{name}` | `{schedule['cron']}` | `{parameters}` |" in page
     assert not upkeep["maintain"]["parameters"].get("apply"), (
@@ -93,17 +95,11 @@ def test_the_version_is_gits_or_what_the_image_was_made_of(tmp_path: Path) -> No
     assert version(tmp_path, ONERUN_COMMIT=commit) == "v7"
 
 
-def test_infrastructure_is_written_once_and_both_pools_are_there() -> None:
-    here = f"{{{{ prefect.variables.{names.VARIABLE_POOL} }}}}"
-    assert [pool["name"] for pool in DOCUMENT["definitions"]["infrastructure"]] == [
-        here,
-        LOCAL,
-        KUBERNETES,
-    ]
+def test_the_pool_is_named_once_and_without_a_placeholder() -> None:
+    """`prefect deploy --all` has no default for a placeholder, and ignores --pool."""
+    assert DOCUMENT["definitions"]["infrastructure"] == [{"name": names.WORK_POOL}]
     text = (ROOT / "prefect.yaml").read_text()
-    assert [
-        text.count(f"name: {name}\n") + text.count(f"name: {name} ") for name in (LOCAL, KUBERNETES)
-    ] == [1, 1]
+    assert text.count(f"      name: {names.WORK_POOL} ") == 1 and "prefect.variables" not in text
 
 
 def test_every_parameter_is_described_in_its_form() -> None:
@@ -118,12 +114,11 @@ def test_every_parameter_is_described_in_its_form() -> None:
 
 @pytest.fixture
 def pool(prefect_api: str) -> Iterator[str]:
-    from deployments.pools import make_what_is_missing
+    from deployments.pools import make_process_pool
 
-    make_what_is_missing()
-    assert make_what_is_missing(KUBERNETES) == [], "a second time all is left as it is"
+    make_process_pool()
+    assert not make_process_pool(), "a second time all is left as it is"
     yield prefect_api
-    asked("DELETE", f"{prefect_api}/variables/name/{names.VARIABLE_POOL}")
 
 
 def test_a_schedule_that_is_off_is_so_at_first_alone(prefect_api: str) -> None:
@@ -132,14 +127,21 @@ def test_a_schedule_that_is_off_is_so_at_first_alone(prefect_api: str) -> None:
     from deployments.schedules import off_at_first
 
     assert off_at_first("at-first/once") == {"active": False}
-    (entry,) = [entry for entry in DEPLOYMENTS if "push" in entry]
-    assert {"deployment": f"train/{entry['name']}", "id": "first"} in [
-        step.get("deployments.schedules.off_at_first") for step in entry["push"]
-    ]
-    assert entry["schedules"][0]["active"] == "{{ first.active }}"
-    assert not [
-        each for each in DEPLOYMENTS if each is not entry and "active" in str(each["schedules"])
-    ]
+    off = {
+        entry["name"]: entry for entry in DEPLOYMENTS if "first.active" in str(entry["schedules"])
+    }
+    assert set(off) == {*TRAININGS, "backup"}, (
+        "a sample trains, and a store is copied, when a person says so"
+    )
+    for name, entry in off.items():
+        deployment = f"{entry['entrypoint'].rpartition('.')[2]}/{name}"
+        assert entry["push"][-1] == {
+            "deployments.schedules.off_at_first": {"id": "first", "deployment": deployment}
+        }
+        assert entry["push"][:-1] == DOCUMENT["push"]
+        assert entry["schedules"][0]["active"] == "{{ first.active }}"
+    others = [each for each in DEPLOYMENTS if each["name"] not in off]
+    assert not [each["name"] for each in others if "active" in str(each["schedules"])]
 
     @flow(name="at-first")
     def nothing() -> None: ...
@@ -187,34 +189,6 @@ def test_schedules_are_kept_however_many_deployments_there_are(
     assert keep_added("many.") == {"kept": 3}
 
 
-def test_the_server_says_where_deployments_go(pool: str) -> None:
-    from deployments.pools import make_what_is_missing
-
-    said = asked("GET", f"{pool}/variables/name/{names.VARIABLE_POOL}").json()
-    assert said["value"] == LOCAL
-    kinds = {
-        name: asked("GET", f"{pool}/work_pools/{name}").json()["type"]
-        for name in (LOCAL, KUBERNETES)
-    }
-    assert kinds == {LOCAL: "process", KUBERNETES: "kubernetes"}
-    flow = asked("POST", f"{pool}/flows/", json={"name": "pinned"}).json()["id"]
-    pinned = {
-        "name": "to",
-        "flow_id": flow,
-        "work_pool_name": KUBERNETES,
-        "job_variables": {"memory_limit": "2Gi"},
-    }
-    made = asked("POST", f"{pool}/deployments/", json=pinned)
-    assert made.status_code == 201, "before its worker has come"
-    asked(
-        "DELETE", f"{pool}/deployments/{made.json()['id']}"
-    ).raise_for_status()  # the doctor would miss one
-    asked("DELETE", f"{pool}/variables/name/{names.VARIABLE_POOL}").raise_for_status()
-    assert make_what_is_missing(KUBERNETES) == [
-        f"the variable {names.VARIABLE_POOL} = {KUBERNETES}"
-    ]
-
-
 def deployed(api: str) -> tuple[subprocess.CompletedProcess[str], Any]:
     """On a terminal of its own, where Prefect asks whatever it wants to ask; nobody answers."""
     line = [sys.executable, "-m", "prefect", "deploy", "--all"]
@@ -260,8 +234,9 @@ def test_deploying_asks_nothing_and_changes_nothing_the_second_time(pool: str) -
     done, first = deployed(pool)
     assert done.returncode == 0, done.stdout
     by_name = {entry["name"]: entry for entry in first}
-    (nightly,) = by_name["california-housing"]["schedules"]
-    assert nightly["slug"] == "nightly" and not nightly["active"], "its table is not there yet"
+    for name in TRAININGS:
+        (nightly,) = by_name[name]["schedules"]
+        assert nightly["slug"] == "nightly" and not nightly["active"]
     first = switched_by_a_person(pool, by_name)
     assert {entry["name"] for entry in first} >= {entry["name"] for entry in DEPLOYMENTS}
     done, second = deployed(pool)
@@ -271,19 +246,19 @@ def test_deploying_asks_nothing_and_changes_nothing_the_second_time(pool: str) -
     by_name = {entry["name"]: entry for entry in second}
     assert by_name["wine"]["version"] and "{{" not in by_name["wine"]["version"]
     assert by_name["wine"]["global_concurrency_limit"]["limit"] == 1
-    assert {entry["work_pool_name"] for entry in second} == {LOCAL}
-    assert str(ROOT) not in json.dumps(second), (
-        "a machine's path in a deployment holds for that machine alone"
-    )
-    asked("PATCH", f"{pool}/variables/name/{names.VARIABLE_POOL}", json={"value": KUBERNETES})
-    done, third = deployed(pool)
-    assert done.returncode == 0, done.stdout
-    assert {entry["work_pool_name"] for entry in third} == {KUBERNETES}, "on a cluster's server"
+    assert {entry["work_pool_name"] for entry in second} == {names.WORK_POOL}
+    assert {entry["name"] for entry in first if is_on(entry)} == {
+        "california-housing", "reconcile",
+    }  # fmt: skip
+
+
+def is_on(entry: dict[str, Any]) -> bool:
+    return any(schedule["active"] and schedule["slug"] != "none" for schedule in entry["schedules"])
 
 
 def switched_by_a_person(api: str, by_name: dict[str, Any]) -> Any:
     """What a person does in the UI: one schedule on, one off, one more. Returns: the deployments as they are then."""
-    for name, active in (("california-housing", True), ("wine", False)):
+    for name, active in (("california-housing", True), ("maintain", False)):
         (schedule,) = by_name[name]["schedules"]
         url = f"{api}/deployments/{by_name[name]['id']}/schedules"
         asked("PATCH", f"{url}/{schedule['id']}", json={"active": active}).raise_for_status()

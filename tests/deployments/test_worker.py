@@ -122,8 +122,8 @@ def test_a_worker_that_is_stopped_asks_its_flow_runs_first(number: int, tmp_path
 
 
 def test_the_worker_is_prefects_with_that_change() -> None:
-    assert command("local", None, 2)[1:] == [
-        *("-m", "deployments.prefect_worker", "worker", "start", "--pool", "local", "--limit", "2")
+    assert command("onerun", None, 2)[1:] == [
+        *("-m", "deployments.prefect_worker", "worker", "start", "--pool", "onerun", "--limit", "2")
     ]
 
 

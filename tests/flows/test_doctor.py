@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from flows.checking import checkup
 from onerun.domain.diagnosis import Finding
 from tests import servers
 from tests.servers import POSTGRES_PASSWORD, POSTGRES_USER, S3_KEY, S3_SECRET, MlflowServer
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -131,10 +135,7 @@ def test_databases_of_servers_elsewhere_are_not_looked_at_and_those_of_the_stack
     assert code == 2
     assert found[f"MLflow database sqlite:///{stack}/mlflow.db"]["state"] == "good"
     assert "prefect server database upgrade" in found["Prefect database"]["says"]
-    assert (
-        found["ONERUN_HOME"]["state"] == "note"
-        and "deployments.worker" in found["ONERUN_HOME"]["says"]
-    )
+    assert "ONERUN_HOME" not in found, "flow runs use the folder that was deployed"
 
 
 def test_of_another_pool_than_the_asked_one_a_missing_worker_is_a_note(prefect_api: str) -> None:
@@ -142,7 +143,7 @@ def test_of_another_pool_than_the_asked_one_a_missing_worker_is_a_note(prefect_a
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
 
-    from flows.checking.prefect_checks import pools
+    from flows.checking.deployment_checks import runnable
     from flows.reconcile import reconcile
 
     with get_client(sync_client=True) as client:
@@ -152,7 +153,7 @@ def test_of_another_pool_than_the_asked_one_a_missing_worker_is_a_note(prefect_a
         deployment = client.create_deployment(flow, "elsewhere", work_pool_name="elsewhere")
         try:
             for asked, states in (("asked-for", ("wrong", "note")), (None, ("", "wrong"))):
-                found = {finding.what: finding.state for finding in pools(client, asked)}
+                found = {finding.what: finding.state for finding in runnable(client, asked)}
                 assert (
                     tuple(found.get(f"work pool {name}", "") for name in ("asked-for", "elsewhere"))
                     == states
@@ -164,12 +165,14 @@ def test_of_another_pool_than_the_asked_one_a_missing_worker_is_a_note(prefect_a
 def test_advice_for_a_missing_worker_is_that_of_the_pools_type(
     capfd: pytest.CaptureFixture[str], prefect_api: str
 ) -> None:
-    from deployments.pools import KUBERNETES, make_kubernetes_pool
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate
 
-    make_kubernetes_pool()
-    code, found = looked(capfd, "--pool", KUBERNETES)
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="of-a-cluster", type="kubernetes"))
+    code, found = looked(capfd, "--pool", "of-a-cluster")
     assert code == 2
-    pool = found[f"work pool {KUBERNETES}"]["says"]
+    pool = found["work pool of-a-cluster"]["says"]
     assert "kubectl -n onerun" in pool and "deployments.worker" not in pool
 
 
@@ -390,6 +393,67 @@ def test_as_a_flow_it_fails_with_what_is_wrong(
     with servers.prefect_server(tmp_path / ".prefect") as server:
         monkeypatch.setenv("PREFECT_API_URL", server.api_url)
         with temporary_settings({PREFECT_API_URL: server.api_url}):
-            assert doctor()["status"] == "well"
-            with pytest.raises(Mistakes, match="does not exist"):
+            with pytest.raises(Mistakes, match="work pool onerun: does not exist"):
+                doctor()
+            with pytest.raises(Mistakes, match="work pool mispelt: does not exist"):
                 doctor(pool="mispelt")
+            _mend_one_after_the_other(tmp_path)
+            assert doctor()["status"] == "well"
+
+
+def _mend_one_after_the_other(folder: Path) -> None:
+    """Whatever keeps a deployment from running is wrong, and the first command of its line mends it."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.actions import WorkPoolUpdate
+
+    from flows.checking.deployment_checks import runnable
+
+    def wrong_things() -> dict[str, str]:
+        with get_client(sync_client=True) as client:
+            found = runnable(client, None)
+            return {each.what: each.says for each in found if each.state == "wrong"}
+
+    def obey(what: str) -> None:
+        _, command, *_ = wrong_things()[what].split("`")
+        line = [str(Path(sys.executable).parent / "prefect"), *command.split()[1:]]
+        if command.startswith("python "):
+            line = [sys.executable, *command.split()[1:]]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            line, env=environment, cwd=folder, capture_output=True, text=True, timeout=200
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
+
+    obey("work pool onerun")
+    assert "no worker was seen within 2 minutes" in wrong_things()["work pool onerun"]
+    with get_client(sync_client=True) as client:
+        client.send_worker_heartbeat(work_pool_name="onerun", worker_name="here")
+        assert wrong_things() == {}
+
+        client.update_work_pool("onerun", WorkPoolUpdate(is_paused=True))
+        assert list(wrong_things()) == ["work pool onerun"]
+        obey("work pool onerun")
+
+        flow = client.create_flow_from_name("doctor")
+        client.create_deployment(
+            flow, "queued", entrypoint="flows.doctor.doctor", work_pool_name="onerun"
+        )
+        queue = client.read_work_queue_by_name("default", work_pool_name="onerun")
+        client.update_work_queue(queue.id, is_paused=True)
+        assert list(wrong_things()) == ["work queue default of pool onerun"]
+        obey("work queue default of pool onerun")
+
+        wrong = client.create_deployment(
+            flow, "typo", entrypoint="flows.doctor.docter", work_pool_name="onerun"
+        )
+        assert "does not import here (" in wrong_things()["deployment doctor/typo"]
+        assert "`prefect deployment delete doctor/typo`" in wrong_things()["deployment doctor/typo"]
+        client.delete_deployment(wrong)
+
+        client.delete_work_pool("onerun")
+        gone = wrong_things()["deployment doctor/queued"]
+        assert "its work pool or queue was removed" in gone and "deployments.deploy --all" in gone
+        client.delete_deployment(client.read_deployment_by_name("doctor/queued").id)
+        obey("work pool onerun")
+        client.send_worker_heartbeat(work_pool_name="onerun", worker_name="here")
+    assert wrong_things() == {}

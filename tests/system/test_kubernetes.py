@@ -377,7 +377,7 @@ def deployment(platform: Platform) -> str:
 
 
 def deploy(platform: Platform, name: str) -> None:
-    line = ["--no-prompt", "deploy", "--name", name, "--pool", "kubernetes"]
+    line = ["--no-prompt", "deploy", "--name", name, "--pool", "onerun"]
     variables = ["--job-variable", "memory_limit=3Gi", "--job-variable", "cpu_request=100m"]
     account = {
         "PREFECT_API_URL": platform.api,
@@ -497,7 +497,7 @@ def test_p7_the_pools_template_and_prefects_database_hold_no_credential(
 ) -> None:
     held = json.dumps(
         [
-            platform.ask("GET", "/work_pools/kubernetes"),
+            platform.ask("GET", "/work_pools/onerun"),
             platform.ask("POST", "/deployments/filter", json={}),
         ]
     )
@@ -578,7 +578,7 @@ def test_p1_a_pod_that_is_deleted_while_training_goes_on_in_another_in_the_same_
 
 def test_the_doctor_finds_all_well_inside_a_pod(platform: Platform, deployment: str) -> None:
     deploy(platform, "doctor")
-    flow_run = platform.run("doctor/doctor", parameters={"pool": "kubernetes"})
+    flow_run = platform.run("doctor/doctor", parameters={"pool": "onerun"})
     assert platform.ended(flow_run) == "COMPLETED", platform.log(flow_run)
 
     def findings() -> str:  # they are sent to Prefect in batches

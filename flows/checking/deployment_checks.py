@@ -1,0 +1,153 @@
+"""Whether a deployment could run: its pool, its queue, a worker that was seen lately, and an entrypoint that imports."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from flows.checking.prefect_checks import all_deployments
+from onerun.domain.diagnosis import Finding, good, note, wrong
+from onerun.domain.names import WORK_POOL
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.responses import DeploymentResponse
+
+LATELY = timedelta(minutes=2)  # a worker sends a heartbeat every 30 seconds
+OURS = (
+    "flows."  # entrypoints of this repository begin so; what others deploy cannot be imported here
+)
+DEPLOY = "`python -m deployments.deploy --all`"
+WORKERS = {  # by the pool's type: what to do where no worker was seen
+    "process": "start one: `python -m deployments.worker --pool {pool}`, or `make up`",
+    "kubernetes": (
+        "it is a Deployment of the cluster: `kubectl -n onerun get deployments,pods`, `kubectl -n onerun logs "
+        "deployment/worker`; where there is no cluster, `prefect --no-prompt work-pool delete {pool}`, then "
+        + DEPLOY
+    ),
+}
+
+
+def runnable(client: "SyncPrefectClient", wanted: str | None) -> list[Finding]:
+    """Return what keeps deployments from running, by pool, queue and entrypoint.
+
+    Args:
+        wanted: a pool that must have a worker. What is wrong elsewhere is a note then: a health check
+            asks about its own worker.
+    """
+    deployments = list(all_deployments(client))
+    ours = [each for each in deployments if (each.entrypoint or "").startswith(OURS)]
+    found = [
+        *_pools(client, deployments, wanted),
+        *_paused_queues(client, deployments),
+        *_without_pool(client, ours),
+    ]
+    if wanted is None:
+        return [*found, *_without_flow(client, ours)]
+    mine = f"work pool {wanted}"
+    return [each if each.what == mine else _at_most_a_note(each) for each in found]
+
+
+def _at_most_a_note(finding: Finding) -> Finding:
+    return note(finding.what, finding.says) if finding.state == "wrong" else finding
+
+
+def _pools(
+    client: "SyncPrefectClient", deployments: Sequence["DeploymentResponse"], wanted: str | None
+) -> Iterator[Finding]:
+    """Yield a finding for each pool that deployments use, and for the one that was asked for."""
+    names = {each.work_pool_name for each in deployments if each.work_pool_name}
+    if not names:
+        yield note("deployments", f"there are none; {DEPLOY} writes those of prefect.yaml")
+    if wanted is not None:
+        names.add(wanted)
+    for name in sorted(names or {WORK_POOL}):
+        yield pool(client, name)
+
+
+def pool(client: "SyncPrefectClient", name: str) -> Finding:
+    """Return whether flow runs of the pool are taken: it is there, not paused, and has a worker."""
+    from prefect.exceptions import ObjectNotFound
+
+    what = f"work pool {name}"
+    try:
+        found = client.read_work_pool(name)
+    except ObjectNotFound:
+        make = (
+            "python -m deployments.pools"
+            if name == WORK_POOL
+            else f"prefect work-pool create {name} --type process"
+        )
+        return wrong(what, f"does not exist, so nothing can be deployed to it; `{make}` makes it")
+    if found.is_paused:
+        return wrong(what, f"is paused; `prefect work-pool resume {name}`")
+    since = datetime.now(UTC) - LATELY
+    workers = [
+        worker.name
+        for worker in client.read_workers_for_work_pool(name)
+        if worker.last_heartbeat_time and worker.last_heartbeat_time > since
+    ]
+    if not workers:
+        advice = WORKERS.get(found.type, "start one: `prefect worker start --pool {pool}`")
+        minutes = LATELY.seconds // 60
+        says = f"no worker was seen within {minutes} minutes; {advice.format(pool=name)}"
+        return wrong(what, says)
+    counted = "1 worker" if len(workers) == 1 else f"{len(workers)} workers"
+    return good(what, f"{counted} seen lately: {', '.join(sorted(workers))}")
+
+
+def _without_pool(
+    client: "SyncPrefectClient", ours: Sequence["DeploymentResponse"]
+) -> Iterator[Finding]:
+    for deployment in ours:
+        if deployment.work_pool_name is None:
+            name = _full_name(client, deployment)
+            yield wrong(f"deployment {name}", f"its work pool or queue was removed; {_again(name)}")
+
+
+def _without_flow(
+    client: "SyncPrefectClient", ours: Sequence["DeploymentResponse"]
+) -> Iterator[Finding]:
+    """Yield the deployments whose flow does not import; takes seconds, so a health check leaves it out."""
+    problems = {entrypoint: _import_problem(entrypoint) for entrypoint in _entrypoints(ours)}
+    for deployment in ours:
+        if problem := problems[str(deployment.entrypoint)]:
+            name = _full_name(client, deployment)
+            says = f"{deployment.entrypoint} does not import here ({problem}); {_again(name)}"
+            yield wrong(f"deployment {name}", says)
+
+
+def _again(full_name: str) -> str:
+    """Return how a deployment is written anew, or removed."""
+    own = "one of your own by its `python -m deployments.deploy RECIPE`"
+    delete = f"one that is not wanted any more: `prefect deployment delete {full_name}`"
+    return f"{DEPLOY} writes those of prefect.yaml anew, {own}; {delete}"
+
+
+def _paused_queues(
+    client: "SyncPrefectClient", deployments: Sequence["DeploymentResponse"]
+) -> Iterator[Finding]:
+    used = {(each.work_pool_name, each.work_queue_name) for each in deployments}
+    for pool_name, queue in sorted((pool, queue) for pool, queue in used if pool and queue):
+        if client.read_work_queue_by_name(queue, work_pool_name=pool_name).is_paused:
+            command = f"prefect work-queue resume {queue} --pool {pool_name}"
+            yield wrong(f"work queue {queue} of pool {pool_name}", f"is paused; `{command}`")
+
+
+def _entrypoints(deployments: Sequence["DeploymentResponse"]) -> set[str]:
+    return {str(each.entrypoint) for each in deployments}
+
+
+def _import_problem(entrypoint: str) -> str:
+    """Return why a flow run could not import its flow; empty when it could."""
+    from prefect.flows import load_flow_from_entrypoint
+
+    try:
+        load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
+    except Exception as error:  # noqa: BLE001 -- an import runs any code, and all of it is the finding
+        first, *_ = str(error).strip().splitlines() or [""]
+        return f"{type(error).__name__}: {first}"
+    return ""
+
+
+def _full_name(client: "SyncPrefectClient", deployment: "DeploymentResponse") -> str:
+    return f"{client.read_flow(deployment.flow_id).name}/{deployment.name}"
