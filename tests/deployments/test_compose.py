@@ -77,6 +77,7 @@ def test_every_volume_and_configuration_is_declared_and_used() -> None:
     accounts = configparser.ConfigParser()
     accounts.read_string(DOCUMENT["configs"]["accounts"]["content"])
     assert accounts["mlflow"]["database_uri"] == "sqlite:////data/accounts.db"
+    assert accounts["mlflow"]["auth_cache_ttl_seconds"] == "60", "the password is not hashed at each request"
     for name, held in DOCUMENT["configs"].items():
         text = held["content"] if "content" in held else (FILE.parent / held["file"]).read_text()
         assert name == "accounts" or yaml.safe_load(text)

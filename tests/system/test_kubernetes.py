@@ -50,6 +50,7 @@ ACCOUNTS = """\
 default_permission = READ
 database_uri = sqlite:////data/accounts.db
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 60
 """
 
 
