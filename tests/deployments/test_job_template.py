@@ -18,7 +18,7 @@ PUBLIC = {
     "MLFLOW_TRACKING_URI": "http://mlflow:5000",
     "PREFECT_API_URL": "http://prefect:4200/api",
     "ONERUN_STORE": "s3://onerun/data",
-    "MLFLOW_S3_ENDPOINT_URL": "http://minio:9000",
+    "MLFLOW_S3_ENDPOINT_URL": "http://s3:9000",
 }
 SECRET = {
     "MLFLOW_TRACKING_USERNAME": "hush-user",

@@ -89,7 +89,8 @@ def test_every_container_asks_for_what_it_uses_and_has_a_limit(overlay: str) -> 
         assert set(resources["requests"]) == {"cpu", "memory"} and resources["limits"]["memory"], (
             container["name"]
         )
-        assert re.search(r":(dev|\d+\.\d+|RELEASE\.\d{4})", container["image"]), "pinned"
+        pinned = r"onerun:[\w.]+|.*:\d[\w.-]*@sha256:[0-9a-f]{64}"
+        assert re.fullmatch(pinned, container["image"]), container["image"]
         context = container["securityContext"]
         assert context["readOnlyRootFilesystem"] and not context["allowPrivilegeEscalation"], (
             container["name"]
@@ -238,9 +239,17 @@ def test_dev_keeps_its_data_on_volumes_and_production_keeps_none() -> None:
         volume["persistentVolumeClaim"]["claimName"]
         for pod in pods("dev").values() for volume in pod["volumes"] if "persistentVolumeClaim" in volume
     }  # fmt: skip
-    assert mounted == set(claims) == {"prefect", "mlflow", "minio"}
+    assert mounted == set(claims) == {"prefect", "mlflow", "objects"}
     text = yaml.safe_dump(pods("production")["mlflow"])
     assert "sqlite" not in text and "MLFLOW_BACKEND_STORE_URI" in text
+
+
+def test_compose_and_dev_start_the_same_object_store() -> None:
+    compose = yaml.safe_load((FOLDER.parent / "compose.yaml").read_text())["services"]["s3"]
+    (container,) = pods("dev")["s3"]["containers"]
+    assert (container["image"], container["args"]) == (compose["image"], compose["command"])
+    path, port = container["readinessProbe"]["httpGet"]["path"], container["ports"][0]["containerPort"]
+    assert compose["healthcheck"]["test"][-1] == f"http://127.0.0.1:{port}{path}"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

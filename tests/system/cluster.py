@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 IMAGE = "onerun:test"
 BASE = os.environ.get("BASE", "python:3.11.13-slim-bookworm")
 NAMESPACE = "onerun"
+OBJECT_STORE = {"Deployment": "s3", "Service": "s3", "PersistentVolumeClaim": "objects"}  # kind -> name in `dev`
 WAIT = "600s"
 
 
@@ -134,7 +135,7 @@ def overlay_here(folder: Path, ports: Mapping[str, int], settings: Mapping[str, 
         ],
         "generatorOptions": {"disableNameSuffixHash": True},
         "patches": [
-            *[{"patch": yaml.safe_dump(_gone(kind))} for kind in ("Deployment", "Service", "PersistentVolumeClaim")],
+            *[{"patch": yaml.safe_dump(_gone(kind, name))} for kind, name in OBJECT_STORE.items()],
             {"target": {"kind": "Namespace"}, "patch": json.dumps([{
                 "op": "replace", "path": "/metadata/labels/pod-security.kubernetes.io~1enforce", "value": "privileged",
             }])},
@@ -148,13 +149,13 @@ def overlay_here(folder: Path, ports: Mapping[str, int], settings: Mapping[str, 
     return folder
 
 
-def _gone(kind: str) -> dict[str, Any]:
-    """MinIO: the test brings an object store of its own."""
+def _gone(kind: str, name: str) -> dict[str, Any]:
+    """The overlay's object store: the test brings one of its own."""
     version = "apps/v1" if kind == "Deployment" else "v1"
     return {
         "apiVersion": version,
         "kind": kind,
-        "metadata": {"name": "minio", "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": NAMESPACE},
         "$patch": "delete",
     }
 
