@@ -67,10 +67,20 @@ def test_every_credential_is_named_and_stands_in_dot_env_alone() -> None:
 
 def test_the_object_store_is_reached_by_those_alone_who_have_its_credentials() -> None:
     """Of SeaweedFS's ports only the S3 gateway's asks for any."""
-    reaches = {name for name, each in SERVICES.items() if "objects" in each.get("networks", [])} - {"s3"}
-    assert reaches == {name for name, each in SERVICES.items() if "MLFLOW_S3_ENDPOINT_URL" in each.get("environment", {})}
-    assert SERVICES["s3"]["networks"] == ["objects"] and SERVICES["s3"]["ports"] == ["127.0.0.1:9000:9000"]
-    assert {"-ip=127.0.0.1", "-master.telemetry=false", "-s3.autoCreateBucket=false"} <= set(SERVICES["s3"]["command"])
+    reaches = {name for name, each in SERVICES.items() if "objects" in each.get("networks", [])} - {
+        "s3"
+    }
+    assert reaches == {
+        name
+        for name, each in SERVICES.items()
+        if "MLFLOW_S3_ENDPOINT_URL" in each.get("environment", {})
+    }
+    assert SERVICES["s3"]["networks"] == ["objects"] and SERVICES["s3"]["ports"] == [
+        "127.0.0.1:9000:9000"
+    ]
+    assert {"-ip=127.0.0.1", "-master.telemetry=false", "-s3.autoCreateBucket=false"} <= set(
+        SERVICES["s3"]["command"]
+    )
     assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= SERVICES["s3"]["environment"].keys()
 
 
@@ -95,7 +105,9 @@ def test_every_volume_and_configuration_is_declared_and_used() -> None:
     accounts = configparser.ConfigParser()
     accounts.read_string(DOCUMENT["configs"]["accounts"]["content"])
     assert accounts["mlflow"]["database_uri"] == "sqlite:////data/accounts.db"
-    assert accounts["mlflow"]["auth_cache_ttl_seconds"] == "60", "the password is not hashed at each request"
+    assert accounts["mlflow"]["auth_cache_ttl_seconds"] == "60", (
+        "the password is not hashed at each request"
+    )
     for name, held in DOCUMENT["configs"].items():
         text = held["content"] if "content" in held else (FILE.parent / held["file"]).read_text()
         assert name == "accounts" or yaml.safe_load(text)

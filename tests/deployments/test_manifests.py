@@ -248,7 +248,10 @@ def test_compose_and_dev_start_the_same_object_store() -> None:
     compose = yaml.safe_load((FOLDER.parent / "compose.yaml").read_text())["services"]["s3"]
     (container,) = pods("dev")["s3"]["containers"]
     assert (container["image"], container["args"]) == (compose["image"], compose["command"])
-    path, port = container["readinessProbe"]["httpGet"]["path"], container["ports"][0]["containerPort"]
+    path, port = (
+        container["readinessProbe"]["httpGet"]["path"],
+        container["ports"][0]["containerPort"],
+    )
     assert compose["healthcheck"]["test"][-1] == f"http://127.0.0.1:{port}{path}"
 
 
@@ -269,7 +272,7 @@ def test_a_make_target_runs_what_needs_more_than_the_locks_of_make_test() -> Non
     )[0]
     assert "set-up-image" in needs, "its lock pins prefect-kubernetes: the next test"
     assert re.search(r"pip install .*kubernetes-validate==\d", recipe)
-    skips = re.compile(r"importorskip\(.(prefect_)?kubernetes")
+    skips = re.compile(r"importorskip\(\s*.(prefect_)?kubernetes")
     asking = {
         path.name
         for path in Path(__file__).parent.glob("test_*.py")

@@ -18,7 +18,11 @@ ROOT = Path(__file__).parents[2]
 IMAGE = "onerun:test"
 BASE = os.environ.get("BASE", "python:3.11.13-slim-bookworm")
 NAMESPACE = "onerun"
-OBJECT_STORE = {"Deployment": "s3", "Service": "s3", "PersistentVolumeClaim": "objects"}  # kind -> name in `dev`
+OBJECT_STORE = {
+    "Deployment": "s3",
+    "Service": "s3",
+    "PersistentVolumeClaim": "objects",
+}  # kind -> name in `dev`
 WAIT = "600s"
 
 
