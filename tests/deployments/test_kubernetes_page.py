@@ -49,7 +49,7 @@ def test_the_pages_commands_make_every_secret_that_a_pod_reads(
     made = created(tmp_path)
     assert {("Namespace", "onerun"), ("ConfigMap", "authority")} <= set(made)
     keys = {name: set(each["data"]) for (kind, name), each in made.items() if kind == "Secret"}
-    assert set(keys) == set(SECRETS)
+    assert set(keys) == {*SECRETS, "registry"}
     for container in containers(overlay):
         for entry in container.get("env", []):
             if reference := entry.get("valueFrom", {}).get("secretKeyRef"):

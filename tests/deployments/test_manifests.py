@@ -69,6 +69,55 @@ def test_everything_is_in_the_namespace(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_another_namespace_is_one_setting_and_the_pools_jobs_go_there(
+    overlay: str, tmp_path: Path
+) -> None:
+    """Two platforms on one cluster: nothing of the second one is or asks for anything in the first."""
+    base = os.path.relpath(FOLDER / "overlays" / overlay, tmp_path)
+    document = {"namespace": "team-b", "resources": [base]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(document))
+    found = render(tmp_path)
+    assert {each["metadata"]["name"] for each in found if each["kind"] == "Namespace"} == {"team-b"}
+    rest = [each for each in found if each["kind"] != "Namespace"]
+    assert {each["metadata"]["namespace"] for each in rest} == {"team-b"}
+    text = yaml.safe_dump_all(each for each in found if each["metadata"]["name"] != "dashboard")
+    assert not re.search(r"namespace: onerun|[\w-]\.onerun\b|--namespace[= ]onerun", text)
+    (worker,) = [
+        each
+        for each in rest
+        if each["metadata"]["name"] == "worker"
+        if "replicas" in each.get("spec", {})
+    ]
+    pod = worker["spec"]["template"]["spec"]
+    (renews,) = pod["initContainers"]
+    own = {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    assert {"name": "NAMESPACE", "valueFrom": own} in renews["env"]
+    line = [part.replace("$(NAMESPACE)", "team-b") for part in renews["args"][3:]]
+    assert kubernetes.parser().parse_args(line).namespace == "team-b"
+    watched = {entry["name"]: entry.get("valueFrom") for entry in pod["containers"][0]["env"]}
+    assert watched["PREFECT_INTEGRATIONS_KUBERNETES_OBSERVER_NAMESPACES"] == own
+
+
+def test_the_namespace_stands_in_the_overlays_alone() -> None:
+    says = re.compile(r"^namespace:", re.MULTILINE)
+    files = [path for path in FOLDER.rglob("*.yaml") if says.search(path.read_text())]
+    assert {path.parent.name for path in files} == set(OVERLAYS)
+
+
+def test_an_overlay_pulls_images_with_a_secret_for_every_pod_and_job(tmp_path: Path) -> None:
+    base, extra = (
+        os.path.relpath(FOLDER / each, tmp_path)
+        for each in ("overlays/production", "components/pull-secret")
+    )
+    document = {"resources": [base], "components": [extra]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(document))
+    found = render(tmp_path)
+    accounts = [each for each in found if each["kind"] == "ServiceAccount"]
+    assert {each["metadata"]["name"] for each in accounts} == {"server", "training", "worker"}
+    assert all(each["imagePullSecrets"] == [{"name": "registry"}] for each in accounts)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_p7_no_manifest_holds_a_secret(overlay: str) -> None:
     assert not of_kind(overlay, "Secret")
     for container in containers(overlay):
