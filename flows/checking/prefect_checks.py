@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.checking import databases
+from flows.reconciling.flow_runs import FlowRuns
 from onerun.config.addresses import synchronous
 from onerun.domain.diagnosis import Finding, good, note, schema, versions, wrong
+from onerun.domain.reconcile.seen import SLOW_START
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -18,7 +20,7 @@ LATELY = timedelta(minutes=2)  # a worker tells that it lives every 30 seconds
 WORKERS = {  # by the pool's type: what to do where none is heard of
     "process": "start one: `python -m deployments.worker --pool {pool}`, or `make up`",
     "kubernetes": (
-        "it is a Deployment of the cluster: `kubectl -n onerun get deployments,pods`, `kubectl -n onerun logs "
+        "it is a Deployment of the cluster: `kubectl -n {namespace} get deployments,pods`, `kubectl -n {namespace} logs "
         "deployment/worker`; where there is no cluster, `prefect variable set onerun-pool local --overwrite` and deploy"
     ),
 }
@@ -126,9 +128,9 @@ def _pool(client: "SyncPrefectClient", name: str) -> Finding:
         if worker.last_heartbeat_time and worker.last_heartbeat_time > since
     ]
     if not lately:
-        advice = WORKERS.get(pool.type, "start one: `prefect worker start --pool {pool}`").format(
-            pool=name
-        )
+        advice = WORKERS.get(pool.type, "start one: `prefect worker start --pool {pool}`")
+        jobs = pool.base_job_template.get("job_configuration", {})
+        advice = advice.format(pool=name, namespace=jobs.get("namespace", "onerun"))
         return wrong(
             what, f"no worker was heard of within {LATELY.seconds // 60} minutes; {advice}"
         )
@@ -136,6 +138,21 @@ def _pool(client: "SyncPrefectClient", name: str) -> Finding:
         what,
         f"{len(lately)} worker{'s' * (len(lately) > 1)} heard of lately: {', '.join(sorted(lately))}",
     )
+
+
+def starts(
+    client: "SyncPrefectClient", wanted: str | None, after: timedelta = SLOW_START
+) -> list[Finding]:
+    """What a worker took and what does not begin: on Kubernetes its pod cannot start.
+
+    Where a pool was asked for, what waits in the others is a note.
+    """
+    found = []
+    for each in FlowRuns(client).not_started(after):
+        says = f"{each.line}: {each.why}. `prefect flow-run cancel {each.flow_run.flow_run_id}` ends it"
+        tell = wrong if wanted in (None, each.pool) else note
+        found.append(tell("flow run", says))
+    return found
 
 
 def database(address: str) -> Finding:

@@ -157,6 +157,18 @@ def test_nobody_is_root_and_the_worker_alone_has_a_token(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_worker_ends_a_cancelled_flow_run_whose_pod_cannot_start(overlay: str) -> None:
+    from prefect.settings.models.worker import WorkerSettings
+
+    (container,) = pods(overlay)["worker"]["containers"]
+    told = {entry["name"]: entry.get("value") for entry in container["env"]}
+    prefix = str(WorkerSettings.model_config["env_prefix"])
+    assert told[f"{prefix}ENABLE_CANCELLATION"] == "true"
+    assert float(told[f"{prefix}CANCELLATION_POLL_SECONDS"]) <= 10
+    assert {"enable_cancellation", "cancellation_poll_seconds"} <= set(WorkerSettings.model_fields)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_worker_may_do_what_it_does_and_no_more(overlay: str) -> None:
     assert not of_kind(overlay, "ClusterRole") and not of_kind(overlay, "ClusterRoleBinding")
     (role,) = of_kind(overlay, "Role").values()
