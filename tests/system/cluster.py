@@ -17,7 +17,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 IMAGE = "onerun:test"
 BASE = os.environ.get("BASE", "python:3.11.13-slim-bookworm")
-NAMESPACE = "onerun"
+OVERLAYS = "onerun"  # the namespace that the overlays name
+NAMESPACE = "onerun-test"  # another one, since two platforms may share a cluster
 OBJECT_STORE = {
     "Deployment": "s3",
     "Service": "s3",
@@ -131,10 +132,11 @@ def overlay_here(folder: Path, ports: Mapping[str, int], settings: Mapping[str, 
     """
     dev = os.path.relpath(ROOT / "deployments" / "kubernetes" / "overlays" / "dev", folder)
     document = {
+        "namespace": NAMESPACE,
         "resources": [dev, "volumes.yaml"],
         "images": [{"name": "onerun", "newName": IMAGE.split(":")[0], "newTag": IMAGE.split(":")[1]}],
         "configMapGenerator": [
-            {"name": "onerun", "namespace": NAMESPACE, "behavior": "merge",
+            {"name": "onerun", "namespace": OVERLAYS, "behavior": "merge",
              "literals": [f"{name}={value}" for name, value in settings.items()]},
         ],
         "generatorOptions": {"disableNameSuffixHash": True},
@@ -159,7 +161,7 @@ def _gone(kind: str, name: str) -> dict[str, Any]:
     return {
         "apiVersion": version,
         "kind": kind,
-        "metadata": {"name": name, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": OVERLAYS},
         "$patch": "delete",
     }
 
@@ -180,12 +182,14 @@ def _on_the_node(name: str, port: int) -> dict[str, Any]:
             IMAGE,
             "--pull",
             "Never",
+            "--namespace",
+            "$(NAMESPACE)",
             "--host-network",
         ]
         pod["initContainers"] = [{"name": "pool", "imagePullPolicy": "Never", "args": pool}]
     if name == "mlflow":
         pod["initContainers"] = [{"name": "bucket", "imagePullPolicy": "Never"}]
-    metadata = {"name": name, "namespace": NAMESPACE}
+    metadata = {"name": name, "namespace": OVERLAYS}
     patch = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
