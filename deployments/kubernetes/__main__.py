@@ -56,6 +56,13 @@ def parser() -> argparse.ArgumentParser:
         help="of the image",
     )
     parser.add_argument(
+        "--pull-secret",
+        metavar="SECRET",
+        action="append",
+        default=[],
+        help="pulls the image where the account of pods names none; may be given again",
+    )
+    parser.add_argument(
         "--authority",
         metavar="CONFIGMAP",
         default="",
@@ -82,7 +89,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _done(asked: argparse.Namespace) -> dict[str, Any]:
     profile = load_profile(asked.profile)
     _need_servers(profile)
-    place = Place(asked.image, asked.namespace, asked.pull, asked.authority, asked.host_network)
+    place = Place(
+        image=asked.image,
+        namespace=asked.namespace,
+        pull=asked.pull,
+        authority=asked.authority,
+        pull_secrets=tuple(asked.pull_secret),
+        host_network=asked.host_network,
+    )
     template = job_template(profile, place)
     if asked.action == "template":
         print(json.dumps(template, indent=2))

@@ -36,9 +36,9 @@ class Place:
     namespace: str = "onerun"
     pull: str = "IfNotPresent"
     authority: str = ""  # a ConfigMap that holds ca.pem, for servers of a private authority
-    host_network: bool = (
-        False  # for clusters without a network of pods; network policies do not hold there
-    )
+    pull_secrets: tuple[str, ...] = ()  # for pods whose account names none
+    # for clusters without a network of pods; network policies do not hold there
+    host_network: bool = False
 
 
 def job_template(profile: PrefectProfile, place: Place) -> dict[str, Any]:
@@ -76,7 +76,9 @@ def _job(profile: PrefectProfile, place: Place) -> dict[str, Any]:
 
 
 def _pod(profile: PrefectProfile, place: Place) -> dict[str, Any]:
-    network = {"hostNetwork": True} if place.host_network else {}
+    more: dict[str, Any] = {"hostNetwork": True} if place.host_network else {}
+    if place.pull_secrets:
+        more["imagePullSecrets"] = [{"name": name} for name in place.pull_secrets]
     volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}]
     volumes += (
         [{"name": "authority", "configMap": {"name": place.authority}}] if place.authority else []
@@ -96,7 +98,7 @@ def _pod(profile: PrefectProfile, place: Place) -> dict[str, Any]:
         },
         "volumes": volumes,
         "containers": [_container(profile, place)],
-        **network,
+        **more,
     }  # fmt: skip
 
 

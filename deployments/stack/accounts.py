@@ -12,6 +12,7 @@ CONFIGURATION = """\
 default_permission = READ
 database_uri = sqlite:///{database}
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 60
 """
 
 

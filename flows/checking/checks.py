@@ -123,6 +123,7 @@ def _prefect(
         yield from tried("Prefect server", lambda: prefect_checks.version(client))
         yield from tried("deployments", lambda: deployment_checks.runnable(client, pool))
         yield from tried("schedules", lambda: prefect_checks.schedules(client))
+        yield from tried("flow runs", lambda: prefect_checks.starts(client, pool))
     yield from tried(
         "Prefect clock", lambda: clock("Prefect clock", f"{profile.prefect_api_url}/health")
     )

@@ -20,7 +20,7 @@ DEPLOY = "`python -m deployments.deploy --all`"
 WORKERS = {  # by the pool's type: what to do where no worker was seen
     "process": "start one: `python -m deployments.worker --pool {pool}`, or `make up`",
     "kubernetes": (
-        "it is a Deployment of the cluster: `kubectl -n onerun get deployments,pods`, `kubectl -n onerun logs "
+        "it is a Deployment of the cluster: `kubectl -n {namespace} get deployments,pods`, `kubectl -n {namespace} logs "
         "deployment/worker`; where there is no cluster, `prefect --no-prompt work-pool delete {pool}`, then "
         + DEPLOY
     ),
@@ -89,7 +89,9 @@ def pool(client: "SyncPrefectClient", name: str) -> Finding:
     if not workers:
         advice = WORKERS.get(found.type, "start one: `prefect worker start --pool {pool}`")
         minutes = LATELY.seconds // 60
-        says = f"no worker was seen within {minutes} minutes; {advice.format(pool=name)}"
+        jobs = found.base_job_template.get("job_configuration", {})
+        advice = advice.format(pool=name, namespace=jobs.get("namespace", "onerun"))
+        says = f"no worker was seen within {minutes} minutes; {advice}"
         return wrong(what, says)
     counted = "1 worker" if len(workers) == 1 else f"{len(workers)} workers"
     return good(what, f"{counted} seen lately: {', '.join(sorted(workers))}")

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.checking import databases
+from flows.reconciling.flow_runs import FlowRuns
 from onerun.config.addresses import synchronous
-from onerun.domain.diagnosis import Finding, good, schema, versions, wrong
+from onerun.domain.diagnosis import Finding, good, note, schema, versions, wrong
+from onerun.domain.reconcile.seen import SLOW_START
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -74,6 +76,21 @@ def schedules(client: "SyncPrefectClient") -> list[Finding]:
 
 def _is_on(schedule: Any, since: datetime) -> bool:
     return bool(schedule.active and schedule.created and schedule.created < since)
+
+
+def starts(
+    client: "SyncPrefectClient", wanted: str | None, after: timedelta = SLOW_START
+) -> list[Finding]:
+    """What a worker took and what does not begin: on Kubernetes its pod cannot start.
+
+    Where a pool was asked for, what waits in the others is a note.
+    """
+    found = []
+    for each in FlowRuns(client).not_started(after):
+        says = f"{each.line}: {each.why}. `prefect flow-run cancel {each.flow_run.flow_run_id}` ends it"
+        tell = wrong if wanted in (None, each.pool) else note
+        found.append(tell("flow run", says))
+    return found
 
 
 def database(address: str) -> Finding:

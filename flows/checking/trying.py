@@ -21,6 +21,7 @@ ADVICE = {
     "Prefect server": "look at PREFECT_API_URL and at the server's log",
     "deployments": "Prefect's server cannot say; look at its log",
     "schedules": "Prefect's server cannot say; look at its log",
+    "flow runs": "Prefect's server cannot say; look at its log",
     "Prefect clock": "look at PREFECT_API_URL and at the server's log",
     "Prefect database": "look at its address, and that the server runs and takes this user",
     "store": "look at ONERUN_STORE; for S3 at MLFLOW_S3_ENDPOINT_URL and the network, too",

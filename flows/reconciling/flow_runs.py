@@ -1,5 +1,6 @@
 """What Prefect knows of flow runs, and telling it what became of them."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -9,7 +10,8 @@ from uuid import UUID
 
 from onerun.domain import names
 from onerun.domain.reconcile.marks import Mark
-from onerun.domain.reconcile.seen import Answer, FlowRunSeen, NotKnown, Process
+from onerun.domain.reconcile.not_started import NotStarted
+from onerun.domain.reconcile.seen import SETTLE, Answer, FlowRunSeen, NotKnown, Process
 from onerun.reconcile.source import SourceUnreachable
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 PAGE = 200  # what Prefect's API answers at most
 FLOW = "train"
 HEARTBEAT = "prefect.flow-run.heartbeat"
+OBSERVER = "prefect.flow_runs.observer"  # the log in which a Kubernetes worker says what is wrong with a pod
+MOST_ASKED = 20  # flow runs whose log is read at one look
 
 
 @contextmanager
@@ -73,6 +77,38 @@ class FlowRuns:
             for wanted in (recent, open_)
             for run in self._pages(wanted, of_train=True)
         }
+
+    @heard()
+    def not_started(self, after: timedelta) -> tuple[NotStarted, ...]:
+        """Return the flow runs of any flow that a worker took longer than `after` ago and that have not begun.
+
+        Cancelling is among them: of what has not begun, only a worker ends it.
+        """
+        from prefect.client.schemas import filters, objects
+
+        now, pending = self.now(), objects.StateType.PENDING
+        types = filters.FlowRunFilterStateType(any_=[pending, objects.StateType.CANCELLING])
+        wanted = filters.FlowRunFilter(state=filters.FlowRunFilterState(type=types))
+        found: list[NotStarted] = []
+        for run in self._pages(wanted):
+            seen = _seen(run, now)
+            if seen.for_ < after or (seen.state_type != pending.value and run.run_count):
+                continue
+            said = self._said_of_its_pod(seen) if len(found) < MOST_ASKED else ""
+            found.append(NotStarted(flow_run=seen, pool=run.work_pool_name or "", said=said))
+        return tuple(found)
+
+    def _said_of_its_pod(self, seen: FlowRunSeen) -> str:
+        """Return the newest line of its worker's observer about this attempt; empty where there is none."""
+        from prefect.client.schemas import filters, sorting
+
+        log = filters.LogFilter(
+            flow_run_id=filters.LogFilterFlowRunId(any_=[UUID(seen.flow_run_id)]),
+            level=filters.LogFilterLevel(ge_=logging.WARNING),
+            timestamp=filters.LogFilterTimestamp(after_=seen.changed - SETTLE),
+        )
+        lines = self._client.read_logs(log, limit=PAGE, sort=sorting.LogSort.TIMESTAMP_DESC)
+        return next((each.message for each in lines if each.name == OBSERVER), "")
 
     @heard()
     def mark(self, seen: FlowRunSeen, mark: Mark) -> str | None:

@@ -73,8 +73,8 @@ def read_document(
     """Read a recipe, or a document of another kind, and lay overrides over it.
 
     Args:
-        recipe: path of a YAML file, the name of one in `recipes/`, YAML text itself (it holds a line break), or the
-            keys and values that such a text stands for.
+        recipe: path of a YAML file, the name of one in `recipes/`, YAML text itself (it holds a line break, or is one
+            line of JSON such as `{"name": ...}`), or the keys and values that such a text stands for.
         overrides: `key.path=value`, values as in YAML.
         data: stands in for data.source.
     Raises: Mistakes when the file is missing or unreadable, or an override has no key.
@@ -94,7 +94,8 @@ def _read(
     """Return where the document came from, its values, and the line of each key."""
     if isinstance(recipe, Mapping):
         return kind.word, dict(recipe), {}
-    source, text = (kind.word, recipe) if "\n" in recipe else _read_file(recipe, kind)
+    is_text = "\n" in recipe or recipe.lstrip().startswith("{")
+    source, text = (kind.word, recipe) if is_text else _read_file(recipe, kind)
     return source, *yaml_lines.parse(text, source, kind.word)
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from onerun.domain.errors import TransientError
 from onerun.domain.reconcile.marks import Mark
+from onerun.domain.reconcile.not_started import NotStarted
 from onerun.domain.reconcile.seen import Answer, FlowRunSeen
 
 
@@ -21,6 +22,9 @@ class FlowRunSource(Protocol):
 
     def begun_since(self, since: timedelta) -> dict[str, FlowRunSeen]:
         """Return the trainings that were begun within `since`, and all that count as running, by id."""
+
+    def not_started(self, after: timedelta) -> tuple[NotStarted, ...]:
+        """Return the flow runs that a worker took at least `after` ago and that have not begun."""
 
     def heartbeat(self, flow_run_id: str) -> datetime | None:
         """Return when the orchestrator last received a heartbeat of the flow run, by its own clock."""

@@ -59,6 +59,7 @@ def _plan(prefect: FlowRunSource, runs: Mapping[str, RunSeen], policy: Policy) -
         marks=tuple(_marks(begun, named, runs, verdicts, everywhere=not policy.experiments)),
         without_run=tuple(seen for seen in begun.values() if _has_no_run(seen, named)),
         without_flow_run=tuple(_unknown(prefect, {**named, **_named(runs)}, answers)),
+        not_started=prefect.not_started(policy.slow_start),
     )
 
 

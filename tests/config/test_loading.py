@@ -35,6 +35,25 @@ def test_a_recipe_is_called_after_its_file_unless_it_says_its_name(tmp_path: Pat
     assert load_recipe(str(path), ["name=flats"]).model_name == "flats"
 
 
+def test_one_line_of_json_is_a_recipe_and_no_file_name() -> None:
+    line = '{"name": "flats", "data": {"source": "t.csv", "target": "y"}, "model": {"estimator": "lightgbm.LGBMRegressor"}}'
+    assert load_recipe(line).name == "flats"
+    assert load_recipe(f"  {line}", ["name=houses"]).name == "houses"
+    assert "recipe:1: data.taget: unknown key; did you mean target?" in mistakes(
+        line.replace("target", "taget")
+    )
+    assert mistakes(line[:-1])[0].startswith("recipe:1: not readable as YAML")
+
+
+def test_a_file_that_is_not_there_has_a_near_miss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "houses.yaml").write_text(GOOD)
+    monkeypatch.chdir(tmp_path)
+    assert mistakes("hoses") == ["hoses: no such recipe; did you mean houses?"]
+
+
 def test_numbers_are_read_as_yaml_1_2_reads_them() -> None:
     recipe = load_recipe(GOOD.replace("1e-3", "1e-3, verbose: no, path: 010, ratio: .5"))
     assert recipe.model is not None

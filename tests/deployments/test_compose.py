@@ -37,8 +37,10 @@ def test_every_image_is_pinned_every_port_is_loopback_every_service_tells_its_he
     name: str,
 ) -> None:
     service = SERVICES[name]
-    tag = service["image"].partition(":")[2]
-    assert tag == "local" if "build" in service else re.search(r"\d+\.\d+|RELEASE\.\d{4}", tag)
+    if "build" in service:
+        assert service["image"] == "onerun:local"
+    else:
+        assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}", service["image"])
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
     assert (name in ONCE) == ("healthcheck" not in service)
     assert service["restart"] == ("no" if name in ONCE else "unless-stopped")
@@ -63,6 +65,32 @@ def test_every_credential_is_named_and_stands_in_dot_env_alone() -> None:
                 assert "${" in value, variable
 
 
+def test_the_object_store_is_reached_by_those_alone_who_have_its_credentials() -> None:
+    """Of SeaweedFS's ports only the S3 gateway's asks for any."""
+    reaches = {name for name, each in SERVICES.items() if "objects" in each.get("networks", [])} - {
+        "s3"
+    }
+    assert reaches == {
+        name
+        for name, each in SERVICES.items()
+        if "MLFLOW_S3_ENDPOINT_URL" in each.get("environment", {})
+    }
+    assert SERVICES["s3"]["networks"] == ["objects"] and SERVICES["s3"]["ports"] == [
+        "127.0.0.1:9000:9000"
+    ]
+    assert {"-ip=127.0.0.1", "-master.telemetry=false", "-s3.autoCreateBucket=false"} <= set(
+        SERVICES["s3"]["command"]
+    )
+    assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= SERVICES["s3"]["environment"].keys()
+
+
+def test_the_least_version_of_compose_is_said_in_the_file_and_on_the_page() -> None:
+    """`configs` with `content` came with 2.23.1."""
+    assert any("content" in each for each in DOCUMENT["configs"].values())
+    page = (ROOT / "docs" / "operations.md").read_text()
+    assert all("Docker Compose 2.23.1 or later" in text for text in (TEXT, page))
+
+
 def test_every_volume_and_configuration_is_declared_and_used() -> None:
     used = {
         volume.partition(":")[0]
@@ -77,6 +105,9 @@ def test_every_volume_and_configuration_is_declared_and_used() -> None:
     accounts = configparser.ConfigParser()
     accounts.read_string(DOCUMENT["configs"]["accounts"]["content"])
     assert accounts["mlflow"]["database_uri"] == "sqlite:////data/accounts.db"
+    assert accounts["mlflow"]["auth_cache_ttl_seconds"] == "60", (
+        "the password is not hashed at each request"
+    )
     for name, held in DOCUMENT["configs"].items():
         text = held["content"] if "content" in held else (FILE.parent / held["file"]).read_text()
         assert name == "accounts" or yaml.safe_load(text)

@@ -18,7 +18,7 @@ PUBLIC = {
     "MLFLOW_TRACKING_URI": "http://mlflow:5000",
     "PREFECT_API_URL": "http://prefect:4200/api",
     "ONERUN_STORE": "s3://onerun/data",
-    "MLFLOW_S3_ENDPOINT_URL": "http://minio:9000",
+    "MLFLOW_S3_ENDPOINT_URL": "http://s3:9000",
 }
 SECRET = {
     "MLFLOW_TRACKING_USERNAME": "hush-user",
@@ -101,6 +101,19 @@ def test_a_pod_has_no_rights_and_is_not_root(template: dict[str, Any]) -> None:
     assert spec["securityContext"]["runAsNonRoot"] and "hostNetwork" not in spec
     context = spec["containers"][0]["securityContext"]
     assert context["readOnlyRootFilesystem"] and context["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_jobs_are_made_in_the_namespace_and_pull_with_the_secrets_that_were_named(
+    in_the_cluster: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["template", "--image", "onerun:1", "--namespace", "team-b"]
+    assert main([*line, "--pull-secret", "registry", "--pull-secret", "mirror"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["job_configuration"]["namespace"] == "team-b"
+    assert made["job_configuration"]["job_manifest"]["metadata"]["namespace"] == "team-b"
+    assert pod(made)["imagePullSecrets"] == [{"name": "registry"}, {"name": "mirror"}]
+    assert main(line) == 0
+    assert "imagePullSecrets" not in pod(json.loads(capsys.readouterr().out))
 
 
 def filled(template: dict[str, Any], **values: Any) -> Any:

@@ -1,5 +1,6 @@
 """docs/operations.md, Kubernetes: its commands are taken, and make what manifests and Jobs refer to."""
 
+import configparser
 import json
 import re
 import shutil
@@ -48,7 +49,7 @@ def test_the_pages_commands_make_every_secret_that_a_pod_reads(
     made = created(tmp_path)
     assert {("Namespace", "onerun"), ("ConfigMap", "authority")} <= set(made)
     keys = {name: set(each["data"]) for (kind, name), each in made.items() if kind == "Secret"}
-    assert set(keys) == set(SECRETS)
+    assert set(keys) == {*SECRETS, "registry"}
     for container in containers(overlay):
         for entry in container.get("env", []):
             if reference := entry.get("valueFrom", {}).get("secretKeyRef"):
@@ -58,6 +59,13 @@ def test_the_pages_commands_make_every_secret_that_a_pod_reads(
     ]
     assert {volume["secret"]["secretName"] for volume in volumes} == {"accounts"}
     assert keys["accounts"] == {"accounts.ini"}, "where MLFLOW_AUTH_CONFIG_PATH looks for it"
+
+
+def test_the_pages_accounts_hash_a_password_once_a_minute_and_not_at_each_request() -> None:
+    (text,) = re.findall(r"^```\n(\[mlflow\]\n.*?)```", PAGE, re.MULTILINE | re.DOTALL)
+    accounts = configparser.ConfigParser()
+    accounts.read_string(text)
+    assert accounts.getint("mlflow", "auth_cache_ttl_seconds") == 60
 
 
 def by_hand(monkeypatch: pytest.MonkeyPatch) -> set[str]:

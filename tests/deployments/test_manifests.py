@@ -69,6 +69,55 @@ def test_everything_is_in_the_namespace(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_another_namespace_is_one_setting_and_the_pools_jobs_go_there(
+    overlay: str, tmp_path: Path
+) -> None:
+    """Two platforms on one cluster: nothing of the second one is or asks for anything in the first."""
+    base = os.path.relpath(FOLDER / "overlays" / overlay, tmp_path)
+    document = {"namespace": "team-b", "resources": [base]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(document))
+    found = render(tmp_path)
+    assert {each["metadata"]["name"] for each in found if each["kind"] == "Namespace"} == {"team-b"}
+    rest = [each for each in found if each["kind"] != "Namespace"]
+    assert {each["metadata"]["namespace"] for each in rest} == {"team-b"}
+    text = yaml.safe_dump_all(each for each in found if each["metadata"]["name"] != "dashboard")
+    assert not re.search(r"namespace: onerun|[\w-]\.onerun\b|--namespace[= ]onerun", text)
+    (worker,) = [
+        each
+        for each in rest
+        if each["metadata"]["name"] == "worker"
+        if "replicas" in each.get("spec", {})
+    ]
+    pod = worker["spec"]["template"]["spec"]
+    (renews,) = pod["initContainers"]
+    own = {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    assert {"name": "NAMESPACE", "valueFrom": own} in renews["env"]
+    line = [part.replace("$(NAMESPACE)", "team-b") for part in renews["args"][3:]]
+    assert kubernetes.parser().parse_args(line).namespace == "team-b"
+    watched = {entry["name"]: entry.get("valueFrom") for entry in pod["containers"][0]["env"]}
+    assert watched["PREFECT_INTEGRATIONS_KUBERNETES_OBSERVER_NAMESPACES"] == own
+
+
+def test_the_namespace_stands_in_the_overlays_alone() -> None:
+    says = re.compile(r"^namespace:", re.MULTILINE)
+    files = [path for path in FOLDER.rglob("*.yaml") if says.search(path.read_text())]
+    assert {path.parent.name for path in files} == set(OVERLAYS)
+
+
+def test_an_overlay_pulls_images_with_a_secret_for_every_pod_and_job(tmp_path: Path) -> None:
+    base, extra = (
+        os.path.relpath(FOLDER / each, tmp_path)
+        for each in ("overlays/production", "components/pull-secret")
+    )
+    document = {"resources": [base], "components": [extra]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(document))
+    found = render(tmp_path)
+    accounts = [each for each in found if each["kind"] == "ServiceAccount"]
+    assert {each["metadata"]["name"] for each in accounts} == {"server", "training", "worker"}
+    assert all(each["imagePullSecrets"] == [{"name": "registry"}] for each in accounts)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_p7_no_manifest_holds_a_secret(overlay: str) -> None:
     assert not of_kind(overlay, "Secret")
     for container in containers(overlay):
@@ -89,7 +138,8 @@ def test_every_container_asks_for_what_it_uses_and_has_a_limit(overlay: str) -> 
         assert set(resources["requests"]) == {"cpu", "memory"} and resources["limits"]["memory"], (
             container["name"]
         )
-        assert re.search(r":(dev|\d+\.\d+|RELEASE\.\d{4})", container["image"]), "pinned"
+        pinned = r"onerun:[\w.]+|.*:\d[\w.-]*@sha256:[0-9a-f]{64}"
+        assert re.fullmatch(pinned, container["image"]), container["image"]
         context = container["securityContext"]
         assert context["readOnlyRootFilesystem"] and not context["allowPrivilegeEscalation"], (
             container["name"]
@@ -104,6 +154,18 @@ def test_nobody_is_root_and_the_worker_alone_has_a_token(overlay: str) -> None:
     for name, pod in pods(overlay).items():
         assert pod["securityContext"]["runAsNonRoot"] and pod["serviceAccountName"] in accounts
         assert pod.get("automountServiceAccountToken", False) == (name == "worker")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_worker_ends_a_cancelled_flow_run_whose_pod_cannot_start(overlay: str) -> None:
+    from prefect.settings.models.worker import WorkerSettings
+
+    (container,) = pods(overlay)["worker"]["containers"]
+    told = {entry["name"]: entry.get("value") for entry in container["env"]}
+    prefix = str(WorkerSettings.model_config["env_prefix"])
+    assert told[f"{prefix}ENABLE_CANCELLATION"] == "true"
+    assert float(told[f"{prefix}CANCELLATION_POLL_SECONDS"]) <= 10
+    assert {"enable_cancellation", "cancellation_poll_seconds"} <= set(WorkerSettings.model_fields)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -238,9 +300,20 @@ def test_dev_keeps_its_data_on_volumes_and_production_keeps_none() -> None:
         volume["persistentVolumeClaim"]["claimName"]
         for pod in pods("dev").values() for volume in pod["volumes"] if "persistentVolumeClaim" in volume
     }  # fmt: skip
-    assert mounted == set(claims) == {"prefect", "mlflow", "minio"}
+    assert mounted == set(claims) == {"prefect", "mlflow", "objects"}
     text = yaml.safe_dump(pods("production")["mlflow"])
     assert "sqlite" not in text and "MLFLOW_BACKEND_STORE_URI" in text
+
+
+def test_compose_and_dev_start_the_same_object_store() -> None:
+    compose = yaml.safe_load((FOLDER.parent / "compose.yaml").read_text())["services"]["s3"]
+    (container,) = pods("dev")["s3"]["containers"]
+    assert (container["image"], container["args"]) == (compose["image"], compose["command"])
+    path, port = (
+        container["readinessProbe"]["httpGet"]["path"],
+        container["ports"][0]["containerPort"],
+    )
+    assert compose["healthcheck"]["test"][-1] == f"http://127.0.0.1:{port}{path}"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -260,7 +333,7 @@ def test_a_make_target_runs_what_needs_more_than_the_locks_of_make_test() -> Non
     )[0]
     assert "set-up-image" in needs, "its lock pins prefect-kubernetes: the next test"
     assert re.search(r"pip install .*kubernetes-validate==\d", recipe)
-    skips = re.compile(r"importorskip\(.(prefect_)?kubernetes")
+    skips = re.compile(r"importorskip\(\s*.(prefect_)?kubernetes")
     asking = {
         path.name
         for path in Path(__file__).parent.glob("test_*.py")

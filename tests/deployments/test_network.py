@@ -117,7 +117,7 @@ def test_the_network_is_closed_but_for_what_is_named(overlay: str) -> None:
     }
     wanted |= {(name, place, NAMES) for name in inside for place in ("outside", "prometheus")}
     for name in ("mlflow", "training", "exporter"):
-        own = {("minio", 9000)} if overlay == "dev" else {("outside", 443), ("prometheus", 443)}
+        own = {("s3", 9000)} if overlay == "dev" else {("outside", 443), ("prometheus", 443)}
         wanted |= {(name, *place) for place in own}
     if overlay == "production":
         wanted |= {

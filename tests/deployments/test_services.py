@@ -188,6 +188,12 @@ def test_a_percent_sign_in_the_folders_name_is_one(tmp_path: Path) -> None:
     assert read["mlflow"]["database_uri"] == f"sqlite:///{tmp_path}/50%off/mlflow-accounts.db"
 
 
+def test_a_password_is_hashed_once_a_minute_and_not_at_each_request(tmp_path: Path) -> None:
+    read = configparser.ConfigParser()
+    read.read_string(configuration(tmp_path))
+    assert read.getint("mlflow", "auth_cache_ttl_seconds") == 60
+
+
 def test_accounts_are_made_from_the_profile(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

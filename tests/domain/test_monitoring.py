@@ -150,6 +150,7 @@ def test_without_prefect_nothing_is_said_of_orphans() -> None:
     assert value(told, series.RUNNING, "not_ours") == value(told, series.RUNNING, "unknown") == 1
     silent = of_running(Plan(runs=runs[1:], prefect="refused"))
     assert silent[series.ORPHANS] == [] and silent[series.PREFECT_UP] == [((), 0.0)]
+    assert (told[series.NOT_STARTED], silent[series.NOT_STARTED]) == ([((), 0)], [])
 
 
 def test_of_a_store_only_what_was_measured_is_said() -> None:

@@ -17,7 +17,13 @@ import yaml
 ROOT = Path(__file__).parents[2]
 IMAGE = "onerun:test"
 BASE = os.environ.get("BASE", "python:3.11.13-slim-bookworm")
-NAMESPACE = "onerun"
+OVERLAYS = "onerun"  # the namespace that the overlays name
+NAMESPACE = "onerun-test"  # another one, since two platforms may share a cluster
+OBJECT_STORE = {
+    "Deployment": "s3",
+    "Service": "s3",
+    "PersistentVolumeClaim": "objects",
+}  # kind -> name in `dev`
 WAIT = "600s"
 
 
@@ -126,15 +132,16 @@ def overlay_here(folder: Path, ports: Mapping[str, int], settings: Mapping[str, 
     """
     dev = os.path.relpath(ROOT / "deployments" / "kubernetes" / "overlays" / "dev", folder)
     document = {
+        "namespace": NAMESPACE,
         "resources": [dev, "volumes.yaml"],
         "images": [{"name": "onerun", "newName": IMAGE.split(":")[0], "newTag": IMAGE.split(":")[1]}],
         "configMapGenerator": [
-            {"name": "onerun", "namespace": NAMESPACE, "behavior": "merge",
+            {"name": "onerun", "namespace": OVERLAYS, "behavior": "merge",
              "literals": [f"{name}={value}" for name, value in settings.items()]},
         ],
         "generatorOptions": {"disableNameSuffixHash": True},
         "patches": [
-            *[{"patch": yaml.safe_dump(_gone(kind))} for kind in ("Deployment", "Service", "PersistentVolumeClaim")],
+            *[{"patch": yaml.safe_dump(_gone(kind, name))} for kind, name in OBJECT_STORE.items()],
             {"target": {"kind": "Namespace"}, "patch": json.dumps([{
                 "op": "replace", "path": "/metadata/labels/pod-security.kubernetes.io~1enforce", "value": "privileged",
             }])},
@@ -148,13 +155,13 @@ def overlay_here(folder: Path, ports: Mapping[str, int], settings: Mapping[str, 
     return folder
 
 
-def _gone(kind: str) -> dict[str, Any]:
-    """MinIO: the test brings an object store of its own."""
+def _gone(kind: str, name: str) -> dict[str, Any]:
+    """The overlay's object store: the test brings one of its own."""
     version = "apps/v1" if kind == "Deployment" else "v1"
     return {
         "apiVersion": version,
         "kind": kind,
-        "metadata": {"name": "minio", "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": OVERLAYS},
         "$patch": "delete",
     }
 
@@ -175,12 +182,14 @@ def _on_the_node(name: str, port: int) -> dict[str, Any]:
             IMAGE,
             "--pull",
             "Never",
+            "--namespace",
+            "$(NAMESPACE)",
             "--host-network",
         ]
         pod["initContainers"] = [{"name": "pool", "imagePullPolicy": "Never", "args": pool}]
     if name == "mlflow":
         pod["initContainers"] = [{"name": "bucket", "imagePullPolicy": "Never"}]
-    metadata = {"name": name, "namespace": NAMESPACE}
+    metadata = {"name": name, "namespace": OVERLAYS}
     patch = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",

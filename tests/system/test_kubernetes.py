@@ -9,9 +9,11 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -50,6 +52,7 @@ ACCOUNTS = """\
 default_permission = READ
 database_uri = sqlite:////data/accounts.db
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 60
 """
 
 
@@ -205,10 +208,14 @@ def accounts(folder: Path) -> str:
 
 
 @pytest.mark.parametrize("overlay", ["dev", "production"])
-def test_every_manifest_is_accepted_by_the_api_server(namespace: str, overlay: str) -> None:
+def test_every_manifest_is_accepted_by_the_api_server(
+    namespace: str, overlay: str, tmp_path: Path
+) -> None:
     folder = ROOT / "deployments" / "kubernetes" / "overlays" / overlay
-    said = kubectl("apply", "--dry-run=server", "--kustomize", str(folder))
-    assert said.count("(server dry run)") == kubectl("kustomize", str(folder)).count("\nkind: ")
+    document = {"namespace": namespace, "resources": [os.path.relpath(folder, tmp_path)]}
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(document))
+    said = kubectl("apply", "--dry-run=server", "--kustomize", str(tmp_path))
+    assert said.count("(server dry run)") == kubectl("kustomize", str(tmp_path)).count("\nkind: ")
 
 
 def test_the_image_is_whole_and_holds_nothing_else(image: str) -> None:
@@ -574,6 +581,34 @@ def test_p1_a_pod_that_is_deleted_while_training_goes_on_in_another_in_the_same_
     (run,) = platform.mlflow_runs(flow_run)
     assert run.info.status == "FINISHED" and run.data.tags["onerun.attempt"] in ("2", "3")
     assert len(MlflowClient(platform.mlflow_uri).search_model_versions("name = 'moved-away'")) == 1
+
+
+def test_a_pod_that_cannot_start_is_named_and_cancelled_within_a_minute(
+    platform: Platform, deployment: str
+) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    from flows.reconciling.flow_runs import FlowRuns
+
+    flow_run = platform.run(deployment, job_variables={"image": "onerun:there-is-no-such-tag"})
+
+    def state() -> dict[str, Any]:
+        found: dict[str, Any] = platform.ask("GET", f"/flow_runs/{flow_run}")["state"]
+        return found
+
+    until(lambda: state()["name"] == "InfrastructurePending", "its pod", PATIENCE)
+    account = {PREFECT_API_URL: platform.api, PREFECT_API_AUTH_STRING: ":".join(PREFECT)}
+    with temporary_settings(account), get_client(sync_client=True) as client:
+        waiting = FlowRuns(client).not_started(timedelta(minutes=-1))
+    (found,) = [each for each in waiting if each.flow_run.flow_run_id == str(flow_run)]
+    assert found.pool == "kubernetes"
+
+    begun = time.monotonic()
+    platform.ask("POST", f"/flow_runs/{flow_run}/set_state", json={"state": {"type": "CANCELLING"}})
+    assert platform.ended(flow_run) == "CANCELLED" and time.monotonic() - begun < 60
+    selector = f"prefect.io/flow-run-id={flow_run}"
+    until(lambda: not read("jobs", "--selector", selector), "the Job's end", PATIENCE)
 
 
 def test_the_doctor_finds_all_well_inside_a_pod(platform: Platform, deployment: str) -> None:

@@ -101,6 +101,10 @@ RUNNING = _gauge(
 ORPHANS = _gauge(
     "onerun_orphans", "What lost its owner, by the reconciler's rule; none without Prefect.", "kind"
 )
+NOT_STARTED = _gauge(
+    "onerun_flow_runs_not_started",
+    "Flow runs that a worker took more than 5 minutes ago and that have not begun.",
+)
 
 EXPERIMENTS = _gauge("onerun_experiments", "Experiments of the store.", "state")
 RUNS = _gauge("onerun_runs", "Runs of the store, whoever made them.", "state")
@@ -119,6 +123,6 @@ TROUBLES = _gauge(
 ALL = (
     UP, PREFECT_UP, LOOK_UP, LOOK_SECONDS, LOOK_AT, LOOKS, WINDOW, LEFT_OUT,
     TRAININGS, RECENT, DURATION, LAST_DURATION, LAST_END, STAGE, LAST_STAGE, GATES, PROMOTIONS,
-    ALIAS, ALIAS_MOVED, MOVES, RUNNING, ORPHANS,
+    ALIAS, ALIAS_MOVED, MOVES, RUNNING, ORPHANS, NOT_STARTED,
     EXPERIMENTS, RUNS, LOGGED_MODELS, MODELS, VERSIONS, SIZE, UNMEASURED, TROUBLES,
 )  # fmt: skip

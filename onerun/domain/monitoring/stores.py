@@ -61,6 +61,7 @@ def of_running(plan: Plan) -> Samples:
         series.ORPHANS: []
         if plan.prefect
         else [((kind,), count) for kind, count in orphans.items()],
+        series.NOT_STARTED: [] if plan.prefect else [((), len(plan.not_started))],
     }
 
 

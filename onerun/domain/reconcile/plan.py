@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from onerun.domain.reconcile.marks import Mark
+from onerun.domain.reconcile.not_started import NotStarted
 from onerun.domain.reconcile.seen import FlowRunSeen, RunSeen, Seen
 from onerun.domain.reconcile.verdicts import Dead, Verdict
 
@@ -48,6 +49,13 @@ class FlowRunToMark(FlowRunNamed):
     evidence: tuple[str, ...]
 
 
+class NotStartedFlowRun(FlowRunNamed):
+    """A flow run that a worker took and that does not begin, its pool, and why."""
+
+    pool: str
+    why: str
+
+
 class UnknownFlowRun(Seen):
     """A run that names a flow run which Prefect does not know."""
 
@@ -63,6 +71,7 @@ class PlanReport(Seen):
     leave: list[RunToLeave]
     flow_runs_without_run: list[FlowRunNamed]
     runs_without_flow_run: list[UnknownFlowRun]
+    flow_runs_not_started: list[NotStartedFlowRun]
     prefect: str
 
 
@@ -75,6 +84,7 @@ class Plan(Seen):
     without_flow_run: tuple[
         tuple[str, str], ...
     ] = ()  # (run id, flow run id that Prefect does not know)
+    not_started: tuple[NotStarted, ...] = ()  # flow runs whose pod, perhaps, cannot start
     prefect: str = ""  # why Prefect did not answer; empty when it did
 
     @property
@@ -102,6 +112,10 @@ class Plan(Seen):
             runs_without_flow_run=[
                 UnknownFlowRun(run_id=run, flow_run_id=key) for run, key in self.without_flow_run
             ],
+            flow_runs_not_started=[
+                NotStartedFlowRun(**_flow_run(each.flow_run), pool=each.pool, why=each.why)
+                for each in self.not_started
+            ],
             prefect=self.prefect or "answers",
         )
 
@@ -121,7 +135,8 @@ class Plan(Seen):
         for run, verdict in self.runs:
             if not isinstance(verdict, Dead) and type(verdict).__name__ != "NotOurs":
                 yield f"  leave  {_label(run)}: {verdict.why}"
-        notes = [
+        notes = [f"flow run {each.line}: {each.why}" for each in self.not_started]
+        notes += [
             f"flow run {each.name} {each.flow_run_id} ({each.state_name}) has no MLflow run here"
             for each in self.without_run
         ]
@@ -176,7 +191,16 @@ class Plan(Seen):
             }
             for run, key in self.without_flow_run
         ]
-        return [*ended, *marked, *left, *notes, *unknown]
+        waiting = [
+            {
+                "what": "note",
+                "which": each.flow_run.flow_run_id,
+                "becomes": each.flow_run.state_name,
+                "why": f"{each.line}: {each.why}",
+            }
+            for each in self.not_started
+        ]
+        return [*ended, *marked, *left, *waiting, *notes, *unknown]
 
 
 def _label(run: RunSeen) -> str:

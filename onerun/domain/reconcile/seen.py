@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 BEAT = timedelta(seconds=60)  # between two heartbeats of a run
 SETTLE = timedelta(minutes=5)  # what ends may still be busy ending
 
+SLOW_START = timedelta(minutes=5)  # to pull the image onto a new node takes a minute or two
+
 
 class Seen(BaseModel):
     """Strict and frozen: what was seen does not change."""
@@ -146,6 +148,9 @@ class Policy(Seen):
 
     silence: timedelta = Field(
         timedelta(minutes=30), ge=5 * BEAT, description="A heart silent for so long stopped."
+    )
+    slow_start: timedelta = Field(
+        SLOW_START, description="A flow run pending for so long is named: its pod may never start."
     )
     also_older_than: timedelta | None = Field(
         None,
