@@ -4,6 +4,7 @@ They were not started here, so nothing here ends them; what is kept is their add
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,9 +15,12 @@ from deployments.stack.state import write
 from deployments.stack.up import taken
 from onerun.config.addresses import redact
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.config.profile import Profile, check_profile
+from onerun.config.profile import check_profile
+from onerun.config.reachability import Silence
+from settings.profile import PrefectProfile
 
 FILE = "existing.json"
+TRIES, PAUSE = 5, 2.0  # looks at a server that is busy, and seconds between them
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Existing:
     health: str  # answers 200 when it works; empty for a store without a server
 
 
-def answering(profile: Profile, running: Callable[[str], object]) -> dict[str, Existing]:
+def answering(profile: PrefectProfile, running: Callable[[str], object]) -> dict[str, Existing]:
     """Ask the servers that the profile names. Return those that answer and were not started here.
 
     A silent one on this machine is left to `up`, which starts it.
@@ -38,23 +42,36 @@ def answering(profile: Profile, running: Callable[[str], object]) -> dict[str, E
     Raises: Mistakes for one that refuses, or is silent elsewhere.
     """
     variables = profile.variables()
-    problems = {mistake.key: mistake for mistake in check_profile(profile)}
-    found: dict[str, Existing] = {}
-    mistakes = []
-    for name, (variable, _) in ADDRESS.items():
-        if running(name):
-            continue
-        if variable not in variables:
-            mistakes.append(
-                Mistake(variable, f"is not set; set it to the address of your {name} server")
-            )
-        elif variable not in problems:
-            found[name] = _existing(name, variables[variable])
-        elif not _can_start(variables[variable]):
-            mistakes.append(problems[variable])
-    if mistakes:
-        raise Mistakes(mistakes)
-    return found
+    wanted = {name: variable for name, (variable, _) in ADDRESS.items() if not running(name)}
+    missing = [(name, variable) for name, variable in wanted.items() if variable not in variables]
+    if missing:
+        says = "is not set; set it to the address of your {} server"
+        raise Mistakes(Mistake(variable, says.format(name)) for name, variable in missing)
+    addresses = {variable: variables[variable] for variable in wanted.values()}
+    problems = _problems(profile, addresses)
+    if problems:
+        raise Mistakes(problems)
+    silent = {variable for variable, address in addresses.items() if _can_start(address)}
+    return {
+        name: _existing(name, addresses[variable])
+        for name, variable in wanted.items()
+        if variable not in silent
+    }
+
+
+def _problems(profile: PrefectProfile, addresses: Mapping[str, str]) -> list[Mistake]:
+    """Return what is wrong with servers that cannot be started here; a busy one gets time to answer."""
+    problems: list[Mistake] = []
+    for _ in range(TRIES):
+        problems = [
+            mistake
+            for mistake in check_profile(profile)
+            if mistake.key in addresses and not _can_start(addresses[mistake.key])
+        ]
+        if not any(isinstance(mistake.message, Silence) for mistake in problems):
+            break
+        time.sleep(PAUSE)
+    return problems
 
 
 def _can_start(address: str) -> bool:
