@@ -13,7 +13,9 @@ import pytest
 import yaml
 
 from deployments.kubernetes import __main__ as kubernetes
+from deployments.kubernetes import worker
 from deployments.kubernetes.template import BUNDLE
+from deployments.pools import KUBERNETES
 from flows import metrics
 from onerun.config.profile import OF_OTHER_STORES
 from settings.profile import PrefectProfile
@@ -82,13 +84,13 @@ def test_another_namespace_is_one_setting_and_the_pools_jobs_go_there(
     assert {each["metadata"]["namespace"] for each in rest} == {"team-b"}
     text = yaml.safe_dump_all(each for each in found if each["metadata"]["name"] != "dashboard")
     assert not re.search(r"namespace: onerun|[\w-]\.onerun\b|--namespace[= ]onerun", text)
-    (worker,) = [
+    (deployment,) = [
         each
         for each in rest
         if each["metadata"]["name"] == "worker"
         if "replicas" in each.get("spec", {})
     ]
-    pod = worker["spec"]["template"]["spec"]
+    pod = deployment["spec"]["template"]["spec"]
     (renews,) = pod["initContainers"]
     own = {"fieldRef": {"fieldPath": "metadata.namespace"}}
     assert {"name": "NAMESPACE", "valueFrom": own} in renews["env"]
@@ -157,15 +159,9 @@ def test_nobody_is_root_and_the_worker_alone_has_a_token(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_worker_ends_a_cancelled_flow_run_whose_pod_cannot_start(overlay: str) -> None:
-    from prefect.settings.models.worker import WorkerSettings
-
+def test_the_worker_is_prefects_with_the_end_of_what_was_cancelled_early(overlay: str) -> None:
     (container,) = pods(overlay)["worker"]["containers"]
-    told = {entry["name"]: entry.get("value") for entry in container["env"]}
-    prefix = str(WorkerSettings.model_config["env_prefix"])
-    assert told[f"{prefix}ENABLE_CANCELLATION"] == "true"
-    assert float(told[f"{prefix}CANCELLATION_POLL_SECONDS"]) <= 10
-    assert {"enable_cancellation", "cancellation_poll_seconds"} <= set(WorkerSettings.model_fields)
+    assert container["args"] == ["python", "-m", worker.__name__, "--pool", KUBERNETES]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
