@@ -64,7 +64,7 @@ def run(
 def _guarded(group: int) -> Iterator[None]:
     """Should this process be killed in the block, a guard ends the group for it."""
     guard = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py")), str(group)],
+        [sys.executable, "-I", "-S", str(Path(__file__).with_name("watchdog.py")), str(group)],
         stdin=subprocess.PIPE,
         env={},
         start_new_session=True,

@@ -1,4 +1,4 @@
-"""Watches over a program for a caller that may be killed: `python -I -S guard.py GROUP`.
+"""Watches over a program for a caller that may be killed: `python -I -S watchdog.py GROUP`.
 
 The caller holds the other end of stdin. While it lives, stdin stays open. When it closes without a word the
 caller is gone, and the process group ends.
