@@ -14,19 +14,19 @@ from onerun.storage import write_bytes_atomically
 AnyReference = TypeVar("AnyReference", bound=Reference)
 
 
-def key_of(*parts: str) -> str:
+def key(*parts: str) -> str:
     """Returns: a digest of all that the result depends on."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def keep(file: Path, key: str, reference: Reference) -> None:
+def save(file: Path, key: str, reference: Reference) -> None:
     """Writes down that the result of `key` is there; its files are whole by now."""
     write_bytes_atomically(
         str(file), json.dumps({"key": key, "reference": reference.model_dump_json()}).encode()
     )
 
 
-def kept(file: Path, key: str, kind: type[AnyReference]) -> AnyReference | None:
+def load(file: Path, key: str, kind: type[AnyReference]) -> AnyReference | None:
     """Returns: the result that an earlier try left; None when there is none of the same key."""
     if not file.exists():
         return None

@@ -34,7 +34,7 @@ _limit: ContextVar[float] = ContextVar("onerun_patience", default=float("inf"))
 
 
 @dataclass(frozen=True)
-class Silence:
+class Unavailable:
     """Who does not answer, and in what words that was told."""
 
     who: str
@@ -47,7 +47,7 @@ def budget() -> float:
 
 
 @contextmanager
-def limited_to(most: float) -> Iterator[None]:
+def deadline(most: float) -> Iterator[None]:
     """Within the block nothing is waited for longer than `most` seconds; 0: everything is tried once."""
     token = _limit.set(most)
     try:
@@ -56,14 +56,14 @@ def limited_to(most: float) -> Iterator[None]:
         _limit.reset(token)
 
 
-def anew() -> None:
+def reset() -> None:
     """Whatever was silent so far gets the whole budget again."""
     _silent_since.clear()
 
 
-def patiently(
+def call_with_retry(
     call: Callable[[], Answer],
-    silence: Callable[[Exception], Silence | None],
+    silence: Callable[[Exception], Unavailable | None],
     who: str | None = None,
 ) -> Answer:
     """Calls until there is an answer; the call must be safe to repeat, also when only its answer was lost.
@@ -95,7 +95,7 @@ def _answered(who: str | None) -> None:
             log.warning("%s answers again after %.0f s", name, time.monotonic() - since)
 
 
-def _wait_or_give_up(found: Silence, error: Exception, begun: float, tries: int) -> None:
+def _wait_or_give_up(found: Unavailable, error: Exception, begun: float, tries: int) -> None:
     most = budget()
     if most and _silent_since.setdefault(found.who, begun) == begun and tries == 1:
         log.warning("%s: %s; waiting up to %.0f s for it", found.who, _short(found.words), most)

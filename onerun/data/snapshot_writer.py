@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from onerun import checkpoint, progress, storage
 from onerun.data.snapshots import HASHES_FILE
-from onerun.data.typed_source import Wanted
-from onerun.domain.blocks import Cells, as_written, block_rows, canonical, refilled
+from onerun.data.source_table import TypedSource
+from onerun.domain.blocks import Cells, as_stored, block_rows, canonical, rebatch
 from onerun.domain.digest import ContentDigest, Hashes, row_hashes
 from onerun.domain.errors import StoreUnreachable
 from onerun.domain.references import Snapshot
@@ -30,20 +30,22 @@ STALE_SECONDS = 6 * 3600
 
 
 @dataclass(frozen=True)
-class Waiting:
+class PendingUpload:
     """Where a finished table waits for its store, and what it was made from."""
 
     folder: Path
     key: str
 
 
-def written(wanted: Wanted, store: str, source: str, later: Waiting | None = None) -> Snapshot:
+def write_snapshot(
+    wanted: TypedSource, store: str, source: str, later: PendingUpload | None = None
+) -> Snapshot:
     """Returns: the snapshot of the wanted rows. Whatever fails, nothing half-written has the snapshot's name.
 
     Raises: StoreUnreachable; with `later` the table is kept there by then.
     """
     store = store if storage.is_s3(store) else str(Path(store).absolute())
-    with storage.explained(store), _partial_folder(store) as folder:
+    with storage.translated_errors(store), _partial_folder(store) as folder:
         digest = _table_written(wanted, folder)
         snapshot = Snapshot(
             uri=storage.join(store, "snapshots", digest.hexdigest(), TABLE_FILE),
@@ -62,34 +64,34 @@ def written(wanted: Wanted, store: str, source: str, later: Waiting | None = Non
         return snapshot
 
 
-def handed_over_later(later: Waiting) -> Snapshot | None:
+def upload_pending(later: PendingUpload) -> Snapshot | None:
     """Returns: the snapshot whose table waited, now in its place; None when none of the same making waits."""
-    snapshot = checkpoint.kept(later.folder / NOTE, later.key, Snapshot)
+    snapshot = checkpoint.load(later.folder / NOTE, later.key, Snapshot)
     if snapshot is not None:
         _handed_over(later.folder, snapshot)
         shutil.rmtree(later.folder, ignore_errors=True)
     return snapshot
 
 
-def _kept(folder: Path, snapshot: Snapshot, later: Waiting) -> None:
+def _kept(folder: Path, snapshot: Snapshot, later: PendingUpload) -> None:
     shutil.rmtree(later.folder, ignore_errors=True)
     later.folder.mkdir(parents=True)
     for name in (HASHES_FILE, TABLE_FILE):
         shutil.move(folder / name, later.folder / name)
-    checkpoint.keep(later.folder / NOTE, later.key, snapshot)
+    checkpoint.save(later.folder / NOTE, later.key, snapshot)
 
 
 def _handed_over(folder: Path, snapshot: Snapshot) -> None:
     if not storage.exists(snapshot.uri):
-        _moved(folder, snapshot.uri.rpartition("/")[0])
+        _publish(folder, snapshot.uri.rpartition("/")[0])
 
 
-def _table_written(wanted: Wanted, folder: Path) -> ContentDigest:
+def _table_written(wanted: TypedSource, folder: Path) -> ContentDigest:
     """Digest and hashes of one block are made while the block before it is written: both work without the GIL."""
     digest = ContentDigest(wanted.schema)
     hashes: list[Hashes] = []
     with _Table(folder / TABLE_FILE, wanted.schema) as table:
-        for raw in refilled(wanted.batches(), block_rows(len(wanted.schema))):
+        for raw in rebatch(wanted.batches(), block_rows(len(wanted.schema))):
             block = canonical(raw, wanted.schema)
             table.write(block)
             digest.update(block)
@@ -121,7 +123,7 @@ class _Table(ExitStack):
             self.callback(self._wait)
         self._wait()
         columns = [
-            as_written(cells, field.type) for cells, field in zip(block, self._stored, strict=True)
+            as_stored(cells, field.type) for cells, field in zip(block, self._stored, strict=True)
         ]
         batch = pa.RecordBatch.from_arrays(columns, schema=self._stored)
         self._writing = self._pen.submit(self._writer.write_batch, batch)
@@ -168,7 +170,7 @@ def _sweep(root: Path) -> None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _moved(folder: Path, root: str) -> None:
+def _publish(folder: Path, root: str) -> None:
     """The table comes last: where it is, everything is. Writers of the same content may race; they write the same."""
     for name in (HASHES_FILE, TABLE_FILE):
         if storage.is_s3(root):

@@ -36,7 +36,7 @@ def parquet(snapshot: Snapshot, dictionary: Sequence[str] = ()) -> pq.ParquetFil
         opened = storage.open_input(snapshot.uri, cache="none")
         return pq.ParquetFile(opened, read_dictionary=list(dictionary), pre_buffer=True)
     _need_here(snapshot)
-    with storage.explained(snapshot.uri):
+    with storage.translated_errors(snapshot.uri):
         return pq.ParquetFile(
             snapshot.uri,
             read_dictionary=list(dictionary),
@@ -107,7 +107,7 @@ def parts(snapshot: Snapshot, data: Data, split: Split) -> splits.Parts:
     uri = _beside(snapshot, f"split-{key}.npy")
     if storage.exists(uri):
         return np.asarray(np.load(io.BytesIO(storage.read_bytes(uri))), dtype=np.uint8)
-    made = splits.checked(_divided(snapshot, data, split), split)
+    made = splits.require_filled(_divided(snapshot, data, split), split)
     buffer = io.BytesIO()
     np.save(buffer, made)
     storage.write_bytes_atomically(uri, buffer.getvalue())

@@ -8,9 +8,8 @@ from typing import Any
 from onerun.config.mistakes import did_you_mean
 from onerun.domain import names
 from onerun.domain.errors import DataError, ExpectationsBroken
-from onerun.domain.expectation_columns import columns_of
+from onerun.domain.expectations import columns_of, summarise
 from onerun.domain.references import Snapshot, Validation
-from onerun.domain.validation import judge
 from onerun.tracking.runs import log_text
 
 log = logging.getLogger("onerun")
@@ -28,13 +27,13 @@ def validate(
         return Validation(expectations=0)
     _need_columns(expectations, snapshot)
     from onerun.data import snapshots
-    from onerun.data.quality import checking
+    from onerun.data.quality import checks
 
-    checked = checking.check(
+    checked = checks.check_table(
         expectations, [*snapshot.columns], snapshot.rows, lambda columns: snapshots.rows(snapshot, columns, None),
         snapshot.source,
     )  # fmt: skip
-    validation = judge(checked.outcomes)
+    validation = summarise(checked.outcomes)
     told = [outcome.model_dump(mode="json") for outcome in checked.outcomes]
     result = {
         "validation": validation.model_dump(),

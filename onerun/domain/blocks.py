@@ -36,7 +36,7 @@ def block_rows(columns: int) -> int:
     return max(1024, min(LARGEST_BLOCK, CELLS_PER_BLOCK // max(columns, 1)) // 8 * 8)
 
 
-def refilled(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+def rebatch(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
     """Returns: the same rows in the same order, in batches of exactly `rows` rows, the last one shorter."""
     waiting: list[pa.RecordBatch] = []
     count = 0
@@ -83,10 +83,10 @@ def canonical_column(column: pa.Array, kept: pa.DataType) -> Cells:
     if column.type != kept:
         column = column.cast(kept)
     if pa.types.is_floating(kept):
-        values = filled(column, np.nan)
+        values = fill_missing(column, np.nan)
         if np.count_nonzero(np.isnan(values)) > column.null_count:
             column = pc.if_else(pc.is_nan(column), pa.scalar(None, kept), column)
-            values = filled(column, np.nan)  # one NaN of the many
+            values = fill_missing(column, np.nan)  # one NaN of the many
         return Cells(column, values)
     return Cells(column, _integers(column))
 
@@ -94,15 +94,15 @@ def canonical_column(column: pa.Array, kept: pa.DataType) -> Cells:
 def _integers(column: pa.Array) -> npt.NDArray[Any]:
     types = pa.types
     if types.is_boolean(column.type):
-        return filled(column.cast(pa.uint8()), 2)
+        return fill_missing(column.cast(pa.uint8()), 2)
     if types.is_date(column.type):
         column = column.view(pa.int32())
     elif types.is_timestamp(column.type):
         column = column.view(pa.int64())
-    return filled(column, np.iinfo(column.type.to_pandas_dtype()).min)
+    return fill_missing(column, np.iinfo(column.type.to_pandas_dtype()).min)
 
 
-def filled(column: pa.Array, missing: float) -> npt.NDArray[Any]:
+def fill_missing(column: pa.Array, missing: float) -> npt.NDArray[Any]:
     """Returns: (rows,) the values of a fixed-width column, `missing` for missing ones."""
     full = pc.fill_null(column, pa.scalar(missing, column.type)) if column.null_count else column
     values: npt.NDArray[Any] = full.to_numpy(zero_copy_only=False)
@@ -136,26 +136,26 @@ def _hardly_repeats(column: pa.Array) -> bool:
 
 
 def _plain(column: pa.StringArray) -> Cells:
-    return Cells(column, filled(pc.binary_length(column), -1))
+    return Cells(column, fill_missing(pc.binary_length(column), -1))
 
 
 def _compact(codes: pa.Array, values: pa.StringArray) -> Cells:
     """`codes`: positions in `values`, which may repeat a value, hold unused ones, or null ones (then missing)."""
-    numbers = filled(codes, len(values))
+    numbers = fill_missing(codes, len(values))
     used = np.bincount(numbers, minlength=len(values) + 1)[:-1] > 0
     distinct = values.filter(pa.array(used)).unique().drop_null()
     distinct = distinct.take(pc.sort_indices(distinct))
     if distinct.equals(values):
         return Cells(pa.DictionaryArray.from_arrays(codes, values), numbers)
-    fresh = np.append(filled(pc.index_in(values, distinct), len(distinct)), len(distinct)).astype(
-        np.int32
-    )
+    fresh = np.append(
+        fill_missing(pc.index_in(values, distinct), len(distinct)), len(distinct)
+    ).astype(np.int32)
     numbers = fresh.take(numbers)
     gone = numbers == len(distinct) if codes.null_count or values.null_count else None
     return Cells(pa.DictionaryArray.from_arrays(pa.array(numbers, mask=gone), distinct), numbers)
 
 
-def as_written(cells: Cells, stored: pa.DataType) -> pa.Array:
+def as_stored(cells: Cells, stored: pa.DataType) -> pa.Array:
     """Returns: the column as the type that the file's first block had: dictionary or plain text."""
     if cells.array.type == stored:
         return cells.array

@@ -16,7 +16,7 @@ Rows that belong together (a recipe that splits by group) are no independent evi
 import numpy as np
 
 from onerun.domain import metrics
-from onerun.domain.outcomes import Floats, Integers, Predictions, Truth
+from onerun.domain.predictions import Floats, Integers, Predictions, TrueValues
 
 SEED = 20_240_601  # stated, so that the same rows give the same answer on every try
 RESAMPLES = 2_000
@@ -27,7 +27,7 @@ ORDERED_ROWS = 20_000
 Pair = tuple[Floats, Floats]
 
 
-def paired(metric: str, truth: Truth, model: Predictions, other: Predictions) -> Pair:
+def paired(metric: str, truth: TrueValues, model: Predictions, other: Predictions) -> Pair:
     """Returns: the metric of both models on the same resamples, two arrays (resamples,); NaN where not defined."""
     if metric in metrics.ORDERED:
         return _by_rows(metric, truth, model, other)
@@ -41,7 +41,7 @@ def paired(metric: str, truth: Truth, model: Predictions, other: Predictions) ->
     return first, second
 
 
-def _cells(rng: np.random.Generator, truth: Truth) -> tuple[Integers, int]:
+def _cells(rng: np.random.Generator, truth: TrueValues) -> tuple[Integers, int]:
     """Returns: (rows,) the cell of each row, a group never cut in two, and how many cells there are."""
     units = np.arange(truth.rows) if truth.groups is None else truth.groups
     count = int(units.max()) + 1
@@ -49,7 +49,7 @@ def _cells(rng: np.random.Generator, truth: Truth) -> tuple[Integers, int]:
     return (rng.permutation(count) % cells)[units], cells
 
 
-def _by_rows(metric: str, truth: Truth, model: Predictions, other: Predictions) -> Pair:
+def _by_rows(metric: str, truth: TrueValues, model: Predictions, other: Predictions) -> Pair:
     rng = np.random.default_rng(SEED)
     kept = np.sort(rng.permutation(truth.rows)[:ORDERED_ROWS])
     thin = truth.take(kept)

@@ -9,15 +9,15 @@ from onerun.config.mistakes import did_you_mean
 from onerun.config.recipe import Data, Recipe
 from onerun.domain.errors import DataError
 
-Kind = Literal["number", "boolean", "date", "category"]
-KIND_BY_TYPE_NAME: dict[str, Kind] = {
+ColumnKind = Literal["number", "boolean", "date", "category"]
+KIND_BY_TYPE_NAME: dict[str, ColumnKind] = {
     "bool": "boolean",
     "string": "category",
     "dictionary": "category",
 }
 
 
-def kind(arrow_type: str) -> Kind:
+def kind(arrow_type: str) -> ColumnKind:
     """Returns: what a column of this Arrow type (as in `Snapshot.columns`) is to a model."""
     name = arrow_type.partition("[")[0].partition("<")[0]
     if name.startswith(("date", "timestamp")):
@@ -25,12 +25,12 @@ def kind(arrow_type: str) -> Kind:
     return KIND_BY_TYPE_NAME.get(name, "number")
 
 
-def kinds(columns: Mapping[str, str]) -> dict[str, Kind]:
+def kinds(columns: Mapping[str, str]) -> dict[str, ColumnKind]:
     """Returns: column name -> kind, in the table's order."""
     return {name: kind(arrow_type) for name, arrow_type in columns.items()}
 
 
-def kept_type(given: pa.DataType) -> pa.DataType | None:
+def stored_type(given: pa.DataType) -> pa.DataType | None:
     """Returns: the type a snapshot stores `given` as; None when it is no column of a table (lists, structs, maps).
 
     Parquet returns every kept type as it was written. Text is `string`, decimals and durations (in seconds) are
@@ -38,7 +38,7 @@ def kept_type(given: pa.DataType) -> pa.DataType | None:
     """
     types = pa.types
     if types.is_dictionary(given):
-        return kept_type(given.value_type)
+        return stored_type(given.value_type)
     if types.is_integer(given) or types.is_boolean(given) or given in (pa.float32(), pa.float64()):
         return given
     if types.is_float16(given):
@@ -59,7 +59,7 @@ def kept_type(given: pa.DataType) -> pa.DataType | None:
     return pa.string() if any(test(given) for test in (*textual, *binary)) else None
 
 
-def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     """Returns: the kept type that holds the values of both kept types without loss of meaning; None: there is none."""
     if one == other:
         return one
@@ -88,7 +88,7 @@ def require(names: Iterable[str], columns: Iterable[str], asked_by: str) -> None
             )
 
 
-def require_asked(recipe: Recipe, columns: Mapping[str, str]) -> None:
+def require_recipe_columns(recipe: Recipe, columns: Mapping[str, str]) -> None:
     """Raises: DataError when a recipe names a column that the table lacks: told before training, not after it."""
     data = recipe.data
     for key in ("target", "weight", "group", "time"):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from onerun.domain.blocks import Cells
-from onerun.domain.texts import text_bytes, text_offsets
+from onerun.domain.text_columns import text_bytes, text_offsets
 
 Hashes = npt.NDArray[np.uint64]
 MULTIPLIER = np.uint64(
@@ -76,7 +76,7 @@ def row_hashes(block: Sequence[Cells]) -> Hashes:
     return hashes
 
 
-def mixed(hashes: Hashes, seed: int) -> Hashes:
+def mix(hashes: Hashes, seed: int) -> Hashes:
     """Returns: (rows,) hashes that differ by seed, every bit depending on every bit (finalizer of SplitMix64)."""
     h = (hashes + np.uint64(seed)) * MULTIPLIER
     h ^= h >> np.uint64(30)
@@ -108,6 +108,6 @@ def text_hashes(texts: pa.StringArray) -> Hashes:
     terms *= text_bytes(texts).astype(np.uint64) + np.uint64(1)
     sums = np.zeros(len(terms) + 1, np.uint64)
     np.cumsum(terms, out=sums[1:])
-    return mixed(
+    return mix(
         sums.take(offsets[1:] - offsets[0]) - sums.take(starts) + lengths.astype(np.uint64), 0
     )

@@ -1,16 +1,17 @@
-"""What a recipe may ask of its table: Great Expectations types by their own names, checked without importing them.
+"""Expectations of a recipe: checked without Great Expectations, the columns they need, and what their results mean.
 
 The table of types and arguments is generated from the installed library (`python -m onerun.data.quality.types`).
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from onerun.config.mistakes import Mistake, did_you_mean
+from onerun.domain.references import Reference, Validation
 
 Expectation = Mapping[str, Mapping[str, Any]]  # one entry: {type: arguments}
 Arguments = Mapping[str, Mapping[str, Any]]  # argument -> kinds, required, choices, least, most
@@ -142,3 +143,139 @@ def _reads_as_date(text: str) -> bool:
 
 def _kinds_in_words(rule: Mapping[str, Any]) -> str:
     return " or ".join(kind for kind in rule["kinds"] if kind != "null")
+
+
+COLUMN_ARGUMENTS = ("column", "column_A", "column_B", "column_list")
+
+
+def is_about_names(name: str) -> bool:
+    """Returns: whether the expectation looks at the table's column names alone, not at rows."""
+    return name == "expect_column_to_exist" or name.startswith("expect_table_column")
+
+
+def columns_of(name: str, arguments: Mapping[str, Any]) -> list[str]:
+    """Returns: the columns that must be there for the expectation to say anything about their values."""
+    if is_about_names(name):
+        return []
+    values = [arguments[argument] for argument in COLUMN_ARGUMENTS if argument in arguments]
+    return [column for value in values for column in ([value] if isinstance(value, str) else value)]
+
+
+def columns_to_read(expectations: Iterable[Expectation], columns: Sequence[str]) -> list[str]:
+    """Returns: those of `columns`, in their order, whose values the expectations or their row conditions name."""
+    named: set[str] = set()
+    for expectation in expectations:
+        for name, arguments in expectation.items():
+            condition = "" if is_about_names(name) else arguments.get("row_condition") or ""
+            named |= {
+                *columns_of(name, arguments),
+                *(column for column in columns if column in condition),
+            }
+    return [column for column in columns if column in named]
+
+
+def split_by_subject(expectations: Sequence[Expectation]) -> tuple[list[int], list[int]]:
+    """Returns: positions of the expectations about names, and of those about rows."""
+    about_names = [
+        position for position, entry in enumerate(expectations) if all(map(is_about_names, entry))
+    ]
+    return about_names, [
+        position for position in range(len(expectations)) if position not in about_names
+    ]
+
+
+def groups(
+    expectations: Sequence[Expectation],
+    positions: Sequence[int],
+    columns: Sequence[str],
+    at_once: int,
+) -> Iterator[list[int]]:
+    """Yields: the positions in groups that need no more than `at_once` columns together, like columns side by side.
+
+    An expectation that needs more than that by itself is a group of its own.
+    """
+    group: list[int] = []
+    for position in sorted(
+        positions, key=lambda position: columns_to_read([expectations[position]], columns)
+    ):
+        together = columns_to_read([expectations[other] for other in [*group, position]], columns)
+        if group and len(together) > at_once:
+            yield group
+            group = []
+        group.append(position)
+    if group:
+        yield group
+
+
+EXAMPLES_IN_A_LINE = 5
+NOT_WORTH_SAYING = ("column", "severity", "meta", "notes", "description", "condition_parser")
+
+
+class Example(Reference):
+    """One value that was not expected, and its row, counted from 1."""
+
+    value: Any
+    row: int
+
+
+class ExpectationResult(Reference):
+    """One expectation, checked."""
+
+    type: str
+    arguments: dict[str, Any]
+    severity: Literal["critical", "warning", "info"] = "critical"
+    held: bool
+    rows: int | None = None  # looked at; None: the expectation is not about rows
+    unexpected: int | None = None
+    examples: tuple[Example, ...] = ()  # at most 20
+    observed: Any = None  # of expectations about a whole column or table
+    error: str | None = None  # the expectation could not be checked
+
+    @property
+    def stops(self) -> bool:
+        """Whether training must not begin. What could not be checked has not passed, whatever its severity."""
+        return not self.held and (self.severity == "critical" or self.error is not None)
+
+
+def summarise(outcomes: Sequence[ExpectationResult]) -> Validation:
+    """Returns: the counts and the lines of those that do not hold."""
+    failed = [outcome for outcome in outcomes if not outcome.held]
+    critical = sum(outcome.stops for outcome in failed)
+    return Validation(
+        expectations=len(outcomes),
+        failed_critical=critical,
+        failed_warning=len(failed) - critical,
+        messages=tuple(describe(outcome) for outcome in failed),
+    )
+
+
+def describe(outcome: ExpectationResult) -> str:
+    """Returns: such as `latitude: expect_column_values_to_be_between(min_value=32): 12 of 20,640 rows (0.06 %) ...`."""
+    told = {key: value for key, value in outcome.arguments.items() if key not in NOT_WORTH_SAYING}
+    call = f"{outcome.type}({', '.join(f'{key}={value!r}' for key, value in told.items())})"
+    column = outcome.arguments.get("column")
+    grade = "" if outcome.severity == "critical" else f" [{outcome.severity}]"
+    return f"{f'{column}: ' if column else ''}{call}{grade}: {_finding(outcome)}"
+
+
+def _finding(outcome: ExpectationResult) -> str:
+    if outcome.error is not None:
+        return f"could not be checked: {outcome.error}"
+    if outcome.unexpected is None or not outcome.rows:
+        return (
+            "does not hold" if outcome.observed is None else f"observed {_short(outcome.observed)}"
+        )
+    share = 100 * outcome.unexpected / outcome.rows
+    percent = f"{share:.0f}" if share >= 10 else f"{share:.2g}" if share >= 0.001 else "< 0.001"
+    counted = f"{outcome.unexpected:,} of {outcome.rows:,} rows ({percent} %) are not as expected"
+    shown = [
+        f"{_short(example.value)} (row {example.row:,})"
+        for example in outcome.examples[:EXAMPLES_IN_A_LINE]
+    ]
+    more = ", ..." if outcome.unexpected > len(shown) else ""
+    return f"{counted}, e.g. {', '.join(shown)}{more}" if shown else counted
+
+
+def _short(value: Any) -> str:
+    text = f"{value:,.10g}" if isinstance(value, int | float) else repr(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."

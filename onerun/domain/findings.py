@@ -12,7 +12,7 @@ from onerun.config.recipe import Recipe
 from onerun.domain import bootstrap
 from onerun.domain.importance import Importance
 from onerun.domain.metrics import losses
-from onerun.domain.outcomes import Integers, Predictions, Truth
+from onerun.domain.predictions import Integers, Predictions, TrueValues
 from onerun.domain.references import Evaluation, Snapshot, TrainedModel
 from onerun.domain.slices import Slice
 
@@ -32,7 +32,7 @@ class WorstRow:
 
 
 @dataclass(frozen=True)
-class Findings:
+class EvaluationDetails:
     """One evaluation, ready to be told."""
 
     run_id: str
@@ -68,7 +68,7 @@ class Findings:
         return json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def row_losses(truth: Truth, predictions: Predictions) -> tuple[str, Any]:
+def row_losses(truth: TrueValues, predictions: Predictions) -> tuple[str, Any]:
     """Returns: what is measured for each row, in words, and (n,) its value."""
     if not truth.classes:
         return "absolute error", losses("mae", truth, predictions)
@@ -78,7 +78,7 @@ def row_losses(truth: Truth, predictions: Predictions) -> tuple[str, Any]:
 
 
 def worst_rows(
-    truth: Truth,
+    truth: TrueValues,
     predictions: Predictions,
     frame: pd.DataFrame,
     positions: Integers,
@@ -101,11 +101,11 @@ def worst_rows(
     ]
 
 
-def _told(truth: Truth, value: Any) -> str:
+def _told(truth: TrueValues, value: Any) -> str:
     return str(truth.classes[value]) if truth.classes else f"{value:,.6g}"
 
 
-def _said(truth: Truth, predictions: Predictions, row: int) -> str:
+def _said(truth: TrueValues, predictions: Predictions, row: int) -> str:
     label = _told(truth, predictions.values[row])
     if predictions.probabilities is None:
         return label

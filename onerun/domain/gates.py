@@ -1,5 +1,6 @@
-"""Gates: what must hold before the alias moves. Every gate is judged and gives its reason, held or not."""
+"""Gates: what must hold before the alias moves. Every gate is checked and gives its reason, passed or failed."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import get_args
@@ -16,18 +17,18 @@ from onerun.config.evaluation import (
     Threshold,
 )
 from onerun.config.mistakes import Mistake
-from onerun.config.recipe import Recipe
+from onerun.config.recipe import Data, Recipe, Split
 from onerun.domain import bootstrap
-from onerun.domain.outcomes import Predictions, Truth
+from onerun.domain.predictions import Predictions, TrueValues
 from onerun.domain.references import GateResult
-from onerun.domain.wording import number, percent
+from onerun.domain.text import number, percent
 
 # the metric to look at first: the first of these that the model has (without probabilities there is no log_loss)
 PRIMARY = {"regression": ("rmse",), "classification": ("log_loss", "accuracy")}
 
 
 @dataclass(frozen=True)
-class Judged:
+class Scored:
     """A model on the test rows: what it said, and how good that was."""
 
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -38,14 +39,14 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Contest:
+class Comparison:
     """All that gates look at."""
 
-    truth: Truth
+    truth: TrueValues
     primary: str
-    model: Judged
-    baseline: Judged
-    champion: Judged | None  # None: the alias points at nothing yet
+    model: Scored
+    baseline: Scored
+    champion: Scored | None  # None: the alias points at nothing yet
 
 
 def primary(recipe: Recipe, task: str, measured: Mapping[str, float]) -> str:
@@ -78,7 +79,7 @@ def _metrics_of_gates(recipe: Recipe) -> Iterator[tuple[str, str | None]]:
             yield f"gates.{position}.on", gate.on
 
 
-def judge(gates: tuple[Gate, ...], contest: Contest) -> tuple[GateResult, ...]:
+def check_gates(gates: tuple[Gate, ...], contest: Comparison) -> tuple[GateResult, ...]:
     """Returns: one result per gate, in their order. The alias may move when all of them held."""
     return tuple(
         _threshold(gate, contest) if isinstance(gate, Threshold) else _better_than(gate, contest)
@@ -86,7 +87,7 @@ def judge(gates: tuple[Gate, ...], contest: Contest) -> tuple[GateResult, ...]:
     )
 
 
-def _threshold(gate: Threshold, contest: Contest) -> GateResult:
+def _threshold(gate: Threshold, contest: Comparison) -> GateResult:
     measured = contest.model.metrics.get(gate.metric)
     if measured is None:
         return GateResult(
@@ -107,7 +108,7 @@ def _threshold(gate: Threshold, contest: Contest) -> GateResult:
     return GateResult(rule=gate.rule, held=True, reason=f"{gate.metric} is {number(measured)}")
 
 
-def _better_than(gate: BetterThan, contest: Contest) -> GateResult:
+def _better_than(gate: BetterThan, contest: Comparison) -> GateResult:
     metric = gate.on or contest.primary
     if gate.better_than == "champion" and contest.champion is None:
         return GateResult(rule=gate.rule, held=True, reason="no champion yet")
@@ -140,7 +141,7 @@ def is_better(metric: str, mine: np.ndarray, theirs: np.ndarray, by: float) -> n
     return np.asarray((gain > 0) & (gain >= by * np.abs(theirs)))
 
 
-def _confidence(metric: str, by: float, contest: Contest, other: Judged) -> tuple[float, int]:
+def _confidence(metric: str, by: float, contest: Comparison, other: Scored) -> tuple[float, int]:
     assert contest.model.predictions is not None and other.predictions is not None
     mine, theirs = bootstrap.paired(
         metric, contest.truth, contest.model.predictions, other.predictions
@@ -162,3 +163,51 @@ def _not_measured(metric: str, whom: str) -> str:
         else ""
     )
     return f"{metric} of {whom} is not defined on this test part{needs}; name another metric in the gate"
+
+
+DECIDES_BY_PLACE = (
+    "random",
+    "stratified",
+)  # these divide by a row's place in the table, not by what is in it
+
+
+def overlap_caveat(
+    data: Data, split: Split, digest: str, params: Mapping[str, str], champions_digest: str | None
+) -> str:
+    """Returns: why the champion may look better than it is, in words; nothing when its test rows are these too.
+
+    Args:
+        digest: of the snapshot that both are judged on.
+        params: of the champion's run, as logged (`split.seed`, ...); empty where another program trained it.
+        champions_digest: of the snapshot that it was trained on, where that is known.
+    """
+    if "split.by" not in params:
+        return ""
+    changed = [
+        f"{key} {params[key]}, now {now}"
+        for key, now in _split_params(data, split).items()
+        if params.get(key) != now
+    ]
+    if changed:
+        return _caveat(f"was divided otherwise ({', '.join(changed)})")
+    if split.by in DECIDES_BY_PLACE and champions_digest not in (None, digest):
+        return _caveat(
+            f"divided another table, and split.by: {split.by} depends on the whole of it"
+        )
+    return ""
+
+
+def _split_params(data: Data, split: Split) -> dict[str, str]:
+    """What decides which rows are test rows, as a run logs it."""
+    asked = {"split.by": split.by, "split.test": f"{split.test}", "split.seed": f"{split.seed}"}
+    if split.by == "time":
+        return {"split.by": split.by, "split.test": f"{split.test}", "data.time": f"{data.time}"}
+    if split.by == "hash":
+        return asked | {"split.columns": json.dumps(split.columns, ensure_ascii=False)}
+    return asked | ({"data.group": f"{data.group}"} if split.by == "group" else {})
+
+
+def _caveat(how: str) -> str:
+    return (
+        f"its training {how}: it may have learned from these test rows and look better than it is"
+    )

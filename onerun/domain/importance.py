@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onerun.config.evaluation import GREATER_IS_BETTER
 from onerun.domain.metrics import measure
-from onerun.domain.outcomes import Predictions, Truth
+from onerun.domain.predictions import Predictions, TrueValues
 
 SEED = 20_240_602
 MOST_CELLS = 100_000_000  # values predicted from while shuffling; wide tables get fewer rows
@@ -41,7 +41,7 @@ def gain(estimator: Any, columns: list[str]) -> Importance | None:
 def permutation(
     metric: str,
     frame: pd.DataFrame,
-    truth: Truth,
+    truth: TrueValues,
     columns: list[str],
     rows: int,
     predict: Callable[[pd.DataFrame], Predictions],

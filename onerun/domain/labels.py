@@ -55,7 +55,7 @@ def class_weights(given: Mapping[Any, Any], classes: list[Any]) -> dict[int, Any
     return {classes.index(name): weight for name, weight in given.items()}
 
 
-def amounts_of(name: str, values: pd.Series) -> np.ndarray:
+def numeric_target(name: str, values: pd.Series) -> np.ndarray:
     """Returns: (rows,) float64 targets of a regressor. Raises: DataError when the target is no number."""
     if values.dtype.kind not in "iufb" and not pd.api.types.is_object_dtype(values):
         example = (

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from onerun.domain.references import Reference
 
-Kind = Literal["promote", "register", "to", "rollback"]
+MoveKind = Literal["promote", "register", "to", "rollback"]
 
 
 class Move(Reference):
@@ -17,7 +17,7 @@ class Move(Reference):
     alias: str
     from_version: str | None  # None: the alias pointed nowhere
     to_version: str
-    kind: Kind
+    kind: MoveKind
     why: str
     who: str
     at: str  # UTC, ISO 8601 with microseconds: sorts as it reads

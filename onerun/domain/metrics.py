@@ -1,31 +1,84 @@
-"""The metrics of the test part. They equal scikit-learn's; what is not defined on the rows at hand is left out.
+"""The metrics of the test part. They equal scikit-learn's; what is not defined on the rows is left out.
 
 Two families, so that the same lines serve the metric, its slices and its bootstrap:
 
     additive    a function of sums over rows: rmse, mae, r2, accuracy, balanced_accuracy, f1_*, log_loss, brier
-    ordered     needs the rows sorted: median_absolute_error, roc_auc, average_precision (`onerun.domain.ranking`)
+    ordered     needs the rows sorted: median_absolute_error, roc_auc, average_precision
 """
 
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onerun.config.evaluation import CLASSIFICATION_METRICS, REGRESSION_METRICS
-from onerun.domain import ranking
-from onerun.domain.outcomes import Floats, Integers, Predictions, Truth
+from onerun.domain.predictions import Floats, Integers, Predictions, TrueValues
 
-Orders = list[ranking.Order]
+
+class Order:
+    """Rows by falling score, for one class against the rest; rows of equal score are one threshold."""
+
+    def __init__(self, positive: NDArray[np.bool_], scores: Floats) -> None:
+        order = np.argsort(-scores)  # ties may fall either way: they are one threshold
+        ranked = scores[order]
+        self.last_of_threshold = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+        self.order = order
+        self.positive = positive[order]
+
+    def counts(self, weights: Floats) -> tuple[Floats, Floats]:
+        """Returns: (thresholds + 1,) weights of true and of false positives, from none to all rows."""
+        ranked = weights[self.order]
+        hits = np.cumsum(ranked * self.positive)[self.last_of_threshold]
+        taken = np.cumsum(ranked)[self.last_of_threshold]
+        return np.append(0.0, hits), np.append(0.0, np.maximum(taken - hits, 0))
+
+
+def roc_area(hits: Floats, alarms: Floats) -> float:
+    """Returns: the area under the ROC curve, NaN with rows of one kind only."""
+    if hits[-1] <= 0 or alarms[-1] <= 0:
+        return float("nan")
+    return float(np.trapezoid(hits, alarms) / (hits[-1] * alarms[-1]))
+
+
+def precision_area(hits: Floats, alarms: Floats) -> float:
+    """Returns: average precision, the sum of precision times the step in recall; NaN without positives."""
+    if hits[-1] <= 0:
+        return float("nan")
+    taken = hits[1:] + alarms[1:]
+    precision = np.divide(hits[1:], taken, out=np.zeros_like(taken), where=taken > 0)
+    return float((np.diff(hits) * precision).sum() / hits[-1])
+
+
+def median_of(values: Floats) -> Callable[[Floats], float]:
+    """Returns: a function from (n,) weights to the weighted median, the mean of both middle values in a tie."""
+    order = np.argsort(values)
+    ranked = values[order]
+
+    def median(weights: Floats) -> float:
+        heavy = weights[order] > 0
+        kept, reached = ranked[heavy], np.cumsum(weights[order][heavy])
+        if not kept.size:
+            return float("nan")
+        half = reached[-1] / 2
+        middle = int(np.searchsorted(reached, half * (1 - 1e-12)))
+        tie = np.isclose(reached[middle], half, rtol=1e-12, atol=0) and middle + 1 < kept.size
+        return float((kept[middle] + kept[middle + 1]) / 2 if tie else kept[middle])
+
+    return median
+
+
+Orders = list[Order]
 ORDERED = frozenset({"median_absolute_error", "roc_auc", "average_precision"})
 NEED_PROBABILITIES = frozenset({"log_loss", "brier", "roc_auc", "average_precision"})
 PER_CLASS = frozenset({"balanced_accuracy", "f1_macro", "f1_weighted"})
 
 
-def names_of(truth: Truth) -> tuple[str, ...]:
+def names_of(truth: TrueValues) -> tuple[str, ...]:
     """Returns: the metrics of this task."""
     return CLASSIFICATION_METRICS if truth.classes else REGRESSION_METRICS
 
 
-def score(truth: Truth, predictions: Predictions) -> dict[str, float]:
+def score(truth: TrueValues, predictions: Predictions) -> dict[str, float]:
     """Returns: metric -> value, without those that are not defined (no probabilities, one class, constant target)."""
     if truth.rows == 0:
         return {}
@@ -35,7 +88,7 @@ def score(truth: Truth, predictions: Predictions) -> dict[str, float]:
 
 
 def measure(
-    metric: str, truth: Truth, predictions: Predictions, orders: Orders | None = None
+    metric: str, truth: TrueValues, predictions: Predictions, orders: Orders | None = None
 ) -> float:
     """Returns: the metric over all rows, NaN where it is not defined."""
     if metric in NEED_PROBABILITIES and predictions.probabilities is None:
@@ -50,23 +103,21 @@ def measure(
     return float(value(metric, sums(metric, truth, predictions, whole, 1))[0])
 
 
-def orders_of(truth: Truth, predictions: Predictions) -> Orders:
+def orders_of(truth: TrueValues, predictions: Predictions) -> Orders:
     """Returns: the rows sorted by each class's probability; of two classes the second, the positive one, is enough."""
     if predictions.probabilities is None:
         return []
     kinds = [1] if len(truth.classes) == 2 else range(len(truth.classes))
-    return [
-        ranking.Order(truth.values == kind, predictions.probabilities[:, kind]) for kind in kinds
-    ]
+    return [Order(truth.values == kind, predictions.probabilities[:, kind]) for kind in kinds]
 
 
 def ordered(
-    metric: str, truth: Truth, predictions: Predictions, orders: Orders | None = None
+    metric: str, truth: TrueValues, predictions: Predictions, orders: Orders | None = None
 ) -> Callable[[Floats], float]:
     """Sorts once. Returns: a function from (n,) row weights to the metric, NaN where it is not defined."""
     if metric == "median_absolute_error":
-        return ranking.median_of(np.abs(truth.values - predictions.values))
-    area = ranking.roc_area if metric == "roc_auc" else ranking.precision_area
+        return median_of(np.abs(truth.values - predictions.values))
+    area = roc_area if metric == "roc_auc" else precision_area
     sorted_rows = orders or orders_of(truth, predictions)
 
     def over_classes(weights: Floats) -> float:
@@ -79,7 +130,9 @@ def ordered(
     return over_classes
 
 
-def sums(metric: str, truth: Truth, predictions: Predictions, cell: Integers, cells: int) -> Floats:
+def sums(
+    metric: str, truth: TrueValues, predictions: Predictions, cell: Integers, cells: int
+) -> Floats:
     """What an additive metric needs, added up within each cell of rows.
 
     Args: cell: (n,) in [0, cells). Returns: (cells, k); adding cells up gives the sums of their union.
@@ -96,7 +149,7 @@ def sums(metric: str, truth: Truth, predictions: Predictions, cell: Integers, ce
     return np.column_stack([np.bincount(cell, column, minlength=cells) for column in columns])
 
 
-def losses(metric: str, truth: Truth, predictions: Predictions) -> Floats:
+def losses(metric: str, truth: TrueValues, predictions: Predictions) -> Floats:
     """Returns: (n,) what each row adds to a metric that is a mean over rows (for rmse and r2: its squared error)."""
     if metric == "accuracy":
         return np.asarray(truth.values == predictions.values, dtype=np.float64)
@@ -128,7 +181,7 @@ def value(metric: str, added: Floats) -> Floats:
         return np.asarray(np.sqrt(mean) if metric == "rmse" else mean)
 
 
-def _class_sums(truth: Truth, predictions: Predictions, cell: Integers, cells: int) -> Floats:
+def _class_sums(truth: TrueValues, predictions: Predictions, cell: Integers, cells: int) -> Floats:
     """Returns: (cells, 3 * classes): weights of hits, of predictions and of true rows for each class."""
     kinds, weights = len(truth.classes), truth.row_weights
     hit = truth.values == predictions.values

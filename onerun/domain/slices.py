@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from onerun.domain.metrics import score
-from onerun.domain.outcomes import Integers, Predictions, Truth
+from onerun.domain.predictions import Integers, Predictions, TrueValues
 
 MOST = 20
 OTHER, MISSING = "(other)", "(missing)"
@@ -23,7 +23,7 @@ class Slice:
     metrics: dict[str, float]
 
 
-def slices(column: str, values: Any, truth: Truth, predictions: Predictions) -> list[Slice]:
+def slices(column: str, values: Any, truth: TrueValues, predictions: Predictions) -> list[Slice]:
     """Args: values: (n,) a Series. Returns: the most frequent values first (quarters of a number in their order)."""
     codes, names = _quarters(values) if _is_amount(values) else _levels(values)
     found = []

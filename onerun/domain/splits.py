@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onerun.config.recipe import Split
-from onerun.domain.digest import Hashes, mixed
+from onerun.domain.digest import Hashes, mix
 from onerun.domain.errors import DataError
 
 TRAINING, VALIDATION, TEST = 0, 1, 2
@@ -22,7 +22,7 @@ Codes = npt.NDArray[np.int64]
 
 def by_hash(hashes: Hashes, split: Split) -> Parts:
     """`hashes`: (rows,) of each row's content (onerun/domain/digest.py). A row's part depends on nothing but its content."""
-    places = mixed(hashes, split.seed)
+    places = mix(hashes, split.seed)
     parts = np.zeros(len(hashes), np.uint8)
     parts[places < _bound(split.test + split.validation)] = VALIDATION
     parts[places < _bound(split.test)] = TEST
@@ -158,7 +158,7 @@ def _counts(rows: int, split: Split) -> tuple[int, int]:
     return test, max(round(rows * split.validation), 1) if split.validation else 0
 
 
-def checked(parts: Parts, split: Split) -> Parts:
+def require_filled(parts: Parts, split: Split) -> Parts:
     """Raises: DataError when a part that was asked for has no row, saying which and why."""
     counts = np.bincount(parts, minlength=3)
     shares = (1 - split.test - split.validation, split.validation, split.test)

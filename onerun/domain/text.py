@@ -1,6 +1,8 @@
-"""Sizes, ages and counts as a person reads them."""
+"""Sizes, ages, counts and numbers as a person reads them, and patterns as a person writes them."""
 
+import math
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from functools import lru_cache
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -45,3 +47,27 @@ PLURALS = {
 def counted(counts: Mapping[str, int]) -> str:
     """Return how many records there are of each kind that a person knows by name."""
     return ", ".join(f"{counts[kind]:,} {name}" for kind, name in PLURALS.items() if kind in counts)
+
+
+def number(value: float) -> str:
+    """Returns: four significant digits, whole from a thousand on, two where tiny: 0.8496, 45,371, 1.2e-05."""
+    if not math.isfinite(value):
+        return str(value)
+    if 1000 <= abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if abs(value) >= 1e-3 else f"{value:.2g}"
+
+
+def percent(share: float) -> str:
+    """Returns: three significant digits: 1 %, 16.1 %, 0.032 %; whole from 1,000 % on."""
+    return f"{100 * share:.3g} %" if abs(share) < 10 else f"{100 * share:,.0f} %"
+
+
+def printable(text: str) -> str:
+    """Returns: the text as it can be printed, stored and sent: file names may hold bytes that are no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def matches(text: str, pattern: str) -> bool:
+    """Whether the text is as the pattern says; brackets are themselves, as names such as `houses [prod]` hold them."""
+    return fnmatchcase(text, pattern.replace("[", "[[]"))

@@ -5,67 +5,68 @@ from pathlib import Path
 
 from onerun.config.recipe import Recipe
 from onerun.domain import columns
-from onerun.domain.answers import Answer
 from onerun.domain.estimators import Task
-from onerun.domain.gates import Contest, Judged, judge, primary
+from onerun.domain.gates import Comparison, Scored, check_gates, primary
 from onerun.domain.metrics import score
-from onerun.domain.outcomes import Predictions, Truth
+from onerun.domain.predictions import ModelOutput, Predictions, TrueValues
 from onerun.domain.references import Evaluation, Snapshot
-from onerun.evaluation import holdout, scoring
+from onerun.evaluation import holdout, scorers
 from onerun.evaluation.holdout import Holdout
-from onerun.evaluation.scoring import Scorer
+from onerun.evaluation.scorers import Scorer
 
 
 @dataclass(frozen=True)
-class Judgement:
+class HoldoutResult:
     """Who said what about which rows, and how good that was."""
 
     test: Holdout
     model: Scorer
-    contest: Contest
+    contest: Comparison
     evaluation: Evaluation
 
 
-def judged(recipe: Recipe, snapshot: Snapshot, task: Task, model_uri: str, work: Path) -> Judgement:
+def compare(
+    recipe: Recipe, snapshot: Snapshot, task: Task, model_uri: str, work: Path
+) -> HoldoutResult:
     """Returns: model, baseline and champion on the same rows, and the gates."""
     features = columns.features(recipe.data, snapshot.columns)
-    model = scoring.load(model_uri, work / "model", features)
-    champion = scoring.load_champion(recipe, snapshot, work, features)
+    model = scorers.load(model_uri, work / "model", features)
+    champion = scorers.load_champion(recipe, snapshot, work, features)
     theirs = champion.scorer.columns if champion and champion.scorer else []
     test = holdout.read(recipe, snapshot, {*model.columns, *theirs})
     known = test.classes(task)
-    answer = scoring.challenger_answer(model, test.frame, task, known)
-    rival = scoring.champion_answer(recipe, champion, test.frame, task, known)
-    others = rival.classes if isinstance(rival, Answer) else ()
+    answer = scorers.predict_challenger(model, test.frame, task, known)
+    rival = scorers.predict_champion(recipe, champion, test.frame, task, known)
+    others = rival.classes if isinstance(rival, ModelOutput) else ()
     truth = test.truth(recipe.data.target, task, answer.classes, others)
     challenger = _judged(truth, answer.coded(truth.classes))
-    contest = Contest(
+    contest = Comparison(
         truth,
         primary(recipe, task, challenger.metrics),
         challenger,
         _judged(truth, test.baseline(truth)),
         _judged_champion(truth, champion, rival),
     )
-    return Judgement(test, model, contest, _evaluation(recipe, task, contest))
+    return HoldoutResult(test, model, contest, _evaluation(recipe, task, contest))
 
 
-def _judged(truth: Truth, predictions: Predictions, version: str | None = None) -> Judged:
-    return Judged(score(truth, predictions), predictions, version)
+def _judged(truth: TrueValues, predictions: Predictions, version: str | None = None) -> Scored:
+    return Scored(score(truth, predictions), predictions, version)
 
 
 def _judged_champion(
-    truth: Truth, champion: scoring.Champion | None, rival: Answer | str | None
-) -> Judged | None:
+    truth: TrueValues, champion: scorers.Champion | None, rival: ModelOutput | str | None
+) -> Scored | None:
     if champion is None:
         return None
-    if isinstance(rival, Answer):
+    if isinstance(rival, ModelOutput):
         return replace(
             _judged(truth, rival.coded(truth.classes), champion.version), caveat=champion.caveat
         )
-    return Judged(version=champion.version, trouble=str(rival))
+    return Scored(version=champion.version, trouble=str(rival))
 
 
-def _evaluation(recipe: Recipe, task: Task, contest: Contest) -> Evaluation:
+def _evaluation(recipe: Recipe, task: Task, contest: Comparison) -> Evaluation:
     champion = contest.champion
     return Evaluation(
         task=task,
@@ -74,5 +75,5 @@ def _evaluation(recipe: Recipe, task: Task, contest: Contest) -> Evaluation:
         baseline_metrics=dict(contest.baseline.metrics),
         champion_metrics=dict(champion.metrics) if champion and not champion.trouble else None,
         champion_version=champion.version if champion else None,
-        gates=judge(recipe.gates, contest),
+        gates=check_gates(recipe.gates, contest),
     )

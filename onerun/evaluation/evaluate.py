@@ -27,15 +27,15 @@ def evaluate(
     if mistakes:
         raise Mistakes(mistakes)
     champion = registry.version_of_alias(recipe.model_name, recipe.promote.alias) or ""
-    key = checkpoint.key_of(
+    key = checkpoint.key(
         recipe.model_dump_json(by_alias=True), snapshot.digest, trained.model_id, champion
     )
     folder, note = work / "evaluation", work / "evaluation.json"
-    evaluation = checkpoint.kept(note, key, Evaluation)
+    evaluation = checkpoint.load(note, key, Evaluation)
     if evaluation is None:
         note.unlink(missing_ok=True)
         evaluation = _evaluated(run_id, recipe, snapshot, trained, work, folder)
-        checkpoint.keep(note, key, evaluation)
+        checkpoint.save(note, key, evaluation)
     runs.log_folder(run_id, folder)
     runs.log_metrics(run_id, run_metrics(evaluation))
     return evaluation
@@ -45,7 +45,7 @@ def _evaluated(
     run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedModel, work: Path, folder: Path
 ) -> Evaluation:
     """Scores, judges and draws; leaves in `folder` what is to be uploaded."""
-    judgement = comparison.judged(recipe, snapshot, task_of(recipe), trained.model_uri, work)
+    judgement = comparison.compare(recipe, snapshot, task_of(recipe), trained.model_uri, work)
     findings = explanation.findings(run_id, recipe, snapshot, trained, judgement)
     plots = explanation.plots(findings, judgement)
     _written(folder, findings.as_json(), page.render(findings, plots), plots)

@@ -7,13 +7,13 @@ import pandas as pd
 from onerun.config.recipe import Recipe
 from onerun.domain import findings as found
 from onerun.domain import importance
-from onerun.domain.findings import Findings
+from onerun.domain.findings import EvaluationDetails
 from onerun.domain.importance import Importance
-from onerun.domain.outcomes import Predictions
 from onerun.domain.plots import classification, regression, training
+from onerun.domain.predictions import Predictions
 from onerun.domain.references import Snapshot, TrainedModel
 from onerun.domain.slices import slices
-from onerun.evaluation.comparison import Judgement
+from onerun.evaluation.comparison import HoldoutResult
 from onerun.tracking import runs
 
 Curves = dict[str, dict[str, Sequence[float]]]
@@ -29,8 +29,8 @@ MOST_CURVES = 2
 
 
 def findings(
-    run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedModel, judgement: Judgement
-) -> Findings:
+    run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedModel, judgement: HoldoutResult
+) -> EvaluationDetails:
     """Returns: all that the report tells."""
     contest, test = judgement.contest, judgement.test
     said = contest.model.predictions
@@ -40,7 +40,7 @@ def findings(
         judgement.model.columns, key=lambda name: -matters.values.get(name, 0.0) if matters else 0.0
     )
     loss, worst = found.worst_rows(contest.truth, said, test.frame, test.positions, telling)
-    return Findings(
+    return EvaluationDetails(
         run_id,
         recipe,
         snapshot,
@@ -59,7 +59,7 @@ def findings(
     )
 
 
-def plots(findings: Findings, judgement: Judgement) -> dict[str, bytes]:
+def plots(findings: EvaluationDetails, judgement: HoldoutResult) -> dict[str, bytes]:
     """Returns: file name -> PNG, in the order in which people look."""
     truth, contest = judgement.contest.truth, judgement.contest
     assert contest.model.predictions is not None
@@ -89,7 +89,7 @@ def curves(run_id: str) -> Curves:
     return dict(list(told.items())[:MOST_CURVES])
 
 
-def _importance(recipe: Recipe, judgement: Judgement) -> Importance | None:
+def _importance(recipe: Recipe, judgement: HoldoutResult) -> Importance | None:
     predictor, rows = judgement.model.predictor, recipe.evaluate.explain.rows
     if predictor is not None:
         gained = importance.gain(predictor.estimator, judgement.model.columns)

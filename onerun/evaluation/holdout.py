@@ -11,7 +11,15 @@ from onerun.config.recipe import Recipe
 from onerun.data import snapshots
 from onerun.domain import columns, labels
 from onerun.domain.estimators import Task
-from onerun.domain.outcomes import Classes, Floats, Integers, Predictions, Truth, codes, union
+from onerun.domain.predictions import (
+    Classes,
+    Floats,
+    Integers,
+    Predictions,
+    TrueValues,
+    codes,
+    union,
+)
 from onerun.domain.references import Snapshot
 from onerun.domain.splits import TEST, TRAINING
 
@@ -28,20 +36,20 @@ class Holdout:
     training_target: pd.Series
     training_weights: Floats | None
 
-    def truth(self, name: str, task: Task, *known: Iterable[object]) -> Truth:
+    def truth(self, name: str, task: Task, *known: Iterable[object]) -> TrueValues:
         """Returns: the truth; classes are those of training, of the test part and all that models know."""
         if task == "regression":
-            return Truth(
-                labels.amounts_of(name, self.target), weights=self.weights, groups=self.groups
+            return TrueValues(
+                labels.numeric_target(name, self.target), weights=self.weights, groups=self.groups
             )
         classes = union(self.classes(task), *known, self.target.unique())
-        return Truth(codes(self.target, classes), classes, self.weights, self.groups)
+        return TrueValues(codes(self.target, classes), classes, self.weights, self.groups)
 
     def classes(self, task: Task) -> Classes:
         """Returns: the classes of the training part, sorted; none for a regression."""
         return union((), self.training_target.unique()) if task == "classification" else ()
 
-    def baseline(self, truth: Truth) -> Predictions:
+    def baseline(self, truth: TrueValues) -> Predictions:
         """Returns: what knows nothing but the training target: its mean, or the frequencies of its classes."""
         if not truth.classes:
             amounts = self.training_target.to_numpy(dtype=np.float64)

@@ -39,7 +39,7 @@ def this_process() -> Process:
     )
 
 
-def look(process: Process | None, last_sign: datetime | None = None) -> ProcessState:
+def state_of(process: Process | None, last_sign: datetime | None = None) -> ProcessState:
     """Whether `process` lives, as far as it can be told from here.
 
     Args: last_sign: when it was last alive for certain; one alive after this machine started lives on another machine.
@@ -101,7 +101,7 @@ def _is_zombie(pid: int) -> bool:
     return _fields(pid)[:1] in DEAD
 
 
-def is_dead(group: int) -> bool:
+def is_group_dead(group: int) -> bool:
     """Whether all of a process group are dead, though some may count as members until somebody asks how they ended.
 
     Nobody does in a container whose first process is no init. False where the kernel does not show processes.

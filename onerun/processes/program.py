@@ -128,7 +128,7 @@ def _end_group(process: "subprocess.Popen[bytes]", output: Output) -> None:
 
 def _alive(process: "subprocess.Popen[bytes]") -> bool:
     process.poll()  # takes in the leader's end: a dead leader that nobody has waited for still counts as a member
-    return _signalled(process.pid, 0) and not identity.is_dead(process.pid)
+    return _signalled(process.pid, 0) and not identity.is_group_dead(process.pid)
 
 
 def _signalled(group: int, number: int) -> bool:

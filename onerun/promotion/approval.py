@@ -3,17 +3,17 @@
 from typing import TypeVar
 
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.domain import approval, names
-from onerun.domain.approval import Pending
+from onerun.domain import names, promotion
+from onerun.domain.promotion import PendingApproval
 from onerun.domain.references import Evaluation, Promotion, Reference, Version
-from onerun.promotion.promote import moved
+from onerun.promotion.promote import move_aliases
 from onerun.tracking.registry import tag_version, version_of_alias
 from onerun.tracking.runs import params_and_tags, set_tags
 
 AnyReference = TypeVar("AnyReference", bound=Reference)
 
 
-def pending(run_id: str) -> Pending:
+def pending(run_id: str) -> PendingApproval:
     """Returns: what the run's training left to be approved. Raises: Mistakes when there is nothing to approve."""
     _, tags = params_and_tags(run_id)
     if not tags:
@@ -34,7 +34,7 @@ def pending(run_id: str) -> Pending:
         raise Mistakes(
             [Mistake("run_id", f"{version.summary} did not hold its gates: {promotion.reason}")]
         )
-    return Pending(
+    return PendingApproval(
         run_id=run_id,
         version=version,
         aliases=(promotion.alias, *promotion.also),
@@ -47,18 +47,18 @@ def _stage(tags: dict[str, str], stage: str, kind: type[AnyReference]) -> AnyRef
     return kind.from_json(text) if text else None
 
 
-def approve(asked: Pending, who: str, why: str) -> Promotion:
+def approve(asked: PendingApproval, who: str, why: str) -> Promotion:
     """Moves the aliases by compare-and-set: only from the champion that the question was about. Safe to repeat."""
-    reason = approval.why_approved(asked, who, why)
+    reason = promotion.approval_reason(asked, who, why)
     return _recorded(
-        asked, moved(asked.run_id, asked.version, asked.evaluation, asked.aliases, reason)
+        asked, move_aliases(asked.run_id, asked.version, asked.evaluation, asked.aliases, reason)
     )
 
 
-def refuse(asked: Pending, who: str, why: str) -> Promotion:
+def refuse(asked: PendingApproval, who: str, why: str) -> Promotion:
     """Leaves the aliases where they are, and says so on the run and on the version."""
     holder = version_of_alias(asked.version.model, asked.aliases[0])
-    reason = approval.why_refused(asked, who, why)
+    reason = promotion.refusal_reason(asked, who, why)
     answer = Promotion(
         alias=asked.aliases[0],
         also=asked.aliases[1:],
@@ -69,7 +69,7 @@ def refuse(asked: Pending, who: str, why: str) -> Promotion:
     return _recorded(asked, answer)
 
 
-def _recorded(asked: Pending, answer: Promotion) -> Promotion:
+def _recorded(asked: PendingApproval, answer: Promotion) -> Promotion:
     set_tags(asked.run_id, {names.TAG_STAGE.format(stage="promote"): answer.model_dump_json()})
     key = names.TAG_APPROVAL.format(alias=asked.aliases[0])
     tag_version(asked.version.model, asked.version.version, key, answer.reason)

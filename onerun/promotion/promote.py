@@ -27,10 +27,10 @@ def promote(run_id: str, recipe: Recipe, version: Version, evaluation: Evaluatio
             alias=alias, also=recipe.promote.also, promoted=False, reason=decision.reason, previous_version=holder,
             waits=decision.waits,
         )  # fmt: skip
-    return moved(run_id, version, evaluation, (alias, *recipe.promote.also), decision.reason)
+    return move_aliases(run_id, version, evaluation, (alias, *recipe.promote.also), decision.reason)
 
 
-def moved(
+def move_aliases(
     run_id: str, version: Version, evaluation: Evaluation, aliases: tuple[str, ...], why: str
 ) -> Promotion:
     """Moves the first alias from the champion of the evaluation, then the others; safe to repeat."""
@@ -39,7 +39,7 @@ def moved(
         _move(run_id, version, alias, evaluation.champion_version, why, evaluation)
     except AliasMoved as stale:
         holder = version_of_alias(version.model, alias)
-        reason = f"{stale}. To move it all the same: {promotion.command_to(version.model, alias, version.version)}"
+        reason = f"{stale}. To move it all the same: {promotion.move_command(version.model, alias, version.version)}"
         return Promotion(
             alias=alias, also=tuple(others), promoted=False, reason=reason, previous_version=holder
         )
@@ -75,7 +75,7 @@ def _move(
     why: str,
     evaluation: Evaluation,
 ) -> None:
-    numbers = promotion.numbers(evaluation)
+    numbers = promotion.ledger_metrics(evaluation)
     move_alias(version.model, alias, version.version, expected, why, run_id, "promote", numbers)
     log.info("%s@%s now points at version %s", version.model, alias, version.version)
 
@@ -86,7 +86,7 @@ def _promoted(version: Version, aliases: tuple[str, ...], reason: str) -> Promot
         move for move in ledger(version.model, aliases[0]) if move.to_version == version.version
     ]
     previous = moves[-1].from_version if moves else None
-    commands = " && ".join(promotion.command_back(version.model, alias) for alias in aliases)
+    commands = " && ".join(promotion.rollback_command(version.model, alias) for alias in aliases)
     back = f"; back: {commands}" if previous else ""
     return Promotion(
         alias=aliases[0],

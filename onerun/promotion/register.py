@@ -5,7 +5,7 @@ import logging
 from onerun.config.recipe import Recipe
 from onerun.domain import names
 from onerun.domain.errors import AliasMoved
-from onerun.domain.promotion import numbers, numbers_in_words
+from onerun.domain.promotion import describe_metrics, ledger_metrics
 from onerun.domain.references import Evaluation, TrainedModel, Version
 from onerun.tracking.registry import make_version, move_alias, version_of_alias
 from onerun.tracking.runs import client
@@ -39,7 +39,7 @@ def _tags(run_id: str, evaluation: Evaluation) -> dict[str, str]:
 
 def _take_alias(run_id: str, version: Version, alias: str, evaluation: Evaluation) -> None:
     """The alias ends at the newest version, whoever else registers meanwhile."""
-    why = f"newest version; {numbers_in_words(evaluation)}"
+    why = f"newest version; {describe_metrics(evaluation)}"
     while True:
         holder = version_of_alias(version.model, alias)
         if holder is not None and int(holder) > int(version.version):
@@ -60,7 +60,7 @@ def _take_alias(run_id: str, version: Version, alias: str, evaluation: Evaluatio
                 why,
                 run_id,
                 "register",
-                numbers(evaluation),
+                ledger_metrics(evaluation),
             )
         except AliasMoved:
             continue  # another training took it since we looked

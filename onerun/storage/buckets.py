@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onerun.storage.access import bucket_and_key, filesystem, minio
-from onerun.storage.words import explained
+from onerun.storage.errors import translated_errors
 
 if TYPE_CHECKING:
     from minio import Minio
 
 
-def need_bucket(uri: str) -> bool:
+def ensure_bucket(uri: str) -> bool:
     """Makes the bucket of an s3:// address where there is none. Returns: whether it was missing."""
     bucket = bucket_and_key(uri)[0]
-    with explained(uri):
+    with translated_errors(uri):
         if filesystem(uri).exists(bucket):
             return False
         filesystem(uri).mkdir(bucket)
@@ -25,7 +25,7 @@ def need_bucket(uri: str) -> bool:
 def list_objects(root: str) -> Iterator[tuple[str, int]]:
     """Yields: address and size of every object below the s3:// address, in order, a page at a time."""
     bucket = bucket_and_key(root)[0]
-    with explained(root):
+    with translated_errors(root):
         for found in _below(root):
             if not found.object_name.endswith("/"):  # what consoles write to show an empty folder
                 yield f"s3://{bucket}/{found.object_name}", int(found.size)
@@ -34,7 +34,7 @@ def list_objects(root: str) -> Iterator[tuple[str, int]]:
 def walk(uri: str) -> Iterator[tuple[str, int, int | None]]:
     """Yields: path below `uri`, bytes and last change (milliseconds since 1970) of every object, page by page."""
     root = bucket_and_key(uri)[1]
-    with explained(uri):
+    with translated_errors(uri):
         for found in _below(uri, missing_ok=True):
             changed = found.last_modified
             path = found.object_name[len(root) :].lstrip("/")
@@ -44,7 +44,7 @@ def walk(uri: str) -> Iterator[tuple[str, int, int | None]]:
 def remove_below(uri: str, paths: Iterable[str]) -> None:
     """Removes these objects below `uri`, a thousand at a time; what is gone already is no mistake."""
     key = bucket_and_key(uri)[1]
-    with explained(uri):
+    with translated_errors(uri):
         _remove(uri, (f"{key}/{path}" if key else path for path in paths))
 
 
@@ -62,7 +62,7 @@ def move_tree(source: str, target: str) -> None:
     from minio.commonconfig import ComposeSource
 
     client, (bucket, old), new = minio(), bucket_and_key(source), bucket_and_key(target)[1]
-    with explained(source):
+    with translated_errors(source):
         there, found = _prints(target), _prints(source)
         for name, print_of in found.items():
             copy = f"{new}{name[len(old) :]}"
@@ -111,7 +111,7 @@ def make_bucket(uri: str, expire_days: int) -> list[str]:
     """
     bucket = bucket_and_key(uri)[0]
     client = minio()
-    with explained(uri):
+    with translated_errors(uri):
         if not client.bucket_exists(bucket):
             client.make_bucket(bucket)
             return _keep_versions(client, bucket, expire_days)
@@ -158,5 +158,5 @@ def _keep_versions(client: "Minio", bucket: str, days: int) -> list[str]:
 def upload(local: Path, uri: str) -> None:
     """Copies a local file of any size to an s3:// address, in parts, whole or not at all."""
     bucket, key = bucket_and_key(uri)
-    with explained(uri):
+    with translated_errors(uri):
         minio().fput_object(bucket, key, str(local))

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from onerun.storage.access import bucket_and_key, filesystem, is_s3, minio
 from onerun.storage.buckets import list_objects
-from onerun.storage.words import answered, explained
+from onerun.storage.errors import translated_errors, with_retry
 
 PARTIAL = ".partial"  # the end of the name of a local file while it is written
 
@@ -23,7 +23,7 @@ def join(root: str, *parts: str) -> str:
 def exists(uri: str) -> bool:
     """Whether there is a file or folder."""
     return (
-        answered(uri, lambda: bool(filesystem(uri).exists(uri)))
+        with_retry(uri, lambda: bool(filesystem(uri).exists(uri)))
         if is_s3(uri)
         else Path(uri).exists()
     )
@@ -33,7 +33,7 @@ def size(uri: str) -> int | None:
     """Returns: bytes of the file; None when there is none."""
     if not is_s3(uri):
         return Path(uri).stat().st_size if Path(uri).is_file() else None
-    with explained(uri):
+    with translated_errors(uri):
         try:
             return int(filesystem(uri).size(uri))
         except FileNotFoundError:
@@ -45,13 +45,13 @@ def open_input(uri: str, cache: str = "readahead") -> IO[bytes]:
 
     Raises: Mistakes when it cannot be opened.
     """
-    return answered(uri, lambda: _opened_s3(uri, cache) if is_s3(uri) else Path(uri).open("rb"))
+    return with_retry(uri, lambda: _opened_s3(uri, cache) if is_s3(uri) else Path(uri).open("rb"))
 
 
 def _opened_s3(uri: str, cache: str) -> IO[bytes]:
     opened: Any = filesystem(uri).open(uri, "rb", block_size=8 * 2**20, cache_type=cache)
     fetch = opened.cache.fetcher
-    opened.cache.fetcher = lambda start, end: answered(
+    opened.cache.fetcher = lambda start, end: with_retry(
         uri, lambda: fetch(start, end)
     )  # whoever reads it, waits
     return opened  # type: ignore[no-any-return]
@@ -59,16 +59,16 @@ def _opened_s3(uri: str, cache: str) -> IO[bytes]:
 
 def read_bytes(uri: str) -> bytes:
     """Returns: the whole content."""
-    with explained(uri), open_input(uri) as file:
+    with translated_errors(uri), open_input(uri) as file:
         return file.read()
 
 
 def write_bytes_atomically(uri: str, content: bytes) -> None:
     """The file is there whole or not at all; an earlier one is replaced."""
     if is_s3(uri):
-        answered(uri, lambda: filesystem(uri).pipe_file(uri, content))
+        with_retry(uri, lambda: filesystem(uri).pipe_file(uri, content))
         return
-    with explained(uri):
+    with translated_errors(uri):
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
         with _beside(uri) as temporary, temporary.open("wb") as file:
             file.write(content)
@@ -79,9 +79,9 @@ def write_bytes_atomically(uri: str, content: bytes) -> None:
 def put_file(local: Path, uri: str) -> None:
     """Copies a local file to `uri`, whole or not at all."""
     if is_s3(uri):
-        answered(uri, lambda: filesystem(uri).put_file(str(local), uri))
+        with_retry(uri, lambda: filesystem(uri).put_file(str(local), uri))
         return
-    with explained(uri):
+    with translated_errors(uri):
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
         with _beside(uri) as temporary:
             shutil.copyfile(local, temporary)
@@ -123,14 +123,14 @@ def _beside(uri: str) -> Iterator[Path]:
 
 def remove(uri: str) -> None:
     """Removes one file; a bucket with versions keeps it for a while."""
-    with explained(uri):
+    with translated_errors(uri):
         if is_s3(uri):
             minio().remove_object(*bucket_and_key(uri))
         else:
             Path(uri).unlink(missing_ok=True)
 
 
-def listed(uri: str) -> list[str]:
+def list_files(uri: str) -> list[str]:
     """Returns: the addresses of the files directly below a folder or prefix, sorted; none when it does not exist."""
     if not is_s3(uri):
         return sorted(str(path) for path in Path(uri).glob("*") if path.is_file())

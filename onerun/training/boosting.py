@@ -15,7 +15,7 @@ from onerun.domain.errors import TrainingFailed
 from onerun.domain.estimators import aliases_of
 from onerun.domain.preprocessing import Levels
 from onerun.training.curve import Curve
-from onerun.training.table import Part, Table
+from onerun.training.table import EncodedPart, EncodedTable
 
 if TYPE_CHECKING:
     from lightgbm import Booster, Dataset
@@ -30,7 +30,7 @@ IN_ITS_SOURCE = re.compile(r"\s+at \S+, line \d+")  # where in LightGBM's C++ a 
 
 
 def fit(
-    recipe: Recipe, estimator: Any, table: Table, levels: Levels | None, curve: Curve
+    recipe: Recipe, estimator: Any, table: EncodedTable, levels: Levels | None, curve: Curve
 ) -> "Booster":
     """Fits what the unfitted LGBM* `estimator` describes; empties the table's matrices on the way.
 
@@ -59,7 +59,7 @@ def fit(
         raise TrainingFailed(f"LightGBM refused: {words}; look at model.params") from error
 
 
-def _params(recipe: Recipe, estimator: Any, table: Table) -> dict[str, Any]:
+def _params(recipe: Recipe, estimator: Any, table: EncodedTable) -> dict[str, Any]:
     """Returns: what `lightgbm.train` takes, defaults of the scikit-learn class included, as the class would pass it."""
     assert recipe.model is not None
     given = recipe.model.params
@@ -89,7 +89,7 @@ def _objective(spec: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def _datasets(
-    estimator: Any, table: Table, params: dict[str, Any], categories: Sequence[int]
+    estimator: Any, table: EncodedTable, params: dict[str, Any], categories: Sequence[int]
 ) -> tuple["Dataset", "Dataset | None"]:
     """Bins both parts at once and lets go of the raw matrices, so that trees grow in the memory they took."""
     import lightgbm
@@ -114,7 +114,7 @@ def _datasets(
     return training, validation
 
 
-def _weight(estimator: Any, part: Part) -> np.ndarray | None:
+def _weight(estimator: Any, part: EncodedPart) -> np.ndarray | None:
     class_weight = getattr(estimator, "class_weight", None)
     if class_weight is None:
         return part.weight
@@ -124,7 +124,7 @@ def _weight(estimator: Any, part: Part) -> np.ndarray | None:
     return np.asarray(balanced if part.weight is None else balanced * part.weight)
 
 
-def _safe_names(table: Table) -> list[str] | str:
+def _safe_names(table: EncodedTable) -> list[str] | str:
     """LightGBM refuses JSON's special characters in names, and blanks; the true ones are in columns.json."""
     if len(table.spec["columns"]) != table.training.matrix.shape[1]:
         return "auto"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from onerun.domain.errors import StoreUnreachable
-from onerun.retry import limited_to
+from onerun.retry import deadline
 
 SHORTEST_PAUSE = 1.0  # seconds
 SHARE = 0.01  # of the training's time that logging may take
@@ -36,7 +36,7 @@ class Curve:
         if not self.waiting:
             return
         started = time.monotonic()
-        with suppress(StoreUnreachable), limited_to(0):
+        with suppress(StoreUnreachable), deadline(0):
             self._log(self.waiting, self.first)
             self.first += max(map(len, self.waiting.values()))
             self.waiting = {}

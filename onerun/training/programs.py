@@ -24,14 +24,16 @@ from onerun.domain.references import Snapshot
 from onerun.domain.splits import NAMES, TRAINING, VALIDATION
 from onerun.processes import program
 from onerun.tracking import attachment, models
-from onerun.training import attached
-from onerun.training.here import MODEL, Outcome
+from onerun.training import attach
+from onerun.training.local import MODEL, TrainingOutput
 
 REPOSITORY = Path(__file__).parents[2]
 SPEC, RESULT = "worker.json", "worker-result.json"
 
 
-def train_in_process(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path) -> Outcome:
+def train_in_process(
+    run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path
+) -> TrainingOutput:
     """Trains in a fresh Python, which leaves the model in `folder`/model. Raises: what the training raised."""
     result = folder / RESULT
     result.unlink(missing_ok=True)
@@ -50,10 +52,12 @@ def train_in_process(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Pa
         if result.exists():
             raise _told(json.loads(result.read_text(encoding="utf-8"))) from None
         raise
-    return Outcome.from_json(result.read_text(encoding="utf-8"))
+    return TrainingOutput.from_json(result.read_text(encoding="utf-8"))
 
 
-def train_by_command(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path) -> Outcome:
+def train_by_command(
+    run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path
+) -> TrainingOutput:
     """Runs the recipe's command, attached to the run, and takes the model it leaves; the run reads RUNNING throughout.
 
     Raises: ModelUnusable when the model is none that Python can ask.
@@ -74,7 +78,7 @@ def train_by_command(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Pa
         "ONERUN_RECIPE": str(folder / "recipe.json"),
         "ONERUN_MODEL_DIR": str(folder / MODEL),
     }
-    environment = attached.environment(run_id, attachment.experiment_of(run_id), given)
+    environment = attach.environment(run_id, attachment.experiment_of(run_id), given)
     try:
         program.run(
             recipe.train.command,
@@ -89,7 +93,7 @@ def train_by_command(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Pa
     saved = (folder / MODEL / "MLmodel").exists()
     if saved:
         models.require_python_function(folder / MODEL)
-    return Outcome(rows=rows, logged_itself=not saved)
+    return TrainingOutput(rows=rows, logged_itself=not saved)
 
 
 def logged_by_program(run_id: str, folder: Path) -> str:

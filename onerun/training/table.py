@@ -26,7 +26,7 @@ EXAMPLE_ROWS = 5
 
 
 @dataclass
-class Part:
+class EncodedPart:
     """One part of the table, encoded."""
 
     matrix: np.ndarray  # (rows, columns)
@@ -35,12 +35,12 @@ class Part:
 
 
 @dataclass
-class Table:
+class EncodedTable:
     """What an estimator learns from, and what must be known to encode a raw row the same way."""
 
     spec: dict[str, Any]  # of onerun.domain.predictor.Encoder
-    training: Part
-    validation: Part | None
+    training: EncodedPart
+    validation: EncodedPart | None
     rows: dict[str, int]  # part -> number of rows
     example: pd.DataFrame  # the first raw rows of the training part
     levels: list[int | None] = field(
@@ -48,7 +48,7 @@ class Table:
     )  # per column: number of levels, None for a number
 
 
-def read(recipe: Recipe, snapshot: Snapshot, task: Task, dtype: str) -> Table:
+def read(recipe: Recipe, snapshot: Snapshot, task: Task, dtype: str) -> EncodedTable:
     """Reads training and validation part. Raises: DataError when the table cannot be learned from."""
     parts = snapshots.parts(snapshot, recipe.data, recipe.split)
     names = columns.features(recipe.data, snapshot.columns)
@@ -68,14 +68,16 @@ def read(recipe: Recipe, snapshot: Snapshot, task: Task, dtype: str) -> Table:
         "columns": [{"name": n, "kind": kinds[n]} | ({"levels": levels[n]} if n in levels else {}) for n in names],
     }  # fmt: skip
     amounts = (
-        labels.amounts_of(recipe.data.target, target)
+        labels.numeric_target(recipe.data.target, target)
         if classes is None
         else labels.class_codes(target, classes)
     )
     training, validation = _matrices(snapshot, parts, Encoder(spec))
-    return Table(
+    return EncodedTable(
         spec,
-        Part(training, amounts[in_training], None if weight is None else weight[in_training]),
+        EncodedPart(
+            training, amounts[in_training], None if weight is None else weight[in_training]
+        ),
         _validation(validation, amounts, weight, ~in_training, classes is not None),
         {
             "training": len(training),
@@ -93,14 +95,14 @@ def _validation(
     weight: np.ndarray | None,
     mask: np.ndarray,
     classes: bool,
-) -> Part | None:
+) -> EncodedPart | None:
     """A class that training never saw cannot be scored while learning: such rows are left out."""
     part_target, part_weight = target[mask], None if weight is None else weight[mask]
     if classes and (part_target < 0).any():
         known = part_target >= 0
         matrix, part_target = matrix[known], part_target[known]
         part_weight = None if part_weight is None else part_weight[known]
-    return Part(matrix, part_target, part_weight) if len(matrix) else None
+    return EncodedPart(matrix, part_target, part_weight) if len(matrix) else None
 
 
 def _target_and_weight(

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from onerun import checkpoint
 from onerun.config.recipe import Recipe
-from onerun.domain.columns import require_asked
+from onerun.domain.columns import require_recipe_columns
 from onerun.domain.errors import ModelUnusable
 from onerun.domain.references import Snapshot, TrainedModel
 from onerun.tracking import attachment, models, runs
-from onerun.training.here import MODEL, Outcome, train_here
+from onerun.training.local import MODEL, TrainingOutput, train_here
 
 OUTCOME = "outcome.json"  # beside the model, written when it is whole
 TAG_ROWS = "onerun.rows"  # of the logged model, written last: with it the training is done
@@ -24,20 +24,20 @@ def train(run_id: str, recipe: Recipe, snapshot: Snapshot, work: Path) -> Traine
     A model that could not be handed over stays in the work folder: called again, it is logged and not trained again.
     Raises: DataError, TrainingFailed, TrainingKilled, ModelUnusable, StoreUnreachable.
     """
-    key = checkpoint.key_of(recipe.model_dump_json(by_alias=True), snapshot.digest)
+    key = checkpoint.key(recipe.model_dump_json(by_alias=True), snapshot.digest)
     done = models.tagged_model(run_id, TAG_ROWS)
     if done is not None and done[1].get(TAG_KEY, key) == key:
         return _reference(*done)
     if done is not None:
         models.give_up(run_id)  # of an attempt with another recipe
-    require_asked(recipe, snapshot.columns)
+    require_recipe_columns(recipe, snapshot.columns)
     folder = work.absolute() / "training"
     folder.mkdir(parents=True, exist_ok=True)
-    outcome = checkpoint.kept(folder / OUTCOME, key, Outcome)
+    outcome = checkpoint.load(folder / OUTCOME, key, TrainingOutput)
     if outcome is None:
         (folder / OUTCOME).unlink(missing_ok=True)
         outcome = _train(run_id, recipe, snapshot, folder)
-        checkpoint.keep(folder / OUTCOME, key, outcome)
+        checkpoint.save(folder / OUTCOME, key, outcome)
     try:
         trained = _handed_over(run_id, outcome, key, folder)
     except ModelUnusable:
@@ -49,7 +49,7 @@ def train(run_id: str, recipe: Recipe, snapshot: Snapshot, work: Path) -> Traine
     return trained
 
 
-def _handed_over(run_id: str, outcome: Outcome, key: str, folder: Path) -> TrainedModel:
+def _handed_over(run_id: str, outcome: TrainingOutput, key: str, folder: Path) -> TrainedModel:
     """Logs what the training could not or need not log itself; safe to repeat."""
     attachment.keep_running(run_id)
     runs.log_params(run_id, outcome.params)
@@ -69,7 +69,7 @@ def _handed_over(run_id: str, outcome: Outcome, key: str, folder: Path) -> Train
     return _reference(model_id, tags)
 
 
-def _train(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path) -> Outcome:
+def _train(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path) -> TrainingOutput:
     if recipe.train.run_in == "task":
         return train_here(run_id, recipe, snapshot, folder)
     from onerun.training import programs

@@ -35,7 +35,7 @@ def work(spec_file: Path) -> int:
 
 
 def _train(spec: dict[str, Any]) -> str:
-    from onerun.training.here import train_here
+    from onerun.training.local import train_here
 
     recipe = Recipe.model_validate_json(json.dumps(spec["recipe"]))
     snapshot = Snapshot.model_validate(spec["snapshot"])

@@ -11,18 +11,22 @@ from sklearn import metrics as theirs
 
 from onerun.config.evaluation import CLASSIFICATION_METRICS, REGRESSION_METRICS
 from onerun.domain.metrics import ORDERED, score, sums, value
-from onerun.domain.outcomes import Predictions, Truth, aligned, codes, union
+from onerun.domain.predictions import Predictions, TrueValues, aligned, codes, union
 
 
-def regression(rows: int, seed: int, weighted: bool) -> tuple[Truth, Predictions]:
+def regression(rows: int, seed: int, weighted: bool) -> tuple[TrueValues, Predictions]:
     """Returns: rounded values, so that ties occur."""
     rng = np.random.default_rng(seed)
     truth = rng.normal(1e5, 10, rows).round(1)
     weights = rng.uniform(0.1, 3, rows) if weighted else None
-    return Truth(truth, weights=weights), Predictions((truth + rng.normal(0, 5, rows)).round(1))
+    return TrueValues(truth, weights=weights), Predictions(
+        (truth + rng.normal(0, 5, rows)).round(1)
+    )
 
 
-def classification(rows: int, kinds: int, seed: int, weighted: bool) -> tuple[Truth, Predictions]:
+def classification(
+    rows: int, kinds: int, seed: int, weighted: bool
+) -> tuple[TrueValues, Predictions]:
     """Returns: probabilities in hundredths, so that ties occur; labels by the largest."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, kinds, rows)
@@ -31,12 +35,12 @@ def classification(rows: int, kinds: int, seed: int, weighted: bool) -> tuple[Tr
     probabilities = np.floor(probabilities / probabilities.sum(1, keepdims=True) * 100) / 100
     probabilities[:, -1] = 1 - probabilities[:, :-1].sum(1)
     weights = rng.uniform(0.1, 3, rows) if weighted else None
-    return Truth(truth, tuple("abcdef"[:kinds]), weights), Predictions(
+    return TrueValues(truth, tuple("abcdef"[:kinds]), weights), Predictions(
         probabilities.argmax(1), probabilities
     )
 
 
-def by_scikit_learn(truth: Truth, predictions: Predictions) -> dict[str, float]:
+def by_scikit_learn(truth: TrueValues, predictions: Predictions) -> dict[str, float]:
     """Returns: every metric that scikit-learn defines on these rows."""
     y, p, w = truth.values, predictions.values, truth.weights
     if not truth.classes:
@@ -95,7 +99,7 @@ def test_a_class_that_training_never_saw_has_probability_zero() -> None:
     labels = ["a", "b", "c", "c"]
     classes = union(("a", "b"), labels)
     own = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5], [0.5, 0.5]])
-    truth = Truth(codes(np.array(labels, dtype=object), classes), classes)
+    truth = TrueValues(codes(np.array(labels, dtype=object), classes), classes)
     predictions = Predictions(
         codes(np.array(["a", "b", "a", "b"], dtype=object), classes),
         aligned(own, ("a", "b"), classes),
@@ -109,7 +113,7 @@ def test_a_class_that_training_never_saw_has_probability_zero() -> None:
 
 def test_one_class_in_the_test_part_leaves_out_what_is_not_defined() -> None:
     truth, predictions = classification(30, 2, 0, weighted=False)
-    one = Truth(np.zeros_like(truth.values), truth.classes)
+    one = TrueValues(np.zeros_like(truth.values), truth.classes)
     assert set(score(one, predictions)) == set(CLASSIFICATION_METRICS) - {
         "roc_auc",
         "average_precision",
@@ -135,7 +139,7 @@ def test_without_probabilities_only_metrics_of_labels_are_given() -> None:
 
 
 def test_a_constant_target_has_no_r2() -> None:
-    truth = Truth(np.full(10, 0.1))
+    truth = TrueValues(np.full(10, 0.1))
     assert set(score(truth, Predictions(np.full(10, 0.2)))) == {
         "rmse",
         "mae",

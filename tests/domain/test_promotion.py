@@ -2,7 +2,14 @@
 
 from typing import Any
 
-from onerun.domain.promotion import Hold, Promote, command_back, command_to, decide, numbers
+from onerun.domain.promotion import (
+    Hold,
+    Promote,
+    decide,
+    ledger_metrics,
+    move_command,
+    rollback_command,
+)
 from onerun.domain.references import Evaluation, GateResult, Version
 
 VERSION = Version(model="housing", version="4")
@@ -28,7 +35,7 @@ def test_all_gates_held() -> None:
     assert isinstance(decision, Promote)
     assert "all 2 gates held" in decision.reason
     assert "rmse 1.5 (champion version 3: 2)" in decision.reason
-    assert numbers(better) == {"rmse": 1.5, "champion_rmse": 2.0}
+    assert ledger_metrics(better) == {"rmse": 1.5, "champion_rmse": 2.0}
 
 
 def test_no_gates_and_no_champion() -> None:
@@ -53,7 +60,7 @@ def test_manual_approval_names_the_command() -> None:
 
 def test_commands_can_be_pasted() -> None:
     assert (
-        command_to("my model", "live", "3")
+        move_command("my model", "live", "3")
         == "python -m flows.promote --model 'my model' --alias live --to 3"
     )
-    assert command_back("m", "champion") == "python -m flows.promote --model m --rollback"
+    assert rollback_command("m", "champion") == "python -m flows.promote --model m --rollback"

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onerun.domain.metrics import score
-from onerun.domain.outcomes import Predictions, Truth
+from onerun.domain.predictions import Predictions, TrueValues
 from onerun.domain.slices import MISSING, MOST, OTHER, slices
 
 NAMES = st.one_of(st.none(), st.text(max_size=3))
 
 
-def of(values: Any) -> tuple[Truth, Predictions]:
+def of(values: Any) -> tuple[TrueValues, Predictions]:
     rng = np.random.default_rng(0)
-    return Truth(rng.normal(size=len(values))), Predictions(rng.normal(size=len(values)))
+    return TrueValues(rng.normal(size=len(values))), Predictions(rng.normal(size=len(values)))
 
 
 @given(

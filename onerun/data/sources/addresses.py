@@ -15,7 +15,7 @@ def is_database(source: str) -> bool:
     return scheme is not None and scheme[1] not in ("s3", "http", "https", "file")
 
 
-def filled_in(source: str) -> str:
+def fill_variables(source: str) -> str:
     """Returns: the address with `${NAME}` replaced by that variable's value. Raises: Mistakes when one is not set.
 
     The result holds a secret: it is for opening the source, never for showing it.

@@ -3,23 +3,23 @@
 import pyarrow as pa
 
 from onerun.config.mistakes import did_you_mean
-from onerun.data.sources.files import mistake
-from onerun.data.sources.opened import Opened
+from onerun.data.source_table import SourceTable
+from onerun.data.sources.files import source_mistake
 
 NAMES = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 
 
-def known(name: str) -> None:
+def require_bundled(name: str) -> None:
     """Raises: Mistakes for a data set that is not bundled."""
     if name not in NAMES:
-        raise mistake(
+        raise source_mistake(
             f"sklearn:{name}: not bundled with scikit-learn{did_you_mean(name, NAMES)} ({', '.join(NAMES)})"
         )
 
 
-def opened(name: str) -> Opened:
+def open_bundled(name: str) -> SourceTable:
     """Returns: the data set with its feature names. Raises: Mistakes for one that is not bundled."""
-    known(name)
+    require_bundled(name)
     from sklearn import datasets
 
     loaded = getattr(datasets, f"load_{name}")()
@@ -29,4 +29,4 @@ def opened(name: str) -> Opened:
         loaded.target if classes is None else [str(classes[code]) for code in loaded.target]
     )
     table = pa.table(columns)
-    return Opened(table.schema, iter(table.to_batches()), table.num_rows)
+    return SourceTable(table.schema, iter(table.to_batches()), table.num_rows)

@@ -1,30 +1,81 @@
 """CSV and TSV: types that are right for the whole file, at the speed of one read.
 
-The first megabytes are read as text, and every column's type is seen from them. Then all is read straight into those
-types. When a later value does not fit (`TypesChanged`), all of the file is surveyed as text before it is read again.
+The first megabytes are read as text, and every column's type is inferred from them. Then all is read straight into
+those types. When a later value does not fit (`TypesChanged`), the whole file is surveyed as text and read again.
 """
 
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as csv
 
 from onerun.config.recipe import Data
-from onerun.data.sources.files import opened_stream
-from onerun.data.sources.malformed import explained
-from onerun.data.sources.opened import Opened, TypesChanged
-from onerun.data.sources.survey import Survey
+from onerun.data.source_table import SourceTable, TypesChanged
+from onerun.data.sources.files import open_stream
 from onerun.domain.errors import DataError
-from onerun.domain.texts import FALSE, TRUE
+from onerun.domain.text_columns import FALSE, TRUE, TextColumn, clean, has_blanks_around, listed
+
+
+class Survey:
+    """Looks at batches of texts, in order; `exact`: count every value, not only what decides."""
+
+    def __init__(self, names: Sequence[str], data: Data, exact: bool = True) -> None:
+        self.columns = {name: TextColumn(exact) for name in names}
+        self._data = data
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """The next rows, all columns as texts."""
+        for name, column in self.columns.items():
+            texts = batch.column(name)
+            column.add(clean(texts, self._data.missing) if has_blanks_around(texts) else texts)
+
+    @property
+    def types(self) -> dict[str, pa.DataType]:
+        """The type of each column."""
+        return {name: column.type for name, column in self.columns.items()}
+
+    @property
+    def undeclared_texts(self) -> list[str]:
+        """The columns whose values are texts, and that the recipe does not declare."""
+        return [
+            n for n, kind in self.types.items() if kind == pa.string() and n not in self._data.types
+        ]
+
+    @property
+    def has_unseen(self) -> bool:
+        """Whether some column had no value yet."""
+        return any(column.types is None for column in self.columns.values())
+
+    @property
+    def is_contradicted(self) -> bool:
+        """Whether texts turn out to be mostly numbers, or anything but texts."""
+        return any(
+            column.is_mostly_numbers or column.types != () for column in self.columns.values()
+        )
+
+    def check(self) -> None:
+        """After the last row. Raises: DataError when an undeclared column is mostly numbers, but not all."""
+        for name in self.undeclared_texts:
+            column = self.columns[name]
+            others = column.values - column.numbers
+            if column.is_mostly_numbers:
+                raise DataError(
+                    f"column {name!r}: {column.numbers:,} of {column.values:,} values are numbers, but not "
+                    f"{listed(column.offenders)}{' ...' if others > len(column.offenders) else ''}; correct them, or "
+                    f"name the texts that mean a missing value in data.missing, or say data.types: {{{name}: category}}"
+                )
+
 
 SAMPLE_BYTES = 2 * 2**20
 BLOCK_BYTES = 2**20  # the fastest of 1, 4 and 16 MB
 DIRECT = (pa.int64(), pa.float64(), pa.bool_(), pa.date32())
 
 
-def opened(files: list[str], data: Data, delimiter: str, careful: bool) -> Opened:
+def open_delimited(files: list[str], data: Data, delimiter: str, careful: bool) -> SourceTable:
     """Returns: the rows of all files, in order. `careful`: look at every value before deciding on types.
 
     Raises: DataError when a file is empty or malformed or the files do not fit together.
@@ -41,14 +92,16 @@ def opened(files: list[str], data: Data, delimiter: str, careful: bool) -> Opene
     if whole:
         survey.check()
         texts = {name: found for name, found in types.items() if name not in data.types}
-        return Opened(pa.schema(dict.fromkeys(types, pa.string())), table.batches({}), texts=texts)
+        return SourceTable(
+            pa.schema(dict.fromkeys(types, pa.string())), table.batches({}), texts=texts
+        )
     direct = {name: found if found in DIRECT else pa.string() for name, found in types.items()}
     texts = {
         name: found
         for name, found in types.items()
         if found not in DIRECT and name not in data.types
     }
-    return Opened(
+    return SourceTable(
         pa.schema(direct), _optimistic(table, direct, survey.undeclared_texts, data), texts=texts
     )
 
@@ -70,7 +123,7 @@ def _optimistic(
 
 def _delimiter(file: str, usual: str) -> str:
     """Returns: the delimiter; a CSV file whose header has semicolons or tabs and no comma is separated by those."""
-    with opened_stream(file) as stream, explained(file):
+    with open_stream(file) as stream, readable_errors(file):
         header = stream.read(2**16).partition(b"\n")[0]
     others = [other for other in (";", "\t") if other.encode() in header]
     return others[0] if usual == "," and others and b"," not in header else usual
@@ -96,7 +149,7 @@ class _Delimited:
                 )
 
     def _header(self, file: str) -> list[str]:
-        with opened_stream(file) as stream, explained(file):
+        with open_stream(file) as stream, readable_errors(file):
             reader = csv.open_csv(
                 stream,
                 read_options=csv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
@@ -130,7 +183,7 @@ class _Delimited:
             reading = csv.ReadOptions(
                 block_size=block, column_names=header, skip_rows_after_names=1
             )
-            with opened_stream(file) as stream, explained(file):
+            with open_stream(file) as stream, readable_errors(file):
                 reader = csv.open_csv(stream, reading, self._parsing(), converting)
                 yield from reader
 
@@ -141,3 +194,81 @@ class _Delimited:
                 return False
             survey.add(batch)
         return True
+
+
+CHUNK = 2**20
+
+
+@contextmanager
+def readable_errors(file: str) -> Iterator[None]:
+    """Within the block, what Arrow says about a malformed file becomes a DataError; values that do not fit pass."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: {_not_utf8(file)}") from error
+    except pa.ArrowInvalid as error:
+        if "conversion error" in str(error) and "UTF8" not in str(error):
+            raise
+        raise DataError(f"{file}: {_in_words(file, str(error))}") from error
+    except PermissionError:
+        raise
+    except (OSError, EOFError) as error:
+        raise DataError(
+            f"{file}: cannot be read to its end ({error}); is it cut off or not compressed as named?"
+        ) from error
+
+
+def _in_words(file: str, message: str) -> str:
+    if "Empty CSV" in message:
+        return "the file is empty"
+    if "straddling object" in message:  # Arrow's word for a row that does not end within a block
+        return "a row is longer than a megabyte; is a closing quote missing, or does a cell hold a whole file?"
+    if "UTF8" in message or "UTF-8" in message:
+        return _not_utf8(file)
+    ragged = re.search(
+        r"CSV parse error:.*?Expected (\d+) columns, got (\d+)(?:: (.*))?", message, re.DOTALL
+    )
+    if ragged:
+        return _ragged(file, *ragged.groups())
+    return f"cannot be read as a table: {message.partition(chr(10))[0]}"
+
+
+def _ragged(file: str, wanted: str, got: str, text: str | None) -> str:
+    line = _line_of(file, text) if text else None
+    where = f"line {line:,}" if line else "a row"
+    return f"{where} has {got} values where the header has {wanted} columns: {(text or '').strip()[:200]!r}"
+
+
+def _line_of(file: str, text: str) -> int | None:
+    """Returns: the line (from 1) that begins with `text`, read again: only after an error."""
+    wanted = text.encode().splitlines()[0] if text.strip() else b""
+    for number, line in enumerate(_lines(file), start=1):
+        if wanted and line.rstrip(b"\r\n") == wanted:
+            return number
+    return None
+
+
+def _not_utf8(file: str) -> str:
+    with open_stream(file) as stream:
+        if stream.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            return "the text is UTF-16, not UTF-8; convert the file, for example: iconv -f utf-16 -t utf-8"
+    for number, line in enumerate(_lines(file), start=1):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            byte = line[error.start]
+            return (
+                f"line {number:,} is not UTF-8: byte 0x{byte:02x} at its position {error.start + 1}; "
+                "convert the file, for example: iconv -f latin1 -t utf-8"
+            )
+    return "the text is not UTF-8; convert the file, for example: iconv -f latin1 -t utf-8"
+
+
+def _lines(file: str) -> Iterator[bytes]:
+    with open_stream(file) as stream:
+        rest = b""
+        while chunk := stream.read(CHUNK):
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from lines
+        if rest:
+            yield rest

@@ -33,12 +33,12 @@ COMPRESSIONS = {
 }
 
 
-def mistake(message: str) -> Mistakes:
+def source_mistake(message: str) -> Mistakes:
     """Returns: a mistake in data.source, to be raised."""
     return Mistakes([Mistake("data.source", message)])
 
 
-def located(source: str) -> list[str]:
+def find_files(source: str) -> list[str]:
     """Returns: the files in order of their names, at least one. Raises: Mistakes when there is none."""
     found = (
         _located_s3(source)
@@ -47,7 +47,7 @@ def located(source: str) -> list[str]:
     )
     files = [name for name in found if not name.rpartition("/")[2].startswith((".", "_"))]
     if not files:
-        raise mistake(
+        raise source_mistake(
             f"{source}: {'no file matches' if glob.has_magic(source) else 'the folder holds no file'}"
         )
     return files
@@ -61,9 +61,9 @@ def _located_locally(path: Path) -> list[str]:
     if glob.has_magic(str(path)):
         return sorted(name for name in glob.glob(str(path), recursive=True) if Path(name).is_file())  # noqa: PTH207 (** and absolute patterns)
     if not path.parent.is_dir():
-        raise mistake(f"{path}: no such file, and no such folder as {path.parent}")
+        raise source_mistake(f"{path}: no such file, and no such folder as {path.parent}")
     near = did_you_mean(path.name, [found.name for found in path.parent.iterdir()])
-    raise mistake(f"{path}: no such file{near}")
+    raise source_mistake(f"{path}: no such file{near}")
 
 
 def _located_s3(uri: str) -> list[str]:
@@ -75,16 +75,16 @@ def _located_s3(uri: str) -> list[str]:
             return [uri]
         return sorted(f"s3://{name}" for name in system.find(uri)) or _absent_in_s3(uri)
 
-    return storage.answered(uri, asked)
+    return storage.with_retry(uri, asked)
 
 
 def _absent_in_s3(uri: str) -> list[str]:
     folder, _, name = uri.rpartition("/")
     near = [found.rpartition("/")[2] for found in storage.filesystem(uri).ls(folder, detail=False)]
-    raise mistake(f"{uri}: no such object{did_you_mean(name, near)}")
+    raise source_mistake(f"{uri}: no such object{did_you_mean(name, near)}")
 
 
-def format_of(files: list[str], data: Data) -> Format:
+def file_format(files: list[str], data: Data) -> Format:
     """Returns: the one format of all files, from `data.format` or their names. Raises: Mistakes."""
     if data.format is not None:
         return data.format
@@ -96,7 +96,7 @@ def format_of(files: list[str], data: Data) -> Format:
             if unknown
             else f"files of several formats ({_words(formats)})"
         )
-        raise mistake(f"{what}; set data.format to one of {', '.join(get_args(Format))}")
+        raise source_mistake(f"{what}; set data.format to one of {', '.join(get_args(Format))}")
     return formats.pop()  # type: ignore[return-value]
 
 
@@ -114,7 +114,7 @@ def _uncompressed_name(name: str) -> str:
 
 
 @contextmanager
-def opened_stream(name: str) -> Iterator[Any]:
+def open_stream(name: str) -> Iterator[Any]:
     """Gives: the decompressed bytes of a file, read from the start, as a pyarrow stream."""
     compression = COMPRESSIONS.get(PurePosixPath(name.lower()).suffix)
     with storage.open_input(name) as raw:

@@ -5,16 +5,16 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.json as pj
 
-from onerun.data.sources.files import opened_stream
-from onerun.data.sources.opened import Opened, TypesChanged
-from onerun.domain.columns import kept_type, wider
+from onerun.data.source_table import SourceTable, TypesChanged
+from onerun.data.sources.files import open_stream
+from onerun.domain.columns import common_type, stored_type
 from onerun.domain.errors import DataError
 
 BLOCK_BYTES = 4 * 2**20
 LONGEST_LINE = 2**26
 
 
-def opened(files: list[str], careful: bool) -> Opened:
+def open_json_lines(files: list[str], careful: bool) -> SourceTable:
     """Returns: the objects of all files, in order. `careful`: look at every line before deciding on fields and types.
 
     Raises: DataError when a file is empty, a line is no object or a field has values of different kinds.
@@ -26,7 +26,7 @@ def opened(files: list[str], careful: bool) -> Opened:
             break
     if schema is None:
         raise DataError(f"{files[0]}: the file is empty")
-    return Opened(schema, _fitted(files, schema))
+    return SourceTable(schema, _fitted(files, schema))
 
 
 def _fitted(files: list[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -56,7 +56,7 @@ def _blocks(files: list[str]) -> Iterator[pa.RecordBatch]:
 
 def _whole_lines(file: str) -> Iterator[bytes]:
     rest = b""
-    with opened_stream(file) as stream:
+    with open_stream(file) as stream:
         while chunk := stream.read(BLOCK_BYTES):
             lines, newline, tail = (rest + chunk).rpartition(b"\n")
             rest = tail
@@ -95,10 +95,10 @@ def _wider(name: str, one: pa.Schema, other: pa.Schema) -> pa.DataType:
     known = [found for found in types if not pa.types.is_null(found)]
     if not known or known[0] == known[-1]:
         return (known or types)[0]
-    kept = [kept_type(found) for found in known]
+    kept = [stored_type(found) for found in known]
     if kept[0] is None or kept[1] is None:
         raise DataError(f"field {name!r} is {known[0]} in some lines and {known[1]} in others")
-    both = wider(kept[0], kept[1])
+    both = common_type(kept[0], kept[1])
     if both is None and all(found == pa.string() or pa.types.is_temporal(found) for found in kept):
         return pa.string()  # texts of which some look like dates
     if both is None:

@@ -6,22 +6,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from onerun import storage
-from onerun.data.sources.opened import Opened
+from onerun.data.source_table import SourceTable
 from onerun.domain.blocks import block_rows
-from onerun.domain.columns import kept_type, wider
+from onerun.domain.columns import common_type, stored_type
 from onerun.domain.errors import DataError
 
 BUFFER_BYTES = 2**20  # with pre_buffer, which is on by default, all row groups would stay in memory
 
 
-def opened(files: list[str]) -> Opened:
+def open_parquet(files: list[str]) -> SourceTable:
     """Returns: the rows of all files, in order. Raises: DataError when they do not fit together."""
     footers = [(name, *_footer(name)) for name in files]
     first_name, first, _ = footers[0]
     schema = first
     for name, other, _ in footers[1:]:
-        schema = united(schema, other, first_name, name)
-    return Opened(schema, _batches(files, schema), sum(rows for _, _, rows in footers))
+        schema = common_schema(schema, other, first_name, name)
+    return SourceTable(schema, _batches(files, schema), sum(rows for _, _, rows in footers))
 
 
 def _footer(name: str) -> tuple[pa.Schema, int]:
@@ -35,7 +35,7 @@ def _footer(name: str) -> tuple[pa.Schema, int]:
         return footer.schema_arrow.remove_metadata(), footer.metadata.num_rows
 
 
-def united(one: pa.Schema, other: pa.Schema, one_name: str, other_name: str) -> pa.Schema:
+def common_schema(one: pa.Schema, other: pa.Schema, one_name: str, other_name: str) -> pa.Schema:
     """Returns: the schema that holds both, in the order of `one`. Raises: DataError when columns or kinds differ."""
     lacking = [*(set(one.names) - set(other.names)), *(set(other.names) - set(one.names))]
     if lacking or len(one.names) != len(other.names):
@@ -55,8 +55,8 @@ def _united(one: pa.Field, other: pa.Field, one_name: str, other_name: str) -> p
         return one.type
     if pa.types.is_null(one.type):
         return other.type
-    kept, kept_other = kept_type(one.type), kept_type(other.type)
-    both = wider(kept, kept_other) if kept is not None and kept_other is not None else None
+    kept, kept_other = stored_type(one.type), stored_type(other.type)
+    both = common_type(kept, kept_other) if kept is not None and kept_other is not None else None
     if both is None:
         raise DataError(
             f"column {one.name!r} is {one.type} in {one_name} but {other.type} in {other_name}"
@@ -65,7 +65,7 @@ def _united(one: pa.Field, other: pa.Field, one_name: str, other_name: str) -> p
 
 
 def _batches(files: list[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    texts = [field.name for field in schema if kept_type(field.type) == pa.string()]
+    texts = [field.name for field in schema if stored_type(field.type) == pa.string()]
     for name in files:
         with storage.open_input(name, cache="none") as raw:
             source = raw if storage.is_s3(name) else name

@@ -12,10 +12,10 @@ import pyarrow as pa
 from onerun.config.addresses import with_driver
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.recipe import Data
-from onerun.data.sources.addresses import filled_in
-from onerun.data.sources.files import mistake
-from onerun.data.sources.opened import Opened, TypesChanged
-from onerun.domain.columns import kept_type, wider
+from onerun.data.source_table import SourceTable, TypesChanged
+from onerun.data.sources.addresses import fill_variables
+from onerun.data.sources.files import source_mistake
+from onerun.domain.columns import common_type, stored_type
 from onerun.domain.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ ROWS = 20_000
 CONNECT_SECONDS = 10
 
 
-def opened(data: Data, careful: bool) -> Opened:
+def open_query(data: Data, careful: bool) -> SourceTable:
     """Returns: the query's rows. `careful`: run the query once to see the types of all values, then again.
 
     Raises: Mistakes for a bad URL, query or password; DataError when a column holds values of different kinds.
@@ -34,15 +34,15 @@ def opened(data: Data, careful: bool) -> Opened:
         raise Mistakes(
             [Mistake("data.query", "a database needs a query, such as SELECT * FROM houses")]
         )
-    engine = _engine(filled_in(data.source))
+    engine = _engine(fill_variables(data.source))
     schema: pa.Schema | None = None
     for batch in _batches(engine, data.query):
-        schema = batch.schema if schema is None else united(schema, batch.schema)
+        schema = batch.schema if schema is None else common_schema(schema, batch.schema)
         if not careful:
             break
     if schema is None:
         raise DataError("the query returns no rows")
-    return Opened(schema, _fitted(engine, data.query, schema))
+    return SourceTable(schema, _fitted(engine, data.query, schema))
 
 
 def _engine(source: str) -> "Engine":
@@ -55,11 +55,11 @@ def _engine(source: str) -> "Engine":
         _check_file(url)
         return create_engine(url, poolclass=NullPool)
     except (ArgumentError, NoSuchModuleError) as error:
-        raise mistake(
+        raise source_mistake(
             f"no SQLAlchemy URL ({error}); expected postgresql+psycopg://user:password@host/name"
         ) from error
     except ModuleNotFoundError as error:
-        raise mistake(
+        raise source_mistake(
             f"the driver {error.name!r} for this database is not installed; pip install {error.name}"
         ) from error
 
@@ -69,7 +69,7 @@ def _check_file(url: "URL") -> None:
     name = str(url.database or ":memory:")
     of_a_file = url.get_backend_name() == "sqlite" and not name.startswith((":memory:", "file:"))
     if of_a_file and not Path(name).exists():
-        raise mistake(f"{name}: no such database file")
+        raise source_mistake(f"{name}: no such database file")
 
 
 def _batches(engine: "Engine", query: str) -> Iterator[pa.RecordBatch]:
@@ -88,7 +88,7 @@ def _batches(engine: "Engine", query: str) -> Iterator[pa.RecordBatch]:
             while rows := result.fetchmany(ROWS):
                 yield _batch(names, rows)
     except OperationalError as error:
-        raise mistake(f"{engine.url.render_as_string()}: {_said(error)}") from None
+        raise source_mistake(f"{engine.url.render_as_string()}: {_said(error)}") from None
 
 
 def _said(error: Any) -> str:
@@ -122,18 +122,18 @@ def _as_text(value: Any) -> str:
     return str(value) if isinstance(value, uuid.UUID) else json.dumps(value, default=str)
 
 
-def united(one: pa.Schema, other: pa.Schema) -> pa.Schema:
+def common_schema(one: pa.Schema, other: pa.Schema) -> pa.Schema:
     """Returns: the schema that holds both. Raises: DataError when a column changes its kind."""
     fields = []
     for field in one:
         known = [t for t in (field.type, other.field(field.name).type) if not pa.types.is_null(t)]
-        kept = [kept_type(t) for t in known]
+        kept = [stored_type(t) for t in known]
         if len(known) < 2 or known[0] == known[1]:
             fields.append((field.name, known[0] if known else field.type))
         elif (
             kept[0] is not None
             and kept[1] is not None
-            and (both := wider(kept[0], kept[1])) is not None
+            and (both := common_type(kept[0], kept[1])) is not None
         ):
             fields.append((field.name, both))
         else:
@@ -145,7 +145,7 @@ def united(one: pa.Schema, other: pa.Schema) -> pa.Schema:
 
 def _fitted(engine: "Engine", query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     for batch in _batches(engine, query):
-        if united(schema, batch.schema) != schema:
+        if common_schema(schema, batch.schema) != schema:
             raise TypesChanged(str(batch.schema))
         yield pa.RecordBatch.from_arrays(
             [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)],

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from onerun.domain import ranking
-from onerun.domain.outcomes import Floats, Integers, Predictions, Truth
+from onerun.domain import metrics
 from onerun.domain.plots import style
+from onerun.domain.predictions import Floats, Integers, Predictions, TrueValues
 
 MOST_IN_MATRIX = 15
 MOST_CURVES = 6
@@ -15,7 +15,9 @@ CURVE_POINTS = 400
 CALIBRATION_BINS = 10
 
 
-def draw(truth: Truth, predictions: Predictions, champion: Predictions | None) -> dict[str, bytes]:
+def draw(
+    truth: TrueValues, predictions: Predictions, champion: Predictions | None
+) -> dict[str, bytes]:
     """Returns: file name -> PNG; those of probabilities only when the model gives them."""
     drawn = {"confusion_matrix.png": _confusion(truth, predictions)}
     if predictions.probabilities is not None and len(np.unique(truth.values)) > 1:
@@ -24,7 +26,7 @@ def draw(truth: Truth, predictions: Predictions, champion: Predictions | None) -
     return drawn
 
 
-def _confusion(truth: Truth, predictions: Predictions) -> bytes:
+def _confusion(truth: TrueValues, predictions: Predictions) -> bytes:
     kinds = len(truth.classes)
     flat = truth.values * kinds + predictions.values
     counts = np.bincount(flat, minlength=kinds * kinds).reshape(kinds, kinds)
@@ -65,18 +67,18 @@ def _frequent(values: Integers, kinds: int, most: int) -> list[int]:
 
 
 def _curves(
-    truth: Truth, predictions: Predictions, champion: Predictions | None
+    truth: TrueValues, predictions: Predictions, champion: Predictions | None
 ) -> dict[str, bytes]:
     roc, roc_axes = style.axes("ROC", "false positive rate", "true positive rate")
     precision, precision_axes = style.axes("Precision and recall", "recall", "precision")
     for kind, name, colour, line, said in _lines(truth, predictions, champion):
         assert said.probabilities is not None
-        hits, alarms = ranking.Order(truth.values == kind, said.probabilities[:, kind]).counts(
+        hits, alarms = metrics.Order(truth.values == kind, said.probabilities[:, kind]).counts(
             truth.row_weights
         )
         if not (hits[-1] and alarms[-1]):
             continue
-        area, average = ranking.roc_area(hits, alarms), ranking.precision_area(hits, alarms)
+        area, average = metrics.roc_area(hits, alarms), metrics.precision_area(hits, alarms)
         thin = _thin(len(hits))
         drawn = {"color": colour, "linestyle": line, "linewidth": 1.6}
         roc_axes.plot(
@@ -97,7 +99,7 @@ def _curves(
 
 
 def _lines(
-    truth: Truth, predictions: Predictions, champion: Predictions | None
+    truth: TrueValues, predictions: Predictions, champion: Predictions | None
 ) -> Iterator[tuple[int, str, str, str, Predictions]]:
     """Yields: class, name, colour, line style and predictions of every curve to draw."""
     if len(truth.classes) == 2:
@@ -115,7 +117,7 @@ def _thin(points: int) -> Integers:
     return np.unique(np.linspace(0, points - 1, CURVE_POINTS).astype(np.intp))
 
 
-def _calibration(truth: Truth, probabilities: Floats) -> bytes:
+def _calibration(truth: TrueValues, probabilities: Floats) -> bytes:
     figure, pair = style.axes("Calibration", "predicted probability", "share that came true")
     pair.plot([0, 1], [0, 1], color=style.GREY, linewidth=1, linestyle=":", label="perfect")
     binary = len(truth.classes) == 2

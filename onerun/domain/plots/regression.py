@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from onerun.domain.outcomes import Floats, Predictions, Truth
 from onerun.domain.plots import style
+from onerun.domain.predictions import Floats, Predictions, TrueValues
 
 
-def draw(truth: Truth, predictions: Predictions, target: str) -> dict[str, bytes]:
+def draw(truth: TrueValues, predictions: Predictions, target: str) -> dict[str, bytes]:
     """Returns: file name -> PNG."""
     actual, predicted = truth.values, predictions.values
     return {

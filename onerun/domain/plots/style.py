@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from onerun.domain.outcomes import Floats
+from onerun.domain.predictions import Floats
 
 # Okabe and Ito's colours, told apart by people with any kind of colour blindness
 BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, GREY = (

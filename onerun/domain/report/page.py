@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import yaml
 
 from onerun.config.evaluation import GREATER_IS_BETTER
-from onerun.domain.findings import Findings
+from onerun.domain.findings import EvaluationDetails
 from onerun.domain.slices import Slice
-from onerun.domain.wording import number, percent
+from onerun.domain.text import number, percent
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -66,7 +66,7 @@ class SliceRow:
     worse: bool
 
 
-def render(findings: Findings, plots: Mapping[str, bytes]) -> str:
+def render(findings: EvaluationDetails, plots: Mapping[str, bytes]) -> str:
     """Args: plots: file name -> PNG. Returns: the page, the same for the same findings."""
     environment = page_environment()
     environment.filters |= {"number": number, "title": title}
@@ -105,13 +105,13 @@ def title(metric: str) -> str:
     return TITLES.get(metric, metric.replace("_", " ").capitalize())
 
 
-def recipe_text(findings: Findings) -> str:
+def recipe_text(findings: EvaluationDetails) -> str:
     """Returns: the recipe as YAML, what was set and nothing else."""
     set_values = findings.recipe.model_dump(mode="json", by_alias=True, exclude_unset=True)
     return str(yaml.safe_dump(set_values, sort_keys=False, allow_unicode=True, width=100))
 
 
-def metric_rows(findings: Findings) -> Iterator[MetricRow]:
+def metric_rows(findings: EvaluationDetails) -> Iterator[MetricRow]:
     """Yields: the primary metric first, then the others in their order."""
     evaluation = findings.evaluation
     champion = evaluation.champion_metrics or {}
@@ -145,7 +145,7 @@ def _change(mine: float, theirs: float | None) -> str:
     return f"{sign}{percent(abs(mine - theirs) / abs(theirs))}"
 
 
-def slice_tables(findings: Findings) -> Iterator[tuple[str, list[str], list[SliceRow]]]:
+def slice_tables(findings: EvaluationDetails) -> Iterator[tuple[str, list[str], list[SliceRow]]]:
     """Yields: column, metrics shown (the primary one first), rows; the bar is the primary metric."""
     primary = findings.evaluation.primary
     for column, group in groupby(findings.slices, key=lambda part: part.column):

@@ -17,7 +17,7 @@ from tests.servers import MlflowServer
 API = "/api/2.0/mlflow"
 TOLD = "a run that reads RUNNING, which is told"
 FIT, JUDGE, TABLE = (
-    "onerun.training.here.fitting.fit",
+    "onerun.training.local.fitting.fit",
     "onerun.evaluation.evaluate.judging.judged",
     "onerun.data.snapshot_writer._table_written",
 )

@@ -2,14 +2,14 @@
 
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.recipe import Data
-from onerun.data.sources.addresses import filled_in, is_database
-from onerun.data.sources.files import format_of, located
-from onerun.data.sources.opened import Opened
+from onerun.data.source_table import SourceTable
+from onerun.data.sources.addresses import fill_variables, is_database
+from onerun.data.sources.files import file_format, find_files
 from onerun.domain.errors import StoreUnreachable
-from onerun.retry import limited_to
+from onerun.retry import deadline
 
 
-def opened(data: Data, careful: bool = False) -> Opened:
+def open_source(data: Data, careful: bool = False) -> SourceTable:
     """Returns: the table, not yet read. `careful`: the first try met values that its first rows had not announced.
 
     Raises: Mistakes when there is no such source, DataError when it is no table.
@@ -18,12 +18,12 @@ def opened(data: Data, careful: bool = False) -> Opened:
     if source.startswith("sklearn:"):
         from onerun.data.sources import bundled
 
-        return bundled.opened(source.removeprefix("sklearn:"))
+        return bundled.open_bundled(source.removeprefix("sklearn:"))
     if data.query is not None or is_database(source):
         from onerun.data.sources import sql
 
-        return sql.opened(data, careful)
-    return _of_files(located(source.removeprefix("file://")), data, careful)
+        return sql.open_query(data, careful)
+    return _of_files(find_files(source.removeprefix("file://")), data, careful)
 
 
 def check_source(data: Data) -> list[Mistake]:
@@ -33,16 +33,16 @@ def check_source(data: Data) -> list[Mistake]:
         if source.startswith("sklearn:"):
             from onerun.data.sources import bundled
 
-            bundled.known(source.removeprefix("sklearn:"))
+            bundled.require_bundled(source.removeprefix("sklearn:"))
         elif (
             data.query is not None
             or is_database(source)
             or source.startswith(("http://", "https://"))
         ):
-            filled_in(source)
+            fill_variables(source)
         else:
-            with limited_to(0):
-                format_of(located(source.removeprefix("file://")), data)
+            with deadline(0):
+                file_format(find_files(source.removeprefix("file://")), data)
     except Mistakes as mistakes:
         return list(mistakes.mistakes)
     except StoreUnreachable as silent:
@@ -50,16 +50,16 @@ def check_source(data: Data) -> list[Mistake]:
     return []
 
 
-def _of_files(files: list[str], data: Data, careful: bool) -> Opened:
-    chosen = format_of(files, data)
+def _of_files(files: list[str], data: Data, careful: bool) -> SourceTable:
+    chosen = file_format(files, data)
     if chosen == "parquet":
         from onerun.data.sources import parquet
 
-        return parquet.opened(files)
+        return parquet.open_parquet(files)
     if chosen == "jsonl":
         from onerun.data.sources import jsonlines
 
-        return jsonlines.opened(files, careful)
+        return jsonlines.open_json_lines(files, careful)
     from onerun.data.sources import delimited
 
-    return delimited.opened(files, data, "\t" if chosen == "tsv" else ",", careful)
+    return delimited.open_delimited(files, data, "\t" if chosen == "tsv" else ",", careful)

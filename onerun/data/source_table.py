@@ -1,22 +1,38 @@
-"""The rows and columns of a source that belong into the snapshot, converted as declared."""
+"""A source as a table that can be read once, and the part of it that belongs into the snapshot, converted as declared."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from onerun.config.recipe import Data
-from onerun.data.sources.opened import Opened
-from onerun.domain.columns import kept_type, require
-from onerun.domain.conversions import Conversion, apply_all, declared_type
+from onerun.domain.columns import require, stored_type
 from onerun.domain.errors import DataError
+from onerun.domain.text_columns import Conversion, apply_all, declared_type
 
 
-class Wanted:
+class TypesChanged(Exception):
+    """A later row does not fit the types that the first rows had: open the source again, carefully."""
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """A table that can be read once."""
+
+    schema: pa.Schema  # of the batches
+    batches: Iterator[pa.RecordBatch]
+    rows: int | None = None  # where it is known before reading
+    texts: Mapping[str, pa.DataType] = field(
+        default_factory=dict
+    )  # text columns that are values of this type
+
+
+class TypedSource:
     """Reads an opened source once; `schema` holds kept types, `dropped` counts rows without a target."""
 
-    def __init__(self, source: Opened, data: Data) -> None:
+    def __init__(self, source: SourceTable, data: Data) -> None:
         """Raises: DataError when the table lacks a column that the recipe names, or has one that is no column."""
         names = source.schema.names
         require([data.target], names, "data.target")
@@ -36,14 +52,14 @@ class Wanted:
 
     def _kept_schema(self) -> pa.Schema:
         fields = []
-        for field in self._source.schema:
-            conversion = self._conversions.get(field.name)
-            kept = conversion.wanted if conversion else kept_type(field.type)
+        for column in self._source.schema:
+            conversion = self._conversions.get(column.name)
+            kept = conversion.wanted if conversion else stored_type(column.type)
             if kept is not None:
-                fields.append((field.name, kept))
-            elif field.name not in self._data.drop:
+                fields.append((column.name, kept))
+            elif column.name not in self._data.drop:
                 raise DataError(
-                    f"column {field.name!r} is {field.type}: not a column of plain values; put it into data.drop"
+                    f"column {column.name!r} is {column.type}: not a column of plain values; put it into data.drop"
                 )
         return pa.schema(fields)
 
@@ -69,7 +85,7 @@ class Wanted:
             )
 
 
-def _conversions(source: Opened, data: Data) -> dict[str, Conversion]:
+def _conversions(source: SourceTable, data: Data) -> dict[str, Conversion]:
     found = {
         name: Conversion(name, wanted, data.missing, f"{wanted}")
         for name, wanted in source.texts.items()

@@ -1,19 +1,103 @@
-"""What a model may answer, and when its answer is of no use. A training command may bring any model."""
+"""What was true of the test rows and what a model predicts for them. Labels are codes into one tuple of classes."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onerun.domain.errors import ModelUnusable
-from onerun.domain.outcomes import Classes, Floats, Predictions, aligned, codes, union
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.intp]
+Classes = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class TrueValues:
+    """What was true: (n,) float64 values, or, with classes, (n,) codes into them."""
+
+    values: NDArray[Any]
+    classes: Classes = ()  # empty: regression
+    weights: Floats | None = None  # (n,), None: every row counts one
+    groups: Integers | None = (
+        None  # (n,) codes from 0 of rows that belong together, None: each stands for itself
+    )
+
+    @property
+    def rows(self) -> int:
+        """Returns: how many."""
+        return len(self.values)
+
+    @property
+    def row_weights(self) -> Floats:
+        """Returns: (n,) the weights, ones when there are none."""
+        return np.ones(self.rows) if self.weights is None else self.weights
+
+    def take(self, rows: NDArray[Any]) -> Self:
+        """Returns: the truth of these rows (positions or mask)."""
+        weights, groups = (
+            None if given is None else given[rows] for given in (self.weights, self.groups)
+        )
+        return type(self)(self.values[rows], self.classes, weights, groups)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model says: (n,) float64 values, or (n,) codes into the truth's classes and (n, classes) probabilities."""
+
+    values: NDArray[Any]
+    probabilities: Floats | None = None  # None: regression, or a classifier that gives none
+
+    def take(self, rows: NDArray[Any]) -> Self:
+        """Returns: the predictions of these rows (positions or mask)."""
+        probabilities = None if self.probabilities is None else self.probabilities[rows]
+        return type(self)(self.values[rows], probabilities)
+
+
+def union(known: Sequence[Any], *others: Iterable[Any]) -> Classes:
+    """Returns: the known classes in their order, then those only others name, sorted. 1, 1.0 and True are one class."""
+    seen = {_plain(label): None for label in known}
+    texts = {str(label) for label in seen}
+    fresh = {_plain(label) for other in others for label in other}
+    unknown = [label for label in fresh if label not in seen and str(label) not in texts]
+    return (*seen, *sorted(unknown, key=lambda label: (str(type(label)), label)))
+
+
+def codes(labels: Any, classes: Classes) -> Integers:
+    """Looks up (n,) labels, an array or a Series, by value, else by text ("1" finds 1).
+
+    Returns: (n,) positions in `classes`, -1 where a label is missing or none of them.
+    """
+    import pandas as pd
+
+    positions, distinct = pd.factorize(labels)
+    by_value = {label: position for position, label in enumerate(classes)}
+    by_text = {str(label): position for position, label in enumerate(classes)}
+    found = [by_value.get(plain, by_text.get(str(plain), -1)) for plain in map(_plain, distinct)]
+    return np.append(np.array(found, dtype=np.intp), -1)[positions]
+
+
+def aligned(probabilities: NDArray[Any], own: Sequence[Any], classes: Classes) -> Floats:
+    """Returns: (n, len(classes)) probabilities, columns in the order of `classes`; 0 for those the model never saw."""
+    columns = codes(np.array([*map(_plain, own)], dtype=object), classes)
+    if len(own) == len(classes) and (columns == np.arange(len(classes))).all():
+        return np.asarray(probabilities, dtype=np.float64)
+    wide = np.zeros((len(probabilities), len(classes)))
+    wide[:, columns] = probabilities
+    return wide
+
+
+def _plain(label: Any) -> Any:
+    return label.item() if isinstance(label, np.generic) else label
+
 
 TOLERANCE = 1e-3  # how far the probabilities of a row may be from adding up to 1: single precision and rounding
 
 
 @dataclass(frozen=True)
-class Answer:
+class ModelOutput:
     """What came out of a model: (n,) numbers or labels; a classifier's (n, classes) probabilities and their order."""
 
     values: NDArray[Any]
@@ -37,7 +121,7 @@ class Answer:
         return Predictions(found, wide)
 
 
-def numbers(answered: Any, rows: int) -> Answer:
+def numeric_output(answered: Any, rows: int) -> ModelOutput:
     """Returns: a regression's answer. Raises: ModelUnusable when it is not one finite number per row."""
     array = _one_per_row(np.asarray(answered), rows)
     if array.ndim != 1:
@@ -53,10 +137,10 @@ def numbers(answered: Any, rows: int) -> Answer:
         raise ModelUnusable(
             f"the model gives no finite number in {bad} of {rows} rows; it must answer every row"
         )
-    return Answer(values)
+    return ModelOutput(values)
 
 
-def labels_or_probabilities(answered: Any, rows: int, known: Classes) -> Answer:
+def class_output(answered: Any, rows: int, known: Classes) -> ModelOutput:
     """A classifier's answer: labels, a table of probabilities, or, of two classes, the second one's probability.
 
     Args: known: the classes of the training part, sorted; columns without names of classes are in this order.
@@ -64,17 +148,17 @@ def labels_or_probabilities(answered: Any, rows: int, known: Classes) -> Answer:
     """
     array = _one_per_row(np.asarray(answered), rows)
     if array.ndim == 2:
-        return from_probabilities(array, _classes_of_columns(answered, array.shape[1], known))
+        return probability_output(array, _classes_of_columns(answered, array.shape[1], known))
     if len(known) == 2 and array.dtype.kind == "f" and _is_fraction(array):
-        return from_probabilities(np.column_stack([1 - array, array]), known)
-    return Answer(
+        return probability_output(np.column_stack([1 - array, array]), known)
+    return ModelOutput(
         array, classes=union(known, np.unique(array) if array.dtype.kind in "iufb" else set(array))
     )
 
 
-def from_probabilities(
+def probability_output(
     probabilities: NDArray[Any], classes: Classes, labels: NDArray[Any] | None = None
-) -> Answer:
+) -> ModelOutput:
     """Returns: the answer with the likeliest labels, when none are given. Raises: ModelUnusable."""
     wide = np.asarray(probabilities, dtype=np.float64)
     if (
@@ -87,7 +171,7 @@ def from_probabilities(
             "let predict give labels, or apply softmax to its scores"
         )
     likeliest = np.array([*classes, None], dtype=object)[:-1][wide.argmax(axis=1)]
-    return Answer(likeliest if labels is None else labels, wide, classes)
+    return ModelOutput(likeliest if labels is None else labels, wide, classes)
 
 
 def _one_per_row(array: NDArray[Any], rows: int) -> NDArray[Any]:

@@ -1,24 +1,27 @@
-"""From a recipe and a snapshot to a fitted model and what must be known to use it."""
+"""Train in this process and save the model folder: what the task does, and the worker in its fresh Python."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import ConfigDict, Field
 
 from onerun import progress
 from onerun.config.recipe import Recipe
 from onerun.domain import estimators, labels, preprocessing
 from onerun.domain.errors import TrainingFailed
 from onerun.domain.predictor import Predictor
-from onerun.domain.references import Snapshot
+from onerun.domain.references import Reference, Snapshot
+from onerun.tracking import models, runs
 from onerun.training import boosting, table
 from onerun.training.curve import Curve
-from onerun.training.table import Part, Table
+from onerun.training.table import EncodedPart, EncodedTable
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedModel:
     """A model that was never saved."""
 
     predictor: Predictor
@@ -28,7 +31,7 @@ class Fitted:
     example: pd.DataFrame  # a few raw training rows
 
 
-def fit(recipe: Recipe, snapshot: Snapshot, curve: Curve) -> Fitted:
+def fit(recipe: Recipe, snapshot: Snapshot, curve: Curve) -> FittedModel:
     """Reads, encodes and fits. Raises: DataError, TrainingFailed, Mistakes."""
     task = estimators.task_of(recipe)
     estimator, added = estimators.make_estimator(recipe)
@@ -48,7 +51,7 @@ def fit(recipe: Recipe, snapshot: Snapshot, curve: Curve) -> Fitted:
         model = _fit_sklearn(recipe, estimator, data, levels, curve)
     curve.flush()
     predictor = Predictor(data.spec, prepare, model)
-    return Fitted(predictor, data.rows, best_iteration_of(model), added, data.example)
+    return FittedModel(predictor, data.rows, best_iteration_of(model), added, data.example)
 
 
 def best_iteration_of(model: Any) -> int | None:
@@ -57,14 +60,18 @@ def best_iteration_of(model: Any) -> int | None:
     return int(best) if isinstance(best, int) and best > 0 else None
 
 
-def _prepare(prepare: Any, data: Table) -> None:
+def _prepare(prepare: Any, data: EncodedTable) -> None:
     data.training.matrix = prepare.fit_transform(data.training.matrix)
     if data.validation is not None:
         data.validation.matrix = prepare.transform(data.validation.matrix)
 
 
 def _fit_sklearn(
-    recipe: Recipe, estimator: Any, data: Table, levels: preprocessing.Levels | None, curve: Curve
+    recipe: Recipe,
+    estimator: Any,
+    data: EncodedTable,
+    levels: preprocessing.Levels | None,
+    curve: Curve,
 ) -> Any:
     if levels is not None:
         preprocessing.use_native_categories(estimator, levels)
@@ -87,7 +94,9 @@ def _fit_sklearn(
     return estimator
 
 
-def _watched_by_xgboost(recipe: Recipe, estimator: Any, validation: Part | None) -> dict[str, Any]:
+def _watched_by_xgboost(
+    recipe: Recipe, estimator: Any, validation: EncodedPart | None
+) -> dict[str, Any]:
     assert recipe.model is not None
     if validation is None:
         return {}
@@ -106,3 +115,51 @@ def _fill_empty_columns(matrix: np.ndarray) -> None:
     for column in matrix.T:
         if np.isnan(column).all():
             column[:] = 0
+
+
+MODEL = "model"  # the folder, below the run's work folder
+
+
+class TrainingOutput(Reference):
+    """What a training says about the model folder that it left."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # a diverging curve holds infinities
+
+    rows: dict[str, int]  # part -> number of rows
+    best_iteration: int | None = None
+    logged_itself: bool = False  # the training logged its model, and left none in the folder
+    params: dict[str, Any] = Field(default_factory=dict)  # what the recipe did not say
+    curve: dict[str, list[float]] = Field(
+        default_factory=dict
+    )  # the part of the learning curve that is not logged yet
+    curve_from: int = 0  # its first step
+
+
+def train_here(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path) -> TrainingOutput:
+    """Trains, logs the learning curve to the run while doing so, and saves the model as `folder`/model.
+
+    Nothing here waits for MLflow: what it does not take at once is a part of the outcome.
+    """
+    curve = Curve(lambda values, first: runs.log_history(run_id, values, first))
+    fitted = fit(recipe, snapshot, curve)
+    metadata = {
+        "onerun": {
+            "recipe": recipe.name,
+            "snapshot": snapshot.digest,
+            "columns": _types(fitted, snapshot),
+        }
+    }
+    models.save_model(folder / MODEL, fitted.predictor, fitted.example, metadata)
+    return TrainingOutput(
+        rows=fitted.rows,
+        best_iteration=fitted.best_iteration,
+        params={f"model.params.{name}": value for name, value in fitted.added_params.items()},
+        curve=curve.waiting,
+        curve_from=curve.first,
+    )
+
+
+def _types(fitted: FittedModel, snapshot: Snapshot) -> dict[str, str]:
+    """The true types of the features; the signature takes any."""
+    names = [column["name"] for column in fitted.predictor.spec["columns"]]
+    return {name: snapshot.columns[name] for name in names}

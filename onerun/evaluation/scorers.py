@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from onerun.config.recipe import Recipe
-from onerun.domain import answers, champions, names
-from onerun.domain.answers import Answer
+from onerun.domain import gates, names, predictions
 from onerun.domain.errors import ModelUnusable, OnerunError, TransientError
 from onerun.domain.estimators import Task
-from onerun.domain.outcomes import Classes
+from onerun.domain.predictions import Classes, ModelOutput
 from onerun.domain.predictor import Predictor
 from onerun.domain.references import Snapshot
 from onerun.tracking import models, registry
@@ -28,7 +27,7 @@ class Scorer:
     predictor: Predictor | None  # None: the model is of another make
     served: Any = None  # MLflow's PyFuncModel, where there is no predictor
 
-    def answer(self, frame: pd.DataFrame, task: Task, known: Classes) -> Answer:
+    def answer(self, frame: pd.DataFrame, task: Task, known: Classes) -> ModelOutput:
         """Args: frame: (n, columns) raw; known: the training classes. Raises: ModelUnusable."""
         lacking = [name for name in self.columns if name not in frame]
         if lacking:
@@ -42,15 +41,15 @@ class Scorer:
                 f"it was trained for {self.predictor.spec['task']}, and this is {task}"
             )
         if task == "regression":
-            return answers.numbers(self.predictor.predict_frame(frame), len(frame))
+            return predictions.numeric_output(self.predictor.predict_frame(frame), len(frame))
         classes, booster = tuple(self.predictor.classes or ()), self.predictor.spec["booster"]
         if not (booster or hasattr(self.predictor.estimator, "predict_proba")):
-            return Answer(self.predictor.predict_frame(frame), classes=classes)
+            return ModelOutput(self.predictor.predict_frame(frame), classes=classes)
         probabilities = self.predictor.predict_frame(frame, probabilities=True)
         labels = (
             None if booster else self.predictor.predict_frame(frame)
         )  # an SVC's are not always the likeliest
-        return answers.from_probabilities(probabilities, classes, labels)
+        return predictions.probability_output(probabilities, classes, labels)
 
 
 @dataclass(frozen=True)
@@ -92,17 +91,17 @@ def load_champion(
     except TransientError:
         raise
     except Exception as error:  # noqa: BLE001  loading runs foreign code, which may raise anything; the gate tells it
-        return Champion(version, None, trouble_of(recipe, version, error))
+        return Champion(version, None, champion_failure(recipe, version, error))
 
 
 def _caveat(recipe: Recipe, snapshot: Snapshot, run_id: str | None) -> str:
     params, tags = params_and_tags(run_id) if run_id else ({}, {})
-    return champions.unfair(
+    return gates.overlap_caveat(
         recipe.data, recipe.split, snapshot.digest, params, tags.get(names.TAG_SNAPSHOT_DIGEST)
     )
 
 
-def trouble_of(recipe: Recipe, version: str, error: Exception) -> str:
+def champion_failure(recipe: Recipe, version: str, error: Exception) -> str:
     """Returns: why the champion could not be scored, and what to do."""
     kind = "" if isinstance(error, OnerunError) else f"{type(error).__name__}: "
     words = " ".join(f"{kind}{error}".split())[:500]
@@ -112,7 +111,9 @@ def trouble_of(recipe: Recipe, version: str, error: Exception) -> str:
     )
 
 
-def challenger_answer(scorer: Scorer, frame: pd.DataFrame, task: Task, known: Classes) -> Answer:
+def predict_challenger(
+    scorer: Scorer, frame: pd.DataFrame, task: Task, known: Classes
+) -> ModelOutput:
     """Raises: ModelUnusable, whatever goes wrong inside the model."""
     try:
         return scorer.answer(frame, task, known)
@@ -127,9 +128,9 @@ def challenger_answer(scorer: Scorer, frame: pd.DataFrame, task: Task, known: Cl
         ) from error
 
 
-def champion_answer(
+def predict_champion(
     recipe: Recipe, champion: Champion | None, frame: pd.DataFrame, task: Task, known: Classes
-) -> Answer | str | None:
+) -> ModelOutput | str | None:
     """Returns: its answer; or why there is none, in words; None without a champion."""
     if champion is None or champion.scorer is None:
         return champion.trouble if champion else None
@@ -139,21 +140,21 @@ def champion_answer(
     except TransientError:
         raise
     except Exception as error:  # noqa: BLE001  the champion may be of another make or table; the gate tells the reason
-        return trouble_of(recipe, champion.version, error)
+        return champion_failure(recipe, champion.version, error)
     return answer
 
 
-def _foreign_answer(served: Any, frame: pd.DataFrame, task: Task, known: Classes) -> Answer:
+def _foreign_answer(served: Any, frame: pd.DataFrame, task: Task, known: Classes) -> ModelOutput:
     answered = served.predict(frame)
     if task == "regression":
-        return answers.numbers(answered, len(frame))
-    answer = answers.labels_or_probabilities(answered, len(frame), known)
+        return predictions.numeric_output(answered, len(frame))
+    answer = predictions.class_output(answered, len(frame), known)
     return (
         answer if answer.probabilities is not None else _with_probabilities(served, frame, answer)
     )
 
 
-def _with_probabilities(served: Any, frame: pd.DataFrame, answer: Answer) -> Answer:
+def _with_probabilities(served: Any, frame: pd.DataFrame, answer: ModelOutput) -> ModelOutput:
     """A scikit-learn model serves labels; the estimator itself knows their probabilities."""
     try:
         raw = served.get_raw_model()
@@ -166,7 +167,7 @@ def _with_probabilities(served: Any, frame: pd.DataFrame, answer: Answer) -> Ans
     except Exception:  # noqa: BLE001  it served labels; that it cannot give probabilities costs only their metrics
         return answer
     own: Sequence[Any] = np.asarray(raw.classes_).tolist()
-    return answers.from_probabilities(found, tuple(own), answer.values)
+    return predictions.probability_output(found, tuple(own), answer.values)
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:

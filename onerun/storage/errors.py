@@ -8,7 +8,7 @@ from typing import TypeVar
 from onerun.config.addresses import redact
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.domain.errors import TransientError
-from onerun.retry import Silence, patiently
+from onerun.retry import Unavailable, call_with_retry
 from onerun.storage.access import endpoint, is_s3
 
 KEYS_REFUSED = (
@@ -46,7 +46,7 @@ Answer = TypeVar("Answer")
 
 
 @contextmanager
-def explained(uri: str) -> Iterator[None]:
+def translated_errors(uri: str) -> Iterator[None]:
     """Within the block, what the platform says about access, space and connections becomes a sentence for a person."""
     try:
         yield
@@ -61,16 +61,16 @@ def explained(uri: str) -> Iterator[None]:
         raise _mistake(_unusable(uri, error)) from error
 
 
-def answered(uri: str, call: Callable[[], Answer]) -> Answer:
+def with_retry(uri: str, call: Callable[[], Answer]) -> Answer:
     """Returns: what the repeatable `call` returns, waiting for S3 while it is silent; explained as within `explained`.
 
     Raises: StoreUnreachable when the retry budget is spent.
     """
-    with explained(uri):
-        return patiently(call, silence, _store()) if is_s3(uri) else call()
+    with translated_errors(uri):
+        return call_with_retry(call, unavailable, _store()) if is_s3(uri) else call()
 
 
-def silence(error: Exception) -> Silence | None:
+def unavailable(error: Exception) -> Unavailable | None:
     """Returns: that S3 is silent; None for an error that waiting cannot help."""
     told = (
         error.__cause__ or error.__context__
@@ -79,7 +79,7 @@ def silence(error: Exception) -> Silence | None:
     )
     for each in (error, told):
         if isinstance(each, TimeoutError) or (each is not None and _is_silence(each)):
-            return Silence(_store(), _first_line(error))
+            return Unavailable(_store(), _first_line(error))
     return None
 
 

@@ -1,12 +1,16 @@
-"""What texts mean: numbers, booleans, dates. The type of a text column is right for all its values, not the first."""
+"""What texts mean: numbers, booleans, dates. The type of a text column fits all its values, not the first ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from onerun.config.recipe import ColumnType
+from onerun.domain.columns import stored_type
+from onerun.domain.errors import DataError
 
 MOMENT = pa.timestamp("us")
 MOMENT_UTC = pa.timestamp("us", "UTC")
@@ -58,7 +62,7 @@ def may_be_mostly_numbers(texts: pa.StringArray) -> bool:
     return int(NUMERIC_START[first].sum()) * 2 > len(first)
 
 
-def cleaned(texts: pa.StringArray, missing: Sequence[str]) -> pa.StringArray:
+def clean(texts: pa.StringArray, missing: Sequence[str]) -> pa.StringArray:
     """Returns: the texts without blanks around them, those that mean a missing value as nulls."""
     trimmed = pc.utf8_trim_whitespace(texts) if has_blanks_around(texts) else texts
     gone = pc.is_in(trimmed, pa.array([text.strip() for text in missing], pa.string()))
@@ -70,7 +74,7 @@ def is_number(texts: pa.Array) -> Mask:
     return _mask(pc.match_substring_regex(texts, NUMBER))
 
 
-def parsed(texts: pa.StringArray, wanted: pa.DataType) -> pa.Array:
+def parse(texts: pa.StringArray, wanted: pa.DataType) -> pa.Array:
     """Returns: the texts as values of `wanted`. Raises: ArrowInvalid when one of them is none."""
     if wanted == pa.bool_():
         return _booleans(texts, TRUE, FALSE)
@@ -92,7 +96,7 @@ def _booleans(texts: pa.StringArray, true: Sequence[str], false: Sequence[str]) 
     return pc.if_else(pc.is_null(texts), pa.scalar(None, pa.bool_()), yes)
 
 
-def declared(texts: pa.StringArray, wanted: pa.DataType) -> tuple[pa.Array, Mask]:
+def parse_declared(texts: pa.StringArray, wanted: pa.DataType) -> tuple[pa.Array, Mask]:
     """Returns: the values of a column declared as `wanted`, and (rows,) True where a text is none (the value is null).
 
     More generous than `parsed`: yes, no, t, f, on, off, 1, 0 are booleans; 3.0 is an integer.
@@ -122,10 +126,10 @@ def _read(texts: pa.StringArray, wanted: pa.DataType) -> pa.Array:
         return _booleans(pc.utf8_lower(texts), SAID_TRUE, SAID_FALSE)
     if wanted == pa.int64():
         try:
-            return parsed(texts, wanted)
+            return parse(texts, wanted)
         except pa.ArrowInvalid:
-            return parsed(texts, pa.float64()).cast(wanted)  # 3.0 passes, 3.5 does not
-    return parsed(texts, wanted)
+            return parse(texts, pa.float64()).cast(wanted)  # 3.0 passes, 3.5 does not
+    return parse(texts, wanted)
 
 
 @dataclass
@@ -187,10 +191,10 @@ def _still_fitting(
 ) -> tuple[pa.DataType, ...]:
     for position, wanted in enumerate(types):
         try:
-            parsed(
+            parse(
                 texts[:FEW], wanted
             )  # Arrow words an error for each misfit: most types fall here, cheaply
-            parsed(texts, wanted)
+            parse(texts, wanted)
         except pa.ArrowInvalid:
             continue
         return types[position:]
@@ -199,3 +203,79 @@ def _still_fitting(
 
 def _mask(column: pa.Array) -> Mask:
     return np.asarray(pc.fill_null(column, False).to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+TYPE_BY_NAME: dict[ColumnType, pa.DataType] = {
+    "number": pa.float64(),
+    "integer": pa.int64(),
+    "boolean": pa.bool_(),
+    "category": pa.string(),
+    "date": MOMENT,
+}
+
+
+def declared_type(name: ColumnType, given: pa.DataType) -> pa.DataType:
+    """Returns: the kept type of a column of type `given` that is declared as `name`; a date stays as exact as it is."""
+    kept = stored_type(given)
+    if (
+        name == "date"
+        and kept is not None
+        and (pa.types.is_date(kept) or pa.types.is_timestamp(kept))
+    ):
+        return kept
+    if name in ("number", "integer") and kept is not None and (pa.types.is_integer(kept)):
+        return kept
+    return TYPE_BY_NAME[name]
+
+
+@dataclass
+class Conversion:
+    """One column's way to its declared type, over all batches."""
+
+    name: str
+    wanted: pa.DataType
+    missing: tuple[str, ...]
+    said: str  # who wants it: `data.types: {x: number}`
+    rows: int = 0
+    misfits: int = 0
+    shown: list[tuple[int, str]] = field(default_factory=list)
+
+    def apply(self, column: pa.Array) -> pa.Array:
+        """Returns: the next rows converted, misfits as nulls."""
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        start, self.rows = self.rows, self.rows + len(column)
+        if column.type == self.wanted:
+            is_clean = self.wanted != pa.string() or not has_blanks_around(column)
+            return column if is_clean else clean(column, self.missing)
+        if self.wanted == pa.string():
+            return column.cast(pa.string())
+        texts = clean(column.cast(pa.string()), self.missing)
+        values, misfit = parse_declared(texts, self.wanted)
+        self.misfits += int(misfit.sum())
+        for position in np.flatnonzero(misfit)[: SHOWN - len(self.shown)]:
+            self.shown.append((start + int(position) + 1, texts[int(position)].as_py()))
+        return values
+
+    def check(self) -> None:
+        """Raises: DataError when values did not fit."""
+        if self.misfits:
+            raise DataError(
+                f"column {self.name!r}: {self.misfits:,} of {self.rows:,} rows are no {self.said}: {listed(self.shown)}"
+                f"{' ...' if self.misfits > len(self.shown) else ''}; correct them, or name the texts that mean a "
+                "missing value in data.missing, or declare another type in data.types"
+            )
+
+
+def listed(shown: list[tuple[int, str]]) -> str:
+    """Returns: `row 3: 'abc', row 7: 'x'`."""
+    return ", ".join(f"row {row:,}: {text[:80]!r}" for row, text in shown)
+
+
+def apply_all(batch: pa.RecordBatch, conversions: Mapping[str, Conversion]) -> pa.RecordBatch:
+    """Returns: the batch with the declared columns converted."""
+    columns = [
+        conversions[name].apply(column) if name in conversions else column
+        for name, column in zip(batch.schema.names, batch.columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)

@@ -1,0 +1,262 @@
+"""Every expectation on every row of the snapshot, through Great Expectations; its results as our own types and as a page."""
+
+import gc
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.domain.expectations import (
+    Example,
+    Expectation,
+    ExpectationResult,
+    columns_to_read,
+    groups,
+    split_by_subject,
+    summarise,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+POSITION = (
+    "position in the recipe"  # kept in an expectation's meta: results come back in another order
+)
+
+
+def build_expectations(expectations: Sequence[Expectation]) -> list[Any]:
+    """Returns: the library's objects. Raises: Mistakes when it refuses arguments that our table let pass."""
+    from great_expectations.compatibility.pydantic import ValidationError
+
+    made, mistakes = [], []
+    for position, expectation in enumerate(expectations):
+        [(name, arguments)] = expectation.items()
+        try:
+            made.append(_build(name, arguments, position))
+        except ValidationError as error:
+            told = "; ".join(sorted({part["msg"] for part in error.errors()}))
+            mistakes.append(
+                Mistake(f"data.expectations.{position}.{name}", f"Great Expectations says: {told}")
+            )
+    if mistakes:
+        raise Mistakes(mistakes)
+    return made
+
+
+def _build(name: str, arguments: Mapping[str, Any], position: int) -> Any:
+    from great_expectations.expectations.registry import get_expectation_impl
+
+    condition = {"condition_parser": "pandas"} if arguments.get("row_condition") else {}
+    bounds = {
+        key: _instant(arguments[key]) for key in ("min_value", "max_value") if key in arguments
+    }
+    meta = {**(arguments.get("meta") or {}), POSITION: position}
+    return get_expectation_impl(name)(**{**condition, **arguments, **bounds, "meta": meta})
+
+
+def _instant(bound: Any) -> Any:
+    """A day becomes its first moment, as text: the library reads days as dates, which pandas compares with nothing."""
+    if isinstance(bound, str | date):
+        moment = datetime.fromisoformat(str(bound))
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment
+        return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return bound
+
+
+def recipe_position(result: Any) -> int:
+    """Returns: which expectation of the recipe a result belongs to."""
+    return int(result.expectation_config.meta[POSITION])
+
+
+def expectation_result(expectation: Expectation, result: Any) -> ExpectationResult:
+    """Returns: what the library found, in our words."""
+    [(name, arguments)] = expectation.items()
+    found = result.result or {}
+    values, places = (
+        found.get("partial_unexpected_list", []),
+        found.get("partial_unexpected_index_list") or [],
+    )
+    return ExpectationResult(
+        type=name,
+        arguments=dict(arguments),
+        severity=arguments.get("severity", "critical"),
+        held=bool(result.success),
+        rows=found.get("element_count"),
+        unexpected=found.get("unexpected_count"),
+        examples=tuple(
+            Example(value=v, row=place + 1) for v, place in zip(values, places, strict=False)
+        ),
+        observed=found.get("observed_value"),
+        error=_error_message(result.exception_info),
+    )
+
+
+def _error_message(info: Mapping[str, Any] | None) -> str | None:
+    """Returns: the words of the exception, in whichever of its two forms the library tells it."""
+    told = [info, *info.values()] if info else []
+    words = [
+        part["exception_message"]
+        for part in told
+        if isinstance(part, Mapping) and part.get("exception_message")
+    ]
+    return "; ".join(dict.fromkeys(words)) or None
+
+
+def as_frame(table: pa.Table, rows: int) -> "pd.DataFrame":
+    """Returns: (rows, columns of `table`) frame, days and instants as timestamps; the table is used up."""
+    import pandas as pd
+
+    if not table.num_columns:
+        return pd.DataFrame(index=pd.RangeIndex(rows))
+    frame: pd.DataFrame = plain(table).to_pandas(
+        split_blocks=True, self_destruct=True, date_as_object=False
+    )
+    return frame
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """Dictionaries become their values, decimals floats, instants UTC: what every expectation understands.
+
+    Dictionaries are not kept as categories: those count levels that no row has, and the numbers would be others.
+    """
+    for position, field in enumerate(table.schema):
+        kind = field.type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        if pa.types.is_decimal(kind):
+            kind = pa.float64()
+        if pa.types.is_timestamp(kind):
+            kind = pa.timestamp(kind.unit)  # in UTC
+        if kind != field.type:
+            table = table.set_column(position, field.name, table.column(position).cast(kind))
+    return table
+
+
+PAGES = Path(__file__).parent / "pages"
+
+
+def render_page(whole: Any, source: str, rows: int, lines: Sequence[str]) -> str:
+    """Returns: the library's own sections about an ExpectationSuiteValidationResult, inside a page of ours
+    that begins with `lines`, one for each expectation that does not hold.
+
+    The library's page brings styles, scripts and a logo from the internet, the logo with the context's id.
+    """
+    from great_expectations.render.renderer import ValidationResultsPageRenderer
+    from great_expectations.render.view import DefaultJinjaPageView
+    from jinja2 import ChoiceLoader, FileSystemLoader
+
+    view = DefaultJinjaPageView()
+    view.env.loader = ChoiceLoader([FileSystemLoader(PAGES), view.env.loader])
+    document = ValidationResultsPageRenderer().render(whole)
+    facts = {"source": source, "rows": rows, "lines": lines, "expectations": len(whole.results)}
+    return str(view.render(document, template="validation.j2", **facts))
+
+
+Read = Callable[[Sequence[str]], pa.Table]  # the named columns, all rows, in the snapshot's order
+
+EXAMPLES = 20
+CELLS_AT_ONCE = 20_000_000  # values in one frame: 160 MB of numbers, and several times that while they are checked
+_one_at_a_time = threading.Lock()  # making a context changes a global of the library
+
+
+@dataclass(frozen=True)
+class QualityResult:
+    """The outcomes in the recipe's order, and the library's own result as JSON and as a page."""
+
+    outcomes: tuple[ExpectationResult, ...]
+    result: str
+    page: str
+
+
+def check_table(
+    expectations: Sequence[Expectation], columns: Sequence[str], rows: int, read: Read, source: str
+) -> QualityResult:
+    """Checks every expectation on all rows.
+
+    Only the columns that expectations name are read, as many at once as fit into `CELLS_AT_ONCE`, and for those that
+    look at names alone no rows at all. Nothing leaves this machine.
+    Raises: Mistakes when Great Expectations refuses an expectation's arguments.
+    """
+    with _one_at_a_time:
+        made = build_expectations(expectations)
+        results: list[Any] = []
+        for positions, frame in _frames(expectations, columns, rows, read):
+            results += _validate([made[position] for position in positions], frame)
+            del frame  # before the next one is read
+        return _checked(expectations, sorted(results, key=recipe_position), rows, source)
+
+
+def _frames(
+    expectations: Sequence[Expectation], columns: Sequence[str], rows: int, read: Read
+) -> Iterator[tuple[list[int], Any]]:
+    """Yields: positions of expectations and the frame that they need of the table, one frame at a time."""
+    import pandas as pd
+
+    about_names, about_rows = split_by_subject(expectations)
+    if about_names:
+        yield about_names, pd.DataFrame(columns=list(columns))
+    at_once = max(1, CELLS_AT_ONCE // max(1, rows))
+    for positions in groups(expectations, about_rows, columns, at_once):
+        named = columns_to_read([expectations[position] for position in positions], columns)
+        yield positions, as_frame(read(named) if named else pa.table({}), rows)
+        if rows * len(named) > CELLS_AT_ONCE // 10:
+            gc.collect()  # the library's objects refer to each other and keep the frame until then
+            pa.default_memory_pool().release_unused()
+
+
+def _validate(expectations: Sequence[Any], frame: Any) -> list[Any]:
+    """Returns: the library's results, plain JSON values in them. An expectation that raises is a result too."""
+    import great_expectations as gx
+    from great_expectations.core.expectation_validation_result import (
+        expectationSuiteValidationResultSchema,
+    )
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.enable_analytics(False)
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    asset = context.data_sources.add_pandas("snapshot").add_dataframe_asset("table")
+    batch = asset.add_batch_definition_whole_dataframe("all rows").get_batch({"dataframe": frame})
+    how = {"result_format": "SUMMARY", "partial_unexpected_count": EXAMPLES}
+    result = batch.validate(
+        gx.ExpectationSuite(name="recipe", expectations=list(expectations)), result_format=how
+    )
+    # Through JSON: its page renderer reads numbers by their repr, which numpy 2 writes as np.float64(1.5).
+    plain = json.loads(json.dumps(result.to_json_dict(), default=str), parse_constant=str)
+    return list(expectationSuiteValidationResultSchema.load(plain)["results"])
+
+
+def _checked(
+    expectations: Sequence[Expectation], results: Sequence[Any], rows: int, source: str
+) -> QualityResult:
+    from great_expectations.core.expectation_validation_result import (
+        ExpectationSuiteValidationResult,
+    )
+
+    held = sum(bool(result.success) for result in results)
+    statistics = {
+        "evaluated_expectations": len(results),
+        "successful_expectations": held,
+        "unsuccessful_expectations": len(results) - held,
+        "success_percent": 100 * held / len(results),
+    }
+    whole = ExpectationSuiteValidationResult(
+        success=held == len(results),
+        results=list(results),
+        suite_name="recipe",
+        statistics=statistics,
+        meta={},
+    )
+    outcomes = tuple(
+        expectation_result(entry, result)
+        for entry, result in zip(expectations, results, strict=True)
+    )
+    page = render_page(whole, source, rows, summarise(outcomes).messages)
+    return QualityResult(outcomes, json.dumps(whole.to_json_dict(), indent=1), page)
