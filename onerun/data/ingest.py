@@ -7,7 +7,7 @@ from onerun.config.addresses import redact
 from onerun.config.recipe import Data
 from onerun.data.snapshot_writer import PendingUpload, upload_pending, write_snapshot
 from onerun.data.source_table import TypedSource, TypesChanged
-from onerun.data.sources import source
+from onerun.data.sources.source import open_source
 from onerun.data.sources.web import downloaded
 from onerun.domain import names
 from onerun.domain.references import Snapshot
@@ -15,10 +15,14 @@ from onerun.tracking import runs
 
 
 def ingest(run_id: str, data: Data, store: str, work: Path | None = None) -> Snapshot:
-    """Returns: the snapshot below `store`, made or found there. Safe to repeat: the same content has the same place.
+    """Return the snapshot below `store`, written or found there, and log it to the run.
 
-    A table that could not be handed over to the store stays in `work`, and is handed over when called again.
-    Raises: Mistakes when there is no such source or no way to it, DataError when it is no table to learn from.
+    Safe to repeat: the same content has the same address. A table that could not be uploaded to the store stays in
+    `work` and is uploaded by the next call.
+
+    Raises:
+        Mistakes: There is no such source, or it cannot be reached.
+        DataError: It is not a table to learn from.
     """
     snapshot = store_snapshot(data, store, work / "snapshot" if work else None)
     runs.log_snapshot(run_id, snapshot)
@@ -27,25 +31,26 @@ def ingest(run_id: str, data: Data, store: str, work: Path | None = None) -> Sna
     return snapshot
 
 
-def store_snapshot(data: Data, store: str, waiting: Path | None = None) -> Snapshot:
-    """Returns: the snapshot of the source, without a run. `waiting`: where a table waits for a store that is silent."""
-    later = (
-        PendingUpload(waiting, checkpoint.key(data.model_dump_json(by_alias=True), store))
-        if waiting
-        else None
-    )
-    found = upload_pending(later) if later else None
-    if found is not None:
-        return found
-    with downloaded(data) as here:
+def store_snapshot(data: Data, store: str, pending_folder: Path | None = None) -> Snapshot:
+    """Return the snapshot of the source, without a run.
+
+    Args:
+        data: The source and how to read it.
+        store: Path or s3:// address below which snapshots lie.
+        pending_folder: Where a table waits for a store that does not answer.
+    """
+    pending = None
+    if pending_folder is not None:
+        key = checkpoint.key(data.model_dump_json(by_alias=True), store)
+        pending = PendingUpload(pending_folder, key)
+        uploaded = upload_pending(pending)
+        if uploaded is not None:
+            return uploaded
+    source = redact(data.source)
+    with downloaded(data) as local:
         try:
-            return write_snapshot(
-                TypedSource(source.open_source(here), here), store, redact(data.source), later
-            )
+            table = TypedSource(open_source(local), local)
+            return write_snapshot(table, store, source, pending)
         except TypesChanged:
-            return write_snapshot(
-                TypedSource(source.open_source(here, careful=True), here),
-                store,
-                redact(data.source),
-                later,
-            )
+            table = TypedSource(open_source(local, careful=True), local)
+            return write_snapshot(table, store, source, pending)

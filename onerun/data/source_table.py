@@ -1,4 +1,4 @@
-"""A source as a table that can be read once, and the part of it that belongs into the snapshot, converted as declared."""
+"""A source as a table that can be read once, and the part that the snapshot holds, converted as declared."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -19,21 +19,20 @@ class TypesChanged(Exception):
 
 @dataclass(frozen=True)
 class SourceTable:
-    """A table that can be read once."""
+    """A table that can be read once, from the first row to the last."""
 
     schema: pa.Schema  # of the batches
     batches: Iterator[pa.RecordBatch]
     rows: int | None = None  # where it is known before reading
-    texts: Mapping[str, pa.DataType] = field(
-        default_factory=dict
-    )  # text columns that are values of this type
+    # text columns that hold values of this type
+    texts: Mapping[str, pa.DataType] = field(default_factory=dict)
 
 
 class TypedSource:
-    """Reads an opened source once; `schema` holds kept types, `dropped` counts rows without a target."""
+    """A source converted as declared; `schema` holds stored types, `dropped` counts rows without a target."""
 
     def __init__(self, source: SourceTable, data: Data) -> None:
-        """Raises: DataError when the table lacks a column that the recipe names, or has one that is no column."""
+        """Raise DataError when the table lacks a column of the recipe, or a column holds no plain values."""
         names = source.schema.names
         require([data.target], names, "data.target")
         require(data.types, names, "data.types")
@@ -45,18 +44,18 @@ class TypedSource:
         self._source = source
         self._data = data
         self._conversions = _conversions(source, data)
-        self.schema = self._kept_schema()
+        self.schema = self._stored_schema()
         self.expected_rows = source.rows
         self.seen = 0
         self.dropped = 0
 
-    def _kept_schema(self) -> pa.Schema:
+    def _stored_schema(self) -> pa.Schema:
         fields = []
         for column in self._source.schema:
             conversion = self._conversions.get(column.name)
-            kept = conversion.wanted if conversion else stored_type(column.type)
-            if kept is not None:
-                fields.append((column.name, kept))
+            stored = conversion.target if conversion else stored_type(column.type)
+            if stored is not None:
+                fields.append((column.name, stored))
             elif column.name not in self._data.drop:
                 raise DataError(
                     f"column {column.name!r} is {column.type}: not a column of plain values; put it into data.drop"
@@ -64,17 +63,16 @@ class TypedSource:
         return pa.schema(fields)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yields: the converted rows that have a target."""
+        """Yield the converted rows that have a target."""
         for batch in self._source.batches:
             self.seen += batch.num_rows
-            rows = _with_target(
-                apply_all(batch, self._conversions).select(self.schema.names), self._data.target
-            )
+            converted = apply_all(batch, self._conversions).select(self.schema.names)
+            rows = _with_target(converted, self._data.target)
             self.dropped += batch.num_rows - rows.num_rows
             yield rows
 
     def check(self) -> None:
-        """After the last batch. Raises: DataError for values that are not as declared, and when no row is left."""
+        """Raise DataError, after the last batch, for values that are not as declared and when no row is left."""
         for conversion in self._conversions.values():
             conversion.check()
         if not self.seen:
@@ -86,23 +84,19 @@ class TypedSource:
 
 
 def _conversions(source: SourceTable, data: Data) -> dict[str, Conversion]:
-    found = {
-        name: Conversion(name, wanted, data.missing, f"{wanted}")
-        for name, wanted in source.texts.items()
-    }
-    for name, said in data.types.items():
+    conversions = {}
+    for name, target in source.texts.items():
+        conversions[name] = Conversion(name, target, data.missing, str(target))
+    for name, declared in data.types.items():
         given = source.texts.get(name, source.schema.field(name).type)
-        found[name] = Conversion(
-            name, declared_type(said, given), data.missing, f"{said} (data.types)"
-        )
-    return found
+        target = declared_type(declared, given)
+        conversions[name] = Conversion(name, target, data.missing, f"{declared} (data.types)")
+    return conversions
 
 
 def _with_target(batch: pa.RecordBatch, target: str) -> pa.RecordBatch:
     column = batch.column(target)
-    gone = (
-        pc.is_null(column, nan_is_null=True)
-        if pa.types.is_floating(column.type)
-        else pc.is_null(column)
-    )
-    return batch.filter(pc.invert(gone)) if pc.any(gone).as_py() else batch
+    missing = pc.is_null(column, nan_is_null=pa.types.is_floating(column.type))
+    if not pc.any(missing).as_py():
+        return batch
+    return batch.filter(pc.invert(missing))

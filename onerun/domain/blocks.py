@@ -32,12 +32,12 @@ class Cells(NamedTuple):
 
 
 def block_rows(columns: int) -> int:
-    """Returns: rows of a block, a multiple of 8: fewer for wide tables, so that a block stays about 32 MB."""
+    """Return rows of a block, a multiple of 8: fewer for wide tables, so that a block stays about 32 MB."""
     return max(1024, min(LARGEST_BLOCK, CELLS_PER_BLOCK // max(columns, 1)) // 8 * 8)
 
 
 def rebatch(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
-    """Returns: the same rows in the same order, in batches of exactly `rows` rows, the last one shorter."""
+    """Return the same rows in the same order, in batches of exactly `rows` rows, the last one shorter."""
     waiting: list[pa.RecordBatch] = []
     count = 0
     for batch in batches:
@@ -58,7 +58,7 @@ def _joined(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def canonical(block: pa.RecordBatch, schema: pa.Schema) -> list[Cells]:
-    """Returns: the block's columns as `schema`'s kept types. Raises: DataError when a value does not fit."""
+    """Return the block's columns as `schema`'s kept types. Raises: DataError when a value does not fit."""
     return [_named(field.name, block.column(i), field.type) for i, field in enumerate(schema)]
 
 
@@ -72,7 +72,7 @@ def _named(name: str, column: pa.Array, kept: pa.DataType) -> Cells:
 
 
 def canonical_column(column: pa.Array, kept: pa.DataType) -> Cells:
-    """Returns: one canonical column. Raises: ArrowInvalid when a value does not fit `kept`."""
+    """Return one canonical column. Raises: ArrowInvalid when a value does not fit `kept`."""
     if kept == pa.string():
         return _text(column)
     if pa.types.is_dictionary(column.type):
@@ -103,7 +103,7 @@ def _integers(column: pa.Array) -> npt.NDArray[Any]:
 
 
 def fill_missing(column: pa.Array, missing: float) -> npt.NDArray[Any]:
-    """Returns: (rows,) the values of a fixed-width column, `missing` for missing ones."""
+    """Return (rows,) the values of a fixed-width column, `missing` for missing ones."""
     full = pc.fill_null(column, pa.scalar(missing, column.type)) if column.null_count else column
     values: npt.NDArray[Any] = full.to_numpy(zero_copy_only=False)
     return values
@@ -128,7 +128,7 @@ def _text(column: pa.Array) -> Cells:
 
 
 def _hardly_repeats(column: pa.Array) -> bool:
-    """Whether the first rows are mostly different texts: told from content alone, so it is the same for any source."""
+    """Return whether the first rows are mostly different texts: told from content alone, so it is the same for any source."""
     first = column.slice(0, LOOKED_AT)
     if pa.types.is_dictionary(first.type):
         first = first.dictionary_decode()
@@ -156,7 +156,7 @@ def _compact(codes: pa.Array, values: pa.StringArray) -> Cells:
 
 
 def as_stored(cells: Cells, stored: pa.DataType) -> pa.Array:
-    """Returns: the column as the type that the file's first block had: dictionary or plain text."""
+    """Return the column as the type that the file's first block had: dictionary or plain text."""
     if cells.array.type == stored:
         return cells.array
     return (

@@ -27,32 +27,32 @@ ORDERED_ROWS = 20_000
 Pair = tuple[Floats, Floats]
 
 
-def paired(metric: str, truth: TrueValues, model: Predictions, other: Predictions) -> Pair:
-    """Returns: the metric of both models on the same resamples, two arrays (resamples,); NaN where not defined."""
+def paired(metric: str, y_true: TrueValues, model: Predictions, other: Predictions) -> Pair:
+    """Return the metric of both models on the same resamples, two arrays (resamples,); NaN where not defined."""
     if metric in metrics.ORDERED:
-        return _by_rows(metric, truth, model, other)
+        return _by_rows(metric, y_true, model, other)
     rng = np.random.default_rng(SEED)
-    cell, cells = _cells(rng, truth)
+    cell, cells = _cells(rng, y_true)
     counts = _counts(rng, RESAMPLES, cells)
     added = (
-        metrics.sums(metric, truth, predictions, cell, cells) for predictions in (model, other)
+        metrics.sums(metric, y_true, predictions, cell, cells) for predictions in (model, other)
     )
     first, second = (metrics.value(metric, counts @ sums) for sums in added)
     return first, second
 
 
-def _cells(rng: np.random.Generator, truth: TrueValues) -> tuple[Integers, int]:
-    """Returns: (rows,) the cell of each row, a group never cut in two, and how many cells there are."""
-    units = np.arange(truth.rows) if truth.groups is None else truth.groups
+def _cells(rng: np.random.Generator, y_true: TrueValues) -> tuple[Integers, int]:
+    """Return (rows,) the cell of each row, a group never cut in two, and how many cells there are."""
+    units = np.arange(y_true.rows) if y_true.groups is None else y_true.groups
     count = int(units.max()) + 1
     cells = min(CELLS, count)
     return (rng.permutation(count) % cells)[units], cells
 
 
-def _by_rows(metric: str, truth: TrueValues, model: Predictions, other: Predictions) -> Pair:
+def _by_rows(metric: str, y_true: TrueValues, model: Predictions, other: Predictions) -> Pair:
     rng = np.random.default_rng(SEED)
-    kept = np.sort(rng.permutation(truth.rows)[:ORDERED_ROWS])
-    thin = truth.take(kept)
+    kept = np.sort(rng.permutation(y_true.rows)[:ORDERED_ROWS])
+    thin = y_true.take(kept)
     measures = [
         metrics.ordered(metric, thin, predictions.take(kept)) for predictions in (model, other)
     ]
@@ -65,7 +65,7 @@ def _by_rows(metric: str, truth: TrueValues, model: Predictions, other: Predicti
 
 
 def _counts(rng: np.random.Generator, resamples: int, units: int) -> Floats:
-    """Returns: (resamples, units) how often each unit was drawn, with replacement, `units` draws a resample."""
+    """Return (resamples, units) how often each unit was drawn, with replacement, `units` draws a resample."""
     draws: Integers = rng.integers(0, units, (resamples, units))
     draws += np.arange(resamples)[:, None] * units
     return (

@@ -18,7 +18,7 @@ KIND_BY_TYPE_NAME: dict[str, ColumnKind] = {
 
 
 def kind(arrow_type: str) -> ColumnKind:
-    """Returns: what a column of this Arrow type (as in `Snapshot.columns`) is to a model."""
+    """Return what a column of this Arrow type (as in `Snapshot.columns`) is to a model."""
     name = arrow_type.partition("[")[0].partition("<")[0]
     if name.startswith(("date", "timestamp")):
         return "date"
@@ -26,12 +26,12 @@ def kind(arrow_type: str) -> ColumnKind:
 
 
 def kinds(columns: Mapping[str, str]) -> dict[str, ColumnKind]:
-    """Returns: column name -> kind, in the table's order."""
+    """Return column name -> kind, in the table's order."""
     return {name: kind(arrow_type) for name, arrow_type in columns.items()}
 
 
 def stored_type(given: pa.DataType) -> pa.DataType | None:
-    """Returns: the type a snapshot stores `given` as; None when it is no column of a table (lists, structs, maps).
+    """Return the type a snapshot stores `given` as; None when it is no column of a table (lists, structs, maps).
 
     Parquet returns every kept type as it was written. Text is `string`, decimals and durations (in seconds) are
     `double`, times of day are text, time zones are UTC, a column without any value is `double`.
@@ -60,7 +60,7 @@ def stored_type(given: pa.DataType) -> pa.DataType | None:
 
 
 def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
-    """Returns: the kept type that holds the values of both kept types without loss of meaning; None: there is none."""
+    """Return the kept type that holds the values of both kept types without loss of meaning; None: there is none."""
     if one == other:
         return one
     both = (one, other)
@@ -78,7 +78,7 @@ def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
 
 
 def require(names: Iterable[str], columns: Iterable[str], asked_by: str) -> None:
-    """Raises: DataError when the table lacks one of `names`, with the near miss."""
+    """Raise DataError when the table lacks one of `names`, with the near miss."""
     known = list(columns)
     for name in names:
         if name not in known:
@@ -89,7 +89,7 @@ def require(names: Iterable[str], columns: Iterable[str], asked_by: str) -> None
 
 
 def require_recipe_columns(recipe: Recipe, columns: Mapping[str, str]) -> None:
-    """Raises: DataError when a recipe names a column that the table lacks: told before training, not after it."""
+    """Raise DataError when a recipe names a column that the table lacks: told before training, not after it."""
     data = recipe.data
     for key in ("target", "weight", "group", "time"):
         require([name for name in [getattr(data, key)] if name is not None], columns, f"data.{key}")
@@ -100,7 +100,7 @@ def require_recipe_columns(recipe: Recipe, columns: Mapping[str, str]) -> None:
 
 
 def features(data: Data, columns: Mapping[str, str]) -> list[str]:
-    """Returns: the feature columns in the table's order: `keep`, or all but target, weight, group, time; never `drop`.
+    """Return the feature columns in the table's order: `keep`, or all but target, weight, group, time; never `drop`.
 
     Raises: DataError when the recipe names a column that the table lacks, or none is left.
     """

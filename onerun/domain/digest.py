@@ -58,14 +58,14 @@ class ContentDigest:
             self._sha.update(np.ascontiguousarray(several).view(np.uint8).data)
 
     def hexdigest(self) -> str:
-        """Returns: 64 hexadecimal digits."""
+        """Return 64 hexadecimal digits."""
         ending = self._sha.copy()
         ending.update(b"rows:%d" % self.rows)
         return ending.hexdigest()
 
 
 def row_hashes(block: Sequence[Cells]) -> Hashes:
-    """Returns: (rows,) hashes of the rows of canonical columns; equal rows have equal ones wherever they stand."""
+    """Return (rows,) hashes of the rows of canonical columns; equal rows have equal ones wherever they stand."""
     hashes = np.zeros(len(block[0].values), np.uint64)
     shifted = np.empty_like(hashes)
     for cells in block:
@@ -77,7 +77,7 @@ def row_hashes(block: Sequence[Cells]) -> Hashes:
 
 
 def mix(hashes: Hashes, seed: int) -> Hashes:
-    """Returns: (rows,) hashes that differ by seed, every bit depending on every bit (finalizer of SplitMix64)."""
+    """Return (rows,) hashes that differ by seed, every bit depending on every bit (finalizer of SplitMix64)."""
     h = (hashes + np.uint64(seed)) * MULTIPLIER
     h ^= h >> np.uint64(30)
     h *= np.uint64(0xBF58476D1CE4E5B9)
@@ -99,7 +99,7 @@ def _words(cells: Cells) -> Hashes:
 
 
 def text_hashes(texts: pa.StringArray) -> Hashes:
-    """Returns: (texts,) a polynomial of the bytes of each text modulo 2**64, mixed with its length."""
+    """Return (texts,) a polynomial of the bytes of each text modulo 2**64, mixed with its length."""
     offsets = text_offsets(texts).astype(np.int64)
     starts, lengths = offsets[:-1] - offsets[0], np.diff(offsets)
     powers = np.full(int(lengths.max(initial=0)) + 1, TEXT_BASE, np.uint64).cumprod()

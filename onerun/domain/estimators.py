@@ -22,7 +22,7 @@ Task = Literal["regression", "classification"]
 
 
 def check_model(recipe: Recipe) -> list[Mistake]:
-    """Returns: every mistake in `model` and what hangs on it; an empty list when the estimator can be made."""
+    """Return every mistake in `model` and what hangs on it; an empty list when the estimator can be made."""
     if recipe.model is None:
         return []
     try:
@@ -36,7 +36,7 @@ def check_model(recipe: Recipe) -> list[Mistake]:
 
 
 def estimator_type(path: str) -> type:
-    """Returns: the class at an import path. Raises: Mistakes when it is outside the prefixes or no estimator."""
+    """Return the class at an import path. Raises: Mistakes when it is outside the prefixes or no estimator."""
     if not path.startswith(PREFIXES):
         allowed = ", ".join(f"{prefix}*" for prefix in PREFIXES)
         raise _mistake("model.estimator", f"{path} is not among the allowed estimators: {allowed}")
@@ -66,7 +66,7 @@ def estimator_type(path: str) -> type:
 
 
 def make_estimator(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
-    """Returns: the unfitted estimator, and what was added to the recipe's parameters: the seed, when it takes one."""
+    """Return the unfitted estimator, and what was added to the recipe's parameters: the seed, when it takes one."""
     assert recipe.model is not None
     estimator_class, given = estimator_type(recipe.model.estimator), recipe.model.params
     seeded = set(aliases_of(recipe.model.estimator, "random_state")) & set(given)
@@ -76,7 +76,7 @@ def make_estimator(recipe: Recipe) -> tuple[Any, dict[str, Any]]:
 
 
 def task_of(recipe: Recipe) -> Task:
-    """Returns: what is predicted. Raises: Mistakes when neither the estimator nor the recipe tells."""
+    """Return what is predicted. Raises: Mistakes when neither the estimator nor the recipe tells."""
     found = None if recipe.model is None else _task_of_type(estimator_type(recipe.model.estimator))
     task = recipe.task or found
     if task is None:
@@ -87,7 +87,7 @@ def task_of(recipe: Recipe) -> Task:
 
 
 def aliases_of(path: str, parameter: str) -> list[str]:
-    """Returns: `parameter` and every other name the library has for it."""
+    """Return `parameter` and every other name the library has for it."""
     if not path.startswith("lightgbm."):
         return [parameter]
     from lightgbm.basic import _ConfigAliases  # LightGBM publishes its parameter names nowhere else
@@ -162,7 +162,7 @@ def _wrong_values(recipe: Recipe, estimator_class: type) -> list[Mistake]:
 
 
 def _missing_parts(estimator_class: type, params: dict[str, Any]) -> str:
-    """Returns: parameters without a default that are not given. Scikit-learn's have defaults, but for estimators."""
+    """Return parameters without a default that are not given. Scikit-learn's have defaults, but for estimators."""
     signature = inspect.signature(estimator_class).parameters.values()
     needed = [
         p.name for p in signature if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD

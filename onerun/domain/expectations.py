@@ -21,7 +21,7 @@ RUNS_CODE = ("@", ".__")  # pandas would look up Python names in a condition
 
 @cache
 def known_types() -> dict[str, Arguments | None]:
-    """Returns: type -> its arguments; None for types that need a database and cannot run on a table."""
+    """Return type -> its arguments; None for types that need a database and cannot run on a table."""
     table: dict[str, Arguments | None] = json.loads(
         Path(__file__).with_suffix(".json").read_text("utf-8")
     )
@@ -29,7 +29,7 @@ def known_types() -> dict[str, Arguments | None]:
 
 
 def check_expectations(expectations: Sequence[Expectation]) -> list[Mistake]:
-    """Returns: every mistake that can be told without the data, in the order of the recipe."""
+    """Return every mistake that can be told without the data, in the order of the recipe."""
     return [
         mistake
         for position, expectation in enumerate(expectations)
@@ -101,7 +101,7 @@ def _wrong_values(key: str, arguments: Mapping[str, Any], known: Arguments) -> I
 
 
 def _wrong_value(value: Any, rule: Mapping[str, Any]) -> str | None:
-    """Returns: what is wrong with the value, None when nothing is."""
+    """Return what is wrong with the value, None when nothing is."""
     if not any(_is_kind(value, kind) for kind in rule["kinds"]):
         return f"expected {_kinds_in_words(rule)}, came {value!r}"
     choices = rule.get("choices")
@@ -149,12 +149,12 @@ COLUMN_ARGUMENTS = ("column", "column_A", "column_B", "column_list")
 
 
 def is_about_names(name: str) -> bool:
-    """Returns: whether the expectation looks at the table's column names alone, not at rows."""
+    """Return whether the expectation looks at the table's column names alone, not at rows."""
     return name == "expect_column_to_exist" or name.startswith("expect_table_column")
 
 
 def columns_of(name: str, arguments: Mapping[str, Any]) -> list[str]:
-    """Returns: the columns that must be there for the expectation to say anything about their values."""
+    """Return the columns that must be there for the expectation to say anything about their values."""
     if is_about_names(name):
         return []
     values = [arguments[argument] for argument in COLUMN_ARGUMENTS if argument in arguments]
@@ -162,7 +162,7 @@ def columns_of(name: str, arguments: Mapping[str, Any]) -> list[str]:
 
 
 def columns_to_read(expectations: Iterable[Expectation], columns: Sequence[str]) -> list[str]:
-    """Returns: those of `columns`, in their order, whose values the expectations or their row conditions name."""
+    """Return those of `columns`, in their order, whose values the expectations or their row conditions name."""
     named: set[str] = set()
     for expectation in expectations:
         for name, arguments in expectation.items():
@@ -175,7 +175,7 @@ def columns_to_read(expectations: Iterable[Expectation], columns: Sequence[str])
 
 
 def split_by_subject(expectations: Sequence[Expectation]) -> tuple[list[int], list[int]]:
-    """Returns: positions of the expectations about names, and of those about rows."""
+    """Return positions of the expectations about names, and of those about rows."""
     about_names = [
         position for position, entry in enumerate(expectations) if all(map(is_about_names, entry))
     ]
@@ -190,7 +190,7 @@ def groups(
     columns: Sequence[str],
     at_once: int,
 ) -> Iterator[list[int]]:
-    """Yields: the positions in groups that need no more than `at_once` columns together, like columns side by side.
+    """Yield the positions in groups that need no more than `at_once` columns together, like columns side by side.
 
     An expectation that needs more than that by itself is a group of its own.
     """
@@ -233,12 +233,12 @@ class ExpectationResult(Reference):
 
     @property
     def stops(self) -> bool:
-        """Whether training must not begin. What could not be checked has not passed, whatever its severity."""
+        """Return whether training must not begin. What could not be checked has not passed, whatever its severity."""
         return not self.held and (self.severity == "critical" or self.error is not None)
 
 
 def summarise(outcomes: Sequence[ExpectationResult]) -> Validation:
-    """Returns: the counts and the lines of those that do not hold."""
+    """Return the counts and the lines of those that do not hold."""
     failed = [outcome for outcome in outcomes if not outcome.held]
     critical = sum(outcome.stops for outcome in failed)
     return Validation(
@@ -250,7 +250,7 @@ def summarise(outcomes: Sequence[ExpectationResult]) -> Validation:
 
 
 def describe(outcome: ExpectationResult) -> str:
-    """Returns: such as `latitude: expect_column_values_to_be_between(min_value=32): 12 of 20,640 rows (0.06 %) ...`."""
+    """Return such as `latitude: expect_column_values_to_be_between(min_value=32): 12 of 20,640 rows (0.06 %) ...`."""
     told = {key: value for key, value in outcome.arguments.items() if key not in NOT_WORTH_SAYING}
     call = f"{outcome.type}({', '.join(f'{key}={value!r}' for key, value in told.items())})"
     column = outcome.arguments.get("column")

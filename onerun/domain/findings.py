@@ -50,7 +50,7 @@ class EvaluationDetails:
     trouble: str = ""  # why the champion could not be scored
 
     def as_json(self) -> str:
-        """Returns: evaluation.json, the same text for the same findings."""
+        """Return evaluation.json, the same text for the same findings."""
         kept = {
             **self.evaluation.model_dump(mode="json"),
             "run_id": self.run_id,
@@ -68,32 +68,32 @@ class EvaluationDetails:
         return json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False)
 
 
-def row_losses(truth: TrueValues, predictions: Predictions) -> tuple[str, Any]:
-    """Returns: what is measured for each row, in words, and (n,) its value."""
-    if not truth.classes:
-        return "absolute error", losses("mae", truth, predictions)
+def row_losses(y_true: TrueValues, predictions: Predictions) -> tuple[str, Any]:
+    """Return what is measured for each row, in words, and (n,) its value."""
+    if not y_true.classes:
+        return "absolute error", losses("mae", y_true, predictions)
     if predictions.probabilities is None:
-        return "wrong (1) or right (0)", 1 - losses("accuracy", truth, predictions)
-    return "log loss", losses("log_loss", truth, predictions)
+        return "wrong (1) or right (0)", 1 - losses("accuracy", y_true, predictions)
+    return "log loss", losses("log_loss", y_true, predictions)
 
 
 def worst_rows(
-    truth: TrueValues,
+    y_true: TrueValues,
     predictions: Predictions,
     frame: pd.DataFrame,
     positions: Integers,
     columns: Sequence[str],
 ) -> tuple[str, list[WorstRow]]:
     """Args: columns: whose values to show, the most telling first. Returns: the loss in words, rows, worst first."""
-    name, loss = row_losses(truth, predictions)
+    name, loss = row_losses(y_true, predictions)
     rows = [row for row in np.argsort(-loss, kind="stable")[:WORST_ROWS] if loss[row] > 0]
     shown = frame[list(columns[:WORST_COLUMNS])]
     texts = [{str(key): _text(value) for key, value in shown.iloc[row].items()} for row in rows]
     return name, [
         WorstRow(
             int(positions[row]),
-            _told(truth, truth.values[row]),
-            _said(truth, predictions, row),
+            _told(y_true, y_true.values[row]),
+            _said(y_true, predictions, row),
             float(loss[row]),
             values,
         )
@@ -101,12 +101,12 @@ def worst_rows(
     ]
 
 
-def _told(truth: TrueValues, value: Any) -> str:
-    return str(truth.classes[value]) if truth.classes else f"{value:,.6g}"
+def _told(y_true: TrueValues, value: Any) -> str:
+    return str(y_true.classes[value]) if y_true.classes else f"{value:,.6g}"
 
 
-def _said(truth: TrueValues, predictions: Predictions, row: int) -> str:
-    label = _told(truth, predictions.values[row])
+def _said(y_true: TrueValues, predictions: Predictions, row: int) -> str:
+    label = _told(y_true, predictions.values[row])
     if predictions.probabilities is None:
         return label
     return f"{label} ({predictions.probabilities[row, predictions.values[row]]:.1%})"

@@ -42,7 +42,7 @@ class Scored:
 class Comparison:
     """All that gates look at."""
 
-    truth: TrueValues
+    y_true: TrueValues
     primary: str
     model: Scored
     baseline: Scored
@@ -50,7 +50,7 @@ class Comparison:
 
 
 def primary(recipe: Recipe, task: str, measured: Mapping[str, float]) -> str:
-    """Returns: the metric that the recipe names first, or the usual one of the task among those measured."""
+    """Return the metric that the recipe names first, or the usual one of the task among those measured."""
     usual = PRIMARY[task]
     return recipe.evaluate.primary or next(
         (metric for metric in usual if metric in measured), usual[0]
@@ -58,7 +58,7 @@ def primary(recipe: Recipe, task: str, measured: Mapping[str, float]) -> str:
 
 
 def check_evaluation(recipe: Recipe, task: str) -> list[Mistake]:
-    """Returns: a mistake for every metric that the task (regression, classification) does not have."""
+    """Return a mistake for every metric that the task (regression, classification) does not have."""
     known = REGRESSION_METRICS if task == "regression" else CLASSIFICATION_METRICS
     named = [("evaluate.primary", recipe.evaluate.primary), *_metrics_of_gates(recipe)]
     other = "classification" if task == "regression" else "regression"
@@ -80,7 +80,7 @@ def _metrics_of_gates(recipe: Recipe) -> Iterator[tuple[str, str | None]]:
 
 
 def check_gates(gates: tuple[Gate, ...], contest: Comparison) -> tuple[GateResult, ...]:
-    """Returns: one result per gate, in their order. The alias may move when all of them held."""
+    """Return one result per gate, in their order. The alias may move when all of them held."""
     return tuple(
         _threshold(gate, contest) if isinstance(gate, Threshold) else _better_than(gate, contest)
         for gate in gates
@@ -136,7 +136,7 @@ def _better_than(gate: BetterThan, contest: Comparison) -> GateResult:
 
 
 def is_better(metric: str, mine: np.ndarray, theirs: np.ndarray, by: float) -> np.ndarray:
-    """Returns: where mine is better, by at least the share `by` of theirs. Equal is not better, and nor is NaN."""
+    """Return where mine is better, by at least the share `by` of theirs. Equal is not better, and nor is NaN."""
     gain = mine - theirs if metric in GREATER_IS_BETTER else theirs - mine
     return np.asarray((gain > 0) & (gain >= by * np.abs(theirs)))
 
@@ -144,7 +144,7 @@ def is_better(metric: str, mine: np.ndarray, theirs: np.ndarray, by: float) -> n
 def _confidence(metric: str, by: float, contest: Comparison, other: Scored) -> tuple[float, int]:
     assert contest.model.predictions is not None and other.predictions is not None
     mine, theirs = bootstrap.paired(
-        metric, contest.truth, contest.model.predictions, other.predictions
+        metric, contest.y_true, contest.model.predictions, other.predictions
     )
     return float(is_better(metric, mine, theirs, by).mean()), len(mine)
 
@@ -174,7 +174,7 @@ DECIDES_BY_PLACE = (
 def overlap_caveat(
     data: Data, split: Split, digest: str, params: Mapping[str, str], champions_digest: str | None
 ) -> str:
-    """Returns: why the champion may look better than it is, in words; nothing when its test rows are these too.
+    """Return why the champion may look better than it is, in words; nothing when its test rows are these too.
 
     Args:
         digest: of the snapshot that both are judged on.

@@ -26,7 +26,7 @@ class Importance:
 
 
 def gain(estimator: Any, columns: list[str]) -> Importance | None:
-    """Returns: the share of the trees' total gain; None when the estimator is no booster over these columns."""
+    """Return the share of the trees' total gain; None when the estimator is no booster over these columns."""
     if not hasattr(estimator, "feature_importance") or estimator.num_feature() != len(columns):
         return None
     gains = np.asarray(estimator.feature_importance("gain"), dtype=np.float64)
@@ -41,19 +41,19 @@ def gain(estimator: Any, columns: list[str]) -> Importance | None:
 def permutation(
     metric: str,
     frame: pd.DataFrame,
-    truth: TrueValues,
+    y_true: TrueValues,
     columns: list[str],
     rows: int,
     predict: Callable[[pd.DataFrame], Predictions],
 ) -> Importance | None:
-    """Shuffles one column at a time in at most `rows` of the rows, and measures what that costs (Breiman, 2001).
+    """Shuffle one column at a time in at most `rows` of the rows, and measures what that costs (Breiman, 2001).
 
     Returns: metric lost per column, None when the metric is not defined on so few rows.
     """
     rng = np.random.default_rng(SEED)
     affordable = max(50, MOST_CELLS // len(columns) ** 2)
-    kept = np.sort(rng.permutation(truth.rows)[: min(rows, affordable)])
-    few, judged = frame.iloc[kept], truth.take(kept)
+    kept = np.sort(rng.permutation(y_true.rows)[: min(rows, affordable)])
+    few, judged = frame.iloc[kept], y_true.take(kept)
     before = measure(metric, judged, predict(few))
     if not np.isfinite(before):
         return None

@@ -13,7 +13,7 @@ MOST_NUMBERS_AS_CLASSES = 100
 
 
 def classes_of(name: str, values: pd.Series) -> list[Any]:
-    """Returns: the classes in `values` (training rows), sorted, as plain Python values. Raises: DataError."""
+    """Return the classes in `values` (training rows), sorted, as plain Python values. Raises: DataError."""
     found = pd.Series(values.dropna().unique())
     if len(found) < 2:
         only = f"only {_plain(found.iloc[0])!r}" if len(found) else "no value at all"
@@ -34,7 +34,7 @@ def classes_of(name: str, values: pd.Series) -> list[Any]:
 
 
 def class_codes(values: pd.Series, classes: list[Any]) -> np.ndarray:
-    """Returns: (rows,) int32 positions in `classes`, -1 for a value that is none of them."""
+    """Return (rows,) int32 positions in `classes`, -1 for a value that is none of them."""
     codes, uniques = pd.factorize(values)
     positions = {value: position for position, value in enumerate(classes)}
     table = np.array([*(positions.get(_plain(unique), -1) for unique in uniques), -1], np.int32)
@@ -56,7 +56,7 @@ def class_weights(given: Mapping[Any, Any], classes: list[Any]) -> dict[int, Any
 
 
 def numeric_target(name: str, values: pd.Series) -> np.ndarray:
-    """Returns: (rows,) float64 targets of a regressor. Raises: DataError when the target is no number."""
+    """Return (rows,) float64 targets of a regressor. Raises: DataError when the target is no number."""
     if values.dtype.kind not in "iufb" and not pd.api.types.is_object_dtype(values):
         example = (
             repr(_plain(values.dropna().iloc[0])) if values.notna().any() else values.dtype.name
@@ -75,7 +75,7 @@ def numeric_target(name: str, values: pd.Series) -> np.ndarray:
 
 
 def weights_of(name: str, values: pd.Series) -> np.ndarray:
-    """Returns: (rows,) float64 weights, none negative. Raises: DataError."""
+    """Return (rows,) float64 weights, none negative. Raises: DataError."""
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     bad = ~(np.isfinite(numbers) & (numbers >= 0))
     if bad.any():

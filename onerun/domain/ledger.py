@@ -27,12 +27,12 @@ class Move(Reference):
     state: Literal["announced", "done"] = "announced"
 
     def age(self, now: datetime) -> float:
-        """Returns: seconds between the announcement and `now`."""
+        """Return seconds between the announcement and `now`."""
         return (now - datetime.fromisoformat(self.at)).total_seconds()
 
 
 def holders(moves: Sequence[Move]) -> list[str]:
-    """Replays the moves of one alias, oldest first.
+    """Replay the moves of one alias, oldest first.
 
     Returns: the versions that a chain of rollbacks would visit, the present holder last. A promotion puts a version on
     top; a rollback takes versions off until its target is on top, so that rolling back twice goes two steps back and

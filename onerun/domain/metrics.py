@@ -26,7 +26,7 @@ class Order:
         self.positive = positive[order]
 
     def counts(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Returns: (thresholds + 1,) weights of true and of false positives, from none to all rows."""
+        """Return (thresholds + 1,) weights of true and of false positives, from none to all rows."""
         ranked = weights[self.order]
         hits = np.cumsum(ranked * self.positive)[self.last_of_threshold]
         taken = np.cumsum(ranked)[self.last_of_threshold]
@@ -34,14 +34,14 @@ class Order:
 
 
 def roc_area(hits: Floats, alarms: Floats) -> float:
-    """Returns: the area under the ROC curve, NaN with rows of one kind only."""
+    """Return the area under the ROC curve, NaN with rows of one kind only."""
     if hits[-1] <= 0 or alarms[-1] <= 0:
         return float("nan")
     return float(np.trapezoid(hits, alarms) / (hits[-1] * alarms[-1]))
 
 
 def precision_area(hits: Floats, alarms: Floats) -> float:
-    """Returns: average precision, the sum of precision times the step in recall; NaN without positives."""
+    """Return average precision, the sum of precision times the step in recall; NaN without positives."""
     if hits[-1] <= 0:
         return float("nan")
     taken = hits[1:] + alarms[1:]
@@ -50,7 +50,7 @@ def precision_area(hits: Floats, alarms: Floats) -> float:
 
 
 def median_of(values: Floats) -> Callable[[Floats], float]:
-    """Returns: a function from (n,) weights to the weighted median, the mean of both middle values in a tie."""
+    """Return a function from (n,) weights to the weighted median, the mean of both middle values in a tie."""
     order = np.argsort(values)
     ranked = values[order]
 
@@ -73,52 +73,52 @@ NEED_PROBABILITIES = frozenset({"log_loss", "brier", "roc_auc", "average_precisi
 PER_CLASS = frozenset({"balanced_accuracy", "f1_macro", "f1_weighted"})
 
 
-def names_of(truth: TrueValues) -> tuple[str, ...]:
-    """Returns: the metrics of this task."""
-    return CLASSIFICATION_METRICS if truth.classes else REGRESSION_METRICS
+def names_of(y_true: TrueValues) -> tuple[str, ...]:
+    """Return the metrics of this task."""
+    return CLASSIFICATION_METRICS if y_true.classes else REGRESSION_METRICS
 
 
-def score(truth: TrueValues, predictions: Predictions) -> dict[str, float]:
-    """Returns: metric -> value, without those that are not defined (no probabilities, one class, constant target)."""
-    if truth.rows == 0:
+def score(y_true: TrueValues, predictions: Predictions) -> dict[str, float]:
+    """Return metric -> value, without those that are not defined (no probabilities, one class, constant target)."""
+    if y_true.rows == 0:
         return {}
-    orders = orders_of(truth, predictions)  # sorting is most of the work: once for both areas
-    values = {name: measure(name, truth, predictions, orders) for name in names_of(truth)}
+    orders = orders_of(y_true, predictions)  # sorting is most of the work: once for both areas
+    values = {name: measure(name, y_true, predictions, orders) for name in names_of(y_true)}
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
 def measure(
-    metric: str, truth: TrueValues, predictions: Predictions, orders: Orders | None = None
+    metric: str, y_true: TrueValues, predictions: Predictions, orders: Orders | None = None
 ) -> float:
-    """Returns: the metric over all rows, NaN where it is not defined."""
+    """Return the metric over all rows, NaN where it is not defined."""
     if metric in NEED_PROBABILITIES and predictions.probabilities is None:
         return float("nan")
-    if metric == "median_absolute_error" and truth.weights is None:
+    if metric == "median_absolute_error" and y_true.weights is None:
         return float(
-            np.median(losses("mae", truth, predictions))
+            np.median(losses("mae", y_true, predictions))
         )  # needs no sorted rows: a fifth of the time
     if metric in ORDERED:
-        return ordered(metric, truth, predictions, orders)(truth.row_weights)
-    whole = np.zeros(truth.rows, dtype=np.intp)
-    return float(value(metric, sums(metric, truth, predictions, whole, 1))[0])
+        return ordered(metric, y_true, predictions, orders)(y_true.row_weights)
+    whole = np.zeros(y_true.rows, dtype=np.intp)
+    return float(value(metric, sums(metric, y_true, predictions, whole, 1))[0])
 
 
-def orders_of(truth: TrueValues, predictions: Predictions) -> Orders:
-    """Returns: the rows sorted by each class's probability; of two classes the second, the positive one, is enough."""
+def orders_of(y_true: TrueValues, predictions: Predictions) -> Orders:
+    """Return the rows sorted by each class's probability; of two classes the second, the positive one, is enough."""
     if predictions.probabilities is None:
         return []
-    kinds = [1] if len(truth.classes) == 2 else range(len(truth.classes))
-    return [Order(truth.values == kind, predictions.probabilities[:, kind]) for kind in kinds]
+    kinds = [1] if len(y_true.classes) == 2 else range(len(y_true.classes))
+    return [Order(y_true.values == kind, predictions.probabilities[:, kind]) for kind in kinds]
 
 
 def ordered(
-    metric: str, truth: TrueValues, predictions: Predictions, orders: Orders | None = None
+    metric: str, y_true: TrueValues, predictions: Predictions, orders: Orders | None = None
 ) -> Callable[[Floats], float]:
-    """Sorts once. Returns: a function from (n,) row weights to the metric, NaN where it is not defined."""
+    """Sort once. Returns: a function from (n,) row weights to the metric, NaN where it is not defined."""
     if metric == "median_absolute_error":
-        return median_of(np.abs(truth.values - predictions.values))
+        return median_of(np.abs(y_true.values - predictions.values))
     area = roc_area if metric == "roc_auc" else precision_area
-    sorted_rows = orders or orders_of(truth, predictions)
+    sorted_rows = orders or orders_of(y_true, predictions)
 
     def over_classes(weights: Floats) -> float:
         areas = np.array([area(*order.counts(weights)) for order in sorted_rows])
@@ -131,40 +131,40 @@ def ordered(
 
 
 def sums(
-    metric: str, truth: TrueValues, predictions: Predictions, cell: Integers, cells: int
+    metric: str, y_true: TrueValues, predictions: Predictions, cell: Integers, cells: int
 ) -> Floats:
     """What an additive metric needs, added up within each cell of rows.
 
     Args: cell: (n,) in [0, cells). Returns: (cells, k); adding cells up gives the sums of their union.
     """
     if metric in PER_CLASS:
-        return _class_sums(truth, predictions, cell, cells)
-    weights = truth.row_weights
-    columns = [losses(metric, truth, predictions) * weights, weights]
+        return _class_sums(y_true, predictions, cell, cells)
+    weights = y_true.row_weights
+    columns = [losses(metric, y_true, predictions) * weights, weights]
     if metric == "r2":
         centred = (
-            truth.values - truth.values.mean()
+            y_true.values - y_true.values.mean()
         )  # against cancellation: large targets with small variance
         columns += [centred * weights, centred**2 * weights]
     return np.column_stack([np.bincount(cell, column, minlength=cells) for column in columns])
 
 
-def losses(metric: str, truth: TrueValues, predictions: Predictions) -> Floats:
-    """Returns: (n,) what each row adds to a metric that is a mean over rows (for rmse and r2: its squared error)."""
+def losses(metric: str, y_true: TrueValues, predictions: Predictions) -> Floats:
+    """Return (n,) what each row adds to a metric that is a mean over rows (for rmse and r2: its squared error)."""
     if metric == "accuracy":
-        return np.asarray(truth.values == predictions.values, dtype=np.float64)
+        return np.asarray(y_true.values == predictions.values, dtype=np.float64)
     if metric == "mae":
-        return np.asarray(np.abs(truth.values - predictions.values), dtype=np.float64)
+        return np.asarray(np.abs(y_true.values - predictions.values), dtype=np.float64)
     if metric in ("rmse", "r2"):
-        return np.asarray(np.square(truth.values - predictions.values), dtype=np.float64)
+        return np.asarray(np.square(y_true.values - predictions.values), dtype=np.float64)
     assert predictions.probabilities is not None
-    given = np.take_along_axis(predictions.probabilities, truth.values[:, None], axis=1)[:, 0]
+    given = np.take_along_axis(predictions.probabilities, y_true.values[:, None], axis=1)[:, 0]
     if metric == "log_loss":
         return np.asarray(-np.log(np.clip(given, np.finfo(np.float64).eps, 1.0)))
     squares = np.einsum("ij,ij->i", predictions.probabilities, predictions.probabilities)
     brier = np.asarray(squares - 2 * given + 1, dtype=np.float64)
     return (
-        brier / 2 if len(truth.classes) == 2 else brier
+        brier / 2 if len(y_true.classes) == 2 else brier
     )  # binary: Brier's score of the positive class, in [0, 1]
 
 
@@ -181,11 +181,15 @@ def value(metric: str, added: Floats) -> Floats:
         return np.asarray(np.sqrt(mean) if metric == "rmse" else mean)
 
 
-def _class_sums(truth: TrueValues, predictions: Predictions, cell: Integers, cells: int) -> Floats:
-    """Returns: (cells, 3 * classes): weights of hits, of predictions and of true rows for each class."""
-    kinds, weights = len(truth.classes), truth.row_weights
-    hit = truth.values == predictions.values
-    counts = [(truth.values, weights * hit), (predictions.values, weights), (truth.values, weights)]
+def _class_sums(y_true: TrueValues, predictions: Predictions, cell: Integers, cells: int) -> Floats:
+    """Return (cells, 3 * classes): weights of hits, of predictions and of true rows for each class."""
+    kinds, weights = len(y_true.classes), y_true.row_weights
+    hit = y_true.values == predictions.values
+    counts = [
+        (y_true.values, weights * hit),
+        (predictions.values, weights),
+        (y_true.values, weights),
+    ]
     size = cells * kinds
     tables = [
         np.bincount(cell * kinds + kind, weight, minlength=size).reshape(cells, kinds)

@@ -27,16 +27,16 @@ class TrueValues:
 
     @property
     def rows(self) -> int:
-        """Returns: how many."""
+        """Return how many."""
         return len(self.values)
 
     @property
     def row_weights(self) -> Floats:
-        """Returns: (n,) the weights, ones when there are none."""
+        """Return (n,) the weights, ones when there are none."""
         return np.ones(self.rows) if self.weights is None else self.weights
 
     def take(self, rows: NDArray[Any]) -> Self:
-        """Returns: the truth of these rows (positions or mask)."""
+        """Return the y_true of these rows (positions or mask)."""
         weights, groups = (
             None if given is None else given[rows] for given in (self.weights, self.groups)
         )
@@ -45,19 +45,19 @@ class TrueValues:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says: (n,) float64 values, or (n,) codes into the truth's classes and (n, classes) probabilities."""
+    """What a model says: (n,) float64 values, or (n,) codes into the y_true's classes and (n, classes) probabilities."""
 
     values: NDArray[Any]
     probabilities: Floats | None = None  # None: regression, or a classifier that gives none
 
     def take(self, rows: NDArray[Any]) -> Self:
-        """Returns: the predictions of these rows (positions or mask)."""
+        """Return the predictions of these rows (positions or mask)."""
         probabilities = None if self.probabilities is None else self.probabilities[rows]
         return type(self)(self.values[rows], probabilities)
 
 
 def union(known: Sequence[Any], *others: Iterable[Any]) -> Classes:
-    """Returns: the known classes in their order, then those only others name, sorted. 1, 1.0 and True are one class."""
+    """Return the known classes in their order, then those only others name, sorted. 1, 1.0 and True are one class."""
     seen = {_plain(label): None for label in known}
     texts = {str(label) for label in seen}
     fresh = {_plain(label) for other in others for label in other}
@@ -66,7 +66,7 @@ def union(known: Sequence[Any], *others: Iterable[Any]) -> Classes:
 
 
 def codes(labels: Any, classes: Classes) -> Integers:
-    """Looks up (n,) labels, an array or a Series, by value, else by text ("1" finds 1).
+    """Look up (n,) labels, an array or a Series, by value, else by text ("1" finds 1).
 
     Returns: (n,) positions in `classes`, -1 where a label is missing or none of them.
     """
@@ -80,7 +80,7 @@ def codes(labels: Any, classes: Classes) -> Integers:
 
 
 def aligned(probabilities: NDArray[Any], own: Sequence[Any], classes: Classes) -> Floats:
-    """Returns: (n, len(classes)) probabilities, columns in the order of `classes`; 0 for those the model never saw."""
+    """Return (n, len(classes)) probabilities, columns in the order of `classes`; 0 for those the model never saw."""
     columns = codes(np.array([*map(_plain, own)], dtype=object), classes)
     if len(own) == len(classes) and (columns == np.arange(len(classes))).all():
         return np.asarray(probabilities, dtype=np.float64)
@@ -105,7 +105,7 @@ class ModelOutput:
     classes: Classes = ()
 
     def coded(self, classes: Classes) -> Predictions:
-        """Returns: predictions with labels as codes into `classes`. Raises: ModelUnusable when a label is missing."""
+        """Return predictions with labels as codes into `classes`. Raises: ModelUnusable when a label is missing."""
         if not classes:
             return Predictions(self.values)
         found = codes(self.values, classes)
@@ -122,7 +122,7 @@ class ModelOutput:
 
 
 def numeric_output(answered: Any, rows: int) -> ModelOutput:
-    """Returns: a regression's answer. Raises: ModelUnusable when it is not one finite number per row."""
+    """Return a regression's answer. Raises: ModelUnusable when it is not one finite number per row."""
     array = _one_per_row(np.asarray(answered), rows)
     if array.ndim != 1:
         raise ModelUnusable(
@@ -159,7 +159,7 @@ def class_output(answered: Any, rows: int, known: Classes) -> ModelOutput:
 def probability_output(
     probabilities: NDArray[Any], classes: Classes, labels: NDArray[Any] | None = None
 ) -> ModelOutput:
-    """Returns: the answer with the likeliest labels, when none are given. Raises: ModelUnusable."""
+    """Return the answer with the likeliest labels, when none are given. Raises: ModelUnusable."""
     wide = np.asarray(probabilities, dtype=np.float64)
     if (
         not np.isfinite(wide).all()

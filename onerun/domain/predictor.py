@@ -32,14 +32,14 @@ class Encoder:
         self._levels = [pd.Index(column.get("levels", []), dtype="str") for column in self.columns]
 
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
-        """Returns: (rows, columns) matrix, NaN where missing. Raises: ValueError where text is no number or date."""
+        """Return (rows, columns) matrix, NaN where missing. Raises: ValueError where text is no number or date."""
         matrix = np.empty((len(frame), len(self.columns)), self.dtype, order="F")
         for position, column in enumerate(self.columns):
             matrix[:, position] = self.encode_column(position, frame[column["name"]])
         return matrix
 
     def encode_column(self, position: int, values: pd.Series) -> np.ndarray:
-        """Returns: (rows,) one column of the matrix, for the column at `position`."""
+        """Return (rows,) one column of the matrix, for the column at `position`."""
         kind = self.columns[position]["kind"]
         if kind == "category":
             return _codes(values, self._levels[position]).astype(self.dtype)
@@ -86,7 +86,7 @@ class Encoder:
 
 
 def _codes(values: pd.Series, levels: pd.Index) -> np.ndarray:
-    """Returns: (rows,) positions in `levels`, NaN for what is missing or not among them."""
+    """Return (rows,) positions in `levels`, NaN for what is missing or not among them."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         codes, uniques = values.cat.codes.to_numpy(), values.cat.categories
     else:
@@ -127,20 +127,20 @@ class Predictor:
 
     @classmethod
     def load(cls, spec: Path, estimator: Path) -> "Predictor":
-        """Reads what training left: the columns and, pickled, (preprocessing or None, estimator)."""
+        """Read what training left: the columns and, pickled, (preprocessing or None, estimator)."""
         with estimator.open("rb") as file:
             prepare, fitted = pickle.load(file)
         return cls(json.loads(spec.read_text(encoding="utf-8")), prepare, fitted)
 
     def save(self, folder: Path) -> None:
-        """Writes what `load` reads, under `SPEC_FILE` and `ESTIMATOR_FILE`."""
+        """Write what `load` reads, under `SPEC_FILE` and `ESTIMATOR_FILE`."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / SPEC_FILE).write_text(json.dumps(self.spec, ensure_ascii=False), encoding="utf-8")
         with (folder / ESTIMATOR_FILE).open("wb") as file:
             pickle.dump((self.prepare, self.estimator), file, protocol=5)
 
     def predict_frame(self, frame: pd.DataFrame, probabilities: bool = False) -> np.ndarray:
-        """Returns: (rows,) numbers or labels; with `probabilities` (rows, classes), columns in order of `classes`."""
+        """Return (rows,) numbers or labels; with `probabilities` (rows, classes), columns in order of `classes`."""
         matrix = self.encoder.encode(frame)
         if self.prepare is not None:
             matrix = self.prepare.transform(matrix)
@@ -167,7 +167,7 @@ class Predictor:
 
 
 def _serve() -> None:
-    """Hands the model to MLflow, which runs this file as a module of its own when it loads (or saves) a model."""
+    """Hand the model to MLflow, which runs this file as a module of its own when it loads (or saves) a model."""
     from mlflow.models import set_model
     from mlflow.pyfunc.model import PythonModel, PythonModelContext
 

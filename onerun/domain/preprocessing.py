@@ -21,7 +21,7 @@ SCALERS = {"standard": "StandardScaler", "minmax": "MinMaxScaler", "robust": "Ro
 
 
 def takes_missing_values(estimator: Any) -> bool:
-    """Whether it is a tree (or many) that handles NaN itself, so that nothing needs to be done to the matrix."""
+    """Return whether it is a tree (or many) that handles NaN itself, so that nothing needs to be done to the matrix."""
     from sklearn.utils import get_tags
 
     library, *rest = type(estimator).__module__.split(".")
@@ -31,13 +31,13 @@ def takes_missing_values(estimator: Any) -> bool:
 
 
 def wanted_dtype(estimator: Any) -> str:
-    """Returns: the dtype the estimator works in, so that it makes no copy: trees mostly in 32 bits."""
+    """Return the dtype the estimator works in, so that it makes no copy: trees mostly in 32 bits."""
     histogram = type(estimator).__name__.startswith("HistGradientBoosting")
     return "float32" if takes_missing_values(estimator) and not histogram else "float64"
 
 
 def use_native_categories(estimator: Any, levels: Levels) -> None:
-    """Tells the estimator which columns are categories, where it has a word for that."""
+    """Tell the estimator which columns are categories, where it has a word for that."""
     name, library = type(estimator).__name__, type(estimator).__module__.partition(".")[0]
     if name.startswith("HistGradientBoosting"):
         few = [
@@ -55,7 +55,7 @@ def use_native_categories(estimator: Any, levels: Levels) -> None:
 def plan(
     preprocess: Preprocess | None, estimator: Any, levels: Levels
 ) -> tuple[Any, Levels | None]:
-    """Decides what is done to the matrix; when the recipe does not say, what suits the estimator.
+    """Decide what is done to the matrix; when the recipe does not say, what suits the estimator.
 
     Returns: an unfitted ColumnTransformer, or None when the matrix goes as it is; and the levels of the resulting
     columns, as far as they are categories to the estimator, or None when they are all numbers to it.

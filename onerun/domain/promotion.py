@@ -28,7 +28,7 @@ class Hold:
 def decide(
     evaluation: Evaluation, approval: Literal["auto", "manual"], version: Version, alias: str
 ) -> Promote | Hold:
-    """Returns: Promote when all gates held and nobody has to be asked, else Hold; both with the reasons and numbers."""
+    """Return Promote when all gates held and nobody has to be asked, else Hold; both with the reasons and numbers."""
     reasons = f"{describe_gates(evaluation)}; {describe_metrics(evaluation)}"
     if not evaluation.all_gates_held:
         return Hold(reasons)
@@ -41,7 +41,7 @@ def decide(
 
 
 def describe_gates(evaluation: Evaluation) -> str:
-    """Returns: what the gates said; those that did not hold, when there are any."""
+    """Return what the gates said; those that did not hold, when there are any."""
     failed = [gate for gate in evaluation.gates if not gate.held]
     if failed:
         told = "; ".join(f"{gate.rule}: {gate.reason}" for gate in failed)
@@ -52,7 +52,7 @@ def describe_gates(evaluation: Evaluation) -> str:
 
 
 def describe_metrics(evaluation: Evaluation) -> str:
-    """Returns: such as `rmse 46,913 (champion version 3: 47,210)`."""
+    """Return such as `rmse 46,913 (champion version 3: 47,210)`."""
     primary = evaluation.primary
     words = f"{primary} {_number(evaluation.metrics.get(primary))}"
     if evaluation.champion_version is None:
@@ -62,7 +62,7 @@ def describe_metrics(evaluation: Evaluation) -> str:
 
 
 def ledger_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """Returns: the primary metric of the challenger and of the champion, as the ledger keeps them."""
+    """Return the primary metric of the challenger and of the champion, as the ledger keeps them."""
     champion = {
         f"champion_{name}": value for name, value in (evaluation.champion_metrics or {}).items()
     }
@@ -75,12 +75,12 @@ def ledger_metrics(evaluation: Evaluation) -> dict[str, float]:
 
 
 def move_command(model: str, alias: str, version: str) -> str:
-    """Returns: the command that moves the alias to that version."""
+    """Return the command that moves the alias to that version."""
     return f"{_command(model, alias)} --to {version}"
 
 
 def rollback_command(model: str, alias: str) -> str:
-    """Returns: the command that moves the alias to its previous holder."""
+    """Return the command that moves the alias to its previous holder."""
     return f"{_command(model, alias)} --rollback"
 
 
@@ -103,7 +103,7 @@ class PendingApproval(Reference):
 
 
 def question(pending: PendingApproval, links: Mapping[str, str]) -> str:
-    """Returns: Markdown for the form: the metrics beside the champion's, the gates, where to look."""
+    """Return Markdown for the form: the metrics beside the champion's, the gates, where to look."""
     version, evaluation = pending.version, pending.evaluation
     champion = evaluation.champion_version
     holder = f"version {champion}" if champion else "no version yet"
@@ -138,7 +138,7 @@ def _cell(value: float | None) -> str:
 
 
 def approval_reason(pending: PendingApproval, who: str, why: str) -> str:
-    """Returns: what the ledger says as the reason."""
+    """Return what the ledger says as the reason."""
     return "; ".join(
         [
             _by("approved", who, why),
@@ -149,7 +149,7 @@ def approval_reason(pending: PendingApproval, who: str, why: str) -> str:
 
 
 def refusal_reason(pending: PendingApproval, who: str, why: str) -> str:
-    """Returns: what the run says, with the command that moves the alias all the same."""
+    """Return what the run says, with the command that moves the alias all the same."""
     command = move_command(pending.version.model, pending.aliases[0], pending.version.version)
     return f"{_by('refused', who, why)}. To move it all the same: {command}"
 

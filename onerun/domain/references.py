@@ -12,7 +12,7 @@ class Reference(BaseModel):
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Returns: the reference that `model_dump_json` wrote."""
+        """Return the reference that `model_dump_json` wrote."""
         return cls.model_validate_json(text)
 
     @property
@@ -95,7 +95,7 @@ class Evaluation(Reference):
 
     @property
     def all_gates_held(self) -> bool:
-        """Whether the alias may move."""
+        """Return whether the alias may move."""
         return all(gate.held for gate in self.gates)
 
     @property

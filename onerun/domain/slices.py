@@ -23,14 +23,14 @@ class Slice:
     metrics: dict[str, float]
 
 
-def slices(column: str, values: Any, truth: TrueValues, predictions: Predictions) -> list[Slice]:
+def slices(column: str, values: Any, y_true: TrueValues, predictions: Predictions) -> list[Slice]:
     """Args: values: (n,) a Series. Returns: the most frequent values first (quarters of a number in their order)."""
     codes, names = _quarters(values) if _is_amount(values) else _levels(values)
     found = []
     for code, name in enumerate(names):
         rows = np.flatnonzero(codes == code)
         if rows.size:
-            metrics = score(truth.take(rows), predictions.take(rows))
+            metrics = score(y_true.take(rows), predictions.take(rows))
             found.append(Slice(column, name, int(rows.size), metrics))
     return found
 

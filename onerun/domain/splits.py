@@ -65,13 +65,13 @@ def by_strata(strata: Codes, split: Split) -> Parts:
 
 
 def _evenly(rows: int, wanted: int) -> npt.NDArray[np.bool_]:
-    """Returns: (rows,) True for `wanted` of them, evenly spaced."""
+    """Return (rows,) True for `wanted` of them, evenly spaced."""
     steps = np.arange(rows + 1) * wanted // max(rows, 1)
     return np.asarray(steps[1:] > steps[:-1])
 
 
 def number_strata(values: npt.NDArray[np.float64]) -> Codes:
-    """Returns: (rows,) strata of a numeric target: its values where they are few, quantile bins where they are many."""
+    """Return (rows,) strata of a numeric target: its values where they are few, quantile bins where they are many."""
     distinct = np.unique(values[:LOOKED_AT])
     if len(distinct) <= STRATA_OF_NUMBERS:
         distinct = np.unique(values)
@@ -146,20 +146,20 @@ def by_time(moments: Codes, split: Split) -> Parts:
 
 
 def _nearest(changes: Codes, place: int) -> int:
-    """Returns: the change of moment nearest to `place`; a place past every row when there is none."""
+    """Return the change of moment nearest to `place`; a place past every row when there is none."""
     return (
         int(changes[np.argmin(np.abs(changes - place))]) if len(changes) else np.iinfo(np.int64).max
     )
 
 
 def _counts(rows: int, split: Split) -> tuple[int, int]:
-    """Returns: rows of the test and of the validation part, at least one each when asked for."""
+    """Return rows of the test and of the validation part, at least one each when asked for."""
     test = max(round(rows * split.test), 1)
     return test, max(round(rows * split.validation), 1) if split.validation else 0
 
 
 def require_filled(parts: Parts, split: Split) -> Parts:
-    """Raises: DataError when a part that was asked for has no row, saying which and why."""
+    """Raise DataError when a part that was asked for has no row, saying which and why."""
     counts = np.bincount(parts, minlength=3)
     shares = (1 - split.test - split.validation, split.validation, split.test)
     for part, share in enumerate(shares):

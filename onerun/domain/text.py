@@ -10,7 +10,7 @@ MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
 
 def size(count: int | None) -> str:
-    """Returns: bytes with three digits: 512 B, 1.21 MB; a dash where they are not known."""
+    """Return bytes with three digits: 512 B, 1.21 MB; a dash where they are not known."""
     if count is None:
         return "-"
     value, unit = float(count), 0
@@ -20,7 +20,7 @@ def size(count: int | None) -> str:
 
 
 def age(milliseconds: int) -> str:
-    """Returns: the largest fitting unit: 40 days, 3 hours, 5 minutes."""
+    """Return the largest fitting unit: 40 days, 3 hours, 5 minutes."""
     return _minutes(milliseconds // MINUTE)
 
 
@@ -50,7 +50,7 @@ def counted(counts: Mapping[str, int]) -> str:
 
 
 def number(value: float) -> str:
-    """Returns: four significant digits, whole from a thousand on, two where tiny: 0.8496, 45,371, 1.2e-05."""
+    """Return four significant digits, whole from a thousand on, two where tiny: 0.8496, 45,371, 1.2e-05."""
     if not math.isfinite(value):
         return str(value)
     if 1000 <= abs(value) < 1e15:
@@ -59,15 +59,15 @@ def number(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Returns: three significant digits: 1 %, 16.1 %, 0.032 %; whole from 1,000 % on."""
+    """Return three significant digits: 1 %, 16.1 %, 0.032 %; whole from 1,000 % on."""
     return f"{100 * share:.3g} %" if abs(share) < 10 else f"{100 * share:,.0f} %"
 
 
 def printable(text: str) -> str:
-    """Returns: the text as it can be printed, stored and sent: file names may hold bytes that are no UTF-8."""
+    """Return the text as it can be printed, stored and sent: file names may hold bytes that are no UTF-8."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def matches(text: str, pattern: str) -> bool:
-    """Whether the text is as the pattern says; brackets are themselves, as names such as `houses [prod]` hold them."""
+    """Return whether the text is as the pattern says; brackets are themselves, as names such as `houses [prod]` hold them."""
     return fnmatchcase(text, pattern.replace("[", "[[]"))

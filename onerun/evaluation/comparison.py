@@ -28,7 +28,7 @@ class HoldoutResult:
 def compare(
     recipe: Recipe, snapshot: Snapshot, task: Task, model_uri: str, work: Path
 ) -> HoldoutResult:
-    """Returns: model, baseline and champion on the same rows, and the gates."""
+    """Return model, baseline and champion on the same rows, and the gates."""
     features = columns.features(recipe.data, snapshot.columns)
     model = scorers.load(model_uri, work / "model", features)
     champion = scorers.load_champion(recipe, snapshot, work, features)
@@ -38,30 +38,30 @@ def compare(
     answer = scorers.predict_challenger(model, test.frame, task, known)
     rival = scorers.predict_champion(recipe, champion, test.frame, task, known)
     others = rival.classes if isinstance(rival, ModelOutput) else ()
-    truth = test.truth(recipe.data.target, task, answer.classes, others)
-    challenger = _judged(truth, answer.coded(truth.classes))
+    y_true = test.true_values(recipe.data.target, task, answer.classes, others)
+    challenger = _judged(y_true, answer.coded(y_true.classes))
     contest = Comparison(
-        truth,
+        y_true,
         primary(recipe, task, challenger.metrics),
         challenger,
-        _judged(truth, test.baseline(truth)),
-        _judged_champion(truth, champion, rival),
+        _judged(y_true, test.baseline(y_true)),
+        _judged_champion(y_true, champion, rival),
     )
     return HoldoutResult(test, model, contest, _evaluation(recipe, task, contest))
 
 
-def _judged(truth: TrueValues, predictions: Predictions, version: str | None = None) -> Scored:
-    return Scored(score(truth, predictions), predictions, version)
+def _judged(y_true: TrueValues, predictions: Predictions, version: str | None = None) -> Scored:
+    return Scored(score(y_true, predictions), predictions, version)
 
 
 def _judged_champion(
-    truth: TrueValues, champion: scorers.Champion | None, rival: ModelOutput | str | None
+    y_true: TrueValues, champion: scorers.Champion | None, rival: ModelOutput | str | None
 ) -> Scored | None:
     if champion is None:
         return None
     if isinstance(rival, ModelOutput):
         return replace(
-            _judged(truth, rival.coded(truth.classes), champion.version), caveat=champion.caveat
+            _judged(y_true, rival.coded(y_true.classes), champion.version), caveat=champion.caveat
         )
     return Scored(version=champion.version, trouble=str(rival))
 

@@ -18,7 +18,7 @@ from onerun.tracking import registry, runs
 def evaluate(
     run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedModel, work: Path
 ) -> Evaluation:
-    """Scores what was logged, judges the gates and records metrics, plots and report; safe to repeat (P2).
+    """Score what was logged, judges the gates and records metrics, plots and report; safe to repeat (P2).
 
     What could not be uploaded stays in the work folder and is uploaded when called again, unless the champion changed.
     Raises: Mistakes for a metric the task does not have; DataError; ModelUnusable.
@@ -44,7 +44,7 @@ def evaluate(
 def _evaluated(
     run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedModel, work: Path, folder: Path
 ) -> Evaluation:
-    """Scores, judges and draws; leaves in `folder` what is to be uploaded."""
+    """Score, judges and draws; leaves in `folder` what is to be uploaded."""
     judgement = comparison.compare(recipe, snapshot, task_of(recipe), trained.model_uri, work)
     findings = explanation.findings(run_id, recipe, snapshot, trained, judgement)
     plots = explanation.plots(findings, judgement)
@@ -53,7 +53,7 @@ def _evaluated(
 
 
 def _written(folder: Path, evaluation: str, report: str, plots: dict[str, bytes]) -> None:
-    """Lays the folder out as in the run; it goes up in one call."""
+    """Lay the folder out as in the run; it goes up in one call."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / names.ARTIFACT_PLOTS).mkdir(parents=True)
     (folder / names.ARTIFACT_EVALUATION).write_text(evaluation, encoding="utf-8")
@@ -63,7 +63,7 @@ def _written(folder: Path, evaluation: str, report: str, plots: dict[str, bytes]
 
 
 def run_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """Returns: the test metrics under the names they have in the run: the model's own without a prefix."""
+    """Return the test metrics under the names they have in the run: the model's own without a prefix."""
     prefixed = (
         ("", evaluation.metrics),
         (names.PREFIX_BASELINE, evaluation.baseline_metrics),

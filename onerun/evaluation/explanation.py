@@ -31,7 +31,7 @@ MOST_CURVES = 2
 def findings(
     run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedModel, judgement: HoldoutResult
 ) -> EvaluationDetails:
-    """Returns: all that the report tells."""
+    """Return all that the report tells."""
     contest, test = judgement.contest, judgement.test
     said = contest.model.predictions
     assert said is not None
@@ -39,7 +39,7 @@ def findings(
     telling = sorted(
         judgement.model.columns, key=lambda name: -matters.values.get(name, 0.0) if matters else 0.0
     )
-    loss, worst = found.worst_rows(contest.truth, said, test.frame, test.positions, telling)
+    loss, worst = found.worst_rows(contest.y_true, said, test.frame, test.positions, telling)
     return EvaluationDetails(
         run_id,
         recipe,
@@ -49,7 +49,7 @@ def findings(
         [
             part
             for name in recipe.evaluate.slices
-            for part in slices(name, test.frame[name], contest.truth, said)
+            for part in slices(name, test.frame[name], contest.y_true, said)
         ],
         matters,
         loss,
@@ -60,14 +60,14 @@ def findings(
 
 
 def plots(findings: EvaluationDetails, judgement: HoldoutResult) -> dict[str, bytes]:
-    """Returns: file name -> PNG, in the order in which people look."""
-    truth, contest = judgement.contest.truth, judgement.contest
+    """Return file name -> PNG, in the order in which people look."""
+    y_true, contest = judgement.contest.y_true, judgement.contest
     assert contest.model.predictions is not None
-    if truth.classes:
+    if y_true.classes:
         champion = contest.champion.predictions if contest.champion else None
-        drawn = classification.draw(truth, contest.model.predictions, champion)
+        drawn = classification.draw(y_true, contest.model.predictions, champion)
     else:
-        drawn = regression.draw(truth, contest.model.predictions, findings.recipe.data.target)
+        drawn = regression.draw(y_true, contest.model.predictions, findings.recipe.data.target)
     if findings.importance is not None:
         drawn["importance.png"] = training.draw_importance(findings.importance)
     for metric, parts in findings.curves.items():
@@ -79,7 +79,7 @@ def plots(findings: EvaluationDetails, judgement: HoldoutResult) -> dict[str, by
 
 
 def curves(run_id: str) -> Curves:
-    """Returns: metric -> part -> its value after each round, of what the training logged as a history."""
+    """Return metric -> part -> its value after each round, of what the training logged as a history."""
     told: Curves = {}
     for key in [key for key in runs.metric_names(run_id) if "/" not in key][:MOST_HISTORIES]:
         part, _, metric = key.removeprefix("curve_").partition("_")
@@ -100,11 +100,16 @@ def _importance(recipe: Recipe, judgement: HoldoutResult) -> Importance | None:
         return None
 
     def predict(frame: pd.DataFrame) -> Predictions:
-        known = contest.truth.classes
+        known = contest.y_true.classes
         return judgement.model.answer(
             frame, "classification" if known else "regression", known
         ).coded(known)
 
     return importance.permutation(
-        contest.primary, judgement.test.frame, contest.truth, judgement.model.columns, rows, predict
+        contest.primary,
+        judgement.test.frame,
+        contest.y_true,
+        judgement.model.columns,
+        rows,
+        predict,
     )

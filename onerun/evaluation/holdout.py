@@ -36,8 +36,8 @@ class Holdout:
     training_target: pd.Series
     training_weights: Floats | None
 
-    def truth(self, name: str, task: Task, *known: Iterable[object]) -> TrueValues:
-        """Returns: the truth; classes are those of training, of the test part and all that models know."""
+    def true_values(self, name: str, task: Task, *known: Iterable[object]) -> TrueValues:
+        """Return the y_true; classes are those of training, of the test part and all that models know."""
         if task == "regression":
             return TrueValues(
                 labels.numeric_target(name, self.target), weights=self.weights, groups=self.groups
@@ -46,20 +46,20 @@ class Holdout:
         return TrueValues(codes(self.target, classes), classes, self.weights, self.groups)
 
     def classes(self, task: Task) -> Classes:
-        """Returns: the classes of the training part, sorted; none for a regression."""
+        """Return the classes of the training part, sorted; none for a regression."""
         return union((), self.training_target.unique()) if task == "classification" else ()
 
-    def baseline(self, truth: TrueValues) -> Predictions:
-        """Returns: what knows nothing but the training target: its mean, or the frequencies of its classes."""
-        if not truth.classes:
+    def baseline(self, y_true: TrueValues) -> Predictions:
+        """Return what knows nothing but the training target: its mean, or the frequencies of its classes."""
+        if not y_true.classes:
             amounts = self.training_target.to_numpy(dtype=np.float64)
             return Predictions(
-                np.full(truth.rows, np.average(amounts, weights=self.training_weights))
+                np.full(y_true.rows, np.average(amounts, weights=self.training_weights))
             )
-        training = codes(self.training_target, truth.classes)
-        counts = np.bincount(training, weights=self.training_weights, minlength=len(truth.classes))
-        shares = np.broadcast_to(counts / counts.sum(), (truth.rows, len(truth.classes)))
-        return Predictions(np.full(truth.rows, counts.argmax()), shares)
+        training = codes(self.training_target, y_true.classes)
+        counts = np.bincount(training, weights=self.training_weights, minlength=len(y_true.classes))
+        shares = np.broadcast_to(counts / counts.sum(), (y_true.rows, len(y_true.classes)))
+        return Predictions(np.full(y_true.rows, counts.argmax()), shares)
 
 
 def read(recipe: Recipe, snapshot: Snapshot, wanted: Iterable[str]) -> Holdout:
@@ -88,7 +88,7 @@ def read(recipe: Recipe, snapshot: Snapshot, wanted: Iterable[str]) -> Holdout:
 
 
 def frame_of(snapshot: Snapshot, names: list[str], mask: NDArray[np.bool_]) -> pd.DataFrame:
-    """Returns: the rows of the mask; text as categories, which takes a tenth of the memory and the time."""
+    """Return the rows of the mask; text as categories, which takes a tenth of the memory and the time."""
     table = snapshots.rows(snapshot, names, mask).unify_dictionaries()
     frame = table.to_pandas(
         strings_to_categorical=True, date_as_object=False, split_blocks=True, self_destruct=True

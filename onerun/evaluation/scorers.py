@@ -63,7 +63,7 @@ class Champion:
 
 
 def load(model_uri: str, work: Path, features: list[str]) -> Scorer:
-    """Returns: the model behind the address, without a copy when it is local; `features` are the recipe's."""
+    """Return the model behind the address, without a copy when it is local; `features` are the recipe's."""
     folder = models.fetch_model(model_uri, work)
     predictor = models.load_predictor(folder)
     if predictor is not None:
@@ -77,7 +77,7 @@ def load(model_uri: str, work: Path, features: list[str]) -> Scorer:
 def load_champion(
     recipe: Recipe, snapshot: Snapshot, work: Path, features: list[str]
 ) -> Champion | None:
-    """Returns: the holder of the alias that the recipe promotes to; None when there is none yet."""
+    """Return the holder of the alias that the recipe promotes to; None when there is none yet."""
     version = registry.version_of_alias(recipe.model_name, recipe.promote.alias)
     if version is None:
         return None
@@ -102,7 +102,7 @@ def _caveat(recipe: Recipe, snapshot: Snapshot, run_id: str | None) -> str:
 
 
 def champion_failure(recipe: Recipe, version: str, error: Exception) -> str:
-    """Returns: why the champion could not be scored, and what to do."""
+    """Return why the champion could not be scored, and what to do."""
     kind = "" if isinstance(error, OnerunError) else f"{type(error).__name__}: "
     words = " ".join(f"{kind}{error}".split())[:500]
     return (
@@ -114,7 +114,7 @@ def champion_failure(recipe: Recipe, version: str, error: Exception) -> str:
 def predict_challenger(
     scorer: Scorer, frame: pd.DataFrame, task: Task, known: Classes
 ) -> ModelOutput:
-    """Raises: ModelUnusable, whatever goes wrong inside the model."""
+    """Raise ModelUnusable, whatever goes wrong inside the model."""
     try:
         return scorer.answer(frame, task, known)
     except ModelUnusable:
@@ -131,7 +131,7 @@ def predict_challenger(
 def predict_champion(
     recipe: Recipe, champion: Champion | None, frame: pd.DataFrame, task: Task, known: Classes
 ) -> ModelOutput | str | None:
-    """Returns: its answer; or why there is none, in words; None without a champion."""
+    """Return its answer; or why there is none, in words; None without a champion."""
     if champion is None or champion.scorer is None:
         return champion.trouble if champion else None
     try:
@@ -171,7 +171,7 @@ def _with_probabilities(served: Any, frame: pd.DataFrame, answer: ModelOutput) -
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Returns: text as text, as any reader of the table hands it in."""
+    """Return text as text, as any reader of the table hands it in."""
     categories = [
         name for name, dtype in frame.dtypes.items() if isinstance(dtype, pd.CategoricalDtype)
     ]

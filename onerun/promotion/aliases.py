@@ -8,7 +8,7 @@ SHOWN = 10  # versions named in a mistake
 
 
 def move_to(model: str, alias: str, version: str, why: str = "") -> Move | None:
-    """Returns: the move; None when the alias points there already. Raises: Mistakes when there is no such version."""
+    """Return the move; None when the alias points there already. Raises: Mistakes when there is no such version."""
     _need_model(model)
     version = version.removeprefix("v")
     existing = versions(model)
@@ -24,7 +24,7 @@ def move_to(model: str, alias: str, version: str, why: str = "") -> Move | None:
 
 
 def roll_back(model: str, alias: str, why: str = "") -> Move | None:
-    """Moves the alias to its previous holder that still exists; again goes one further back.
+    """Move the alias to its previous holder that still exists; again goes one further back.
 
     Raises: Mistakes when the ledger knows no earlier holder.
     """
@@ -45,7 +45,7 @@ def roll_back(model: str, alias: str, why: str = "") -> Move | None:
 
 
 def history(model: str, alias: str) -> tuple[list[Move], str | None]:
-    """Returns: the alias's moves, oldest first, and its present holder. Raises: Mistakes when never heard of."""
+    """Return the alias's moves, oldest first, and its present holder. Raises: Mistakes when never heard of."""
     _need_model(model)
     moves = ledger(model, alias)
     return moves, version_of_alias(model, alias) if moves else _holder(model, alias)

@@ -14,7 +14,7 @@ AnyReference = TypeVar("AnyReference", bound=Reference)
 
 
 def pending(run_id: str) -> PendingApproval:
-    """Returns: what the run's training left to be approved. Raises: Mistakes when there is nothing to approve."""
+    """Return what the run's training left to be approved. Raises: Mistakes when there is nothing to approve."""
     _, tags = params_and_tags(run_id)
     if not tags:
         raise Mistakes(
@@ -48,7 +48,7 @@ def _stage(tags: dict[str, str], stage: str, kind: type[AnyReference]) -> AnyRef
 
 
 def approve(asked: PendingApproval, who: str, why: str) -> Promotion:
-    """Moves the aliases by compare-and-set: only from the champion that the question was about. Safe to repeat."""
+    """Move the aliases by compare-and-set: only from the champion that the question was about. Safe to repeat."""
     reason = promotion.approval_reason(asked, who, why)
     return _recorded(
         asked, move_aliases(asked.run_id, asked.version, asked.evaluation, asked.aliases, reason)
@@ -56,7 +56,7 @@ def approve(asked: PendingApproval, who: str, why: str) -> Promotion:
 
 
 def refuse(asked: PendingApproval, who: str, why: str) -> Promotion:
-    """Leaves the aliases where they are, and says so on the run and on the version."""
+    """Leave the aliases where they are, and says so on the run and on the version."""
     holder = version_of_alias(asked.version.model, asked.aliases[0])
     reason = promotion.refusal_reason(asked, who, why)
     answer = Promotion(

@@ -14,7 +14,7 @@ log = logging.getLogger("onerun")
 
 
 def promote(run_id: str, recipe: Recipe, version: Version, evaluation: Evaluation) -> Promotion:
-    """Moves `promote.alias`, then `promote.also`, or holds them; both with the reason. Safe to repeat.
+    """Move `promote.alias`, then `promote.also`, or holds them; both with the reason. Safe to repeat.
 
     The alias must still point at the champion that the evaluation was made against: when another training was promoted
     meanwhile, the comparison is stale and this version is held.
@@ -33,7 +33,7 @@ def promote(run_id: str, recipe: Recipe, version: Version, evaluation: Evaluatio
 def move_aliases(
     run_id: str, version: Version, evaluation: Evaluation, aliases: tuple[str, ...], why: str
 ) -> Promotion:
-    """Moves the first alias from the champion of the evaluation, then the others; safe to repeat."""
+    """Move the first alias from the champion of the evaluation, then the others; safe to repeat."""
     alias, *others = aliases
     try:
         _move(run_id, version, alias, evaluation.champion_version, why, evaluation)

@@ -14,7 +14,7 @@ log = logging.getLogger("onerun")
 
 
 def register(run_id: str, recipe: Recipe, trained: TrainedModel, evaluation: Evaluation) -> Version:
-    """Makes the run's one version, and moves the aliases that every new version takes. Safe to repeat."""
+    """Make the run's one version, and moves the aliases that every new version takes. Safe to repeat."""
     tags = recipe.register_.tags | _tags(run_id, evaluation)
     number = make_version(
         recipe.model_name, trained.model_id, run_id, recipe.register_.description, tags
@@ -26,7 +26,7 @@ def register(run_id: str, recipe: Recipe, trained: TrainedModel, evaluation: Eva
 
 
 def _tags(run_id: str, evaluation: Evaluation) -> dict[str, str]:
-    """Returns: what a version tells about its run without asking the run."""
+    """Return what a version tells about its run without asking the run."""
     tags = {names.TAG_VERSION_RUN_ID: run_id}
     digest = client().get_run(run_id).data.tags.get(names.TAG_SNAPSHOT_DIGEST)
     if digest:

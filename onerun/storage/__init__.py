@@ -1,7 +1,7 @@
-"""The door to files: local folders and S3.
+"""Files in local folders and in S3.
 
-Wrong keys are a mistake, told within seconds, and never a fallback to something local (P7). An S3 that is silent is
-waited for.
+Refused credentials are a mistake, reported within seconds, and never a fallback to a local folder. Calls to an S3
+endpoint that does not answer are retried.
 """
 
 from onerun.storage.access import bucket_and_key, endpoint, filesystem, is_s3, minio

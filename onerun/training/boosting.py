@@ -32,7 +32,7 @@ IN_ITS_SOURCE = re.compile(r"\s+at \S+, line \d+")  # where in LightGBM's C++ a 
 def fit(
     recipe: Recipe, estimator: Any, table: EncodedTable, levels: Levels | None, curve: Curve
 ) -> "Booster":
-    """Fits what the unfitted LGBM* `estimator` describes; empties the table's matrices on the way.
+    """Fit what the unfitted LGBM* `estimator` describes; empties the table's matrices on the way.
 
     Raises: TrainingFailed with LightGBM's own words.
     """
@@ -60,7 +60,7 @@ def fit(
 
 
 def _params(recipe: Recipe, estimator: Any, table: EncodedTable) -> dict[str, Any]:
-    """Returns: what `lightgbm.train` takes, defaults of the scikit-learn class included, as the class would pass it."""
+    """Return what `lightgbm.train` takes, defaults of the scikit-learn class included, as the class would pass it."""
     assert recipe.model is not None
     given = recipe.model.params
     params = {
@@ -91,7 +91,7 @@ def _objective(spec: Mapping[str, Any]) -> tuple[str, int]:
 def _datasets(
     estimator: Any, table: EncodedTable, params: dict[str, Any], categories: Sequence[int]
 ) -> tuple["Dataset", "Dataset | None"]:
-    """Bins both parts at once and lets go of the raw matrices, so that trees grow in the memory they took."""
+    """Bin both parts at once and lets go of the raw matrices, so that trees grow in the memory they took."""
     import lightgbm
 
     same = {

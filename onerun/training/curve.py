@@ -25,14 +25,14 @@ class Curve:
         self._next = time.monotonic() + SHORTEST_PAUSE
 
     def add(self, values: Mapping[str, float]) -> None:
-        """Takes the values of the next round."""
+        """Take the values of the next round."""
         for name, value in values.items():
             self.waiting.setdefault(name, []).append(float(value))
         if time.monotonic() >= self._next:
             self.flush()
 
     def flush(self) -> None:
-        """Hands on what is waiting, or leaves it waiting: a training that works does not stop for a silent store."""
+        """Hand on what is waiting, or leaves it waiting: a training that works does not stop for a silent store."""
         if not self.waiting:
             return
         started = time.monotonic()

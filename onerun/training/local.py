@@ -32,7 +32,7 @@ class FittedModel:
 
 
 def fit(recipe: Recipe, snapshot: Snapshot, curve: Curve) -> FittedModel:
-    """Reads, encodes and fits. Raises: DataError, TrainingFailed, Mistakes."""
+    """Read, encodes and fits. Raises: DataError, TrainingFailed, Mistakes."""
     task = estimators.task_of(recipe)
     estimator, added = estimators.make_estimator(recipe)
     data = table.read(recipe, snapshot, task, preprocessing.wanted_dtype(estimator))
@@ -55,7 +55,7 @@ def fit(recipe: Recipe, snapshot: Snapshot, curve: Curve) -> FittedModel:
 
 
 def best_iteration_of(model: Any) -> int | None:
-    """Returns: the round that early stopping chose, or None."""
+    """Return the round that early stopping chose, or None."""
     best = getattr(model, "best_iteration", None)
     return int(best) if isinstance(best, int) and best > 0 else None
 
@@ -136,7 +136,7 @@ class TrainingOutput(Reference):
 
 
 def train_here(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path) -> TrainingOutput:
-    """Trains, logs the learning curve to the run while doing so, and saves the model as `folder`/model.
+    """Train, logs the learning curve to the run while doing so, and saves the model as `folder`/model.
 
     Nothing here waits for MLflow: what it does not take at once is a part of the outcome.
     """

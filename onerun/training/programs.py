@@ -34,7 +34,7 @@ SPEC, RESULT = "worker.json", "worker-result.json"
 def train_in_process(
     run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path
 ) -> TrainingOutput:
-    """Trains in a fresh Python, which leaves the model in `folder`/model. Raises: what the training raised."""
+    """Train in a fresh Python, which leaves the model in `folder`/model. Raises: what the training raised."""
     result = folder / RESULT
     result.unlink(missing_ok=True)
     spec = {
@@ -58,7 +58,7 @@ def train_in_process(
 def train_by_command(
     run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path
 ) -> TrainingOutput:
-    """Runs the recipe's command, attached to the run, and takes the model it leaves; the run reads RUNNING throughout.
+    """Run the recipe's command, attached to the run, and takes the model it leaves; the run reads RUNNING throughout.
 
     Raises: ModelUnusable when the model is none that Python can ask.
     """
@@ -97,7 +97,7 @@ def train_by_command(
 
 
 def logged_by_program(run_id: str, folder: Path) -> str:
-    """Returns: the id of the model that the program logged itself. Raises: ModelUnusable when there is none."""
+    """Return the id of the model that the program logged itself. Raises: ModelUnusable when there is none."""
     logged = models.newest_model(run_id)
     if logged is None:
         raise ModelUnusable(
@@ -109,7 +109,7 @@ def logged_by_program(run_id: str, folder: Path) -> str:
 
 
 def _write_part(snapshot: Snapshot, mask: "np.ndarray", path: Path) -> Path:
-    """Writes the rows where `mask` (rows,) is true as Parquet, batch by batch."""
+    """Write the rows where `mask` (rows,) is true as Parquet, batch by batch."""
     start, writer = 0, None
     for batch in snapshots.batches(snapshot, list(snapshot.columns)):
         writer = writer or pq.ParquetWriter(path, batch.schema)
@@ -125,7 +125,7 @@ def _as_json(recipe: Recipe) -> Mapping[str, object]:
 
 
 def _told(failure: Mapping[str, str]) -> Exception:
-    """Returns: the exception that the worker wrote down."""
+    """Return the exception that the worker wrote down."""
     if failure["error"] == Mistakes.__name__:
         return Mistakes([Mistake("", failure["message"])])
     kind = getattr(errors, failure["error"], TrainingFailed)

@@ -49,7 +49,7 @@ class EncodedTable:
 
 
 def read(recipe: Recipe, snapshot: Snapshot, task: Task, dtype: str) -> EncodedTable:
-    """Reads training and validation part. Raises: DataError when the table cannot be learned from."""
+    """Read training and validation part. Raises: DataError when the table cannot be learned from."""
     parts = snapshots.parts(snapshot, recipe.data, recipe.split)
     names = columns.features(recipe.data, snapshot.columns)
     kinds = {name: columns.kind(snapshot.columns[name]) for name in names}
@@ -108,7 +108,7 @@ def _validation(
 def _target_and_weight(
     recipe: Recipe, snapshot: Snapshot, parts: np.ndarray
 ) -> tuple[pd.Series, np.ndarray | None]:
-    """Returns: target and weight of the training and validation rows, in table order."""
+    """Return target and weight of the training and validation rows, in table order."""
     data = recipe.data
     mask = parts <= VALIDATION
     table = snapshots.rows(snapshot, [data.target, *([data.weight] if data.weight else [])], mask)
@@ -131,7 +131,7 @@ def _most_levels(recipe: Recipe) -> int:
 def _levels(
     snapshot: Snapshot, names: list[str], parts: np.ndarray, most: int
 ) -> dict[str, list[str]]:
-    """Returns: per category column the levels of its training rows, sorted; only the `most` frequent ones."""
+    """Return per category column the levels of its training rows, sorted; only the `most` frequent ones."""
     counts: dict[str, dict[str, int]] = {name: {} for name in names}
     for batch, part in _batches(snapshot, names, parts):
         for name in names:
@@ -155,7 +155,7 @@ def _count(counts: dict[str, int], column: pa.Array, mask: np.ndarray) -> None:
 def _matrices(
     snapshot: Snapshot, parts: np.ndarray, encoder: Encoder
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns: training and validation matrix, in column order of memory: LightGBM takes them without a copy."""
+    """Return training and validation matrix, in column order of memory: LightGBM takes them without a copy."""
     names = [column["name"] for column in encoder.columns]
     categories = [column["name"] for column in encoder.columns if column["kind"] == "category"]
     matrices = [
@@ -180,7 +180,7 @@ def _matrices(
 def _batches(
     snapshot: Snapshot, names: list[str], parts: np.ndarray, categories: list[str] | None = None
 ) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
-    """Yields: each batch with the part that each of its rows belongs to."""
+    """Yield each batch with the part that each of its rows belongs to."""
     start = 0
     if not names:
         return
@@ -192,7 +192,7 @@ def _batches(
 
 
 def _example(snapshot: Snapshot, names: list[str], parts: np.ndarray) -> pd.DataFrame:
-    """Returns: the first raw training rows, as `pandas` would read them."""
+    """Return the first raw training rows, as `pandas` would read them."""
     first = np.zeros(len(parts), bool)
     first[np.flatnonzero(parts == TRAINING)[:EXAMPLE_ROWS]] = True
     frame: pd.DataFrame = snapshots.rows(snapshot, names, first).to_pandas()

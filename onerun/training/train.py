@@ -19,7 +19,7 @@ TAG_KEY = "onerun.trained_from"  # digest of recipe and snapshot
 
 
 def train(run_id: str, recipe: Recipe, snapshot: Snapshot, work: Path) -> TrainedModel:
-    """Trains where the recipe says and logs the model; called again after a kill, it ends with one model (P2).
+    """Train where the recipe says and logs the model; called again after a kill, it ends with one model (P2).
 
     A model that could not be handed over stays in the work folder: called again, it is logged and not trained again.
     Raises: DataError, TrainingFailed, TrainingKilled, ModelUnusable, StoreUnreachable.
@@ -50,7 +50,7 @@ def train(run_id: str, recipe: Recipe, snapshot: Snapshot, work: Path) -> Traine
 
 
 def _handed_over(run_id: str, outcome: TrainingOutput, key: str, folder: Path) -> TrainedModel:
-    """Logs what the training could not or need not log itself; safe to repeat."""
+    """Log what the training could not or need not log itself; safe to repeat."""
     attachment.keep_running(run_id)
     runs.log_params(run_id, outcome.params)
     if outcome.curve:

@@ -20,7 +20,7 @@ from onerun.domain.references import Snapshot
 
 
 def work(spec_file: Path) -> int:
-    """Returns: the exit code, 0 or 1."""
+    """Return the exit code, 0 or 1."""
     spec = json.loads(spec_file.read_text(encoding="utf-8"))
     result = spec_file.with_name("worker-result.json")
     try:

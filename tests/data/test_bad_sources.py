@@ -47,7 +47,7 @@ TABLES: dict[str, tuple[bytes, dict[str, object], str]] = {
     "text in a declared number": (
         b"a,y\n1,1\nx,2\n",
         {"types": {"a": "number"}},
-        "1 of 2 rows are no number.*row 2: 'x'",
+        "1 of 2 rows are not number.*row 2: 'x'",
     ),
     "no boolean": (
         b"a,y\nyes,1\nperhaps,2\n",

@@ -118,7 +118,7 @@ def test_arguments_that_only_the_library_can_judge_are_mistakes(
     run_id: str, snapshot: Snapshot
 ) -> None:
     pairs = {"column_A": "latitude", "column_B": "longitude", "value_pairs_set": [[1, 2, 3]]}
-    with pytest.raises(Mistakes, match="Great Expectations says"):
+    with pytest.raises(Mistakes, match="Great Expectations refuses it"):
         validate(run_id, ({"expect_column_pair_values_to_be_in_set": pairs},), snapshot)
 
 

@@ -20,8 +20,8 @@ from onerun.domain.metrics import score
 from onerun.domain.predictions import Predictions, TrueValues
 
 
-def judged(truth: TrueValues, predictions: Predictions, version: str | None = None) -> Scored:
-    return Scored(score(truth, predictions), predictions, version)
+def judged(y_true: TrueValues, predictions: Predictions, version: str | None = None) -> Scored:
+    return Scored(score(y_true, predictions), predictions, version)
 
 
 def contest(
@@ -29,14 +29,14 @@ def contest(
 ) -> Comparison:
     """Returns: two models whose errors are of the given sizes, and the mean as the baseline."""
     rng = np.random.default_rng(seed)
-    truth = TrueValues(rng.normal(0, 1, rows))
+    y_true = TrueValues(rng.normal(0, 1, rows))
     said = [
-        Predictions(truth.values + rng.normal(0, size, rows))
+        Predictions(y_true.values + rng.normal(0, size, rows))
         for size in (noise, champion_noise or 1)
     ]
-    baseline = judged(truth, Predictions(np.zeros(rows)))
-    champion = judged(truth, said[1], "3") if champion_noise else None
-    return Comparison(truth, "rmse", judged(truth, said[0]), baseline, champion)
+    baseline = judged(y_true, Predictions(np.zeros(rows)))
+    champion = judged(y_true, said[1], "3") if champion_noise else None
+    return Comparison(y_true, "rmse", judged(y_true, said[0]), baseline, champion)
 
 
 def beats(on: str | None = None, by: float = 0.0, confidence: float | None = None) -> BetterThan:
@@ -71,7 +71,7 @@ def test_a_champion_that_cannot_be_scored_holds_the_gate_back_with_the_reason() 
     (result,) = check_gates(
         (beats(),),
         Comparison(
-            of.truth, of.primary, of.model, of.baseline, Scored(trouble="version 3 is broken")
+            of.y_true, of.primary, of.model, of.baseline, Scored(trouble="version 3 is broken")
         ),
     )
     assert (result.held, result.reason) == (False, "version 3 is broken")
@@ -100,10 +100,10 @@ def test_every_gate_is_judged_even_when_the_first_does_not_hold() -> None:
 
 
 def test_a_metric_that_the_model_cannot_have_says_so() -> None:
-    truth = TrueValues(np.array([0, 1, 0, 1]), ("a", "b"))
-    labels = judged(truth, Predictions(np.array([0, 1, 0, 0])))
+    y_true = TrueValues(np.array([0, 1, 0, 1]), ("a", "b"))
+    labels = judged(y_true, Predictions(np.array([0, 1, 0, 0])))
     (result,) = check_gates(
-        (Threshold(metric="roc_auc", min=0.5),), Comparison(truth, "accuracy", labels, labels, None)
+        (Threshold(metric="roc_auc", min=0.5),), Comparison(y_true, "accuracy", labels, labels, None)
     )
     assert not result.held
     assert "needs probabilities" in result.reason
@@ -154,8 +154,8 @@ def test_better_is_strict_never_mutual_and_harder_by_a_larger_margin(
 @settings(max_examples=20, deadline=None)
 def test_a_model_is_never_better_than_itself(seed: int, rows: int, metric: str) -> None:
     rng = np.random.default_rng(seed)
-    truth, said = TrueValues(rng.normal(size=rows)), Predictions(rng.normal(size=rows))
-    mine, theirs = bootstrap.paired(metric, truth, said, said)
+    y_true, said = TrueValues(rng.normal(size=rows)), Predictions(rng.normal(size=rows))
+    mine, theirs = bootstrap.paired(metric, y_true, said, said)
     assert not is_better(metric, mine, theirs, 0).any()
 
 
@@ -179,9 +179,9 @@ def test_cells_tell_the_same_spread_as_the_formula(rows: int) -> None:
     """The standard error of a difference of means is known; cells must find it to within 15 %."""
     of = contest(0.5, 0.6, rows)
     assert of.model.predictions and of.champion and of.champion.predictions
-    mine, theirs = bootstrap.paired("mae", of.truth, of.model.predictions, of.champion.predictions)
+    mine, theirs = bootstrap.paired("mae", of.y_true, of.model.predictions, of.champion.predictions)
     errors = [
-        np.abs(of.truth.values - said.values)
+        np.abs(of.y_true.values - said.values)
         for said in (of.model.predictions, of.champion.predictions)
     ]
     assert np.std(mine - theirs) == pytest.approx(
@@ -196,17 +196,17 @@ def test_rows_that_belong_together_are_less_evidence(metric: str) -> None:
     again = np.repeat(np.arange(100), 20)
     spreads = []
     for groups in (None, again):
-        truth = TrueValues(once.truth.values[again], groups=groups)
+        y_true = TrueValues(once.y_true.values[again], groups=groups)
         said = [
             of.predictions.take(again)
             for of in (once.model, once.champion)
             if of and of.predictions
         ]
-        mine, theirs = bootstrap.paired(metric, truth, *said)
+        mine, theirs = bootstrap.paired(metric, y_true, *said)
         spreads.append(np.std(mine - theirs))
     assert spreads[1] == pytest.approx(spreads[0] * np.sqrt(20), rel=0.35)
     assert once.model.predictions and once.champion and once.champion.predictions
-    alone = bootstrap.paired(metric, once.truth, once.model.predictions, once.champion.predictions)
+    alone = bootstrap.paired(metric, once.y_true, once.model.predictions, once.champion.predictions)
     assert spreads[1] == pytest.approx(np.std(alone[0] - alone[1]), rel=0.15)
 
 
@@ -218,11 +218,11 @@ def test_the_same_rows_give_the_same_answer() -> None:
 @pytest.mark.parametrize("metric", CLASSIFICATION_METRICS)
 def test_every_metric_of_classification_can_be_resampled(metric: str) -> None:
     rng = np.random.default_rng(0)
-    truth = TrueValues(rng.integers(0, 3, 400), ("a", "b", "c"))
+    y_true = TrueValues(rng.integers(0, 3, 400), ("a", "b", "c"))
     good, poor = (
-        np.eye(3)[truth.values] * size + rng.dirichlet(np.ones(3), 400) for size in (0.6, 0.2)
+        np.eye(3)[y_true.values] * size + rng.dirichlet(np.ones(3), 400) for size in (0.6, 0.2)
     )
     said = [Predictions(p.argmax(1), p / p.sum(1, keepdims=True)) for p in (good, poor)]
-    mine, theirs = bootstrap.paired(metric, truth, *said)
+    mine, theirs = bootstrap.paired(metric, y_true, *said)
     assert is_better(metric, mine, theirs, 0).mean() > 0.99
-    assert np.mean(mine) == pytest.approx(score(truth, said[0])[metric], rel=0.1)
+    assert np.mean(mine) == pytest.approx(score(y_true, said[0])[metric], rel=0.1)

@@ -15,16 +15,16 @@ PNG = b"\x89PNG\r\n"
 
 def classes(kinds: int, rows: int = 300) -> tuple[TrueValues, Predictions]:
     rng = np.random.default_rng(0)
-    truth = rng.integers(0, kinds, rows)
+    y_true = rng.integers(0, kinds, rows)
     probabilities = rng.dirichlet(np.ones(kinds), rows)
     names = tuple(f"$x_{kind}$ <b> {'long ' * 20}" for kind in range(kinds))
-    return TrueValues(truth, names), Predictions(probabilities.argmax(1), probabilities)
+    return TrueValues(y_true, names), Predictions(probabilities.argmax(1), probabilities)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 300, 20_000])
 def test_regression_is_drawn_for_any_number_of_rows(rows: int) -> None:
-    truth = np.random.default_rng(0).normal(1e6, 1e5, rows)
-    drawn = regression.draw(TrueValues(truth), Predictions(truth * 1.1), "price in $ (100 %)")
+    y_true = np.random.default_rng(0).normal(1e6, 1e5, rows)
+    drawn = regression.draw(TrueValues(y_true), Predictions(y_true * 1.1), "price in $ (100 %)")
     assert set(drawn) == {"predicted_vs_actual.png", "residuals.png", "residuals_histogram.png"}
     assert all(png.startswith(PNG) for png in drawn.values())
 
@@ -35,27 +35,27 @@ def test_a_constant_target_and_a_perfect_model_are_drawn() -> None:
 
 @pytest.mark.parametrize("kinds", [2, 3, 40])
 def test_classification_is_drawn_for_any_number_of_classes(kinds: int) -> None:
-    truth, said = classes(kinds)
-    drawn = classification.draw(truth, said, said)
+    y_true, said = classes(kinds)
+    drawn = classification.draw(y_true, said, said)
     assert set(drawn) == {
         "confusion_matrix.png",
         "roc.png",
         "precision_recall.png",
         "calibration.png",
     }
-    assert drawn == classification.draw(truth, said, said)
+    assert drawn == classification.draw(y_true, said, said)
 
 
 def test_without_probabilities_only_the_confusion_matrix_is_drawn() -> None:
-    truth, said = classes(3)
-    assert set(classification.draw(truth, Predictions(said.values), None)) == {
+    y_true, said = classes(3)
+    assert set(classification.draw(y_true, Predictions(said.values), None)) == {
         "confusion_matrix.png"
     }
 
 
 def test_one_class_in_the_test_part_has_no_curves() -> None:
-    truth, said = classes(2)
-    assert set(classification.draw(TrueValues(np.zeros(300, int), truth.classes), said, None)) == {
+    y_true, said = classes(2)
+    assert set(classification.draw(TrueValues(np.zeros(300, int), y_true.classes), said, None)) == {
         "confusion_matrix.png"
     }
 

@@ -129,8 +129,8 @@ def test_the_same_findings_give_the_same_page_and_the_same_json() -> None:
 def test_the_worst_rows_of_a_classification_are_the_surest_mistakes(probabilities: bool) -> None:
     wide = np.array([[0.9, 0.1], [0.4, 0.6], [0.1, 0.9]])
     said = Predictions(wide.argmax(1), wide if probabilities else None)
-    truth, table = TrueValues(np.array([1, 0, 1]), ("no", "yes")), pd.DataFrame({"x": [1, 2, 3]})
-    loss, rows = worst_rows(truth, said, table, np.array([10, 20, 30]), ["x"])
+    y_true, table = TrueValues(np.array([1, 0, 1]), ("no", "yes")), pd.DataFrame({"x": [1, 2, 3]})
+    loss, rows = worst_rows(y_true, said, table, np.array([10, 20, 30]), ["x"])
     assert [row.row for row in rows][:2] == [10, 20]
     assert rows[0].actual == "yes"
     assert rows[0].predicted == ("no (90.0%)" if probabilities else "no")

@@ -56,7 +56,7 @@ def test_dates_are_cut_into_quarters_of_time() -> None:
 
 def test_a_slice_has_the_metrics_of_its_rows() -> None:
     values = pd.Series(["a", "b"] * 50)
-    truth, said = of(values)
-    first = slices("c", values, truth, said)[0]
+    y_true, said = of(values)
+    first = slices("c", values, y_true, said)[0]
     rows = np.flatnonzero(values == first.value)
-    assert first.metrics == pytest.approx(score(truth.take(rows), said.take(rows)))
+    assert first.metrics == pytest.approx(score(y_true.take(rows), said.take(rows)))

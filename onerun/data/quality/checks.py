@@ -32,7 +32,11 @@ POSITION = (
 
 
 def build_expectations(expectations: Sequence[Expectation]) -> list[Any]:
-    """Returns: the library's objects. Raises: Mistakes when it refuses arguments that our table let pass."""
+    """Return the expectations as the library's objects.
+
+    Raises:
+        Mistakes: The library refuses arguments that `onerun.domain.expectations` accepts.
+    """
     from great_expectations.compatibility.pydantic import ValidationError
 
     made, mistakes = [], []
@@ -41,10 +45,9 @@ def build_expectations(expectations: Sequence[Expectation]) -> list[Any]:
         try:
             made.append(_build(name, arguments, position))
         except ValidationError as error:
-            told = "; ".join(sorted({part["msg"] for part in error.errors()}))
-            mistakes.append(
-                Mistake(f"data.expectations.{position}.{name}", f"Great Expectations says: {told}")
-            )
+            reasons = "; ".join(sorted({part["msg"] for part in error.errors()}))
+            key = f"data.expectations.{position}.{name}"
+            mistakes.append(Mistake(key, f"Great Expectations refuses it: {reasons}"))
     if mistakes:
         raise Mistakes(mistakes)
     return made
@@ -53,36 +56,38 @@ def build_expectations(expectations: Sequence[Expectation]) -> list[Any]:
 def _build(name: str, arguments: Mapping[str, Any], position: int) -> Any:
     from great_expectations.expectations.registry import get_expectation_impl
 
-    condition = {"condition_parser": "pandas"} if arguments.get("row_condition") else {}
-    bounds = {
-        key: _instant(arguments[key]) for key in ("min_value", "max_value") if key in arguments
-    }
-    meta = {**(arguments.get("meta") or {}), POSITION: position}
-    return get_expectation_impl(name)(**{**condition, **arguments, **bounds, "meta": meta})
+    given = dict(arguments)
+    if given.get("row_condition"):
+        given.setdefault("condition_parser", "pandas")
+    for key in ("min_value", "max_value"):
+        if key in given:
+            given[key] = _instant(given[key])
+    given["meta"] = {**(given.get("meta") or {}), POSITION: position}
+    return get_expectation_impl(name)(**given)
 
 
 def _instant(bound: Any) -> Any:
-    """A day becomes its first moment, as text: the library reads days as dates, which pandas compares with nothing."""
+    """Return a day as its first moment, as text: the library reads days as dates, which pandas cannot compare."""
     if isinstance(bound, str | date):
         moment = datetime.fromisoformat(str(bound))
-        moment = moment.astimezone(UTC) if moment.tzinfo else moment
+        if moment.tzinfo:
+            moment = moment.astimezone(UTC)
         return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")
     return bound
 
 
 def recipe_position(result: Any) -> int:
-    """Returns: which expectation of the recipe a result belongs to."""
+    """Return the position in the recipe of the expectation that a result belongs to."""
     return int(result.expectation_config.meta[POSITION])
 
 
 def expectation_result(expectation: Expectation, result: Any) -> ExpectationResult:
-    """Returns: what the library found, in our words."""
+    """Return the library's result as our own type."""
     [(name, arguments)] = expectation.items()
     found = result.result or {}
-    values, places = (
-        found.get("partial_unexpected_list", []),
-        found.get("partial_unexpected_index_list") or [],
-    )
+    values = found.get("partial_unexpected_list", [])
+    rows = found.get("partial_unexpected_index_list") or []
+    examples = [Example(value=value, row=row + 1) for value, row in zip(values, rows, strict=False)]
     return ExpectationResult(
         type=name,
         arguments=dict(arguments),
@@ -90,27 +95,25 @@ def expectation_result(expectation: Expectation, result: Any) -> ExpectationResu
         held=bool(result.success),
         rows=found.get("element_count"),
         unexpected=found.get("unexpected_count"),
-        examples=tuple(
-            Example(value=v, row=place + 1) for v, place in zip(values, places, strict=False)
-        ),
+        examples=tuple(examples),
         observed=found.get("observed_value"),
         error=_error_message(result.exception_info),
     )
 
 
 def _error_message(info: Mapping[str, Any] | None) -> str | None:
-    """Returns: the words of the exception, in whichever of its two forms the library tells it."""
-    told = [info, *info.values()] if info else []
-    words = [
-        part["exception_message"]
-        for part in told
-        if isinstance(part, Mapping) and part.get("exception_message")
-    ]
-    return "; ".join(dict.fromkeys(words)) or None
+    """Return the messages of an expectation's exceptions, or None: the library keeps them in one of two forms."""
+    if not info:
+        return None
+    messages = {}
+    for part in (info, *info.values()):
+        if isinstance(part, Mapping) and part.get("exception_message"):
+            messages[part["exception_message"]] = True
+    return "; ".join(messages) or None
 
 
 def as_frame(table: pa.Table, rows: int) -> "pd.DataFrame":
-    """Returns: (rows, columns of `table`) frame, days and instants as timestamps; the table is used up."""
+    """Return a (rows, columns of `table`) frame, days and instants as timestamps; the table is consumed."""
     import pandas as pd
 
     if not table.num_columns:
@@ -122,9 +125,9 @@ def as_frame(table: pa.Table, rows: int) -> "pd.DataFrame":
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """Dictionaries become their values, decimals floats, instants UTC: what every expectation understands.
+    """Replace dictionaries by their values, decimals by floats, instants by UTC: every expectation understands these.
 
-    Dictionaries are not kept as categories: those count levels that no row has, and the numbers would be others.
+    Dictionaries are not kept as categories: those count levels that no row has, which changes the results.
     """
     for position, field in enumerate(table.schema):
         kind = field.type
@@ -143,8 +146,9 @@ PAGES = Path(__file__).parent / "pages"
 
 
 def render_page(whole: Any, source: str, rows: int, lines: Sequence[str]) -> str:
-    """Returns: the library's own sections about an ExpectationSuiteValidationResult, inside a page of ours
-    that begins with `lines`, one for each expectation that does not hold.
+    """Return an ExpectationSuiteValidationResult as a page that loads and runs nothing.
+
+    It begins with `lines`, one for each expectation that does not hold; then come the library's own sections.
 
     The library's page brings styles, scripts and a logo from the internet, the logo with the context's id.
     """
@@ -168,7 +172,7 @@ _one_at_a_time = threading.Lock()  # making a context changes a global of the li
 
 @dataclass(frozen=True)
 class QualityResult:
-    """The outcomes in the recipe's order, and the library's own result as JSON and as a page."""
+    """The results in the recipe's order, and the library's own result as JSON and as a page."""
 
     outcomes: tuple[ExpectationResult, ...]
     result: str
@@ -178,11 +182,20 @@ class QualityResult:
 def check_table(
     expectations: Sequence[Expectation], columns: Sequence[str], rows: int, read: Read, source: str
 ) -> QualityResult:
-    """Checks every expectation on all rows.
+    """Check every expectation on all rows.
 
-    Only the columns that expectations name are read, as many at once as fit into `CELLS_AT_ONCE`, and for those that
-    look at names alone no rows at all. Nothing leaves this machine.
-    Raises: Mistakes when Great Expectations refuses an expectation's arguments.
+    Only the columns that expectations name are read, as many at once as fit into `CELLS_AT_ONCE`; an expectation
+    about column names reads no rows. Nothing is sent anywhere.
+
+    Args:
+        expectations: Of the recipe.
+        columns: All columns of the table, in order.
+        rows: How many rows the table has.
+        read: Returns the named columns.
+        source: Where the table came from, for the page.
+
+    Raises:
+        Mistakes: Great Expectations refuses an expectation's arguments.
     """
     with _one_at_a_time:
         made = build_expectations(expectations)
@@ -196,7 +209,7 @@ def check_table(
 def _frames(
     expectations: Sequence[Expectation], columns: Sequence[str], rows: int, read: Read
 ) -> Iterator[tuple[list[int], Any]]:
-    """Yields: positions of expectations and the frame that they need of the table, one frame at a time."""
+    """Yield positions of expectations and the frame that they need of the table, one frame at a time."""
     import pandas as pd
 
     about_names, about_rows = split_by_subject(expectations)
@@ -212,7 +225,7 @@ def _frames(
 
 
 def _validate(expectations: Sequence[Any], frame: Any) -> list[Any]:
-    """Returns: the library's results, plain JSON values in them. An expectation that raises is a result too."""
+    """Return the library's results with plain JSON values. An expectation that raises is a result too."""
     import great_expectations as gx
     from great_expectations.core.expectation_validation_result import (
         expectationSuiteValidationResultSchema,
@@ -240,15 +253,15 @@ def _checked(
         ExpectationSuiteValidationResult,
     )
 
-    held = sum(bool(result.success) for result in results)
+    passed = sum(bool(result.success) for result in results)
     statistics = {
         "evaluated_expectations": len(results),
-        "successful_expectations": held,
-        "unsuccessful_expectations": len(results) - held,
-        "success_percent": 100 * held / len(results),
+        "successful_expectations": passed,
+        "unsuccessful_expectations": len(results) - passed,
+        "success_percent": 100 * passed / len(results),
     }
     whole = ExpectationSuiteValidationResult(
-        success=held == len(results),
+        success=passed == len(results),
         results=list(results),
         suite_name="recipe",
         statistics=statistics,

@@ -1,4 +1,4 @@
-"""A recipe's source, opened by its kind."""
+"""Open a recipe's source by its kind."""
 
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.recipe import Data
@@ -10,9 +10,15 @@ from onerun.retry import deadline
 
 
 def open_source(data: Data, careful: bool = False) -> SourceTable:
-    """Returns: the table, not yet read. `careful`: the first try met values that its first rows had not announced.
+    """Return the source as a table that is not read yet.
 
-    Raises: Mistakes when there is no such source, DataError when it is no table.
+    Args:
+        data: The recipe's section.
+        careful: Read every value before deciding on types, since later rows did not fit those of the first ones.
+
+    Raises:
+        Mistakes: There is no such source.
+        DataError: It is not a table.
     """
     source = data.source
     if source.startswith("sklearn:"):
@@ -23,34 +29,7 @@ def open_source(data: Data, careful: bool = False) -> SourceTable:
         from onerun.data.sources import sql
 
         return sql.open_query(data, careful)
-    return _of_files(find_files(source.removeprefix("file://")), data, careful)
-
-
-def check_source(data: Data) -> list[Mistake]:
-    """Returns: what can be told of a source without reading it: no such file, object, data set or variable."""
-    source = data.source
-    try:
-        if source.startswith("sklearn:"):
-            from onerun.data.sources import bundled
-
-            bundled.require_bundled(source.removeprefix("sklearn:"))
-        elif (
-            data.query is not None
-            or is_database(source)
-            or source.startswith(("http://", "https://"))
-        ):
-            fill_variables(source)
-        else:
-            with deadline(0):
-                file_format(find_files(source.removeprefix("file://")), data)
-    except Mistakes as mistakes:
-        return list(mistakes.mistakes)
-    except StoreUnreachable as silent:
-        return [Mistake("data.source", f"{source}: {silent}; look at MLFLOW_S3_ENDPOINT_URL")]
-    return []
-
-
-def _of_files(files: list[str], data: Data, careful: bool) -> SourceTable:
+    files = find_files(source.removeprefix("file://"))
     chosen = file_format(files, data)
     if chosen == "parquet":
         from onerun.data.sources import parquet
@@ -62,4 +41,26 @@ def _of_files(files: list[str], data: Data, careful: bool) -> SourceTable:
         return jsonlines.open_json_lines(files, careful)
     from onerun.data.sources import delimited
 
-    return delimited.open_delimited(files, data, "\t" if chosen == "tsv" else ",", careful)
+    delimiter = "\t" if chosen == "tsv" else ","
+    return delimited.open_delimited(files, data, delimiter, careful)
+
+
+def check_source(data: Data) -> list[Mistake]:
+    """Return the mistakes that show without reading: a missing file, object, data set or variable."""
+    source = data.source
+    is_web = source.startswith(("http://", "https://"))
+    try:
+        if source.startswith("sklearn:"):
+            from onerun.data.sources import bundled
+
+            bundled.require_bundled(source.removeprefix("sklearn:"))
+        elif data.query is not None or is_database(source) or is_web:
+            fill_variables(source)
+        else:
+            with deadline(0):
+                file_format(find_files(source.removeprefix("file://")), data)
+    except Mistakes as mistakes:
+        return list(mistakes.mistakes)
+    except StoreUnreachable as error:
+        return [Mistake("data.source", f"{source}: {error}; look at MLFLOW_S3_ENDPOINT_URL")]
+    return []

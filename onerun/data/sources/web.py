@@ -1,4 +1,4 @@
-"""http(s):// addresses: downloaded to a temporary file, since a table may have to be read more than once."""
+"""Downloads of http(s):// addresses to a temporary file, since a table may have to be read more than once."""
 
 import base64
 import http.client
@@ -24,9 +24,11 @@ ANSWER_SECONDS = 15
 
 @contextmanager
 def downloaded(data: Data) -> Iterator[Data]:
-    """Gives: the same data with its source on this machine while the block lasts; other sources pass as they are.
+    """Yield the data with its source on this machine while the block lasts; other sources stay as they are.
 
-    Raises: Mistakes when the address does not answer or refuses, StoreUnreachable when the download breaks off.
+    Raises:
+        Mistakes: The address does not answer, or refuses.
+        StoreUnreachable: The download breaks off.
     """
     if not data.source.startswith(("http://", "https://")):
         yield data
@@ -54,7 +56,7 @@ def _download(address: str, target: Path) -> None:
             ) from error
         if total is not None and file.tell() < total:
             raise StoreUnreachable(
-                f"{redact(address)}: {file.tell():,} of {total:,} bytes came; run again"
+                f"{redact(address)}: {file.tell():,} of {total:,} bytes arrived; run again"
             )
 
 

@@ -16,23 +16,23 @@ CALIBRATION_BINS = 10
 
 
 def draw(
-    truth: TrueValues, predictions: Predictions, champion: Predictions | None
+    y_true: TrueValues, predictions: Predictions, champion: Predictions | None
 ) -> dict[str, bytes]:
-    """Returns: file name -> PNG; those of probabilities only when the model gives them."""
-    drawn = {"confusion_matrix.png": _confusion(truth, predictions)}
-    if predictions.probabilities is not None and len(np.unique(truth.values)) > 1:
-        drawn |= _curves(truth, predictions, champion)
-        drawn["calibration.png"] = _calibration(truth, predictions.probabilities)
+    """Return file name -> PNG; those of probabilities only when the model gives them."""
+    drawn = {"confusion_matrix.png": _confusion(y_true, predictions)}
+    if predictions.probabilities is not None and len(np.unique(y_true.values)) > 1:
+        drawn |= _curves(y_true, predictions, champion)
+        drawn["calibration.png"] = _calibration(y_true, predictions.probabilities)
     return drawn
 
 
-def _confusion(truth: TrueValues, predictions: Predictions) -> bytes:
-    kinds = len(truth.classes)
-    flat = truth.values * kinds + predictions.values
+def _confusion(y_true: TrueValues, predictions: Predictions) -> bytes:
+    kinds = len(y_true.classes)
+    flat = y_true.values * kinds + predictions.values
     counts = np.bincount(flat, minlength=kinds * kinds).reshape(kinds, kinds)
-    kept = _frequent(truth.values, kinds, MOST_IN_MATRIX)
+    kept = _frequent(y_true.values, kinds, MOST_IN_MATRIX)
     table = _folded(counts, kept)
-    names = [str(truth.classes[kind]) for kind in kept] + ["(other)"] * (len(kept) < kinds)
+    names = [str(y_true.classes[kind]) for kind in kept] + ["(other)"] * (len(kept) < kinds)
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     figure, pair = style.axes("Confusion matrix", "predicted", "actual", left=0.22)
     pair.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -50,7 +50,7 @@ def _confusion(truth: TrueValues, predictions: Predictions) -> bytes:
 
 
 def _folded(counts: Integers, kept: list[int]) -> Integers:
-    """Returns: the table of the kept classes, the others added up in a last row and column."""
+    """Return the table of the kept classes, the others added up in a last row and column."""
     others = [kind for kind in range(len(counts)) if kind not in kept]
     if not others:
         return counts[np.ix_(kept, kept)]
@@ -61,20 +61,20 @@ def _folded(counts: Integers, kept: list[int]) -> Integers:
 
 
 def _frequent(values: Integers, kinds: int, most: int) -> list[int]:
-    """Returns: the most frequent classes, in their own order."""
+    """Return the most frequent classes, in their own order."""
     counts = np.bincount(values, minlength=kinds)
     return sorted(np.argsort(-counts, kind="stable")[:most].tolist())
 
 
 def _curves(
-    truth: TrueValues, predictions: Predictions, champion: Predictions | None
+    y_true: TrueValues, predictions: Predictions, champion: Predictions | None
 ) -> dict[str, bytes]:
     roc, roc_axes = style.axes("ROC", "false positive rate", "true positive rate")
     precision, precision_axes = style.axes("Precision and recall", "recall", "precision")
-    for kind, name, colour, line, said in _lines(truth, predictions, champion):
+    for kind, name, colour, line, said in _lines(y_true, predictions, champion):
         assert said.probabilities is not None
-        hits, alarms = metrics.Order(truth.values == kind, said.probabilities[:, kind]).counts(
-            truth.row_weights
+        hits, alarms = metrics.Order(y_true.values == kind, said.probabilities[:, kind]).counts(
+            y_true.row_weights
         )
         if not (hits[-1] and alarms[-1]):
             continue
@@ -99,33 +99,33 @@ def _curves(
 
 
 def _lines(
-    truth: TrueValues, predictions: Predictions, champion: Predictions | None
+    y_true: TrueValues, predictions: Predictions, champion: Predictions | None
 ) -> Iterator[tuple[int, str, str, str, Predictions]]:
-    """Yields: class, name, colour, line style and predictions of every curve to draw."""
-    if len(truth.classes) == 2:
+    """Yield class, name, colour, line style and predictions of every curve to draw."""
+    if len(y_true.classes) == 2:
         if champion is not None and champion.probabilities is not None:
             yield 1, "champion", style.GREY, "--", champion
         yield 1, "model", style.BLUE, "-", predictions
         return
     for kind, colour in zip(
-        _frequent(truth.values, len(truth.classes), MOST_CURVES), style.COLOURS, strict=False
+        _frequent(y_true.values, len(y_true.classes), MOST_CURVES), style.COLOURS, strict=False
     ):
-        yield kind, style.shown(str(truth.classes[kind])), colour, "-", predictions
+        yield kind, style.shown(str(y_true.classes[kind])), colour, "-", predictions
 
 
 def _thin(points: int) -> Integers:
     return np.unique(np.linspace(0, points - 1, CURVE_POINTS).astype(np.intp))
 
 
-def _calibration(truth: TrueValues, probabilities: Floats) -> bytes:
+def _calibration(y_true: TrueValues, probabilities: Floats) -> bytes:
     figure, pair = style.axes("Calibration", "predicted probability", "share that came true")
     pair.plot([0, 1], [0, 1], color=style.GREY, linewidth=1, linestyle=":", label="perfect")
-    binary = len(truth.classes) == 2
-    kinds = [1] if binary else _frequent(truth.values, len(truth.classes), MOST_CURVES)
+    binary = len(y_true.classes) == 2
+    kinds = [1] if binary else _frequent(y_true.values, len(y_true.classes), MOST_CURVES)
     for kind, colour in zip(kinds, style.COLOURS, strict=False):
-        said, came = _bins(probabilities[:, kind], truth.values == kind)
+        said, came = _bins(probabilities[:, kind], y_true.values == kind)
         pair.plot(said, came, color=colour, marker="o", markersize=4, linewidth=1.6,
-                  label=style.shown(str(truth.classes[kind])))  # fmt: skip
+                  label=style.shown(str(y_true.classes[kind])))  # fmt: skip
     if binary:
         _spread(pair, probabilities[:, 1])
     pair.set_xlim(-0.02, 1.02)
@@ -135,7 +135,7 @@ def _calibration(truth: TrueValues, probabilities: Floats) -> bytes:
 
 
 def _bins(said: Floats, true: Any) -> tuple[Floats, Floats]:
-    """Returns: mean probability and share of true rows, in ten bins of equally many rows."""
+    """Return mean probability and share of true rows, in ten bins of equally many rows."""
     order = np.argsort(said, kind="stable")
     groups = [group for group in np.array_split(order, CALIBRATION_BINS) if group.size]
     return np.array([said[group].mean() for group in groups]), np.array(

@@ -6,9 +6,9 @@ from onerun.domain.plots import style
 from onerun.domain.predictions import Floats, Predictions, TrueValues
 
 
-def draw(truth: TrueValues, predictions: Predictions, target: str) -> dict[str, bytes]:
-    """Returns: file name -> PNG."""
-    actual, predicted = truth.values, predictions.values
+def draw(y_true: TrueValues, predictions: Predictions, target: str) -> dict[str, bytes]:
+    """Return file name -> PNG."""
+    actual, predicted = y_true.values, predictions.values
     return {
         "predicted_vs_actual.png": _predicted_vs_actual(actual, predicted, target),
         "residuals.png": _residuals(predicted, actual - predicted, target),

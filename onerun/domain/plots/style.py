@@ -20,7 +20,7 @@ LONGEST_LABEL = 28
 
 
 def axes(title: str, x: str, y: str, height: float = HEIGHT, left: float = 0.16) -> tuple[Any, Any]:
-    """Returns: a figure with one pair of axes, in the one look. Margins are fixed: measuring labels draws it twice."""
+    """Return a figure with one pair of axes, in the one look. Margins are fixed: measuring labels draws it twice."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
@@ -49,7 +49,7 @@ def readable(axis: Any, values: Any) -> None:
 
 
 def shown(text: str, longest: int = LONGEST_LABEL) -> str:
-    """Returns: text safe to draw: a dollar sign starts no formula, and what is too long is cut in the middle."""
+    """Return text safe to draw: a dollar sign starts no formula, and what is too long is cut in the middle."""
     whole = " ".join(str(text).split())
     half = (longest - 1) // 2
     cut = whole if len(whole) <= longest else f"{whole[:half]}…{whole[-half:]}"
@@ -76,12 +76,12 @@ def cloud(pair: Any, x: Floats, y: Floats) -> None:
 
 
 def legend(pair: Any, place: str) -> None:
-    """Puts the names of the lines at `place`."""
+    """Put the names of the lines at `place`."""
     pair.legend(loc=place, fontsize=8, frameon=True, framealpha=0.9, edgecolor=GRID, labelcolor=INK)
 
 
 def png(figure: Any) -> bytes:
-    """Returns: the picture's bytes, the same for the same figure (no date, no version inside)."""
+    """Return the picture's bytes, the same for the same figure (no date, no version inside)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     buffer = io.BytesIO()

@@ -13,7 +13,7 @@ PARTS = {"training": style.BLUE, "validation": style.RED}
 
 
 def draw_importance(importance: Importance) -> bytes:
-    """Returns: PNG of the most important columns, largest on top."""
+    """Return PNG of the most important columns, largest on top."""
     top = sorted(importance.values.items(), key=lambda item: -item[1])[:MOST_COLUMNS][::-1]
     height = max(style.HEIGHT, 0.23 * len(top) + 1.1)
     figure, pair = style.axes("Importance of columns", importance.meaning, "", height, left=0.34)

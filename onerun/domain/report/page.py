@@ -89,7 +89,7 @@ def render(findings: EvaluationDetails, plots: Mapping[str, bytes]) -> str:
 
 
 def page_environment() -> "Environment":
-    """Returns: what fills a page of the house: everything is escaped, `style` is the house's own."""
+    """Return what fills a page of the house: everything is escaped, `style` is the house's own."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -101,18 +101,18 @@ def page_environment() -> "Environment":
 
 
 def title(metric: str) -> str:
-    """Returns: the metric as people write it."""
+    """Return the metric as people write it."""
     return TITLES.get(metric, metric.replace("_", " ").capitalize())
 
 
 def recipe_text(findings: EvaluationDetails) -> str:
-    """Returns: the recipe as YAML, what was set and nothing else."""
+    """Return the recipe as YAML, what was set and nothing else."""
     set_values = findings.recipe.model_dump(mode="json", by_alias=True, exclude_unset=True)
     return str(yaml.safe_dump(set_values, sort_keys=False, allow_unicode=True, width=100))
 
 
 def metric_rows(findings: EvaluationDetails) -> Iterator[MetricRow]:
-    """Yields: the primary metric first, then the others in their order."""
+    """Yield the primary metric first, then the others in their order."""
     evaluation = findings.evaluation
     champion = evaluation.champion_metrics or {}
     other = champion or evaluation.baseline_metrics
@@ -146,7 +146,7 @@ def _change(mine: float, theirs: float | None) -> str:
 
 
 def slice_tables(findings: EvaluationDetails) -> Iterator[tuple[str, list[str], list[SliceRow]]]:
-    """Yields: column, metrics shown (the primary one first), rows; the bar is the primary metric."""
+    """Yield column, metrics shown (the primary one first), rows; the bar is the primary metric."""
     primary = findings.evaluation.primary
     for column, group in groupby(findings.slices, key=lambda part: part.column):
         parts = list(group)

@@ -11,7 +11,7 @@ from onerun.retry import budget
 
 
 def environment(run_id: str, experiment_id: str, given: Mapping[str, str]) -> dict[str, str]:
-    """Returns: this process's environment (addresses and credentials included), the run, and what is `given`.
+    """Return this process's environment (addresses and credentials included), the run, and what is `given`.
 
     `python` is the one that runs this, whether or not its environment was activated.
     """

@@ -214,7 +214,7 @@ class Finder:
     """Finds the modules that are hooked, by asking the finders behind it."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
-        """Returns: the module's spec with a hooked loader, or None for every other module."""
+        """Return the module's spec with a hooked loader, or None for every other module."""
         if fullname not in HOOKS:
             return None
         for finder in sys.meta_path:
@@ -226,7 +226,7 @@ class Finder:
 
 
 def next_sitecustomize() -> None:
-    """Runs the module of the same name that this one hides, if there is one."""
+    """Run the module of the same name that this one hides, if there is one."""
     rest = [path for path in sys.path if os.path.realpath(path) != HERE]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", rest)
     if spec is not None and spec.loader is not None:
