@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -16,18 +17,17 @@ Classes = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class TrueValues:
-    """What was true: (n,) float64 values, or, with classes, (n,) codes into them."""
+    """y_true: (n,) float64 values, or, with classes, (n,) codes into them."""
 
     values: NDArray[Any]
     classes: Classes = ()  # empty: regression
     weights: Floats | None = None  # (n,), None: every row counts one
-    groups: Integers | None = (
-        None  # (n,) codes from 0 of rows that belong together, None: each stands for itself
-    )
+    # (n,) codes from 0 of rows that belong together; None: every row stands alone
+    groups: Integers | None = None
 
     @property
     def rows(self) -> int:
-        """Return how many."""
+        """Return the number of rows."""
         return len(self.values)
 
     @property
@@ -36,16 +36,15 @@ class TrueValues:
         return np.ones(self.rows) if self.weights is None else self.weights
 
     def take(self, rows: NDArray[Any]) -> Self:
-        """Return the y_true of these rows (positions or mask)."""
-        weights, groups = (
-            None if given is None else given[rows] for given in (self.weights, self.groups)
-        )
+        """Return y_true of these rows (positions or mask)."""
+        weights = None if self.weights is None else self.weights[rows]
+        groups = None if self.groups is None else self.groups[rows]
         return type(self)(self.values[rows], self.classes, weights, groups)
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model says: (n,) float64 values, or (n,) codes into the y_true's classes and (n, classes) probabilities."""
+    """y_pred: (n,) float64 values, or (n,) codes into the classes of y_true and (n, classes) probabilities."""
 
     values: NDArray[Any]
     probabilities: Floats | None = None  # None: regression, or a classifier that gives none
@@ -57,18 +56,21 @@ class Predictions:
 
 
 def union(known: Sequence[Any], *others: Iterable[Any]) -> Classes:
-    """Return the known classes in their order, then those only others name, sorted. 1, 1.0 and True are one class."""
+    """Return the known classes in their order, then those of `others`, sorted. 1, 1.0 and True are one class."""
     seen = {_plain(label): None for label in known}
     texts = {str(label) for label in seen}
-    fresh = {_plain(label) for other in others for label in other}
-    unknown = [label for label in fresh if label not in seen and str(label) not in texts]
+    unknown = set()
+    for label in chain.from_iterable(others):
+        label = _plain(label)
+        if label not in seen and str(label) not in texts:
+            unknown.add(label)
     return (*seen, *sorted(unknown, key=lambda label: (str(type(label)), label)))
 
 
 def codes(labels: Any, classes: Classes) -> Integers:
-    """Look up (n,) labels, an array or a Series, by value, else by text ("1" finds 1).
+    """Return (n,) positions of labels in `classes`, -1 where a label is missing or not among them.
 
-    Returns: (n,) positions in `classes`, -1 where a label is missing or none of them.
+    Labels, an array or a Series, are compared by value, then by text ("1" finds 1).
     """
     import pandas as pd
 
@@ -80,7 +82,7 @@ def codes(labels: Any, classes: Classes) -> Integers:
 
 
 def aligned(probabilities: NDArray[Any], own: Sequence[Any], classes: Classes) -> Floats:
-    """Return (n, len(classes)) probabilities, columns in the order of `classes`; 0 for those the model never saw."""
+    """Return (n, len(classes)) probabilities, columns in the order of `classes`; 0 for classes that `own` lacks."""
     columns = codes(np.array([*map(_plain, own)], dtype=object), classes)
     if len(own) == len(classes) and (columns == np.arange(len(classes))).all():
         return np.asarray(probabilities, dtype=np.float64)
@@ -90,22 +92,29 @@ def aligned(probabilities: NDArray[Any], own: Sequence[Any], classes: Classes) -
 
 
 def _plain(label: Any) -> Any:
-    return label.item() if isinstance(label, np.generic) else label
+    if isinstance(label, np.generic):
+        return label.item()
+    return label
 
 
-TOLERANCE = 1e-3  # how far the probabilities of a row may be from adding up to 1: single precision and rounding
+# how far the probabilities of a row may be from adding up to 1: single precision and rounding
+TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """What came out of a model: (n,) numbers or labels; a classifier's (n, classes) probabilities and their order."""
+    """Raw output of a model: (n,) numbers or labels; a classifier's (n, classes) probabilities and their order."""
 
     values: NDArray[Any]
     probabilities: Floats | None = None
     classes: Classes = ()
 
     def coded(self, classes: Classes) -> Predictions:
-        """Return predictions with labels as codes into `classes`. Raises: ModelUnusable when a label is missing."""
+        """Return predictions with labels as codes into `classes`.
+
+        Raises:
+            ModelUnusable: A label is missing or not among them.
+        """
         if not classes:
             return Predictions(self.values)
         found = codes(self.values, classes)
@@ -113,16 +122,17 @@ class ModelOutput:
             raise ModelUnusable(
                 f"the model gives no label in {int((found < 0).sum())} of {len(found)} rows"
             )
-        wide = (
-            None
-            if self.probabilities is None
-            else aligned(self.probabilities, self.classes, classes)
-        )
-        return Predictions(found, wide)
+        if self.probabilities is None:
+            return Predictions(found)
+        return Predictions(found, aligned(self.probabilities, self.classes, classes))
 
 
 def numeric_output(answered: Any, rows: int) -> ModelOutput:
-    """Return a regression's answer. Raises: ModelUnusable when it is not one finite number per row."""
+    """Return a regression's output.
+
+    Raises:
+        ModelUnusable: It is not one finite number per row.
+    """
     array = _one_per_row(np.asarray(answered), rows)
     if array.ndim != 1:
         raise ModelUnusable(
@@ -141,60 +151,68 @@ def numeric_output(answered: Any, rows: int) -> ModelOutput:
 
 
 def class_output(answered: Any, rows: int, known: Classes) -> ModelOutput:
-    """A classifier's answer: labels, a table of probabilities, or, of two classes, the second one's probability.
+    """Return a classifier's output: labels, a table of probabilities, or those of the second of two classes.
 
-    Args: known: the classes of the training part, sorted; columns without names of classes are in this order.
-    Raises: ModelUnusable.
+    Args:
+        answered: What the model returned.
+        rows: How many rows it was asked for.
+        known: The classes of the training part, sorted; columns without class names are in this order.
+
+    Raises:
+        ModelUnusable: It is none of these.
     """
     array = _one_per_row(np.asarray(answered), rows)
     if array.ndim == 2:
         return probability_output(array, _classes_of_columns(answered, array.shape[1], known))
     if len(known) == 2 and array.dtype.kind == "f" and _is_fraction(array):
         return probability_output(np.column_stack([1 - array, array]), known)
-    return ModelOutput(
-        array, classes=union(known, np.unique(array) if array.dtype.kind in "iufb" else set(array))
-    )
+    found = np.unique(array) if array.dtype.kind in "iufb" else set(array)
+    return ModelOutput(array, classes=union(known, found))
 
 
 def probability_output(
     probabilities: NDArray[Any], classes: Classes, labels: NDArray[Any] | None = None
 ) -> ModelOutput:
-    """Return the answer with the likeliest labels, when none are given. Raises: ModelUnusable."""
+    """Return the output; labels that are not given are the likeliest ones.
+
+    Raises:
+        ModelUnusable: The rows are not probabilities.
+    """
     wide = np.asarray(probabilities, dtype=np.float64)
-    if (
-        not np.isfinite(wide).all()
-        or wide.min() < -TOLERANCE
-        or np.abs(wide.sum(axis=1) - 1).max() > TOLERANCE
-    ):
+    sums_up = np.abs(wide.sum(axis=1) - 1).max() <= TOLERANCE
+    if not (np.isfinite(wide).all() and wide.min() >= -TOLERANCE and sums_up):
         raise ModelUnusable(
             "the model gives a table that is not probabilities: every row must add up to 1, without missing values; "
             "let predict give labels, or apply softmax to its scores"
         )
-    likeliest = np.array([*classes, None], dtype=object)[:-1][wide.argmax(axis=1)]
-    return ModelOutput(likeliest if labels is None else labels, wide, classes)
+    if labels is None:
+        labels = np.array([*classes, None], dtype=object)[:-1][wide.argmax(axis=1)]
+    return ModelOutput(labels, wide, classes)
 
 
 def _one_per_row(array: NDArray[Any], rows: int) -> NDArray[Any]:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim not in (1, 2) or len(array) != rows:
-        came = f"{len(array)} rows" if array.ndim else type(array.item()).__name__
+        given = f"{len(array)} rows" if array.ndim else type(array.item()).__name__
         raise ModelUnusable(
-            f"the model's predict gives {came} for {rows} rows; it must give one answer per row"
+            f"the model's predict gives {given} for {rows} rows; it must give one answer per row"
         )
     return array
 
 
 def _classes_of_columns(answered: Any, columns: int, known: Classes) -> Classes:
     named = list(getattr(answered, "columns", ()))
-    found = codes(np.array(named, dtype=object), known) if named else np.array([-1])
-    if (found >= 0).all() and len(set(found)) == columns:
-        return tuple(known[position] for position in found)
+    if named:
+        found = codes(np.array(named, dtype=object), known)
+        if (found >= 0).all() and len(set(found)) == columns:
+            return tuple(known[position] for position in found)
     if columns == len(known):
         return known
+    shown = ", ".join(map(str, known[:10]))
     raise ModelUnusable(
         f"the model gives {columns} columns for {len(known)} classes; give one column of labels, "
-        f"or one of probabilities for each class, named after it: {', '.join(map(str, known[:10]))}"
+        f"or one of probabilities for each class, named after it: {shown}"
     )
 
 

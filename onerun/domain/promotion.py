@@ -1,7 +1,7 @@
-"""Whether the alias moves, and why; and the question that a person answers where the recipe asks for approval."""
+"""Whether the alias moves, and why; and the question to a person where the recipe asks for approval."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,67 +11,66 @@ from onerun.domain.references import Evaluation, Reference, Version
 
 
 @dataclass(frozen=True)
-class Promote:
-    """The alias moves."""
+class PromotionDecision:
+    """Whether the alias moves, and why."""
 
-    reason: str
-
-
-@dataclass(frozen=True)
-class Hold:
-    """The alias stays."""
-
+    promote: bool
     reason: str
     waits: bool = False  # for a person's approval
 
 
+class PendingApproval(Reference):
+    """A version whose gates passed and that waits for a person."""
+
+    run_id: str
+    version: Version
+    aliases: tuple[str, ...] = Field(min_length=1)  # the guarded one first
+    evaluation: Evaluation
+
+
 def decide(
     evaluation: Evaluation, approval: Literal["auto", "manual"], version: Version, alias: str
-) -> Promote | Hold:
-    """Return Promote when all gates held and nobody has to be asked, else Hold; both with the reasons and numbers."""
-    reasons = f"{describe_gates(evaluation)}; {describe_metrics(evaluation)}"
+) -> PromotionDecision:
+    """Decide from the evaluation alone: the alias moves when all gates passed and no person has to approve."""
+    reason = f"{describe_gates(evaluation)}; {describe_metrics(evaluation)}"
     if not evaluation.all_gates_held:
-        return Hold(reasons)
+        return PromotionDecision(promote=False, reason=reason)
     if approval == "manual":
-        return Hold(
-            f"{reasons}; waits for approval: {move_command(version.model, alias, version.version)}",
-            waits=True,
-        )
-    return Promote(reasons)
+        command = move_command(version.model, alias, version.version)
+        reason = f"{reason}; waits for approval: {command}"
+        return PromotionDecision(promote=False, reason=reason, waits=True)
+    return PromotionDecision(promote=True, reason=reason)
 
 
 def describe_gates(evaluation: Evaluation) -> str:
-    """Return what the gates said; those that did not hold, when there are any."""
-    failed = [gate for gate in evaluation.gates if not gate.held]
+    """Return how many gates passed; with the reasons of those that failed, when there are any."""
+    total = len(evaluation.gates)
+    failed = [f"{gate.rule}: {gate.reason}" for gate in evaluation.gates if not gate.held]
     if failed:
-        told = "; ".join(f"{gate.rule}: {gate.reason}" for gate in failed)
-        return f"{len(failed)} of {len(evaluation.gates)} gates did not hold: {told}"
-    if len(evaluation.gates) == 1:
-        return "the gate held"
-    return f"all {len(evaluation.gates)} gates held" if evaluation.gates else "no gates asked for"
+        return f"{len(failed)} of {total} gates failed: {'; '.join(failed)}"
+    if total == 0:
+        return "no gates"
+    return "the gate passed" if total == 1 else f"all {total} gates passed"
 
 
 def describe_metrics(evaluation: Evaluation) -> str:
-    """Return such as `rmse 46,913 (champion version 3: 47,210)`."""
+    """Return the primary metric, such as `rmse 46,913 (champion version 3: 47,210)`."""
     primary = evaluation.primary
-    words = f"{primary} {_number(evaluation.metrics.get(primary))}"
+    mine = f"{primary} {_number(evaluation.metrics.get(primary), missing='unknown')}"
     if evaluation.champion_version is None:
-        return f"{words} (there was no champion)"
-    champion = _number((evaluation.champion_metrics or {}).get(primary))
-    return f"{words} (champion version {evaluation.champion_version}: {champion})"
+        return f"{mine} (there was no champion)"
+    theirs = _number((evaluation.champion_metrics or {}).get(primary), missing="unknown")
+    return f"{mine} (champion version {evaluation.champion_version}: {theirs})"
 
 
 def ledger_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """Return the primary metric of the challenger and of the champion, as the ledger keeps them."""
-    champion = {
-        f"champion_{name}": value for name, value in (evaluation.champion_metrics or {}).items()
-    }
-    both = evaluation.metrics | champion
-    return {
-        name: both[name]
-        for name in (evaluation.primary, f"champion_{evaluation.primary}")
-        if name in both
-    }
+    """Return the primary metric of the challenger and of the champion, as the ledger holds them."""
+    primary, champion, found = evaluation.primary, evaluation.champion_metrics or {}, {}
+    if primary in evaluation.metrics:
+        found[primary] = evaluation.metrics[primary]
+    if primary in champion:
+        found[f"champion_{primary}"] = champion[primary]
+    return found
 
 
 def move_command(model: str, alias: str, version: str) -> str:
@@ -89,19 +88,6 @@ def _command(model: str, alias: str) -> str:
     return f"python -m flows.promote --model {shlex.quote(model)}{chosen}"
 
 
-def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:,.6g}"
-
-
-class PendingApproval(Reference):
-    """A version whose gates held and that waits for a person."""
-
-    run_id: str
-    version: Version
-    aliases: tuple[str, ...] = Field(min_length=1)  # the guarded one first
-    evaluation: Evaluation
-
-
 def question(pending: PendingApproval, links: Mapping[str, str]) -> str:
     """Return Markdown for the form: the metrics beside the champion's, the gates, where to look."""
     version, evaluation = pending.version, pending.evaluation
@@ -109,13 +95,13 @@ def question(pending: PendingApproval, links: Mapping[str, str]) -> str:
     holder = f"version {champion}" if champion else "no version yet"
     aliases = ", ".join(f"`{alias}`" for alias in pending.aliases)
     lines = [
-        f"**{version.summary}** held its gates and asks for {aliases} ({holder} holds it).",
+        f"**{version.summary}** passed its gates and asks for {aliases} ({holder} holds it).",
         "",
         f"| metric | version {version.version} | champion | baseline |",
         "|---|---|---|---|",
         *_rows(evaluation),
         "",
-        *(f"- held: {gate.rule}: {gate.reason}" for gate in evaluation.gates),
+        *(f"- passed: {gate.rule}: {gate.reason}" for gate in evaluation.gates),
         *(f"- {name}: {link}" for name, link in links.items()),
         "",
         "Approving moves the alias if it still points at that champion. Refusing leaves it.",
@@ -124,40 +110,32 @@ def question(pending: PendingApproval, links: Mapping[str, str]) -> str:
 
 
 def _rows(evaluation: Evaluation) -> list[str]:
-    """The primary metric first."""
-    order = sorted(evaluation.metrics, key=lambda name: (name != evaluation.primary, name))
-    sides = (evaluation.metrics, evaluation.champion_metrics or {}, evaluation.baseline_metrics)
-    return [
-        f"| {name} | " + " | ".join(_cell(side.get(name)) for side in sides) + " |"
-        for name in order
-    ]
+    """Return a line of the table for each metric, the primary one first."""
+    champion = evaluation.champion_metrics or {}
+    rows = []
+    for name in sorted(evaluation.metrics, key=lambda name: (name != evaluation.primary, name)):
+        sides = (evaluation.metrics, champion, evaluation.baseline_metrics)
+        cells = [_number(side.get(name), missing="-") for side in sides]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return rows
 
 
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:,.6g}"
+def _number(value: float | None, missing: str) -> str:
+    return missing if value is None else f"{value:,.6g}"
 
 
 def approval_reason(pending: PendingApproval, who: str, why: str) -> str:
-    """Return what the ledger says as the reason."""
-    return "; ".join(
-        [
-            _by("approved", who, why),
-            describe_gates(pending.evaluation),
-            describe_metrics(pending.evaluation),
-        ]
-    )
+    """Return the reason that the ledger records for an approval."""
+    gates, metrics = describe_gates(pending.evaluation), describe_metrics(pending.evaluation)
+    return f"{_by('approved', who, why)}; {gates}; {metrics}"
 
 
 def refusal_reason(pending: PendingApproval, who: str, why: str) -> str:
-    """Return what the run says, with the command that moves the alias all the same."""
+    """Return the reason that the run records for a refusal, with the command that moves the alias all the same."""
     command = move_command(pending.version.model, pending.aliases[0], pending.version.version)
     return f"{_by('refused', who, why)}. To move it all the same: {command}"
 
 
 def _by(what: str, who: str, why: str) -> str:
-    parts: Sequence[str] = [
-        what,
-        f" by {who}" if who else " in Prefect's UI",
-        f": {why}" if why else "",
-    ]
-    return "".join(parts)
+    person = f"by {who}" if who else "in Prefect's UI"
+    return f"{what} {person}: {why}" if why else f"{what} {person}"

@@ -1,4 +1,4 @@
-"""Evaluate: the logged model on the frozen test part, beside a baseline and the champion, and what the gates say."""
+"""Evaluate: the logged model on the frozen test part, beside a baseline and the champion, and the gates."""
 
 import shutil
 from pathlib import Path
@@ -18,10 +18,14 @@ from onerun.tracking import registry, runs
 def evaluate(
     run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedModel, work: Path
 ) -> Evaluation:
-    """Score what was logged, judges the gates and records metrics, plots and report; safe to repeat (P2).
+    """Score the logged model, check the gates, and record metrics, plots and report; safe to repeat.
 
-    What could not be uploaded stays in the work folder and is uploaded when called again, unless the champion changed.
-    Raises: Mistakes for a metric the task does not have; DataError; ModelUnusable.
+    What could not be uploaded stays in the work folder; repeated, it is uploaded, unless the champion changed.
+
+    Raises:
+        Mistakes: The recipe names a metric that the task does not have.
+        DataError: The table lacks a column of `evaluate.slices`.
+        ModelUnusable: The model cannot predict the test part.
     """
     mistakes = check_evaluation(recipe, task_of(recipe))
     if mistakes:
@@ -34,26 +38,26 @@ def evaluate(
     evaluation = checkpoint.load(note, key, Evaluation)
     if evaluation is None:
         note.unlink(missing_ok=True)
-        evaluation = _evaluated(run_id, recipe, snapshot, trained, work, folder)
+        evaluation = _evaluate(run_id, recipe, snapshot, trained, work, folder)
         checkpoint.save(note, key, evaluation)
     runs.log_folder(run_id, folder)
     runs.log_metrics(run_id, run_metrics(evaluation))
     return evaluation
 
 
-def _evaluated(
+def _evaluate(
     run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedModel, work: Path, folder: Path
 ) -> Evaluation:
-    """Score, judges and draws; leaves in `folder` what is to be uploaded."""
-    judgement = comparison.compare(recipe, snapshot, task_of(recipe), trained.model_uri, work)
-    findings = explanation.findings(run_id, recipe, snapshot, trained, judgement)
-    plots = explanation.plots(findings, judgement)
-    _written(folder, findings.as_json(), page.render(findings, plots), plots)
-    return judgement.evaluation
+    """Score, check and draw; leave in `folder` what is to be uploaded."""
+    result = comparison.compare(recipe, snapshot, task_of(recipe), trained.model_uri, work)
+    details = explanation.details(run_id, recipe, snapshot, trained, result)
+    plots = explanation.plots(details, result)
+    _write(folder, details.as_json(), page.render(details, plots), plots)
+    return result.evaluation
 
 
-def _written(folder: Path, evaluation: str, report: str, plots: dict[str, bytes]) -> None:
-    """Lay the folder out as in the run; it goes up in one call."""
+def _write(folder: Path, evaluation: str, report: str, plots: dict[str, bytes]) -> None:
+    """Write the files as they lie in the run; the folder is uploaded in one call."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / names.ARTIFACT_PLOTS).mkdir(parents=True)
     (folder / names.ARTIFACT_EVALUATION).write_text(evaluation, encoding="utf-8")

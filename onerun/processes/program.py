@@ -145,7 +145,7 @@ def _signalled(group: int, number: int) -> bool:
 
 
 def _check_exit(command: Sequence[str], code: int, output: Output) -> None:
-    number = SHELL_SIGNALS.get(code)
+    number: int | None = SHELL_SIGNALS.get(code)
     if code < 0:
         number = -code
     if number is not None:

@@ -14,7 +14,7 @@ log = logging.getLogger("onerun")
 
 
 def register(run_id: str, recipe: Recipe, trained: TrainedModel, evaluation: Evaluation) -> Version:
-    """Make the run's one version, and moves the aliases that every new version takes. Safe to repeat."""
+    """Make the run's one version, and move the aliases that every new version takes. Safe to repeat."""
     tags = recipe.register_.tags | _tags(run_id, evaluation)
     number = make_version(
         recipe.model_name, trained.model_id, run_id, recipe.register_.description, tags
@@ -26,7 +26,7 @@ def register(run_id: str, recipe: Recipe, trained: TrainedModel, evaluation: Eva
 
 
 def _tags(run_id: str, evaluation: Evaluation) -> dict[str, str]:
-    """Return what a version tells about its run without asking the run."""
+    """Return the tags that describe the run on its version."""
     tags = {names.TAG_VERSION_RUN_ID: run_id}
     digest = client().get_run(run_id).data.tags.get(names.TAG_SNAPSHOT_DIGEST)
     if digest:
@@ -38,18 +38,13 @@ def _tags(run_id: str, evaluation: Evaluation) -> dict[str, str]:
 
 
 def _take_alias(run_id: str, version: Version, alias: str, evaluation: Evaluation) -> None:
-    """The alias ends at the newest version, whoever else registers meanwhile."""
+    """Move the alias to the newest version, whichever trainings register meanwhile."""
     why = f"newest version; {describe_metrics(evaluation)}"
     while True:
         holder = version_of_alias(version.model, alias)
         if holder is not None and int(holder) > int(version.version):
-            log.info(
-                "%s@%s stays at version %s, which is newer than %s",
-                version.model,
-                alias,
-                holder,
-                version.version,
-            )
+            stays = "%s@%s stays at version %s, which is newer than %s"
+            log.info(stays, version.model, alias, holder, version.version)
             return
         try:
             move_alias(
@@ -63,5 +58,5 @@ def _take_alias(run_id: str, version: Version, alias: str, evaluation: Evaluatio
                 ledger_metrics(evaluation),
             )
         except AliasMoved:
-            continue  # another training took it since we looked
+            continue  # another training took it meanwhile
         return

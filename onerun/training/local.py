@@ -1,4 +1,4 @@
-"""Train in this process and save the model folder: what the task does, and the worker in its fresh Python."""
+"""Train in this process and save the model folder: what `run_in: task` does, and the worker in its fresh Python."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,31 +19,77 @@ from onerun.training import boosting, table
 from onerun.training.curve import Curve
 from onerun.training.table import EncodedPart, EncodedTable
 
+MODEL = "model"  # the folder, below the run's work folder
+
+
+class TrainingOutput(Reference):
+    """What a training reports about the model folder that it left."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # a diverging curve holds infinities
+
+    rows: dict[str, int]  # part -> number of rows
+    best_iteration: int | None = None
+    logged_itself: bool = False  # the training logged its model, and left none in the folder
+    params: dict[str, Any] = Field(default_factory=dict)  # what the recipe did not set: the seed
+    # the part of the learning curve that is not logged yet, and its first step
+    curve: dict[str, list[float]] = Field(default_factory=dict)
+    curve_from: int = 0
+
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A model that was never saved."""
+    """A model in memory, not saved yet."""
 
     predictor: Predictor
     rows: dict[str, int]  # part -> number of rows
     best_iteration: int | None
-    added_params: dict[str, Any]  # what the recipe did not say: the seed
+    added_params: dict[str, Any]  # what the recipe did not set: the seed
     example: pd.DataFrame  # a few raw training rows
 
 
+def train_here(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path) -> TrainingOutput:
+    """Train, log the learning curve to the run meanwhile, and save the model as `folder`/model.
+
+    Nothing here waits for MLflow: what it does not take at once is part of the output.
+    """
+    curve = Curve(lambda values, first: runs.log_history(run_id, values, first))
+    fitted = fit(recipe, snapshot, curve)
+    features = [column["name"] for column in fitted.predictor.spec["columns"]]
+    about = {
+        "recipe": recipe.name,
+        "snapshot": snapshot.digest,
+        # their true types; the signature takes any
+        "columns": {name: snapshot.columns[name] for name in features},
+    }
+    models.save_model(folder / MODEL, fitted.predictor, fitted.example, {"onerun": about})
+    return TrainingOutput(
+        rows=fitted.rows,
+        best_iteration=fitted.best_iteration,
+        params={f"model.params.{name}": value for name, value in fitted.added_params.items()},
+        curve=curve.waiting,
+        curve_from=curve.first,
+    )
+
+
 def fit(recipe: Recipe, snapshot: Snapshot, curve: Curve) -> FittedModel:
-    """Read, encodes and fits. Raises: DataError, TrainingFailed, Mistakes."""
+    """Read, encode and fit.
+
+    Raises:
+        DataError: The table cannot be learned from.
+        TrainingFailed: The estimator refuses.
+        Mistakes: The recipe does not fit the estimator.
+    """
     task = estimators.task_of(recipe)
     estimator, added = estimators.make_estimator(recipe)
     data = table.read(recipe, snapshot, task, preprocessing.wanted_dtype(estimator))
-    if (
-        isinstance(by_class := getattr(estimator, "class_weight", None), dict)
-        and data.spec["classes"]
-    ):
+    by_class = getattr(estimator, "class_weight", None)
+    if isinstance(by_class, dict) and data.spec["classes"]:
         estimator.set_params(class_weight=labels.class_weights(by_class, data.spec["classes"]))
     prepare, levels = preprocessing.plan(recipe.preprocess, estimator, data.levels)
     if prepare is not None:
-        _prepare(prepare, data)
+        data.training.matrix = prepare.fit_transform(data.training.matrix)
+        if data.validation is not None:
+            data.validation.matrix = prepare.transform(data.validation.matrix)
     if type(estimator).__module__.startswith("lightgbm."):
         data.spec["booster"] = True
         model: Any = boosting.fit(recipe, estimator, data, levels, curve)
@@ -60,12 +106,6 @@ def best_iteration_of(model: Any) -> int | None:
     return int(best) if isinstance(best, int) and best > 0 else None
 
 
-def _prepare(prepare: Any, data: EncodedTable) -> None:
-    data.training.matrix = prepare.fit_transform(data.training.matrix)
-    if data.validation is not None:
-        data.validation.matrix = prepare.transform(data.validation.matrix)
-
-
 def _fit_sklearn(
     recipe: Recipe,
     estimator: Any,
@@ -73,93 +113,46 @@ def _fit_sklearn(
     levels: preprocessing.Levels | None,
     curve: Curve,
 ) -> Any:
+    part, arguments = data.training, dict[str, Any]()
     if levels is not None:
         preprocessing.use_native_categories(estimator, levels)
-        _fill_empty_columns(data.training.matrix)
-    part, xgboost = data.training, type(estimator).__module__.startswith("xgboost.")
-    weights = {} if part.weight is None else {"sample_weight": part.weight}
-    watched = _watched_by_xgboost(recipe, estimator, data.validation) if xgboost else {}
+        _fill_empty_columns(part.matrix)
+    if part.weight is not None:
+        arguments["sample_weight"] = part.weight
+    is_watched = type(estimator).__module__.startswith("xgboost.") and data.validation is not None
+    if data.validation is not None and is_watched:
+        arguments |= _xgboost_validation(recipe, estimator, data.validation)
     progress.report("fit", 0, 1)
     try:
-        estimator.fit(part.matrix, part.target, **weights, **watched)
+        estimator.fit(part.matrix, part.target, **arguments)
     except (ValueError, TypeError, np.linalg.LinAlgError) as error:  # XGBoostError is a ValueError
-        words = str(error).partition("\n")[
-            0
-        ]  # what follows is advice for other circumstances, or a C++ stack
-        raise TrainingFailed(f"{type(estimator).__name__} could not be fitted: {words}") from error
+        # what follows the first line is advice for other circumstances, or a C++ stack
+        message = str(error).partition("\n")[0]
+        raise TrainingFailed(
+            f"{type(estimator).__name__} could not be fitted: {message}"
+        ) from error
     progress.report("fit", 1, 1)
-    if watched:
-        for values in zip(*estimator.evals_result()["validation_0"].values(), strict=True):
-            curve.add(dict(zip(_metric_names(estimator), values, strict=True)))
+    if is_watched:
+        history = estimator.evals_result()["validation_0"]
+        metrics = [f"validation_{metric}" for metric in history]
+        for values in zip(*history.values(), strict=True):
+            curve.add(dict(zip(metrics, values, strict=True)))
     return estimator
 
 
-def _watched_by_xgboost(
-    recipe: Recipe, estimator: Any, validation: EncodedPart | None
-) -> dict[str, Any]:
+def _xgboost_validation(recipe: Recipe, estimator: Any, validation: EncodedPart) -> dict[str, Any]:
+    """Return the arguments with which XGBoost watches the validation part, and set early stopping."""
     assert recipe.model is not None
-    if validation is None:
-        return {}
     if recipe.model.early_stopping:
         estimator.set_params(early_stopping_rounds=recipe.model.early_stopping)
-    weights = {} if validation.weight is None else {"sample_weight_eval_set": [validation.weight]}
-    return {"eval_set": [(validation.matrix, validation.target)], "verbose": False, **weights}
-
-
-def _metric_names(estimator: Any) -> list[str]:
-    return [f"validation_{metric}" for metric in estimator.evals_result()["validation_0"]]
+    arguments = {"eval_set": [(validation.matrix, validation.target)], "verbose": False}
+    if validation.weight is not None:
+        arguments["sample_weight_eval_set"] = [validation.weight]
+    return arguments
 
 
 def _fill_empty_columns(matrix: np.ndarray) -> None:
-    """A column without any value becomes a constant: histogram boosting fails on it (scikit-learn 1.9)."""
+    """Replace columns without any value by 0: histogram boosting fails on them (scikit-learn 1.9)."""
     for column in matrix.T:
         if np.isnan(column).all():
             column[:] = 0
-
-
-MODEL = "model"  # the folder, below the run's work folder
-
-
-class TrainingOutput(Reference):
-    """What a training says about the model folder that it left."""
-
-    model_config = ConfigDict(ser_json_inf_nan="constants")  # a diverging curve holds infinities
-
-    rows: dict[str, int]  # part -> number of rows
-    best_iteration: int | None = None
-    logged_itself: bool = False  # the training logged its model, and left none in the folder
-    params: dict[str, Any] = Field(default_factory=dict)  # what the recipe did not say
-    curve: dict[str, list[float]] = Field(
-        default_factory=dict
-    )  # the part of the learning curve that is not logged yet
-    curve_from: int = 0  # its first step
-
-
-def train_here(run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path) -> TrainingOutput:
-    """Train, logs the learning curve to the run while doing so, and saves the model as `folder`/model.
-
-    Nothing here waits for MLflow: what it does not take at once is a part of the outcome.
-    """
-    curve = Curve(lambda values, first: runs.log_history(run_id, values, first))
-    fitted = fit(recipe, snapshot, curve)
-    metadata = {
-        "onerun": {
-            "recipe": recipe.name,
-            "snapshot": snapshot.digest,
-            "columns": _types(fitted, snapshot),
-        }
-    }
-    models.save_model(folder / MODEL, fitted.predictor, fitted.example, metadata)
-    return TrainingOutput(
-        rows=fitted.rows,
-        best_iteration=fitted.best_iteration,
-        params={f"model.params.{name}": value for name, value in fitted.added_params.items()},
-        curve=curve.waiting,
-        curve_from=curve.first,
-    )
-
-
-def _types(fitted: FittedModel, snapshot: Snapshot) -> dict[str, str]:
-    """The true types of the features; the signature takes any."""
-    names = [column["name"] for column in fitted.predictor.spec["columns"]]
-    return {name: snapshot.columns[name] for name in names}

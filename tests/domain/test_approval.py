@@ -24,12 +24,12 @@ def pending(champion: str | None = "3") -> PendingApproval:
 def test_the_metrics_stand_beside_the_champions_the_primary_one_first() -> None:
     text = promotion.question(pending(), {"MLflow": "http://127.0.0.1:5000/#/runs/r"})
     assert (
-        "**m version 4** held its gates and asks for `champion`, `live` (version 3 holds it)."
+        "**m version 4** passed its gates and asks for `champion`, `live` (version 3 holds it)."
         in text
     )
     assert text.index("| rmse | 1.5 | 2 | 9 |") < text.index("| mae | 1 | - | - |")
     assert (
-        "- held: rmse <= 2: rmse is 1.5" in text
+        "- passed: rmse <= 2: rmse is 1.5" in text
         and "- MLflow: http://127.0.0.1:5000/#/runs/r" in text
     )
     assert "(no version yet holds it)" in promotion.question(pending(None), {})
@@ -41,9 +41,9 @@ def test_the_metrics_stand_beside_the_champions_the_primary_one_first() -> None:
         (
             "the owner",
             "looks fine",
-            "approved by the owner: looks fine; the gate held; rmse 1.5 (champion version 3: 2)",
+            "approved by the owner: looks fine; the gate passed; rmse 1.5 (champion version 3: 2)",
         ),
-        ("", "", "approved in Prefect's UI; the gate held; rmse 1.5 (champion version 3: 2)"),
+        ("", "", "approved in Prefect's UI; the gate passed; rmse 1.5 (champion version 3: 2)"),
     ],
 )
 def test_an_approval_carries_who_why_and_the_numbers(who: str, why: str, words: str) -> None:

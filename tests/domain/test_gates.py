@@ -1,4 +1,4 @@
-"""Gates hold for the right reason and say it in words; the bootstrap is honest about luck."""
+"""Gates pass for the right reason, which they give; the bootstrap is honest about luck."""
 
 import numpy as np
 import pytest
@@ -20,11 +20,11 @@ from onerun.domain.metrics import score
 from onerun.domain.predictions import Predictions, TrueValues
 
 
-def judged(y_true: TrueValues, predictions: Predictions, version: str | None = None) -> Scored:
+def scored(y_true: TrueValues, predictions: Predictions, version: str | None = None) -> Scored:
     return Scored(score(y_true, predictions), predictions, version)
 
 
-def contest(
+def comparison(
     noise: float, champion_noise: float | None, rows: int = 2000, seed: int = 0
 ) -> Comparison:
     """Returns: two models whose errors are of the given sizes, and the mean as the baseline."""
@@ -34,9 +34,9 @@ def contest(
         Predictions(y_true.values + rng.normal(0, size, rows))
         for size in (noise, champion_noise or 1)
     ]
-    baseline = judged(y_true, Predictions(np.zeros(rows)))
-    champion = judged(y_true, said[1], "3") if champion_noise else None
-    return Comparison(y_true, "rmse", judged(y_true, said[0]), baseline, champion)
+    baseline = scored(y_true, Predictions(np.zeros(rows)))
+    champion = scored(y_true, said[1], "3") if champion_noise else None
+    return Comparison(y_true, "rmse", scored(y_true, said[0]), baseline, champion)
 
 
 def beats(on: str | None = None, by: float = 0.0, confidence: float | None = None) -> BetterThan:
@@ -46,7 +46,7 @@ def beats(on: str | None = None, by: float = 0.0, confidence: float | None = Non
 
 
 def test_a_threshold_holds_within_its_bounds_and_says_the_number() -> None:
-    of = contest(0.5, None)
+    of = comparison(0.5, None)
     results = check_gates(
         (
             Threshold(metric="r2", min=0.5),
@@ -62,12 +62,12 @@ def test_a_threshold_holds_within_its_bounds_and_says_the_number() -> None:
 
 
 def test_a_first_model_has_no_champion_to_beat() -> None:
-    (result,) = check_gates((beats(confidence=0.95),), contest(0.5, None))
+    (result,) = check_gates((beats(confidence=0.95),), comparison(0.5, None))
     assert (result.held, result.reason) == (True, "no champion yet")
 
 
 def test_a_champion_that_cannot_be_scored_holds_the_gate_back_with_the_reason() -> None:
-    of = contest(0.5, 0.6)
+    of = comparison(0.5, 0.6)
     (result,) = check_gates(
         (beats(),),
         Comparison(
@@ -78,7 +78,7 @@ def test_a_champion_that_cannot_be_scored_holds_the_gate_back_with_the_reason() 
 
 
 def test_the_reason_tells_both_numbers_the_margin_and_the_confidence() -> None:
-    (result,) = check_gates((beats(by=0.01, confidence=0.95),), contest(0.5, 0.6))
+    (result,) = check_gates((beats(by=0.01, confidence=0.95),), comparison(0.5, 0.6))
     assert result.held
     assert result.reason.startswith("rmse 0.4981 is 16.1 % ")
     assert "% below the champion's (version 3) 0." in result.reason
@@ -88,7 +88,7 @@ def test_the_reason_tells_both_numbers_the_margin_and_the_confidence() -> None:
 
 
 def test_a_lead_within_luck_is_not_enough() -> None:
-    lead = contest(0.4999, 0.5, rows=100, seed=2)
+    lead = comparison(0.4999, 0.5, rows=100, seed=2)
     free, sure = check_gates((beats(), beats(confidence=0.95)), lead)
     assert free.held
     assert not sure.held
@@ -96,14 +96,19 @@ def test_a_lead_within_luck_is_not_enough() -> None:
 
 def test_every_gate_is_judged_even_when_the_first_does_not_hold() -> None:
     gates: tuple[Gate, ...] = (Threshold(metric="r2", min=2.0), beats(), beats(on="mae"))
-    assert [result.held for result in check_gates(gates, contest(0.5, 0.6))] == [False, True, True]
+    assert [result.held for result in check_gates(gates, comparison(0.5, 0.6))] == [
+        False,
+        True,
+        True,
+    ]
 
 
 def test_a_metric_that_the_model_cannot_have_says_so() -> None:
     y_true = TrueValues(np.array([0, 1, 0, 1]), ("a", "b"))
-    labels = judged(y_true, Predictions(np.array([0, 1, 0, 0])))
+    labels = scored(y_true, Predictions(np.array([0, 1, 0, 0])))
     (result,) = check_gates(
-        (Threshold(metric="roc_auc", min=0.5),), Comparison(y_true, "accuracy", labels, labels, None)
+        (Threshold(metric="roc_auc", min=0.5),),
+        Comparison(y_true, "accuracy", labels, labels, None),
     )
     assert not result.held
     assert "needs probabilities" in result.reason
@@ -169,7 +174,9 @@ def test_two_equal_models_pass_a_95_percent_gate_about_one_time_in_twenty(
     """Some 3.2 standard deviations above one in twenty have a chance below 1 in 1,000."""
     passed = 0
     for seed in range(draws):
-        (result,) = check_gates((beats(on=metric, confidence=0.95),), contest(0.5, 0.5, rows, seed))
+        (result,) = check_gates(
+            (beats(on=metric, confidence=0.95),), comparison(0.5, 0.5, rows, seed)
+        )
         passed += result.held
     assert passed <= draws * 0.05 + 3.2 * np.sqrt(draws * 0.05 * 0.95)
 
@@ -177,7 +184,7 @@ def test_two_equal_models_pass_a_95_percent_gate_about_one_time_in_twenty(
 @pytest.mark.parametrize("rows", [400, 5000])
 def test_cells_tell_the_same_spread_as_the_formula(rows: int) -> None:
     """The standard error of a difference of means is known; cells must find it to within 15 %."""
-    of = contest(0.5, 0.6, rows)
+    of = comparison(0.5, 0.6, rows)
     assert of.model.predictions and of.champion and of.champion.predictions
     mine, theirs = bootstrap.paired("mae", of.y_true, of.model.predictions, of.champion.predictions)
     errors = [
@@ -192,7 +199,7 @@ def test_cells_tell_the_same_spread_as_the_formula(rows: int) -> None:
 @pytest.mark.parametrize("metric", ["mae", "median_absolute_error"])
 def test_rows_that_belong_together_are_less_evidence(metric: str) -> None:
     """100 rows, each counted 20 times, tell no more than 100 rows."""
-    once = contest(0.5, 0.6, 100)
+    once = comparison(0.5, 0.6, 100)
     again = np.repeat(np.arange(100), 20)
     spreads = []
     for groups in (None, again):
@@ -212,7 +219,7 @@ def test_rows_that_belong_together_are_less_evidence(metric: str) -> None:
 
 def test_the_same_rows_give_the_same_answer() -> None:
     gates = (beats(confidence=0.95), beats(on="median_absolute_error", confidence=0.95))
-    assert check_gates(gates, contest(0.5, 0.51)) == check_gates(gates, contest(0.5, 0.51))
+    assert check_gates(gates, comparison(0.5, 0.51)) == check_gates(gates, comparison(0.5, 0.51))
 
 
 @pytest.mark.parametrize("metric", CLASSIFICATION_METRICS)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from onerun.config.recipe import Recipe
-from onerun.domain.findings import EvaluationDetails, worst_rows
+from onerun.domain.evaluation_details import EvaluationDetails, worst_rows
 from onerun.domain.importance import Importance
 from onerun.domain.predictions import Predictions, TrueValues
 from onerun.domain.references import Evaluation, GateResult, Snapshot, TrainedModel
@@ -95,7 +95,7 @@ def test_the_page_tells_what_was_found() -> None:
         re.sub(r"<style>.*?</style>|<[^>]+>", " ", render(findings(), {}), flags=re.S).split()
     )
     for expected in (
-        "1 of 2 gates did not hold",
+        "1 of 2 gates failed",
         "1,234 rows",
         "5 rows without target left out",
         "training 1,000, test 234",

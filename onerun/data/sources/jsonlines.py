@@ -114,4 +114,4 @@ def _common_type(name: str, one: pa.Schema, other: pa.Schema) -> pa.DataType:
 
 
 def _is_text_or_time(found: pa.DataType) -> bool:
-    return found == pa.string() or pa.types.is_temporal(found)
+    return bool(found == pa.string() or pa.types.is_temporal(found))

@@ -1,4 +1,4 @@
-"""All that an evaluation found out: what evaluation.json keeps and the report shows."""
+"""Everything that an evaluation found: what evaluation.json holds and the report shows."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ class WorstRow:
 
 @dataclass(frozen=True)
 class EvaluationDetails:
-    """One evaluation, ready to be told."""
+    """One evaluation, ready to be written."""
 
     run_id: str
     recipe: Recipe
@@ -44,14 +44,13 @@ class EvaluationDetails:
     importance: Importance | None = None
     loss: str = ""  # what the loss of a worst row is
     worst: Sequence[WorstRow] = ()
-    curves: Mapping[str, Mapping[str, Sequence[float]]] = field(
-        default_factory=dict
-    )  # metric -> part -> rounds
+    # metric -> part -> value after each round
+    curves: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
     trouble: str = ""  # why the champion could not be scored
 
     def as_json(self) -> str:
-        """Return evaluation.json, the same text for the same findings."""
-        kept = {
+        """Return evaluation.json, the same text for the same details."""
+        content = {
             **self.evaluation.model_dump(mode="json"),
             "run_id": self.run_id,
             "rows": self.trained.rows,
@@ -65,11 +64,11 @@ class EvaluationDetails:
                 "cells": bootstrap.CELLS,
             },
         }
-        return json.dumps(kept, indent=1, ensure_ascii=False, allow_nan=False)
+        return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def row_losses(y_true: TrueValues, predictions: Predictions) -> tuple[str, Any]:
-    """Return what is measured for each row, in words, and (n,) its value."""
+    """Return the name of the loss, and (n,) its value for each row."""
     if not y_true.classes:
         return "absolute error", losses("mae", y_true, predictions)
     if predictions.probabilities is None:
@@ -84,32 +83,41 @@ def worst_rows(
     positions: Integers,
     columns: Sequence[str],
 ) -> tuple[str, list[WorstRow]]:
-    """Args: columns: whose values to show, the most telling first. Returns: the loss in words, rows, worst first."""
+    """Return the name of the loss, and the rows with the largest loss, worst first.
+
+    Args:
+        y_true: (n,).
+        predictions: (n,).
+        frame: (n, columns) raw values.
+        positions: (n,) rows of the snapshot.
+        columns: Whose values to show, the most important first.
+    """
     name, loss = row_losses(y_true, predictions)
-    rows = [row for row in np.argsort(-loss, kind="stable")[:WORST_ROWS] if loss[row] > 0]
     shown = frame[list(columns[:WORST_COLUMNS])]
-    texts = [{str(key): _text(value) for key, value in shown.iloc[row].items()} for row in rows]
-    return name, [
-        WorstRow(
-            int(positions[row]),
-            _told(y_true, y_true.values[row]),
-            _said(y_true, predictions, row),
-            float(loss[row]),
-            values,
-        )
-        for row, values in zip(rows, texts, strict=True)
-    ]
+    rows = []
+    for row in np.argsort(-loss, kind="stable")[:WORST_ROWS]:
+        if loss[row] > 0:
+            values = {str(column): _text(value) for column, value in shown.iloc[row].items()}
+            predicted = _label(y_true, predictions.values[row])
+            if predictions.probabilities is not None:
+                probability = predictions.probabilities[row, predictions.values[row]]
+                predicted = f"{predicted} ({probability:.1%})"
+            rows.append(
+                WorstRow(
+                    row=int(positions[row]),
+                    actual=_label(y_true, y_true.values[row]),
+                    predicted=predicted,
+                    loss=float(loss[row]),
+                    values=values,
+                )
+            )
+    return name, rows
 
 
-def _told(y_true: TrueValues, value: Any) -> str:
-    return str(y_true.classes[value]) if y_true.classes else f"{value:,.6g}"
-
-
-def _said(y_true: TrueValues, predictions: Predictions, row: int) -> str:
-    label = _told(y_true, predictions.values[row])
-    if predictions.probabilities is None:
-        return label
-    return f"{label} ({predictions.probabilities[row, predictions.values[row]]:.1%})"
+def _label(y_true: TrueValues, value: Any) -> str:
+    if y_true.classes:
+        return str(y_true.classes[value])
+    return f"{value:,.6g}"
 
 
 def _text(value: Any) -> str:
