@@ -1,4 +1,5 @@
-"""The result of a stage that is not handed over yet, in the run's work folder: a retry only hands it over.
+"""The result of a stage that is not handed over yet, in the run's work folder: a retry only hands
+it over.
 
 The folder belongs to this machine: a retry on another one computes the result again.
 """

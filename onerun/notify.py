@@ -1,4 +1,6 @@
-"""Notifications by any address that Apprise knows. Addresses hold secrets: they come from the environment alone."""
+"""Notifications by any address that Apprise knows. Addresses hold secrets: they come from the
+environment alone.
+"""
 
 import logging
 import os
@@ -29,7 +31,8 @@ def addresses(references: Sequence[str]) -> list[str]:
 def notify(references: Sequence[str], title: str, body: str) -> list[str]:
     """Send the message, shortened where it is too long, to every address.
 
-    Returns one line for each address that did not get it, with the reference's name and never the address.
+    Returns one line for each address that did not get it, with the reference's name and never the
+    address.
     """
     if not references:
         return []

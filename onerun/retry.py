@@ -1,7 +1,7 @@
 """Call a server or store that may not answer: again and again until the retry budget is spent.
 
-The clock runs per service, from its first failure to its next answer, whichever call notices it: one outage costs the
-budget once, and every call after that fails at once.
+The clock runs per service, from its first failure to its next answer, whichever call notices it:
+one outage costs the budget once, and every call after that fails at once.
 """
 
 import logging

@@ -1,4 +1,6 @@
-"""Ingest: from any source to an immutable Parquet snapshot under its content digest, logged as the run's input."""
+"""Ingest: from any source to an immutable Parquet snapshot under its content digest, logged as the
+run's input.
+"""
 
 from pathlib import Path
 
@@ -17,8 +19,8 @@ from onerun.tracking import runs
 def ingest(run_id: str, data: Data, store: str, work: Path | None = None) -> Snapshot:
     """Return the snapshot below `store`, written or found there, and log it to the run.
 
-    Safe to repeat: the same content has the same address. A table that could not be uploaded to the store stays in
-    `work` and is uploaded by the next call.
+    Safe to repeat: the same content has the same address. A table that could not be uploaded to the
+    store stays in `work` and is uploaded by the next call.
 
     Raises:
         Mistakes: There is no such source, or it cannot be reached.

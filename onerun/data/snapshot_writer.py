@@ -1,4 +1,6 @@
-"""Write a snapshot: one pass over the source in bounded memory, to a temporary name, then to its digest's address."""
+"""Write a snapshot: one pass over the source in bounded memory, to a temporary name, then to its
+digest's address.
+"""
 
 import shutil
 import time
@@ -31,7 +33,9 @@ STALE_SECONDS = 6 * 3600
 
 @dataclass(frozen=True)
 class PendingUpload:
-    """A finished table that could not be uploaded: where it lies, and the key of what it was made from."""
+    """A finished table that could not be uploaded: where it lies, and the key of what it was made
+    from.
+    """
 
     folder: Path
     key: str
@@ -40,7 +44,8 @@ class PendingUpload:
 def write_snapshot(
     table: TypedSource, store: str, source: str, pending: PendingUpload | None = None
 ) -> Snapshot:
-    """Return the snapshot of the table. Whatever fails, nothing half-written has the snapshot's name.
+    """Return the snapshot of the table. Whatever fails, nothing half-written has the snapshot's
+    name.
 
     Raises:
         StoreUnreachable: The store does not answer; with `pending` the table is kept there.
@@ -66,7 +71,9 @@ def write_snapshot(
 
 
 def upload_pending(pending: PendingUpload) -> Snapshot | None:
-    """Upload the table that waits. Returns its snapshot, or None when no table of the same key waits."""
+    """Upload the table that waits. Returns its snapshot, or None when no table of the same key
+    waits.
+    """
     snapshot = checkpoint.load(pending.folder / NOTE, pending.key, Snapshot)
     if snapshot is not None:
         _upload(pending.folder, snapshot)
@@ -176,7 +183,9 @@ def _sweep(root: Path) -> None:
 
 
 def _publish(folder: Path, root: str) -> None:
-    """Move the table last: where it is, everything is. Writers of the same content may race; they write the same."""
+    """Move the table last: where it is, everything is. Writers of the same content may race; they
+    write the same.
+    """
     for name in (HASHES_FILE, TABLE_FILE):
         if storage.is_s3(root):
             storage.put_file(folder / name, storage.join(root, name))

@@ -70,7 +70,9 @@ def batches(
 def rows(
     snapshot: Snapshot, columns: Sequence[str], mask: npt.NDArray[np.bool_] | None
 ) -> pa.Table:
-    """Return the rows where `mask` (rows,) is true (None: all) in the table's order, text as dictionaries."""
+    """Return the rows where `mask` (rows,) is true (None: all) in the table's order, text as
+    dictionaries.
+    """
     texts = [name for name in columns if kind(snapshot.columns.get(name, "")) == "category"]
     found: list[pa.RecordBatch] = []
     start = 0
@@ -94,7 +96,8 @@ def _schema(snapshot: Snapshot, columns: Sequence[str], texts: Sequence[str]) ->
 
 
 def parts(snapshot: Snapshot, data: Data, split: Split) -> splits.Parts:
-    """Return (rows,) TRAINING, VALIDATION or TEST for each row; made once, then read from a file beside the snapshot.
+    """Return (rows,) TRAINING, VALIDATION or TEST for each row; made once, then read from a file
+    beside the snapshot.
 
     Raises:
         DataError: A part is empty, or a column of the split is missing from the table.
@@ -131,7 +134,9 @@ def _split(snapshot: Snapshot, data: Data, split: Split) -> splits.Parts:
 
 
 def _require_no_text(snapshot: Snapshot, name: str) -> None:
-    """Raise DataError for times as text, which sorts by its letters: 03/04/2021 comes before 12/31/2020."""
+    """Raise DataError for times as text, which sorts by its letters: 03/04/2021 comes before
+    12/31/2020.
+    """
     require([name], snapshot.columns, "data.time")
     if kind(snapshot.columns[name]) == "category":
         raise DataError(

@@ -1,4 +1,6 @@
-"""A source as a table that can be read once, and the part that the snapshot holds, converted as declared."""
+"""A source as a table that can be read once, and the part that the snapshot holds, converted as
+declared.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,7 +16,9 @@ from onerun.domain.text_columns import Conversion, apply_all, declared_type
 
 
 class TypesChanged(Exception):
-    """A later row does not fit the types that the first rows had: open the source again, carefully."""
+    """A later row does not fit the types that the first rows had: open the source again,
+    carefully.
+    """
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,14 @@ class SourceTable:
 
 
 class TypedSource:
-    """A source converted as declared; `schema` holds stored types, `dropped` counts rows without a target."""
+    """A source converted as declared; `schema` holds stored types, `dropped` counts rows without a
+    target.
+    """
 
     def __init__(self, source: SourceTable, data: Data) -> None:
-        """Raise DataError when the table lacks a column of the recipe, or a column holds no plain values."""
+        """Raise DataError when the table lacks a column of the recipe, or a column holds no plain
+        values.
+        """
         names = source.schema.names
         require([data.target], names, "data.target")
         require(data.types, names, "data.types")
@@ -72,7 +80,9 @@ class TypedSource:
             yield rows
 
     def check(self) -> None:
-        """Raise DataError, after the last batch, for values that are not as declared and when no row is left."""
+        """Raise DataError, after the last batch, for values that are not as declared and when no
+        row is left.
+        """
         for conversion in self._conversions.values():
             conversion.check()
         if not self.seen:

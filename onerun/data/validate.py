@@ -18,11 +18,13 @@ log = logging.getLogger("onerun")
 def validate(
     run_id: str, expectations: tuple[dict[str, dict[str, Any]], ...], snapshot: Snapshot
 ) -> Validation:
-    """Check the expectations, record the results, and only then fail when a critical one does not hold.
+    """Check the expectations, record the results, and only then fail when a critical one does not
+    hold.
 
     Raises:
         DataError: An expectation names a column that the table does not have.
-        ExpectationsBroken: With one line per critical expectation that does not hold or could not be checked.
+        ExpectationsBroken: With one line per critical expectation that does not hold or could not
+            be checked.
     """
     if not expectations:
         return Validation(expectations=0)

@@ -1,4 +1,6 @@
-"""Gates: what must hold before the alias moves. Every gate is checked and gives its reason, passed or failed."""
+"""Gates: what must hold before the alias moves. Every gate is checked and gives its reason, passed
+or failed.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -50,7 +52,9 @@ class Comparison:
 
 
 def primary(recipe: Recipe, task: str, measured: Mapping[str, float]) -> str:
-    """Return the metric that the recipe names first, or the usual one of the task among those measured."""
+    """Return the metric that the recipe names first, or the usual one of the task among those
+    measured.
+    """
     if recipe.evaluate.primary:
         return recipe.evaluate.primary
     for metric in PRIMARY[task]:
@@ -60,7 +64,9 @@ def primary(recipe: Recipe, task: str, measured: Mapping[str, float]) -> str:
 
 
 def check_evaluation(recipe: Recipe, task: str) -> list[Mistake]:
-    """Return a mistake for every metric that the task (regression, classification) does not have."""
+    """Return a mistake for every metric that the task (regression, classification) does not
+    have.
+    """
     known: tuple[str, ...] = CLASSIFICATION_METRICS
     other = "regression"
     if task == "regression":
@@ -137,7 +143,9 @@ def _check_better_than(gate: BetterThan, comparison: Comparison) -> tuple[bool, 
 
 
 def is_better(metric: str, mine: np.ndarray, theirs: np.ndarray, by: float) -> np.ndarray:
-    """Return where mine is better, by at least the share `by` of theirs. Equal is not better, and nor is NaN."""
+    """Return where mine is better, by at least the share `by` of theirs. Equal is not better, and
+    nor is NaN.
+    """
     gain = theirs - mine
     if metric in GREATER_IS_BETTER:
         gain = mine - theirs
@@ -184,7 +192,8 @@ def overlap_caveat(
         data: The recipe's section.
         split: The recipe's section.
         digest: Of the snapshot that both are scored on.
-        params: Of the champion's run, as logged (`split.seed`, ...); empty where another program trained it.
+        params: Of the champion's run, as logged (`split.seed`, ...); empty where another program
+            trained it.
         champions_digest: Of the snapshot that it was trained on, where that is known.
     """
     if "split.by" not in params:

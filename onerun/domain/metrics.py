@@ -1,8 +1,10 @@
-"""The metrics of the test part. They equal scikit-learn's; what is not defined on the rows is left out.
+"""The metrics of the test part. They equal scikit-learn's; what is not defined on the rows is left
+out.
 
 Two families, so that the same lines serve the metric, its slices and its bootstrap:
 
-    additive    a function of sums over rows: rmse, mae, r2, accuracy, balanced_accuracy, f1_*, log_loss, brier
+    additive    a function of sums over rows: rmse, mae, r2, accuracy, balanced_accuracy, f1_*,
+        log_loss, brier
     ordered     needs the rows sorted: median_absolute_error, roc_auc, average_precision
 """
 
@@ -16,7 +18,9 @@ from onerun.domain.predictions import Floats, Integers, Predictions, TrueValues
 
 
 class Order:
-    """Rows by falling score, for one class against the rest; rows of equal score are one threshold."""
+    """Rows by falling score, for one class against the rest; rows of equal score are one
+    threshold.
+    """
 
     def __init__(self, positive: NDArray[np.bool_], scores: Floats) -> None:
         order = np.argsort(-scores)  # ties may fall either way: they are one threshold
@@ -26,7 +30,9 @@ class Order:
         self.positive = positive[order]
 
     def counts(self, weights: Floats) -> tuple[Floats, Floats]:
-        """Return (thresholds + 1,) weights of true and of false positives, from none to all rows."""
+        """Return (thresholds + 1,) weights of true and of false positives, from none to all
+        rows.
+        """
         ranked = weights[self.order]
         hits = np.cumsum(ranked * self.positive)[self.last_of_threshold]
         taken = np.cumsum(ranked)[self.last_of_threshold]
@@ -41,7 +47,9 @@ def roc_area(hits: Floats, alarms: Floats) -> float:
 
 
 def precision_area(hits: Floats, alarms: Floats) -> float:
-    """Return average precision, the sum of precision times the step in recall; NaN without positives."""
+    """Return average precision, the sum of precision times the step in recall; NaN without
+    positives.
+    """
     if hits[-1] <= 0:
         return float("nan")
     taken = hits[1:] + alarms[1:]
@@ -50,7 +58,9 @@ def precision_area(hits: Floats, alarms: Floats) -> float:
 
 
 def median_of(values: Floats) -> Callable[[Floats], float]:
-    """Return a function from (n,) weights to the weighted median, the mean of both middle values in a tie."""
+    """Return a function from (n,) weights to the weighted median, the mean of both middle values in
+    a tie.
+    """
     order = np.argsort(values)
     ranked = values[order]
 
@@ -61,8 +71,10 @@ def median_of(values: Floats) -> Callable[[Floats], float]:
             return float("nan")
         half = reached[-1] / 2
         middle = int(np.searchsorted(reached, half * (1 - 1e-12)))
-        tie = np.isclose(reached[middle], half, rtol=1e-12, atol=0) and middle + 1 < kept.size
-        return float((kept[middle] + kept[middle + 1]) / 2 if tie else kept[middle])
+        is_tie = np.isclose(reached[middle], half, rtol=1e-12, atol=0)
+        if is_tie and middle + 1 < kept.size:
+            return float((kept[middle] + kept[middle + 1]) / 2)
+        return float(kept[middle])
 
     return median
 
@@ -79,7 +91,9 @@ def names_of(y_true: TrueValues) -> tuple[str, ...]:
 
 
 def score(y_true: TrueValues, predictions: Predictions) -> dict[str, float]:
-    """Return metric -> value, without those that are not defined (no probabilities, one class, constant target)."""
+    """Return metric -> value, without undefined ones (no probabilities, one class, constant
+    target).
+    """
     if y_true.rows == 0:
         return {}
     orders = orders_of(y_true, predictions)  # sorting is most of the work: once for both areas
@@ -94,9 +108,8 @@ def measure(
     if metric in NEED_PROBABILITIES and predictions.probabilities is None:
         return float("nan")
     if metric == "median_absolute_error" and y_true.weights is None:
-        return float(
-            np.median(losses("mae", y_true, predictions))
-        )  # needs no sorted rows: a fifth of the time
+        # needs no sorted rows: a fifth of the time
+        return float(np.median(losses("mae", y_true, predictions)))
     if metric in ORDERED:
         return ordered(metric, y_true, predictions, orders)(y_true.row_weights)
     whole = np.zeros(y_true.rows, dtype=np.intp)
@@ -104,17 +117,24 @@ def measure(
 
 
 def orders_of(y_true: TrueValues, predictions: Predictions) -> Orders:
-    """Return the rows sorted by each class's probability; of two classes the second, the positive one, is enough."""
-    if predictions.probabilities is None:
+    """Return the rows sorted by each class's probability; of two classes, by that of the second,
+    positive one.
+    """
+    probabilities = predictions.probabilities
+    if probabilities is None:
         return []
-    kinds = [1] if len(y_true.classes) == 2 else range(len(y_true.classes))
-    return [Order(y_true.values == kind, predictions.probabilities[:, kind]) for kind in kinds]
+    kinds = list(range(len(y_true.classes)))
+    if len(kinds) == 2:
+        kinds = [1]
+    return [Order(y_true.values == kind, probabilities[:, kind]) for kind in kinds]
 
 
 def ordered(
     metric: str, y_true: TrueValues, predictions: Predictions, orders: Orders | None = None
 ) -> Callable[[Floats], float]:
-    """Sort once. Returns: a function from (n,) row weights to the metric, NaN where it is not defined."""
+    """Sort once. Returns a function from (n,) row weights to the metric, NaN where it is not
+    defined.
+    """
     if metric == "median_absolute_error":
         return median_of(np.abs(y_true.values - predictions.values))
     area = roc_area if metric == "roc_auc" else precision_area
@@ -122,9 +142,8 @@ def ordered(
 
     def over_classes(weights: Floats) -> float:
         areas = np.array([area(*order.counts(weights)) for order in sorted_rows])
-        defined = areas[
-            np.isfinite(areas)
-        ]  # one class against the rest, over the classes that occur
+        # one class against the rest, over the classes that occur
+        defined = areas[np.isfinite(areas)]
         return float(defined.mean()) if defined.size else float("nan")
 
     return over_classes
@@ -133,24 +152,31 @@ def ordered(
 def sums(
     metric: str, y_true: TrueValues, predictions: Predictions, cell: Integers, cells: int
 ) -> Floats:
-    """What an additive metric needs, added up within each cell of rows.
+    """Return (cells, k) sums of an additive metric; those of several cells add up to the sums of
+    their union.
 
-    Args: cell: (n,) in [0, cells). Returns: (cells, k); adding cells up gives the sums of their union.
+    Args:
+        metric: An additive one.
+        y_true: (n,).
+        predictions: (n,).
+        cell: (n,) in [0, cells).
+        cells: How many.
     """
     if metric in PER_CLASS:
         return _class_sums(y_true, predictions, cell, cells)
     weights = y_true.row_weights
     columns = [losses(metric, y_true, predictions) * weights, weights]
     if metric == "r2":
-        centred = (
-            y_true.values - y_true.values.mean()
-        )  # against cancellation: large targets with small variance
+        # against cancellation: large targets with small variance
+        centred = y_true.values - y_true.values.mean()
         columns += [centred * weights, centred**2 * weights]
     return np.column_stack([np.bincount(cell, column, minlength=cells) for column in columns])
 
 
 def losses(metric: str, y_true: TrueValues, predictions: Predictions) -> Floats:
-    """Return (n,) what each row adds to a metric that is a mean over rows (for rmse and r2: its squared error)."""
+    """Return the (n,) losses whose mean over rows is the metric (for rmse and r2: the squared
+    errors).
+    """
     if metric == "accuracy":
         return np.asarray(y_true.values == predictions.values, dtype=np.float64)
     if metric == "mae":
@@ -163,13 +189,13 @@ def losses(metric: str, y_true: TrueValues, predictions: Predictions) -> Floats:
         return np.asarray(-np.log(np.clip(given, np.finfo(np.float64).eps, 1.0)))
     squares = np.einsum("ij,ij->i", predictions.probabilities, predictions.probabilities)
     brier = np.asarray(squares - 2 * given + 1, dtype=np.float64)
-    return (
-        brier / 2 if len(y_true.classes) == 2 else brier
-    )  # binary: Brier's score of the positive class, in [0, 1]
+    if len(y_true.classes) == 2:
+        return brier / 2  # Brier's score of the positive class, in [0, 1]
+    return brier
 
 
 def value(metric: str, added: Floats) -> Floats:
-    """Args: added: (..., k) of `sums`. Returns: (...) the metric, NaN where it is not defined."""
+    """Return the (...) metric of (..., k) `sums`, NaN where it is not defined."""
     with np.errstate(divide="ignore", invalid="ignore"):
         if metric in PER_CLASS:
             return _class_value(metric, added.reshape(*added.shape[:-1], 3, -1))
@@ -178,11 +204,15 @@ def value(metric: str, added: Floats) -> Floats:
             spread = added[..., 3] - added[..., 2] ** 2 / added[..., 1]
             tiny = 1e-12 * added[..., 3]  # a constant target leaves only rounding
             return np.where(spread > tiny, 1 - added[..., 0] / spread, np.nan)
-        return np.asarray(np.sqrt(mean) if metric == "rmse" else mean)
+        if metric == "rmse":
+            return np.asarray(np.sqrt(mean))
+        return np.asarray(mean)
 
 
 def _class_sums(y_true: TrueValues, predictions: Predictions, cell: Integers, cells: int) -> Floats:
-    """Return (cells, 3 * classes): weights of hits, of predictions and of true rows for each class."""
+    """Return (cells, 3 * classes) weights of hits, of predictions and of true rows for each
+    class.
+    """
     kinds, weights = len(y_true.classes), y_true.row_weights
     hit = y_true.values == predictions.values
     counts = [
@@ -191,15 +221,15 @@ def _class_sums(y_true: TrueValues, predictions: Predictions, cell: Integers, ce
         (y_true.values, weights),
     ]
     size = cells * kinds
-    tables = [
-        np.bincount(cell * kinds + kind, weight, minlength=size).reshape(cells, kinds)
-        for kind, weight in counts
-    ]
+    tables = []
+    for kind, weight in counts:
+        table = np.bincount(cell * kinds + kind, weight, minlength=size)
+        tables.append(table.reshape(cells, kinds))
     return np.concatenate(tables, axis=1)
 
 
 def _class_value(metric: str, added: Floats) -> Floats:
-    """Args: added: (..., 3, classes). Returns: (...)."""
+    """Return the (...) metric of (..., 3, classes) sums."""
     hits, predicted, actual = added[..., 0, :], added[..., 1, :], added[..., 2, :]
     if metric == "balanced_accuracy":
         return _mean_where(actual > 0, hits / actual)

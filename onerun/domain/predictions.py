@@ -1,4 +1,6 @@
-"""What was true of the test rows and what a model predicts for them. Labels are codes into one tuple of classes."""
+"""What was true of the test rows and what a model predicts for them. Labels are codes into one
+tuple of classes.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -44,7 +46,9 @@ class TrueValues:
 
 @dataclass(frozen=True)
 class Predictions:
-    """y_pred: (n,) float64 values, or (n,) codes into the classes of y_true and (n, classes) probabilities."""
+    """y_pred: (n,) float64 values, or (n,) codes into the classes of y_true and (n, classes)
+    probabilities.
+    """
 
     values: NDArray[Any]
     probabilities: Floats | None = None  # None: regression, or a classifier that gives none
@@ -56,7 +60,9 @@ class Predictions:
 
 
 def union(known: Sequence[Any], *others: Iterable[Any]) -> Classes:
-    """Return the known classes in their order, then those of `others`, sorted. 1, 1.0 and True are one class."""
+    """Return the known classes in their order, then those of `others`, sorted. 1, 1.0 and True are
+    one class.
+    """
     seen = {_plain(label): None for label in known}
     texts = {str(label) for label in seen}
     unknown = set()
@@ -82,7 +88,9 @@ def codes(labels: Any, classes: Classes) -> Integers:
 
 
 def aligned(probabilities: NDArray[Any], own: Sequence[Any], classes: Classes) -> Floats:
-    """Return (n, len(classes)) probabilities, columns in the order of `classes`; 0 for classes that `own` lacks."""
+    """Return (n, len(classes)) probabilities, columns in the order of `classes`; 0 for classes that
+    `own` lacks.
+    """
     columns = codes(np.array([*map(_plain, own)], dtype=object), classes)
     if len(own) == len(classes) and (columns == np.arange(len(classes))).all():
         return np.asarray(probabilities, dtype=np.float64)
@@ -103,7 +111,9 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """Raw output of a model: (n,) numbers or labels; a classifier's (n, classes) probabilities and their order."""
+    """Raw output of a model: (n,) numbers or labels; a classifier's (n, classes) probabilities and
+    their order.
+    """
 
     values: NDArray[Any]
     probabilities: Floats | None = None
@@ -151,12 +161,14 @@ def numeric_output(answered: Any, rows: int) -> ModelOutput:
 
 
 def class_output(answered: Any, rows: int, known: Classes) -> ModelOutput:
-    """Return a classifier's output: labels, a table of probabilities, or those of the second of two classes.
+    """Return a classifier's output: labels, a table of probabilities, or those of the second of two
+    classes.
 
     Args:
         answered: What the model returned.
         rows: How many rows it was asked for.
-        known: The classes of the training part, sorted; columns without class names are in this order.
+        known: The classes of the training part, sorted; columns without class names are in this
+            order.
 
     Raises:
         ModelUnusable: It is none of these.

@@ -1,4 +1,6 @@
-"""Whether the alias moves, and why; and the question to a person where the recipe asks for approval."""
+"""Whether the alias moves, and why; and the question to a person where the recipe asks for
+approval.
+"""
 
 import shlex
 from collections.abc import Mapping
@@ -31,7 +33,9 @@ class PendingApproval(Reference):
 def decide(
     evaluation: Evaluation, approval: Literal["auto", "manual"], version: Version, alias: str
 ) -> PromotionDecision:
-    """Decide from the evaluation alone: the alias moves when all gates passed and no person has to approve."""
+    """Decide from the evaluation alone: the alias moves when all gates passed and no person has to
+    approve.
+    """
     reason = f"{describe_gates(evaluation)}; {describe_metrics(evaluation)}"
     if not evaluation.all_gates_held:
         return PromotionDecision(promote=False, reason=reason)
@@ -131,7 +135,9 @@ def approval_reason(pending: PendingApproval, who: str, why: str) -> str:
 
 
 def refusal_reason(pending: PendingApproval, who: str, why: str) -> str:
-    """Return the reason that the run records for a refusal, with the command that moves the alias all the same."""
+    """Return the reason that the run records for a refusal, with the command that moves the alias
+    all the same.
+    """
     command = move_command(pending.version.model, pending.aliases[0], pending.version.version)
     return f"{_by('refused', who, why)}. To move it all the same: {command}"
 

@@ -1,4 +1,6 @@
-"""What stages pass on: small frozen references, to JSON and back. Data and models stay where they are."""
+"""What stages pass on: small frozen references, to JSON and back. Data and models stay where they
+are.
+"""
 
 from typing import Self
 
@@ -8,7 +10,9 @@ from onerun.config.evaluation import GateKind
 
 
 class Reference(BaseModel):
-    """A finished stage's result: recorded on the run, and read back by a retry instead of repeating the stage."""
+    """A finished stage's result: recorded on the run, and read back by a retry instead of repeating
+    the stage.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -50,7 +50,9 @@ def counted(counts: Mapping[str, int]) -> str:
 
 
 def number(value: float) -> str:
-    """Return four significant digits, whole from a thousand on, two where tiny: 0.8496, 45,371, 1.2e-05."""
+    """Return four significant digits, whole from a thousand on, two where tiny: 0.8496, 45,371,
+    1.2e-05.
+    """
     if not math.isfinite(value):
         return str(value)
     if 1000 <= abs(value) < 1e15:
@@ -64,10 +66,14 @@ def percent(share: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Return the text as it can be printed, stored and sent: file names may hold bytes that are no UTF-8."""
+    """Return the text so that it can be printed, stored and sent: file names may hold bytes that
+    are not UTF-8.
+    """
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def matches(text: str, pattern: str) -> bool:
-    """Return whether the text is as the pattern says; brackets are themselves, as names such as `houses [prod]` hold them."""
+    """Return whether the text matches the pattern; brackets are literal, since names such as
+    `houses [prod]` hold them.
+    """
     return fnmatchcase(text, pattern.replace("[", "[[]"))

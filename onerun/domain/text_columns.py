@@ -1,4 +1,6 @@
-"""What texts mean: numbers, booleans, dates. The type of a text column fits all its values, not the first ones."""
+"""What texts mean: numbers, booleans, dates. The type of a text column fits all its values, not the
+first ones.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +29,9 @@ Mask = npt.NDArray[np.bool_]
 
 
 def text_offsets(texts: pa.StringArray) -> npt.NDArray[np.int32]:
-    """Return (texts + 1,) offsets at which each text begins in the buffer; the last one is the end."""
+    """Return (texts + 1,) offsets at which each text begins in the buffer; the last one is the
+    end.
+    """
     buffer = texts.buffers()[1]
     if not len(texts) or buffer is None:
         return np.zeros(1, np.int32)
@@ -60,7 +64,9 @@ def _may_hold_a_blank(edge: npt.NDArray[np.uint8]) -> bool:
 
 
 def may_be_mostly_numbers(texts: pa.StringArray) -> bool:
-    """Return whether more than half of the texts begin as a number may; missing ones do not count."""
+    """Return whether more than half of the texts begin as a number may; missing ones do not
+    count.
+    """
     first = first_and_last_bytes(texts)[0]
     return int(NUMERIC_START[first].sum()) * 2 > len(first)
 
@@ -92,7 +98,9 @@ def parse(texts: pa.StringArray, target: pa.DataType) -> pa.Array:
 
 
 def _without_plus(texts: pa.StringArray) -> pa.StringArray:
-    """Return the texts without a leading plus: Arrow reads -5, but not +5. The test costs less than the regex."""
+    """Return the texts without a leading plus: Arrow reads -5, but not +5. The test costs less than
+    the regex.
+    """
     if not (first_and_last_bytes(texts)[0] == ord("+")).any():
         return texts
     return pc.replace_substring_regex(texts, r"^\+", "")
@@ -106,7 +114,8 @@ def _booleans(texts: pa.StringArray, true: Sequence[str], false: Sequence[str]) 
 
 
 def parse_declared(texts: pa.StringArray, target: pa.DataType) -> tuple[pa.Array, Mask]:
-    """Return the values of a column declared as `target`, and (rows,) True where a text is not one (then null).
+    """Return the values of a column declared as `target`, and (rows,) True where a text is not one
+    (then null).
 
     More generous than `parse`: yes, no, t, f, on, off, 1, 0 are booleans; 3.0 is an integer.
     """
@@ -177,21 +186,27 @@ class TextColumn:
 
     @property
     def type(self) -> pa.DataType:
-        """Return the type that fits all values seen: double without values, string when nothing else fits."""
+        """Return the type that fits all values seen: double without values, string when nothing
+        else fits.
+        """
         if self.types is None:
             return pa.float64()
         return self.types[0] if self.types else pa.string()
 
     @property
     def is_mostly_numbers(self) -> bool:
-        """Return whether most values are numbers, but not all: a typing error, or a text that means missing."""
+        """Return whether most values are numbers, but not all: a typing error, or a text that means
+        missing.
+        """
         return self.types == () and self.numbers * 2 > self.values
 
 
 def _fitting_types(
     texts: pa.StringArray, known: tuple[pa.DataType, ...] | None
 ) -> tuple[pa.DataType, ...]:
-    """Return the types of the first family that fit all texts, best first; `known`: those that fit so far."""
+    """Return the types of the first family that fit all texts, best first; `known`: those that fit
+    so far.
+    """
     for family in FAMILIES if known is None else (known,):
         for position, target in enumerate(family):
             try:
@@ -218,7 +233,9 @@ TYPE_BY_NAME: dict[ColumnType, pa.DataType] = {
 
 
 def declared_type(name: ColumnType, given: pa.DataType) -> pa.DataType:
-    """Return the stored type of a column of type `given` that is declared as `name`; dates keep their unit."""
+    """Return the stored type of a column of type `given` that is declared as `name`; dates keep
+    their unit.
+    """
     stored = stored_type(given)
     if stored is None:
         return TYPE_BY_NAME[name]
@@ -232,7 +249,9 @@ def declared_type(name: ColumnType, given: pa.DataType) -> pa.DataType:
 
 @dataclass
 class Conversion:
-    """The conversion of one column to its declared type, over all batches; values that do not fit are counted."""
+    """The conversion of one column to its declared type, over all batches; values that do not fit
+    are counted.
+    """
 
     name: str
     target: pa.DataType

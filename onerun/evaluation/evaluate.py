@@ -1,4 +1,6 @@
-"""Evaluate: the logged model on the frozen test part, beside a baseline and the champion, and the gates."""
+"""Evaluate: the logged model on the frozen test part, beside a baseline and the champion, and the
+gates.
+"""
 
 import shutil
 from pathlib import Path
@@ -18,9 +20,11 @@ from onerun.tracking import registry, runs
 def evaluate(
     run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedModel, work: Path
 ) -> Evaluation:
-    """Score the logged model, check the gates, and record metrics, plots and report; safe to repeat.
+    """Score the logged model, check the gates, and record metrics, plots and report; safe to
+    repeat.
 
-    What could not be uploaded stays in the work folder; repeated, it is uploaded, unless the champion changed.
+    What could not be uploaded stays in the work folder; repeated, it is uploaded, unless the
+    champion changed.
 
     Raises:
         Mistakes: The recipe names a metric that the task does not have.
@@ -67,7 +71,9 @@ def _write(folder: Path, evaluation: str, report: str, plots: dict[str, bytes]) 
 
 
 def run_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """Return the test metrics under the names they have in the run: the model's own without a prefix."""
+    """Return the test metrics under the names they have in the run: the model's own without a
+    prefix.
+    """
     prefixed = (
         ("", evaluation.metrics),
         (names.PREFIX_BASELINE, evaluation.baseline_metrics),

@@ -1,4 +1,6 @@
-"""Why the model is as good as it is: slices, importance, worst rows, learning curves, and their plots."""
+"""Why the model is as good as it is: slices, importance, worst rows, learning curves, and their
+plots.
+"""
 
 from collections.abc import Sequence
 
@@ -79,7 +81,9 @@ def plots(details: EvaluationDetails, result: HoldoutResult) -> dict[str, bytes]
 
 
 def curves(run_id: str) -> Curves:
-    """Return metric -> part -> its value after each round, for what the training logged as a history."""
+    """Return metric -> part -> its value after each round, for what the training logged as a
+    history.
+    """
     found: Curves = {}
     keys = [key for key in runs.metric_names(run_id) if "/" not in key]
     for key in keys[:MOST_HISTORIES]:

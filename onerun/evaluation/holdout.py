@@ -37,7 +37,9 @@ class Holdout:
     training_weights: Floats | None
 
     def true_values(self, name: str, task: Task, *known: Iterable[object]) -> TrueValues:
-        """Return y_true; its classes are those of training, of the test part and all that models know."""
+        """Return y_true; its classes are those of training, of the test part and all that models
+        know.
+        """
         if task == "regression":
             values = labels.numeric_target(name, self.target)
             return TrueValues(values, weights=self.weights, groups=self.groups)
@@ -51,7 +53,9 @@ class Holdout:
         return union((), self.training_target.unique())
 
     def baseline(self, y_true: TrueValues) -> Predictions:
-        """Return predictions from the training target alone: its mean, or the frequencies of its classes."""
+        """Return predictions from the training target alone: its mean, or the frequencies of its
+        classes.
+        """
         if not y_true.classes:
             amounts = self.training_target.to_numpy(dtype=np.float64)
             return Predictions(
@@ -100,7 +104,9 @@ def read(recipe: Recipe, snapshot: Snapshot, features: Iterable[str]) -> Holdout
 
 
 def frame_of(snapshot: Snapshot, names: list[str], mask: NDArray[np.bool_]) -> pd.DataFrame:
-    """Return the rows of the mask; text as categories, which takes a tenth of the memory and the time."""
+    """Return the rows of the mask; text as categories, which takes a tenth of the memory and the
+    time.
+    """
     table = snapshots.rows(snapshot, names, mask).unify_dictionaries()
     frame = table.to_pandas(
         strings_to_categorical=True, date_as_object=False, split_blocks=True, self_destruct=True

@@ -1,4 +1,6 @@
-"""Logged models and their predictions of the test rows: what was logged, not what the training had in memory."""
+"""Logged models and their predictions of the test rows: what was logged, not what the training had
+in memory.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +23,9 @@ from onerun.tracking.runs import client, params_and_tags
 
 @dataclass(frozen=True)
 class Scorer:
-    """A loaded model. A predictor is called directly: MLflow checks types value by value, which takes seconds."""
+    """A loaded model. A predictor is called directly: MLflow checks types value by value, which
+    takes seconds.
+    """
 
     columns: list[str]  # its input: the columns that its signature names, else all features
     predictor: Predictor | None  # None: the model was not made by onerun
@@ -81,7 +85,9 @@ class ChampionOutput:
 
 
 def load(model_uri: str, work: Path, features: list[str]) -> Scorer:
-    """Load the model at the address, without a copy when it is local; `features` are the recipe's."""
+    """Load the model at the address, without a copy when it is local; `features` are the
+    recipe's.
+    """
     folder = models.fetch_model(model_uri, work)
     predictor = models.load_predictor(folder)
     if predictor is not None:

@@ -1,7 +1,8 @@
 """The identity of a process, and whether it still lives.
 
-A pid alone does not identify one: pids are used again, containers count for themselves, machines reboot. So a process is
-identified by the boot id, the pid namespace and the tick at which it started, none of which any clock changes.
+A pid alone does not identify one: pids are used again, containers count for themselves, machines
+reboot. So a process is identified by the boot id, the pid namespace and the tick at which it
+started, none of which any clock changes.
 """
 
 import hashlib
@@ -40,7 +41,8 @@ def state_of(process: Process | None, last_sign: datetime | None = None) -> Proc
 
     Args:
         process: None where its identity was not recorded.
-        last_sign: When it was last alive for certain. One that lived after this machine booted, under another
+        last_sign: When it was last alive for certain. One that lived after this machine booted,
+            under another
             boot id, runs on another machine.
     """
     here = this_process()
@@ -103,7 +105,8 @@ def _start(pid: int) -> int | None:
 def is_group_dead(group: int) -> bool:
     """Return whether all members of a process group are dead, zombies included.
 
-    Zombies stay for ever in a container whose first process is not an init. False where the kernel shows no processes.
+    Zombies stay for ever in a container whose first process is not an init. False where the kernel
+    shows no processes.
     """
     processes = [_fields(int(path.name)) for path in PROC.glob("[0-9]*")]
     members = [fields for fields in processes if fields[2:3] == [str(group)]]
@@ -118,7 +121,9 @@ def _namespace() -> str:
 
 
 def _machine() -> str:
-    """Return the machine's id hashed: the plain one is meant to stay on the machine (man 5 machine-id)."""
+    """Return the machine's id hashed: the plain one is meant to stay on the machine (man 5
+    machine-id).
+    """
     plain = _read(Path("/etc/machine-id"))
     if not plain:
         return ""

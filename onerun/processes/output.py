@@ -1,4 +1,6 @@
-"""A program's output: line by line into the log, floods and endless lines bounded, the last lines kept."""
+"""A program's output: line by line into the log, floods and endless lines bounded, the last lines
+kept.
+"""
 
 import logging
 import re
@@ -28,14 +30,18 @@ class Output:
     """Receives bytes and logs lines."""
 
     def __init__(self, environment: Mapping[str, str], secret: Collection[str] = ()) -> None:
-        """Args: secret: names of variables whose values are not logged, besides those that sound secret."""
+        """Args: secret: names of variables whose values are not logged, besides those that sound
+        secret.
+        """
         self._secrets = _secrets(environment, secret)
         self._rest = b""
         self._last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self._allowed, self._since, self._skipped = float(AT_ONCE), time.monotonic(), 0
 
     def take(self, chunk: bytes) -> None:
-        """Receive what the program wrote since the last call; an unfinished line waits for its end."""
+        """Receive what the program wrote since the last call; an unfinished line waits for its
+        end.
+        """
         *lines, rest = (self._rest + chunk).split(b"\n")
         for line in lines:
             self._line(line)
@@ -69,7 +75,9 @@ class Output:
             self._log(text)
 
     def _log(self, text: str) -> None:
-        """Log the line unless too much came at once: a token bucket (https://en.wikipedia.org/wiki/Token_bucket)."""
+        """Log the line unless too much came at once: a token bucket
+        (https://en.wikipedia.org/wiki/Token_bucket).
+        """
         now = time.monotonic()
         self._allowed = min(AT_ONCE, self._allowed + A_SECOND * (now - self._since))
         self._since = now
@@ -88,7 +96,9 @@ class Output:
 
 
 def _secrets(environment: Mapping[str, str], named: Collection[str]) -> list[str]:
-    """Return the values that must not be shown, the longest first, for one may be a part of another."""
+    """Return the values that must not be shown, the longest first, for one may be a part of
+    another.
+    """
     found: set[str] = set()
     for name, value in environment.items():
         if name in named or SECRET_NAME.search(name):

@@ -34,7 +34,8 @@ def run(
         command: The program and its arguments.
         environment: All its variables.
         timeout: Seconds.
-        secret: Names of variables whose values the log must not show, besides those that sound secret.
+        secret: Names of variables whose values the log must not show, besides those that sound
+            secret.
 
     Raises:
         TrainingFailed: It cannot be started or exits with an error.
@@ -86,7 +87,9 @@ def _watchdog(group: int) -> Iterator[None]:
 
 
 def _follow(process: "subprocess.Popen[bytes]", output: Output, timeout: float | None) -> bool:
-    """Read the output until the program ends. Returns False when `timeout` seconds were over first."""
+    """Read the output until the program ends. Returns False when `timeout` seconds were over
+    first.
+    """
     assert process.stdout is not None
     end = float("inf")
     if timeout is not None:
@@ -107,7 +110,9 @@ def _follow(process: "subprocess.Popen[bytes]", output: Output, timeout: float |
 
 
 def _read(process: "subprocess.Popen[bytes]", output: Output, timeout: float) -> bool:
-    """Read what the program writes within `timeout` seconds. Returns whether its output is still open."""
+    """Read what the program writes within `timeout` seconds. Returns whether its output is still
+    open.
+    """
     assert process.stdout is not None
     if not select.select([process.stdout], [], [], timeout)[0]:
         return True

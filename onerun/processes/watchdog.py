@@ -1,8 +1,8 @@
 """End a program whose caller was killed: `python -I -S watchdog.py GROUP`.
 
-The caller holds the other end of stdin and keeps it open while it lives. When stdin closes without data, the caller is
-dead, and the process group is ended.
-Standard library only, and run as a file: it starts in milliseconds.
+The caller holds the other end of stdin and keeps it open while it lives. When stdin closes without
+data, the caller is dead, and the process group is ended. Standard library only, and run as a file:
+it starts in milliseconds.
 """
 
 import os

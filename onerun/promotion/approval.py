@@ -1,4 +1,6 @@
-"""A version that waits for a person: found by its run, approved or refused, and the answer recorded."""
+"""A version that waits for a person: found by its run, approved or refused, and the answer
+recorded.
+"""
 
 from typing import TypeVar
 
@@ -46,7 +48,9 @@ def _stage(tags: dict[str, str], stage: str, kind: type[AnyReference]) -> AnyRef
 
 
 def approve(pending: PendingApproval, who: str, why: str) -> Promotion:
-    """Move the aliases by compare-and-set: only from the champion in the question. Safe to repeat."""
+    """Move the aliases by compare-and-set: only from the champion in the question. Safe to
+    repeat.
+    """
     reason = promotion.approval_reason(pending, who, why)
     moved = move_aliases(
         pending.run_id, pending.version, pending.evaluation, pending.aliases, reason

@@ -1,4 +1,6 @@
-"""Promote: the alias moves to the run's version when its gates passed; the reason is recorded either way."""
+"""Promote: the alias moves to the run's version when its gates passed; the reason is recorded
+either way.
+"""
 
 import logging
 from contextlib import suppress
@@ -14,10 +16,11 @@ log = logging.getLogger("onerun")
 
 
 def promote(run_id: str, recipe: Recipe, version: Version, evaluation: Evaluation) -> Promotion:
-    """Move `promote.alias`, then `promote.also`, or leave them; both with the reason. Safe to repeat.
+    """Move `promote.alias`, then `promote.also`, or leave them; both with the reason. Safe to
+    repeat.
 
-    The alias must still point at the champion that the evaluation compared with: when another training was promoted
-    meanwhile, the comparison is stale and the alias stays.
+    The alias must still point at the champion that the evaluation compared with: when another
+    training was promoted meanwhile, the comparison is stale and the alias stays.
     """
     alias = recipe.promote.alias
     decision = promotion.decide(evaluation, recipe.promote.approval, version, alias)
@@ -59,7 +62,8 @@ def _follow(
 ) -> None:
     """Move the further alias to where the leader is: another training may take both meanwhile.
 
-    The holder is read before the leader, so that a move based on stale state is refused and tried again.
+    The holder is read before the leader, so that a move based on stale state is refused and tried
+    again.
     """
     for _ in range(MOST_TRIES):
         holder = version_of_alias(version.model, further)
@@ -95,7 +99,9 @@ def _move(
 
 
 def _promoted(version: Version, aliases: tuple[str, ...], reason: str) -> Promotion:
-    """Return the result; the previous holder is read from the ledger, so that a repeated call returns the same."""
+    """Return the result; the previous holder is read from the ledger, so that a repeated call
+    returns the same.
+    """
     previous = None
     for move in ledger(version.model, aliases[0]):
         if move.to_version == version.version:

@@ -14,7 +14,9 @@ log = logging.getLogger("onerun")
 
 
 def register(run_id: str, recipe: Recipe, trained: TrainedModel, evaluation: Evaluation) -> Version:
-    """Make the run's one version, and move the aliases that every new version takes. Safe to repeat."""
+    """Make the run's one version, and move the aliases that every new version takes. Safe to
+    repeat.
+    """
     tags = recipe.register_.tags | _tags(run_id, evaluation)
     number = make_version(
         recipe.model_name, trained.model_id, run_id, recipe.register_.description, tags

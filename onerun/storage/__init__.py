@@ -1,7 +1,7 @@
 """Files in local folders and in S3.
 
-Refused credentials are a mistake, reported within seconds, and never a fallback to a local folder. Calls to an S3
-endpoint that does not answer are retried.
+Refused credentials are a mistake, reported within seconds, and never a fallback to a local folder.
+Calls to an S3 endpoint that does not answer are retried.
 """
 
 from onerun.storage.access import bucket_and_key, endpoint, filesystem, is_s3, minio

@@ -1,4 +1,6 @@
-"""Clients of S3: the only place that imports s3fs and minio. Endpoint and keys come from the standard variables."""
+"""Clients of S3: the only place that imports s3fs and minio. Endpoint and keys come from the
+standard variables.
+"""
 
 import os
 from functools import cache
@@ -56,7 +58,9 @@ def _s3(endpoint_url: str | None, key: str | None, secret: str | None) -> "Abstr
 
 
 def minio() -> "Minio":
-    """Return a client for what s3fs does not do: listing page by page, buckets, versions, life cycles."""
+    """Return a client for what s3fs does not do: listing page by page, buckets, versions, life
+    cycles.
+    """
     import urllib3
     from minio import Minio
 

@@ -1,4 +1,6 @@
-"""Buckets, and what the minio client does better than s3fs: paged listings, multipart uploads, life cycles."""
+"""Buckets, and what the minio client does better than s3fs: paged listings, multipart uploads, life
+cycles.
+"""
 
 import errno
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +25,9 @@ def ensure_bucket(uri: str) -> bool:
 
 
 def list_objects(root: str) -> Iterator[tuple[str, int]]:
-    """Yield address and size of every object below the s3:// address, in order, a page at a time."""
+    """Yield address and size of every object below the s3:// address, in order, a page at a
+    time.
+    """
     bucket = bucket_and_key(root)[0]
     with translated_errors(root):
         for found in _below(root):
@@ -32,7 +36,9 @@ def list_objects(root: str) -> Iterator[tuple[str, int]]:
 
 
 def walk(uri: str) -> Iterator[tuple[str, int, int | None]]:
-    """Yield path below `uri`, bytes and last change (milliseconds since 1970) of every object, page by page."""
+    """Yield path below `uri`, bytes and last change (milliseconds since 1970) of every object, page
+    by page.
+    """
     root = bucket_and_key(uri)[1]
     with translated_errors(uri):
         for found in _below(uri, missing_ok=True):
@@ -49,13 +55,17 @@ def remove_below(uri: str, paths: Iterable[str]) -> None:
 
 
 class NotMovedError(Exception):
-    """Another object has the target's name, or a source object changed meanwhile. Nothing was removed."""
+    """Another object has the target's name, or a source object changed meanwhile. Nothing was
+    removed.
+    """
 
 
 def move_tree(source: str, target: str) -> None:
-    """Move every object below `source` to the same path below `target`, in the same bucket; the server copies them.
+    """Move every object below `source` to the same path below `target`, in the same bucket; the
+    server copies them.
 
-    All are copied before one is removed, so an interrupted move can be repeated. Only copied objects are removed.
+    All are copied before one is removed, so an interrupted move can be repeated. Only copied
+    objects are removed.
 
     Raises:
         NotMovedError: A target holds something else, or a source changed.
@@ -105,9 +115,11 @@ def _remove(uri: str, names: Iterable[str]) -> None:
 
 
 def make_bucket(uri: str, expire_days: int) -> list[str]:
-    """Make the bucket of `uri` where there is none; it keeps overwritten and deleted objects for `expire_days`.
+    """Make the bucket of `uri` where there is none; it keeps overwritten and deleted objects for
+    `expire_days`.
 
-    An existing bucket stays as it is. Returns one warning for each property that the bucket does not have.
+    An existing bucket stays as it is. Returns one warning for each property that the bucket does
+    not have.
     """
     bucket = bucket_and_key(uri)[0]
     client = minio()

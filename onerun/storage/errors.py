@@ -47,7 +47,9 @@ Result = TypeVar("Result")
 
 @contextmanager
 def translated_errors(uri: str) -> Iterator[None]:
-    """Translate errors of access, space and connection within the block into a message for a person."""
+    """Translate errors of access, space and connection within the block into a message for a
+    person.
+    """
     try:
         yield
     except OSError as error:
@@ -62,7 +64,8 @@ def translated_errors(uri: str) -> Iterator[None]:
 
 
 def with_retry(uri: str, call: Callable[[], Result]) -> Result:
-    """Return the result of the repeatable `call`, retried while S3 does not answer; errors are translated.
+    """Return the result of the repeatable `call`, retried while S3 does not answer; errors are
+    translated.
 
     Raises:
         StoreUnreachable: The retry budget is spent.

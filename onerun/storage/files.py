@@ -119,7 +119,9 @@ def round_trip(root: str) -> None:
 
 @contextmanager
 def _temporary_beside(uri: str) -> Iterator[Path]:
-    """Yield a temporary name in the same folder: moved over `uri` at the end, removed after a failure."""
+    """Yield a temporary name in the same folder: moved over `uri` at the end, removed after a
+    failure.
+    """
     temporary = Path(f"{uri}.{uuid.uuid4().hex}{PARTIAL}")
     try:
         yield temporary
@@ -139,7 +141,9 @@ def remove(uri: str) -> None:
 
 
 def list_files(uri: str) -> list[str]:
-    """Return the addresses of the files directly below a folder or prefix, sorted; empty when it does not exist."""
+    """Return the addresses of the files directly below a folder or prefix, sorted; empty when it
+    does not exist.
+    """
     if not is_s3(uri):
         return sorted(str(path) for path in Path(uri).glob("*") if path.is_file())
     if not exists(f"s3://{bucket_and_key(uri)[0]}"):

@@ -1,6 +1,8 @@
-"""LightGBM: native missing values and categories, one Dataset, early stopping, a learning curve while it trains.
+"""LightGBM: native missing values and categories, one Dataset, early stopping, a learning curve
+while it trains.
 
-`lightgbm.train` and not the scikit-learn class: that one keeps the raw matrix alive until the last tree.
+`lightgbm.train` and not the scikit-learn class: that one keeps the raw matrix alive until the last
+tree.
 """
 
 import re
@@ -29,7 +31,8 @@ IN_ITS_SOURCE = re.compile(r"\s+at \S+, line \d+")  # where in LightGBM's C++ a 
 def fit(
     recipe: Recipe, estimator: Any, table: EncodedTable, levels: Levels | None, curve: Curve
 ) -> "Booster":
-    """Fit what the unfitted LGBM* `estimator` describes; the table's matrices are emptied meanwhile.
+    """Fit what the unfitted LGBM* `estimator` describes; the table's matrices are emptied
+    meanwhile.
 
     Raises:
         TrainingFailed: With LightGBM's own message.
@@ -57,7 +60,9 @@ def fit(
 
 
 def _params(recipe: Recipe, estimator: Any, table: EncodedTable) -> dict[str, Any]:
-    """Return the parameters of `lightgbm.train`, with the scikit-learn class's defaults, as it would pass them."""
+    """Return the parameters of `lightgbm.train`, with the scikit-learn class's defaults, as it
+    would pass them.
+    """
     assert recipe.model is not None
     path, given = recipe.model.estimator, recipe.model.params
     params: dict[str, Any] = {"verbosity": -1}
@@ -88,7 +93,9 @@ def _objective(classes: int) -> str:
 def _datasets(
     estimator: Any, table: EncodedTable, params: dict[str, Any], categories: Sequence[int]
 ) -> tuple["Dataset", "Dataset | None"]:
-    """Bin both parts at once and release the raw matrices, so that trees grow in the memory they took."""
+    """Bin both parts at once and release the raw matrices, so that trees grow in the memory they
+    took.
+    """
     import lightgbm
 
     same = {

@@ -14,7 +14,9 @@ Log = Callable[[Mapping[str, Sequence[float]], int], None]
 
 
 class Curve:
-    """Collects one value per metric and round, and logs them about once a second, in at most 1 % of the time."""
+    """Collects one value per metric and round, and logs them about once a second, in at most 1 % of
+    the time.
+    """
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -30,7 +32,9 @@ class Curve:
             self.flush()
 
     def flush(self) -> None:
-        """Log the waiting values, or keep them: a training does not stop because the store does not answer."""
+        """Log the waiting values, or keep them: a training does not stop because the store does not
+        answer.
+        """
         if not self.waiting:
             return
         started = time.monotonic()

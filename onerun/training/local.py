@@ -1,4 +1,6 @@
-"""Train in this process and save the model folder: what `run_in: task` does, and the worker in its fresh Python."""
+"""Train in this process and save the model folder: what `run_in: task` does, and the worker in its
+fresh Python.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +143,9 @@ def _fit_sklearn(
 
 
 def _xgboost_validation(recipe: Recipe, estimator: Any, validation: EncodedPart) -> dict[str, Any]:
-    """Return the arguments with which XGBoost watches the validation part, and set early stopping."""
+    """Return the arguments with which XGBoost watches the validation part, and set early
+    stopping.
+    """
     assert recipe.model is not None
     if recipe.model.early_stopping:
         estimator.set_params(early_stopping_rounds=recipe.model.early_stopping)
@@ -152,7 +156,9 @@ def _xgboost_validation(recipe: Recipe, estimator: Any, validation: EncodedPart)
 
 
 def _fill_empty_columns(matrix: np.ndarray) -> None:
-    """Replace columns without any value by 0: histogram boosting fails on them (scikit-learn 1.9)."""
+    """Replace columns without any value by 0: histogram boosting fails on them (scikit-learn
+    1.9).
+    """
     for column in matrix.T:
         if np.isnan(column).all():
             column[:] = 0

@@ -43,7 +43,9 @@ def train_in_program(
 def train_in_process(
     run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path
 ) -> TrainingOutput:
-    """Train in a fresh Python, which leaves the model in `folder`/model. Raises what the training raised."""
+    """Train in a fresh Python, which leaves the model in `folder`/model. Raises what the training
+    raised.
+    """
     result = folder / RESULT
     result.unlink(missing_ok=True)
     spec = {

@@ -1,4 +1,6 @@
-"""Train: from a snapshot to a model that is logged to the run. The run keeps status RUNNING; its owner ends it."""
+"""Train: from a snapshot to a model that is logged to the run. The run keeps status RUNNING; its
+owner ends it.
+"""
 
 import json
 import shutil
@@ -19,9 +21,11 @@ TAG_KEY = "onerun.trained_from"  # digest of recipe and snapshot
 
 
 def train(run_id: str, recipe: Recipe, snapshot: Snapshot, work: Path) -> TrainedModel:
-    """Train where `train.run_in` says and log the model. Repeated after a kill, it still ends with one model.
+    """Train where `train.run_in` says and log the model. Repeated after a kill, it still ends with
+    one model.
 
-    A model that could not be logged stays in the work folder: repeated, it is logged and not trained again.
+    A model that could not be logged stays in the work folder: repeated, it is logged and not
+    trained again.
 
     Raises:
         DataError: The table cannot be trained on.

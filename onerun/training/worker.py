@@ -1,7 +1,8 @@
-"""A training subprocess: `python -m onerun.training.worker spec.json`. It attaches to the run and does not own it.
+"""A training subprocess: `python -m onerun.training.worker spec.json`. It attaches to the run and
+does not own it.
 
-The spec holds run_id, recipe, snapshot and the work folder; beside it the worker leaves `worker-result.json`: the
-training's output, or the name and message of the error.
+The spec holds run_id, recipe, snapshot and the work folder; beside it the worker leaves
+`worker-result.json`: the training's output, or the name and message of the error.
 """
 
 import atexit

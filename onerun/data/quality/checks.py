@@ -1,4 +1,6 @@
-"""Every expectation on every row of the snapshot, through Great Expectations; its results as our own types and as a page."""
+"""Every expectation on every row of the snapshot, through Great Expectations; its results as our
+own types and as a page.
+"""
 
 import gc
 import json
@@ -67,7 +69,9 @@ def _build(name: str, arguments: Mapping[str, Any], position: int) -> Any:
 
 
 def _instant(bound: Any) -> Any:
-    """Return a day as its first moment, as text: the library reads days as dates, which pandas cannot compare."""
+    """Return a day as its first moment, as text: the library reads days as dates, which pandas
+    cannot compare.
+    """
     if isinstance(bound, str | date):
         moment = datetime.fromisoformat(str(bound))
         if moment.tzinfo:
@@ -102,7 +106,9 @@ def expectation_result(expectation: Expectation, result: Any) -> ExpectationResu
 
 
 def _error_message(info: Mapping[str, Any] | None) -> str | None:
-    """Return the messages of an expectation's exceptions, or None: the library keeps them in one of two forms."""
+    """Return the messages of an expectation's exceptions, or None: the library keeps them in one of
+    two forms.
+    """
     if not info:
         return None
     messages = {}
@@ -113,7 +119,9 @@ def _error_message(info: Mapping[str, Any] | None) -> str | None:
 
 
 def as_frame(table: pa.Table, rows: int) -> "pd.DataFrame":
-    """Return a (rows, columns of `table`) frame, days and instants as timestamps; the table is consumed."""
+    """Return a (rows, columns of `table`) frame, days and instants as timestamps; the table is
+    consumed.
+    """
     import pandas as pd
 
     if not table.num_columns:
@@ -125,9 +133,11 @@ def as_frame(table: pa.Table, rows: int) -> "pd.DataFrame":
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """Replace dictionaries by their values, decimals by floats, instants by UTC: every expectation understands these.
+    """Replace dictionaries by their values, decimals by floats, instants by UTC: every expectation
+    understands these.
 
-    Dictionaries are not kept as categories: those count levels that no row has, which changes the results.
+    Dictionaries are not kept as categories: those count levels that no row has, which changes the
+    results.
     """
     for position, field in enumerate(table.schema):
         kind = field.type
@@ -148,9 +158,11 @@ PAGES = Path(__file__).parent / "pages"
 def render_page(whole: Any, source: str, rows: int, lines: Sequence[str]) -> str:
     """Return an ExpectationSuiteValidationResult as a page that loads and runs nothing.
 
-    It begins with `lines`, one for each expectation that does not hold; then come the library's own sections.
+    It begins with `lines`, one for each expectation that does not hold; then come the library's own
+    sections.
 
-    The library's page brings styles, scripts and a logo from the internet, the logo with the context's id.
+    The library's page brings styles, scripts and a logo from the internet, the logo with the
+    context's id.
     """
     from great_expectations.render.renderer import ValidationResultsPageRenderer
     from great_expectations.render.view import DefaultJinjaPageView
@@ -184,8 +196,8 @@ def check_table(
 ) -> QualityResult:
     """Check every expectation on all rows.
 
-    Only the columns that expectations name are read, as many at once as fit into `CELLS_AT_ONCE`; an expectation
-    about column names reads no rows. Nothing is sent anywhere.
+    Only the columns that expectations name are read, as many at once as fit into `CELLS_AT_ONCE`;
+    an expectation about column names reads no rows. Nothing is sent anywhere.
 
     Args:
         expectations: Of the recipe.
@@ -209,7 +221,9 @@ def check_table(
 def _frames(
     expectations: Sequence[Expectation], columns: Sequence[str], rows: int, read: Read
 ) -> Iterator[tuple[list[int], Any]]:
-    """Yield positions of expectations and the frame that they need of the table, one frame at a time."""
+    """Yield positions of expectations and the frame that they need of the table, one frame at a
+    time.
+    """
     import pandas as pd
 
     about_names, about_rows = split_by_subject(expectations)
@@ -225,7 +239,9 @@ def _frames(
 
 
 def _validate(expectations: Sequence[Any], frame: Any) -> list[Any]:
-    """Return the library's results with plain JSON values. An expectation that raises is a result too."""
+    """Return the library's results with plain JSON values. An expectation that raises is a result
+    too.
+    """
     import great_expectations as gx
     from great_expectations.core.expectation_validation_result import (
         expectationSuiteValidationResultSchema,

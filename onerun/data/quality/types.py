@@ -1,6 +1,8 @@
-"""Generate onerun/domain/expectations.json, every type of the installed library: `python -m onerun.data.quality.types`.
+"""Generate onerun/domain/expectations.json, every type of the installed library: `python -m
+onerun.data.quality.types`.
 
-A recipe is checked against that file, so that a misspelt argument is reported in milliseconds, without the import.
+A recipe is checked against that file, so that a misspelt argument is reported in milliseconds,
+without the import.
 """
 
 import json
@@ -33,7 +35,9 @@ KINDS = {str: "string", bool: "boolean", int: "integer", float: "number", date: 
 
 
 def generate() -> dict[str, Any]:
-    """Return type -> arguments with kinds, required, choices and bounds; None for types that need a database."""
+    """Return type -> arguments with kinds, required, choices and bounds; None for types that need a
+    database.
+    """
     import great_expectations.expectations  # noqa: F401 -- fills the registry
     from great_expectations.expectations.registry import (
         get_expectation_impl,
@@ -123,7 +127,9 @@ def _choices(member: Any) -> list[str]:
 
 
 def as_text(table: dict[str, Any]) -> str:
-    """Return the table as JSON with one argument a line, so that a change of the library is easy to read."""
+    """Return the table as JSON with one argument a line, so that a change of the library is easy to
+    read.
+    """
     entries = []
     for name, arguments in table.items():
         shown = "null"

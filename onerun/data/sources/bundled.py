@@ -1,4 +1,6 @@
-"""scikit-learn's bundled data sets: `sklearn:iris`. The target is called `target`; classes have their names."""
+"""scikit-learn's bundled data sets: `sklearn:iris`. The target is called `target`; classes have
+their names.
+"""
 
 import pyarrow as pa
 

@@ -1,7 +1,8 @@
 """CSV and TSV: types that are right for the whole file, at the speed of one read.
 
-The first megabytes are read as text, and every column's type is inferred from them. Then all is read straight into
-those types. When a later value does not fit (`TypesChanged`), the whole file is surveyed as text and read again.
+The first megabytes are read as text, and every column's type is inferred from them. Then all is
+read straight into those types. When a later value does not fit (`TypesChanged`), the whole file is
+surveyed as text and read again.
 """
 
 import re
@@ -59,7 +60,9 @@ class Survey:
         )
 
     def check(self) -> None:
-        """Raise DataError, after the last row, when an undeclared column holds mostly numbers, but not only."""
+        """Raise DataError, after the last row, when an undeclared column holds mostly numbers, but
+        not only.
+        """
         for name in self.undeclared_texts:
             column = self.columns[name]
             if column.is_mostly_numbers:
@@ -128,7 +131,9 @@ def _optimistic(
 
 
 def _delimiter(file: str, usual: str) -> str:
-    """Return the delimiter: semicolons or tabs for a CSV file whose header has those and no comma."""
+    """Return the delimiter: semicolons or tabs for a CSV file whose header has those and no
+    comma.
+    """
     with open_stream(file) as stream, readable_errors(file):
         header = stream.read(2**16).partition(b"\n")[0]
     if usual == "," and b"," not in header:
@@ -197,7 +202,9 @@ class _Delimited:
                 yield from reader
 
     def add_to(self, survey: Survey, most_bytes: int | None) -> bool:
-        """Add the rows of the first bytes, or all, to `survey`. Returns whether it has every row."""
+        """Add the rows of the first bytes, or all, to `survey`. Returns whether it has every
+        row.
+        """
         for number, batch in enumerate(self.batches({}, most_bytes or BLOCK_BYTES)):
             if most_bytes and number:
                 return False
@@ -210,7 +217,9 @@ CHUNK = 2**20
 
 @contextmanager
 def readable_errors(file: str) -> Iterator[None]:
-    """Translate Arrow's errors about a malformed file into a DataError; those about values that do not fit pass."""
+    """Translate Arrow's errors about a malformed file into a DataError; those about values that do
+    not fit pass.
+    """
     try:
         yield
     except UnicodeDecodeError as error:
@@ -256,7 +265,9 @@ def _ragged(file: str, expected: str, got: str, text: str | None) -> str:
 
 
 def _line_of(file: str, text: str) -> int | None:
-    """Return the line (from 1) that begins with `text`, or None. Reads the file again: only after an error."""
+    """Return the line (from 1) that begins with `text`, or None. Reads the file again: only after
+    an error.
+    """
     if not text.strip():
         return None
     first = text.encode().splitlines()[0]

@@ -1,4 +1,6 @@
-"""JSON lines: one object per line. Fields may be missing or come late; a type is right for all values."""
+"""JSON lines: one object per line. Fields may be missing or come late; a type is right for all
+values.
+"""
 
 from collections.abc import Iterator
 
@@ -15,10 +17,12 @@ LONGEST_LINE = 2**26
 
 
 def open_json_lines(files: list[str], careful: bool) -> SourceTable:
-    """Return the objects of all files, in order; `careful` reads every line before deciding on fields and types.
+    """Return the objects of all files, in order; `careful` reads every line before deciding on
+    fields and types.
 
     Raises:
-        DataError: A file is empty, a line is not an object, or a field has values of different kinds.
+        DataError: A file is empty, a line is not an object, or a field has values of different
+            kinds.
     """
     schema: pa.Schema | None = None
     for batch in _blocks(files):

@@ -1,4 +1,6 @@
-"""Parquet: one file or parts whose columns may differ in order and in the width of their numbers."""
+"""Parquet: one file or parts whose columns may differ in order and in the width of their
+numbers.
+"""
 
 from collections.abc import Iterator
 

@@ -14,7 +14,8 @@ def open_source(data: Data, careful: bool = False) -> SourceTable:
 
     Args:
         data: The recipe's section.
-        careful: Read every value before deciding on types, since later rows did not fit those of the first ones.
+        careful: Read every value before deciding on types, since later rows did not fit those of
+            the first ones.
 
     Raises:
         Mistakes: There is no such source.
@@ -46,7 +47,9 @@ def open_source(data: Data, careful: bool = False) -> SourceTable:
 
 
 def check_source(data: Data) -> list[Mistake]:
-    """Return the mistakes that show without reading: a missing file, object, data set or variable."""
+    """Return the mistakes that show without reading: a missing file, object, data set or
+    variable.
+    """
     source = data.source
     is_web = source.startswith(("http://", "https://"))
     try:

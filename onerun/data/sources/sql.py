@@ -26,7 +26,8 @@ CONNECT_SECONDS = 10
 
 
 def open_query(data: Data, careful: bool) -> SourceTable:
-    """Return the query's rows; `careful` runs the query once to see the types of all values, then again.
+    """Return the query's rows; `careful` runs the query once to see the types of all values, then
+    again.
 
     Raises:
         Mistakes: The URL, query or password is wrong.
@@ -94,7 +95,9 @@ def _batches(engine: "Engine", query: str) -> Iterator[pa.RecordBatch]:
 
 
 def _message(error: Any) -> str:
-    """Return the database's own message, without the parameters and addresses that SQLAlchemy adds."""
+    """Return the database's own message, without the parameters and addresses that SQLAlchemy
+    adds.
+    """
     return " ".join(str(error.orig).split())
 
 

@@ -1,4 +1,6 @@
-"""Downloads of http(s):// addresses to a temporary file, since a table may have to be read more than once."""
+"""Downloads of http(s):// addresses to a temporary file, since a table may have to be read more
+than once.
+"""
 
 import base64
 import http.client
@@ -24,7 +26,8 @@ ANSWER_SECONDS = 15
 
 @contextmanager
 def downloaded(data: Data) -> Iterator[Data]:
-    """Yield the data with its source on this machine while the block lasts; other sources stay as they are.
+    """Yield the data with its source on this machine while the block lasts; other sources stay as
+    they are.
 
     Raises:
         Mistakes: The address does not answer, or refuses.

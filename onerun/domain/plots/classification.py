@@ -1,4 +1,6 @@
-"""Plots of a classification: confusion, ROC, precision and recall, calibration. Of many classes: the most frequent."""
+"""Plots of a classification: confusion, ROC, precision and recall, calibration. Of many classes:
+the most frequent.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -34,18 +36,20 @@ def _confusion(y_true: TrueValues, predictions: Predictions) -> bytes:
     table = _folded(counts, kept)
     names = [str(y_true.classes[kind]) for kind in kept] + ["(other)"] * (len(kept) < kinds)
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-    figure, pair = style.axes("Confusion matrix", "predicted", "actual", left=0.22)
-    pair.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    pair.grid(visible=False)
+    figure, axes = style.axes("Confusion matrix", "predicted", "actual", left=0.22)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.grid(visible=False)
     few = len(names) <= 6
-    pair.set_xticks(
+    axes.set_xticks(
         range(len(names)), [style.shown(name, 14) for name in names], rotation=0 if few else 40
     )
-    pair.set_yticks(range(len(names)), [style.shown(name, 14) for name in names])
+    axes.set_yticks(range(len(names)), [style.shown(name, 14) for name in names])
     for (row, column), count in np.ndenumerate(table):
         ink = "white" if shares[row, column] > 0.55 else style.INK
-        words = f"{count:,}\n{shares[row, column]:.0%}" if few else f"{count:,}" if count else ""
-        pair.text(column, row, words, ha="center", va="center", color=ink, fontsize=9 if few else 6)
+        text = f"{count:,}" if count or few else ""
+        if few:
+            text = f"{text}\n{shares[row, column]:.0%}"
+        axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=9 if few else 6)
     return style.png(figure)
 
 
@@ -69,11 +73,11 @@ def _frequent(values: Integers, kinds: int, most: int) -> list[int]:
 def _curves(
     y_true: TrueValues, predictions: Predictions, champion: Predictions | None
 ) -> dict[str, bytes]:
-    roc, roc_axes = style.axes("ROC", "false positive rate", "true positive rate")
-    precision, precision_axes = style.axes("Precision and recall", "recall", "precision")
-    for kind, name, colour, line, said in _lines(y_true, predictions, champion):
-        assert said.probabilities is not None
-        hits, alarms = metrics.Order(y_true.values == kind, said.probabilities[:, kind]).counts(
+    roc, roc_plot = style.axes("ROC", "false positive rate", "true positive rate")
+    precision, precision_plot = style.axes("Precision and recall", "recall", "precision")
+    for kind, name, colour, line, shown in _lines(y_true, predictions, champion):
+        assert shown.probabilities is not None
+        hits, alarms = metrics.Order(y_true.values == kind, shown.probabilities[:, kind]).counts(
             y_true.row_weights
         )
         if not (hits[-1] and alarms[-1]):
@@ -81,7 +85,7 @@ def _curves(
         area, average = metrics.roc_area(hits, alarms), metrics.precision_area(hits, alarms)
         thin = _thin(len(hits))
         drawn = {"color": colour, "linestyle": line, "linewidth": 1.6}
-        roc_axes.plot(
+        roc_plot.plot(
             alarms[thin] / alarms[-1],
             hits[thin] / hits[-1],
             label=f"{name} (area {area:.3f})",
@@ -89,12 +93,12 @@ def _curves(
         )
         taken = np.maximum((hits + alarms)[thin][1:], 1e-300)
         label = f"{name} (average {average:.3f})"
-        precision_axes.plot(hits[thin][1:] / hits[-1], hits[thin][1:] / taken, label=label, **drawn)
-    roc_axes.plot([0, 1], [0, 1], color=style.GREY, linewidth=1, linestyle=":")
-    for pair, place in ((roc_axes, "lower right"), (precision_axes, "lower left")):
-        pair.set_xlim(-0.02, 1.02)
-        pair.set_ylim(-0.02, 1.04)
-        style.legend(pair, place)
+        precision_plot.plot(hits[thin][1:] / hits[-1], hits[thin][1:] / taken, label=label, **drawn)
+    roc_plot.plot([0, 1], [0, 1], color=style.GREY, linewidth=1, linestyle=":")
+    for plot, place in ((roc_plot, "lower right"), (precision_plot, "lower left")):
+        plot.set_xlim(-0.02, 1.02)
+        plot.set_ylim(-0.02, 1.04)
+        style.legend(plot, place)
     return {"roc.png": style.png(roc), "precision_recall.png": style.png(precision)}
 
 
@@ -118,36 +122,35 @@ def _thin(points: int) -> Integers:
 
 
 def _calibration(y_true: TrueValues, probabilities: Floats) -> bytes:
-    figure, pair = style.axes("Calibration", "predicted probability", "share that came true")
-    pair.plot([0, 1], [0, 1], color=style.GREY, linewidth=1, linestyle=":", label="perfect")
+    figure, axes = style.axes("Calibration", "predicted probability", "share that came true")
+    axes.plot([0, 1], [0, 1], color=style.GREY, linewidth=1, linestyle=":", label="perfect")
     binary = len(y_true.classes) == 2
     kinds = [1] if binary else _frequent(y_true.values, len(y_true.classes), MOST_CURVES)
     for kind, colour in zip(kinds, style.COLOURS, strict=False):
-        said, came = _bins(probabilities[:, kind], y_true.values == kind)
-        pair.plot(said, came, color=colour, marker="o", markersize=4, linewidth=1.6,
+        predicted, observed = _bins(probabilities[:, kind], y_true.values == kind)
+        axes.plot(predicted, observed, color=colour, marker="o", markersize=4, linewidth=1.6,
                   label=style.shown(str(y_true.classes[kind])))  # fmt: skip
     if binary:
-        _spread(pair, probabilities[:, 1])
-    pair.set_xlim(-0.02, 1.02)
-    pair.set_ylim(-0.02, 1.04)
-    style.legend(pair, "upper left")
+        _spread(axes, probabilities[:, 1])
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.04)
+    style.legend(axes, "upper left")
     return style.png(figure)
 
 
-def _bins(said: Floats, true: Any) -> tuple[Floats, Floats]:
+def _bins(predicted: Floats, is_true: Any) -> tuple[Floats, Floats]:
     """Return mean probability and share of true rows, in ten bins of equally many rows."""
-    order = np.argsort(said, kind="stable")
+    order = np.argsort(predicted, kind="stable")
     groups = [group for group in np.array_split(order, CALIBRATION_BINS) if group.size]
-    return np.array([said[group].mean() for group in groups]), np.array(
-        [true[group].mean() for group in groups]
-    )
+    means = np.array([predicted[group].mean() for group in groups])
+    return means, np.array([is_true[group].mean() for group in groups])
 
 
-def _spread(pair: Any, said: Floats) -> None:
-    """How often each probability is given, along the foot of the plot."""
-    counts, edges = np.histogram(said, bins=25, range=(0, 1))
+def _spread(axes: Any, predicted: Floats) -> None:
+    """Draw how often each probability is predicted, along the foot of the plot."""
+    counts, edges = np.histogram(predicted, bins=25, range=(0, 1))
     heights = 0.18 * counts / max(counts.max(), 1)
-    pair.bar(
+    axes.bar(
         edges[:-1],
         heights,
         width=0.04,

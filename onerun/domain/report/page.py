@@ -89,7 +89,9 @@ def render(details: EvaluationDetails, plots: Mapping[str, bytes]) -> str:
 
 
 def page_environment() -> "Environment":
-    """Return the environment of all pages: every value is escaped, `style` holds their common style sheet."""
+    """Return the environment of all pages: every value is escaped, `style` holds their common style
+    sheet.
+    """
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -150,7 +152,9 @@ def _change(mine: float, theirs: float | None) -> str:
 
 
 def slice_tables(details: EvaluationDetails) -> Iterator[tuple[str, list[str], list[SliceRow]]]:
-    """Yield column, metrics (the primary one first) and rows for each table; the bar is the primary metric."""
+    """Yield column, metrics (the primary one first) and rows for each table; the bar is the primary
+    metric.
+    """
     primary = details.evaluation.primary
     for column, group in groupby(details.slices, key=lambda part: part.column):
         parts = list(group)
