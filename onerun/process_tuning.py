@@ -12,7 +12,7 @@ M_ARENA_MAX = -8  # of malloc.h
 def spare_time_and_memory() -> None:
     """Tune a process that belongs to onerun alone, before it loads anything heavy."""
     end_quickly()
-    # Libraries make millions of objects that stay; collecting again and again costs a tenth of a short run.
+    # Libraries make millions of objects that stay; collecting them costs a tenth of a short run.
     gc.set_threshold(100_000, 20, 20)
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):  # glibc otherwise keeps up to eight heaps a core

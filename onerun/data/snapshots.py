@@ -24,7 +24,7 @@ from onerun.domain.references import Snapshot
 
 BATCH_ROWS = 131_072
 BUFFER_BYTES = 2**20
-# row groups in S3, whose reads are joined to few requests (pre_buffer) and kept until these are done
+# row groups in S3, whose reads are joined to few requests (pre_buffer) and kept until then
 GROUPS_AT_ONCE = 16
 HASHES_FILE = "row-hashes.npy"  # written with the snapshot: (rows,) uint64
 
@@ -48,9 +48,10 @@ def _require_local(snapshot: Snapshot) -> None:
     """Raise DataError when a retry runs on a machine that does not have the snapshot."""
     if not Path(snapshot.uri).exists():
         raise DataError(
-            f"the snapshot {snapshot.uri} is not on this machine ({socket.gethostname()}); an earlier attempt kept "
-            "it in a local folder of another one. Retry there, or start a new flow run; with ONERUN_STORE=s3://... "
-            "(or a folder that all machines share) every worker finds it"
+            f"the snapshot {snapshot.uri} is not on this machine ({socket.gethostname()}); "
+            "an earlier attempt kept it in a local folder of another one. Retry there, or start a "
+            "new flow run; with ONERUN_STORE=s3://... (or a folder that all machines share) "
+            "every worker finds it"
         )
 
 

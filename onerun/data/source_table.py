@@ -46,9 +46,8 @@ class TypedSource:
         require(data.types, names, "data.types")
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
-            raise DataError(
-                f"columns with the same name: {', '.join(map(repr, twice[:10]))}; rename all but one"
-            )
+            shown = ", ".join(map(repr, twice[:10]))
+            raise DataError(f"columns with the same name: {shown}; rename all but one")
         self._source = source
         self._data = data
         self._conversions = _conversions(source, data)
@@ -66,7 +65,8 @@ class TypedSource:
                 fields.append((column.name, stored))
             elif column.name not in self._data.drop:
                 raise DataError(
-                    f"column {column.name!r} is {column.type}: not a column of plain values; put it into data.drop"
+                    f"column {column.name!r} is {column.type}: not a column of plain values; "
+                    "put it into data.drop"
                 )
         return pa.schema(fields)
 

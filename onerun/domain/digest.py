@@ -29,7 +29,9 @@ class ContentDigest:
     """SHA-256 over the schema and the blocks of a table, fed in order."""
 
     def __init__(self, schema: pa.Schema) -> None:
-        """Args: schema: names and stored types (onerun/domain/columns.py), text as string."""
+        """Start with the `schema`: names and stored types (onerun/domain/columns.py), text as
+        string.
+        """
         columns = [[field.name, str(field.type)] for field in schema]
         self._sha = hashlib.sha256(json.dumps(columns).encode())
         self.rows = 0

@@ -21,7 +21,7 @@ code 2. All of them take plain positional arguments, so that they survive pickli
 
 
 class OnerunError(Exception):
-    """Base of the family; `retryable` says whether trying again can help."""
+    """Base of the family; `retryable`: whether trying again can help."""
 
     retryable = False
     exit_code = 1

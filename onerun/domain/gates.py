@@ -25,7 +25,8 @@ from onerun.domain.predictions import Predictions, TrueValues
 from onerun.domain.references import GateResult
 from onerun.domain.text import number, percent
 
-# the metric to look at first: the first of these that the model has (without probabilities there is no log_loss)
+# the metric to look at first: the first of these that the model has
+# (without probabilities there is no log_loss)
 PRIMARY = {"regression": ("rmse",), "classification": ("log_loss", "accuracy")}
 
 

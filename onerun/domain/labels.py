@@ -26,7 +26,8 @@ def classes_of(name: str, values: pd.Series) -> list[Any]:
         if len(found):
             only = f"only {_plain(found.iloc[0])!r}"
         raise DataError(
-            f"target {name!r} holds {only} in the training part; a classifier needs two classes or more"
+            f"target {name!r} holds {only} in the training part; "
+            "a classifier needs two classes or more"
         )
     has_fractions = found.dtype.kind == "f" and not (found % 1 == 0).all()
     if has_fractions or _looks_continuous(found, len(values)):

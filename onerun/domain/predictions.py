@@ -34,7 +34,7 @@ class TrueValues:
 
     @property
     def row_weights(self) -> Floats:
-        """Return (n,) the weights, ones when there are none."""
+        """Return (n,) the weights, ones without weights."""
         return np.ones(self.rows) if self.weights is None else self.weights
 
     def take(self, rows: NDArray[Any]) -> Self:
@@ -171,7 +171,7 @@ def class_output(answered: Any, rows: int, known: Classes) -> ModelOutput:
             order.
 
     Raises:
-        ModelUnusable: It is none of these.
+        ModelUnusable: It is something else.
     """
     array = _one_per_row(np.asarray(answered), rows)
     if array.ndim == 2:
@@ -194,7 +194,8 @@ def probability_output(
     sums_up = np.abs(wide.sum(axis=1) - 1).max() <= TOLERANCE
     if not (np.isfinite(wide).all() and wide.min() >= -TOLERANCE and sums_up):
         raise ModelUnusable(
-            "the model gives a table that is not probabilities: every row must add up to 1, without missing values; "
+            "the model gives a table that is not probabilities: "
+            "every row must add up to 1, without missing values; "
             "let predict give labels, or apply softmax to its scores"
         )
     if labels is None:

@@ -32,7 +32,7 @@ def takes_missing_values(estimator: Any) -> bool:
     return rest[0] in ("tree", "ensemble") and bool(get_tags(estimator).input_tags.allow_nan)
 
 
-def wanted_dtype(estimator: Any) -> str:
+def working_dtype(estimator: Any) -> str:
     """Return the dtype in which the estimator works, so that it makes no copy: trees mostly in 32
     bits.
     """

@@ -41,7 +41,8 @@ class Snapshot(Reference):
     def summary(self) -> str:
         """Return the result in one line, for a person."""
         dropped = f", {self.dropped_rows:,} without target left out" if self.dropped_rows else ""
-        return f"{self.rows:,} rows x {len(self.columns)} columns{dropped}; snapshot {self.digest[:12]}"
+        shape = f"{self.rows:,} rows x {len(self.columns)} columns"
+        return f"{shape}{dropped}; snapshot {self.digest[:12]}"
 
 
 class Validation(Reference):

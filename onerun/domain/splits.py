@@ -175,7 +175,8 @@ def require_filled(parts: Parts, split: Split) -> Parts:
     for part, share in enumerate(shares):
         if share and not counts[part]:
             raise DataError(
-                f"split: the {NAMES[part]} part is empty: {split.by} put {_listed(counts)} of {len(parts):,} rows "
+                f"split: the {NAMES[part]} part is empty: "
+                f"{split.by} put {_listed(counts)} of {len(parts):,} rows "
                 f"({share:.0%} was asked for {NAMES[part]}); {_advice(split)}"
             )
     return parts
@@ -187,7 +188,8 @@ def _listed(counts: npt.NDArray[np.int64]) -> str:
 
 def _advice(split: Split) -> str:
     advice = {
-        "hash": "use more rows, a larger share, split.by: random, or split.columns that tell the rows apart",
+        "hash": "use more rows, a larger share, split.by: random, "
+        "or split.columns that distinguish the rows",
         "group": "there are fewer groups than parts; use another data.group or split.by: hash",
         "time": "there are fewer moments than parts; use another data.time or split.by: hash",
     }

@@ -26,10 +26,10 @@ def age(milliseconds: int) -> str:
 
 @lru_cache(maxsize=10_000)  # thousands of runs are as old as each other
 def _minutes(minutes: int) -> str:
-    for length, word in ((DAY // MINUTE, "day"), (HOUR // MINUTE, "hour"), (1, "minute")):
+    for length, unit in ((DAY // MINUTE, "day"), (HOUR // MINUTE, "hour"), (1, "minute")):
         if minutes >= length:
             count = minutes // length
-            return f"{count:,} {word}{'s' if count > 1 else ''}"
+            return f"{count:,} {unit}{'s' if count > 1 else ''}"
     return "moments"
 
 

@@ -126,8 +126,8 @@ def parse_declared(texts: pa.StringArray, target: pa.DataType) -> tuple[pa.Array
         good = [_is_readable(text, target) for text in encoded.dictionary.to_pylist()]
         codes = pc.fill_null(encoded.indices, len(good)).to_numpy(zero_copy_only=False)
         fits = np.array([*good, True], np.bool_)[codes]
-        fitting = pc.if_else(pa.array(fits), texts, pa.scalar(None, pa.string()))
-        return _parse_generously(fitting, target), ~fits
+        readable = pc.if_else(pa.array(fits), texts, pa.scalar(None, pa.string()))
+        return _parse_generously(readable, target), ~fits
 
 
 def _is_readable(text: str, target: pa.DataType) -> bool:
@@ -166,7 +166,7 @@ class TextColumn:
         """Add the next rows, without blanks around texts and with missing values as nulls."""
         present = len(texts) - texts.null_count
         if present:
-            self.types = _fitting_types(texts, self.types)
+            self.types = _types_that_fit(texts, self.types)
             self._count_numbers(texts, present)
         self.rows += len(texts)
         self.values += present
@@ -201,7 +201,7 @@ class TextColumn:
         return self.types == () and self.numbers * 2 > self.values
 
 
-def _fitting_types(
+def _types_that_fit(
     texts: pa.StringArray, known: tuple[pa.DataType, ...] | None
 ) -> tuple[pa.DataType, ...]:
     """Return the types of the first family that fit all texts, best first; `known`: those that fit
@@ -284,9 +284,10 @@ class Conversion:
         if self.misfits:
             more = " ..." if self.misfits > len(self.shown) else ""
             raise DataError(
-                f"column {self.name!r}: {self.misfits:,} of {self.rows:,} rows are not {self.label}: "
-                f"{listed(self.shown)}{more}; correct them, or name the texts that mean a missing "
-                "value in data.missing, or declare another type in data.types"
+                f"column {self.name!r}: {self.misfits:,} of {self.rows:,} rows "
+                f"are not {self.label}: {listed(self.shown)}{more}; correct them, "
+                "or name the texts that mean a missing value in data.missing, "
+                "or declare another type in data.types"
             )
 
 

@@ -77,7 +77,7 @@ class Champion:
 
 @dataclass(frozen=True)
 class ChampionOutput:
-    """The champion's output for the test rows, or why there is none."""
+    """The champion's output for the test rows, or why it is missing."""
 
     champion: Champion
     output: ModelOutput | None
@@ -102,7 +102,7 @@ def load(model_uri: str, work: Path, features: list[str]) -> Scorer:
 def load_champion(
     recipe: Recipe, snapshot: Snapshot, work: Path, features: list[str]
 ) -> Champion | None:
-    """Load the holder of the alias that the recipe promotes to; None when there is none yet."""
+    """Load the holder of the alias that the recipe promotes to; None before the first promotion."""
     version = registry.version_of_alias(recipe.model_name, recipe.promote.alias)
     if version is None:
         return None
@@ -167,7 +167,7 @@ def predict_challenger(
 def predict_champion(
     recipe: Recipe, champion: Champion, frame: pd.DataFrame, task: Task, known: Classes
 ) -> ChampionOutput:
-    """Return the champion's output, or why there is none: it may be of another kind or table."""
+    """Return the champion's output, or why it is missing: it may be of another kind or table."""
     if champion.scorer is None:
         return ChampionOutput(champion, None, champion.trouble)
     try:
@@ -201,7 +201,7 @@ def _with_probabilities(served: Any, frame: pd.DataFrame, output: ModelOutput) -
         return output
     try:
         found = np.asarray(raw.predict_proba(frame))
-    except Exception:  # noqa: BLE001  it served labels; without probabilities only their metrics are missing
+    except Exception:  # noqa: BLE001  it served labels; only metrics of probabilities are missing
         return output
     classes: Sequence[Any] = np.asarray(raw.classes_).tolist()
     return predictions.probability_output(found, tuple(classes), output.values)

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 LAST_LINES = 20
 LONGEST_LINE = 2000  # characters
 AT_ONCE = 500_000  # characters that are logged however fast they come
-A_SECOND = 10_000  # characters that are logged for as long as it runs; what comes faster is counted instead
+A_SECOND = 10_000  # characters that are logged for as long as it runs; others are counted
 A_LINE = (
     200  # characters that a line counts for besides its own: the log stores its time and place too
 )
@@ -30,8 +30,8 @@ class Output:
     """Receives bytes and logs lines."""
 
     def __init__(self, environment: Mapping[str, str], secret: Collection[str] = ()) -> None:
-        """Args: secret: names of variables whose values are not logged, besides those that sound
-        secret.
+        """Start without output; `secret`: names of variables whose values are not logged, besides
+        those that sound secret.
         """
         self._secrets = _secrets(environment, secret)
         self._rest = b""

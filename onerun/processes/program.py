@@ -136,7 +136,7 @@ def _end_group(process: "subprocess.Popen[bytes]", output: Output) -> None:
 
 
 def _alive(process: "subprocess.Popen[bytes]") -> bool:
-    process.poll()  # takes in the leader's end: a dead leader that nobody has waited for still counts as a member
+    process.poll()  # a dead leader counts as a member until its exit code is collected
     return _signalled(process.pid, 0) and not is_group_dead(process.pid)
 
 

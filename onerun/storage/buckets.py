@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def ensure_bucket(uri: str) -> bool:
-    """Make the bucket of an s3:// address where there is none. Returns whether it was missing."""
+    """Make the bucket of an s3:// address if it does not exist. Returns whether it was missing."""
     bucket = bucket_and_key(uri)[0]
     with translated_errors(uri):
         if filesystem(uri).exists(bucket):
@@ -115,7 +115,7 @@ def _remove(uri: str, names: Iterable[str]) -> None:
 
 
 def make_bucket(uri: str, expire_days: int) -> list[str]:
-    """Make the bucket of `uri` where there is none; it keeps overwritten and deleted objects for
+    """Make the bucket of `uri` if it does not exist; it keeps overwritten and deleted objects for
     `expire_days`.
 
     An existing bucket stays as it is. Returns one warning for each property that the bucket does

@@ -83,7 +83,7 @@ def fit(recipe: Recipe, snapshot: Snapshot, curve: Curve) -> FittedModel:
     """
     task = estimators.task_of(recipe)
     estimator, added = estimators.make_estimator(recipe)
-    data = table.read(recipe, snapshot, task, preprocessing.wanted_dtype(estimator))
+    data = table.read(recipe, snapshot, task, preprocessing.working_dtype(estimator))
     by_class = getattr(estimator, "class_weight", None)
     if isinstance(by_class, dict) and data.spec["classes"]:
         estimator.set_params(class_weight=labels.class_weights(by_class, data.spec["classes"]))

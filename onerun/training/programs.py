@@ -34,7 +34,7 @@ SPEC, RESULT = "worker.json", "worker-result.json"
 def train_in_program(
     run_id: str, recipe: Recipe, snapshot: Snapshot, folder: Path
 ) -> TrainingOutput:
-    """Train in a fresh Python or by the recipe's command, as `train.run_in` says."""
+    """Train in a fresh Python or by the recipe's command, as `train.run_in` states."""
     if recipe.train.run_in == "process":
         return train_in_process(run_id, recipe, snapshot, folder)
     return train_by_command(run_id, recipe, snapshot, folder)
@@ -112,12 +112,13 @@ def logged_by_program(run_id: str, folder: Path) -> str:
     """Return the id of the model that the program logged itself.
 
     Raises:
-        ModelUnusable: There is none.
+        ModelUnusable: It logged no model.
     """
     logged = models.newest_model(run_id)
     if logged is None:
         raise ModelUnusable(
-            "the program ended without an error and left no model: neither an MLflow model in the folder ONERUN_MODEL_DIR "
+            "the program ended without an error and left no model: "
+            "neither an MLflow model in the folder ONERUN_MODEL_DIR "
             f"({folder}) nor one logged to the run (mlflow.<flavor>.log_model, or autologging); "
             "see docs/training-programs.md"
         )

@@ -21,8 +21,8 @@ TAG_KEY = "onerun.trained_from"  # digest of recipe and snapshot
 
 
 def train(run_id: str, recipe: Recipe, snapshot: Snapshot, work: Path) -> TrainedModel:
-    """Train where `train.run_in` says and log the model. Repeated after a kill, it still ends with
-    one model.
+    """Train where `train.run_in` states and log the model. Repeated after a kill, it still ends
+    with one model.
 
     A model that could not be logged stays in the work folder: repeated, it is logged and not
     trained again.

@@ -20,7 +20,7 @@ from onerun.domain.references import Snapshot
 
 
 def work(spec_file: Path) -> int:
-    """Train as the spec says and write the result beside it. Returns the exit code, 0 or 1."""
+    """Train by the spec and write the result beside it. Returns the exit code, 0 or 1."""
     from onerun.training.local import train_here
 
     spec = json.loads(spec_file.read_text(encoding="utf-8"))

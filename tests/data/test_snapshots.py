@@ -91,7 +91,7 @@ import resource, sys
 import onerun.data.ingest
 from onerun.config.recipe import Data
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-snapshot = onerun.data.ingest.stored(Data(source=sys.argv[1], target="c0"), sys.argv[2])
+snapshot = onerun.data.ingest.store_snapshot(Data(source=sys.argv[1], target="c0"), sys.argv[2])
 print(snapshot.rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 

@@ -72,7 +72,7 @@ def test_the_global_state_of_matplotlib_stays_untouched() -> None:
     program = (
         "import sys, numpy as np\n"
         "from onerun.domain.plots import regression\nfrom onerun.domain.predictions import *\n"
-        "regression.draw(Truth(np.arange(9.)), Predictions(np.arange(9.)), 'y')\n"
+        "regression.draw(TrueValues(np.arange(9.)), Predictions(np.arange(9.)), 'y')\n"
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert run([sys.executable, "-c", program], check=False).returncode == 0

@@ -178,7 +178,8 @@ def render_page(whole: Any, source: str, rows: int, lines: Sequence[str]) -> str
 Read = Callable[[Sequence[str]], pa.Table]  # the named columns, all rows, in the snapshot's order
 
 EXAMPLES = 20
-CELLS_AT_ONCE = 20_000_000  # values in one frame: 160 MB of numbers, and several times that while they are checked
+# values in one frame: 160 MB of numbers, and several times that while they are checked
+CELLS_AT_ONCE = 20_000_000
 _one_at_a_time = threading.Lock()  # making a context changes a global of the library
 
 
@@ -257,7 +258,7 @@ def _validate(expectations: Sequence[Any], frame: Any) -> list[Any]:
     result = batch.validate(
         gx.ExpectationSuite(name="recipe", expectations=list(expectations)), result_format=how
     )
-    # Through JSON: its page renderer reads numbers by their repr, which numpy 2 writes as np.float64(1.5).
+    # Through JSON: its page renderer shows the repr of numbers, in numpy 2 np.float64(1.5).
     plain = json.loads(json.dumps(result.to_json_dict(), default=str), parse_constant=str)
     return list(expectationSuiteValidationResultSchema.load(plain)["results"])
 

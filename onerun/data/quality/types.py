@@ -30,8 +30,19 @@ OURS = frozenset(  # what a recipe does not choose
 NEED_A_DATABASE = frozenset(
     {"expect_table_row_count_to_equal_other_table"}
 )  # needs the other table's name
-KINDS = {str: "string", bool: "boolean", int: "integer", float: "number", date: "date", datetime: "date",
-         type(None): "null", dict: "object", list: "array", tuple: "array", set: "array"}  # fmt: skip
+KINDS = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    date: "date",
+    datetime: "date",
+    type(None): "null",
+    dict: "object",
+    list: "array",
+    tuple: "array",
+    set: "array",
+}
 
 
 def generate() -> dict[str, Any]:

@@ -233,7 +233,7 @@ def readable_errors(file: str) -> Iterator[None]:
     except (OSError, EOFError) as error:
         raise DataError(
             f"{file}: cannot be read to its end ({error}); is it cut off, "
-            "or not compressed as its name says?"
+            "or not compressed as named?"
         ) from error
 
 
@@ -290,7 +290,8 @@ def _not_utf8(file: str) -> str:
         except UnicodeDecodeError as error:
             byte = line[error.start]
             return (
-                f"line {number:,} is not UTF-8: byte 0x{byte:02x} at its position {error.start + 1}; "
+                f"line {number:,} is not UTF-8: byte 0x{byte:02x} "
+                f"at its position {error.start + 1}; "
                 "convert the file, for example: iconv -f latin1 -t utf-8"
             )
     return "the text is not UTF-8; convert the file, for example: iconv -f latin1 -t utf-8"

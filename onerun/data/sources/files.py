@@ -42,7 +42,7 @@ def find_files(source: str) -> list[str]:
     """Return the files in order of their names, at least one.
 
     Raises:
-        Mistakes: There is none.
+        Mistakes: No file is found.
     """
     if storage.is_s3(source):
         found = _find_in_s3(source)
@@ -61,7 +61,8 @@ def _find_locally(path: Path) -> list[str]:
     if path.is_dir():
         return sorted(str(found) for found in path.rglob("*") if found.is_file())
     if glob.has_magic(str(path)):
-        return sorted(name for name in glob.glob(str(path), recursive=True) if Path(name).is_file())  # noqa: PTH207 (** and absolute patterns)
+        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 (** and absolute patterns)
+        return sorted(name for name in matches if Path(name).is_file())
     if not path.parent.is_dir():
         raise source_mistake(f"{path}: no such file, and no such folder as {path.parent}")
     near = did_you_mean(path.name, [found.name for found in path.parent.iterdir()])
@@ -93,7 +94,7 @@ def file_format(files: list[str], data: Data) -> Format:
     """Return the one format of all files, from `data.format` or their names.
 
     Raises:
-        Mistakes: It cannot be told, or the files have several.
+        Mistakes: It is unknown, or the files have several.
     """
     if data.format is not None:
         return data.format

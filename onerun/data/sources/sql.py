@@ -59,11 +59,13 @@ def _engine(source: str) -> "Engine":
         return create_engine(url, poolclass=NullPool)
     except (ArgumentError, NoSuchModuleError) as error:
         raise source_mistake(
-            f"not an SQLAlchemy URL ({error}); expected postgresql+psycopg://user:password@host/name"
+            f"not an SQLAlchemy URL ({error}); "
+            "expected postgresql+psycopg://user:password@host/name"
         ) from error
     except ModuleNotFoundError as error:
         raise source_mistake(
-            f"the driver {error.name!r} for this database is not installed; pip install {error.name}"
+            f"the driver {error.name!r} for this database is not installed; "
+            f"pip install {error.name}"
         ) from error
 
 

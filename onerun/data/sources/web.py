@@ -79,9 +79,8 @@ def _answer(address: str) -> Any:
             403: "refuses access",
             404: "has no such file",
         }
-        raise source_mistake(
-            f"{redact(address)}: the server {what.get(error.code, 'answers')} ({error.code} {error.reason})"
-        ) from None
+        answer = f"{what.get(error.code, 'answers')} ({error.code} {error.reason})"
+        raise source_mistake(f"{redact(address)}: the server {answer}") from None
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise source_mistake(

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 OWNER = os.environ.get("ONERUN_RUN_ID", "")
-HERE = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120  # pathlib costs every Python that starts 10 ms
+# pathlib costs every Python that starts 10 ms
+HERE = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120
 
 
 def attach_fluent(module: Any) -> None:
@@ -166,7 +167,7 @@ def attach_schema(module: Any) -> None:
     def verified(*arguments: Any, **named: Any) -> Any:
         try:
             return verify(*arguments, **named)
-        except Exception as error:  # noqa: BLE001  # the class is MLflow's, and this file knows no MLflow
+        except Exception as error:  # noqa: BLE001  # MLflow's class, not imported here
             owners = os.environ.get("ONERUN_MLFLOW_VERSION", "the owner's version")
             advice = "this program's MLflow cannot use the run's database: install"
             reason = str(error).partition(". ")[0]
@@ -205,7 +206,7 @@ class Hooked:
         self.loader.exec_module(module)
         try:
             self.hook(module)
-        except Exception as error:  # noqa: BLE001  # an unknown MLflow: the owner still sets the run right at the end
+        except Exception as error:  # noqa: BLE001  # an unknown MLflow: the owner ends the run
             print(f"onerun: cannot attach {module.__name__}: {error!r}", file=sys.stderr)
 
     def __getattr__(self, name: str) -> Any:
