@@ -20,9 +20,9 @@ from onerun import retry
 from onerun.config.budget import of_our_processes, of_programs
 from onerun.config.mistakes import Mistakes
 from onerun.domain.errors import StoreUnreachable, TransientError
-from onerun.retry import Silence, limited_to, patiently
+from onerun.retry import Unavailable, call_with_retry, deadline
 from onerun.tracking.answering import silence
-from onerun.training import attached
+from onerun.training import attach
 from settings.profile import PrefectProfile
 
 SERVER = "http://me:hunter2-not-to-be-seen@127.0.0.1:1"
@@ -35,9 +35,9 @@ REFUSED = MlflowException(
 def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("ONERUN_RETRY_BUDGET", "1s")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", SERVER)
-    retry.anew()
+    retry.reset()
     yield
-    retry.anew()
+    retry.reset()
 
 
 def http(status: int) -> requests.HTTPError:
@@ -137,7 +137,7 @@ class Store:
 def test_a_short_silence_is_waited_for_and_told(caplog: pytest.LogCaptureFixture) -> None:
     store = Store(2)
     with caplog.at_level(logging.WARNING, "onerun"):
-        assert patiently(store, silence) == "answer"
+        assert call_with_retry(store, silence) == "answer"
     assert store.calls == 3
     assert "waiting up to 1 s" in caplog.text
     assert "answers again" in caplog.text
@@ -148,7 +148,7 @@ def test_p7_a_long_one_ends_with_what_was_tried_and_no_secret(
 ) -> None:
     store = Store(1000)
     with pytest.raises(StoreUnreachable) as raised:
-        patiently(store, silence)
+        call_with_retry(store, silence)
     said = str(raised.value)
     assert (
         f"(tried {store.calls} times; the retry budget is 1 s, ONERUN_RETRY_BUDGET sets it)" in said
@@ -163,17 +163,17 @@ def test_one_outage_costs_the_budget_once() -> None:
     first, second = Store(1000), Store(1000)
     for store in (first, second):
         with pytest.raises(StoreUnreachable):
-            patiently(store, silence)
+            call_with_retry(store, silence)
     assert first.calls > 2
     assert second.calls == 1
-    retry.anew()
-    assert patiently(Store(1), silence) == "answer"
+    retry.reset()
+    assert call_with_retry(Store(1), silence) == "answer"
 
 
 def test_who_does_not_wait_tries_once_and_starts_no_clock() -> None:
     store = Store(1)
-    with limited_to(0), pytest.raises(StoreUnreachable):
-        patiently(store, silence)
+    with deadline(0), pytest.raises(StoreUnreachable):
+        call_with_retry(store, silence)
     assert store.calls == 1
     assert not retry._silent_since
 
@@ -183,9 +183,9 @@ def test_other_errors_pass_as_they_are() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        patiently(fail, lambda error: None)
+        call_with_retry(fail, lambda error: None)
     with pytest.raises(StoreUnreachable, match="somebody has not answered"):
-        patiently(fail, lambda error: Silence("somebody", "nothing"))
+        call_with_retry(fail, lambda error: Unavailable("somebody", "nothing"))
 
 
 def test_the_budget_in_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,16 +208,16 @@ def test_a_program_of_the_users_waits_by_itself(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("ONERUN_RETRY_BUDGET", "3m")
     for name, value in of_our_processes(180).items():
         monkeypatch.setenv(name, value)
-    theirs = attached.environment("r", "e", {})
+    theirs = attach.environment("r", "e", {})
     assert {name: theirs[name] for name in of_programs(180)} == of_programs(180)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "99")
-    assert attached.environment("r", "e", {})["AWS_MAX_ATTEMPTS"] == "99"
+    assert attach.environment("r", "e", {})["AWS_MAX_ATTEMPTS"] == "99"
 
 
 def test_a_mistake_in_the_settings_of_s3_is_no_silence() -> None:
     from botocore.exceptions import EndpointConnectionError, InvalidConfigError
 
-    from onerun.storage import silence as silence_of_s3
+    from onerun.storage import unavailable
 
-    assert silence_of_s3(EndpointConnectionError(endpoint_url="http://127.0.0.1:9"))
-    assert silence_of_s3(InvalidConfigError(error_msg="Invalid CA bundle")) is None
+    assert unavailable(EndpointConnectionError(endpoint_url="http://127.0.0.1:9"))
+    assert unavailable(InvalidConfigError(error_msg="Invalid CA bundle")) is None

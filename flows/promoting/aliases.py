@@ -11,7 +11,7 @@ from onerun.commands.exit import exit_code
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.profile import check_profile
 from onerun.domain.ledger import Move
-from onerun.domain.promotion import command_to
+from onerun.domain.promotion import move_command
 from settings.profile import load_profile
 
 EXAMPLE = """example:
@@ -107,7 +107,7 @@ def move(model: str, alias: str, to: str | None, why: str = "") -> dict[str, Any
 
 def undoable(model: str, move: Move) -> dict[str, Any]:
     """Returns: the move as JSON, with the command that undoes it."""
-    back = command_to(model, move.alias, move.from_version) if move.from_version else None
+    back = move_command(model, move.alias, move.from_version) if move.from_version else None
     told = move.model_dump(include={"at", "alias", "kind", "who", "why", "run_id", "numbers"})
     return {**told, "from": move.from_version, "to": move.to_version, "back": back}
 

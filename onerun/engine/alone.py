@@ -11,7 +11,7 @@ from onerun.engine.request import TrainingRequest, check
 from onerun.engine.result import TrainingResult
 from onerun.engine.runner import termination_raises
 from onerun.engine.training import Driver, run_training
-from onerun.processes.identity import look
+from onerun.processes.identity import state_of
 from onerun.tracking.ownership import Identity, identity_of
 from onerun.tracking.running import running_run
 from onerun.tracking.runs import find_run
@@ -92,7 +92,7 @@ def _need_dead(run_id: str) -> None:
     run = running_run(run_id)
     if run is None:
         return  # it was ended meanwhile
-    state = look(run.process, run.last_sign)
+    state = state_of(run.process, run.last_sign)
     if state.is_dead:
         return
     where = f"process {run.process.pid} on {run.process.host}" if run.process else "its process"
