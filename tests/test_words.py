@@ -31,7 +31,7 @@ PACKAGES = (
 MODULES_OF_DOMAIN = REPOSITORY / "onerun" / "domain"  # its own modules, without the packages below
 NOT_DONE = ("archives.py", "diagnosis.py", "names.py")
 
-# a part of an identifier (`print_of_row` has three) -> the word to use
+# a word of an identifier (`prints_of_rows` has three) -> the word to use
 IDENTIFIERS = {
     "anew": "reset",
     "asked": "request",
@@ -46,13 +46,12 @@ IDENTIFIERS = {
     "nobody": "none",
     "patience": "retry, timeout",
     "patiently": "with_retry",
-    "print": "fingerprint",
     "prints": "fingerprints",
     "rival": "champion, challenger",
     "room": "package, limit",
     "rooms": "packages",
     "said": "reason, message, predicted",
-    "say": "report, print",
+    "say": "report",
     "says": "detail, message",
     "silence": "unavailable",
     "silent": "unavailable",
@@ -119,7 +118,7 @@ def written(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def parts(name: str) -> list[str]:
-    """Return the words of an identifier: `print_of`, `PrintOf` and `PRINT_OF` have print and of."""
+    """Return the words of an identifier: `file_prints`, `FilePrints` and `FILE_PRINTS` have file and prints."""
     spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
     return spaced.lower().split("_")
 
@@ -163,7 +162,7 @@ def test_lines_are_at_most_100_characters_long(path: Path) -> None:
         "class WhatWasTold: ...",
         "def f(words): ...",
         "truth = 1",
-        "x.print_of = 2",
+        "x.prints = 2",
         "for rival in y: ...",
         '"""What nobody reads."""',
         'raise ValueError("the champion is gone")',
