@@ -1,4 +1,4 @@
-"""An exclusive lock between processes of one machine, by a file that is gone again when nobody holds it."""
+"""An exclusive lock between processes of one machine, by a file that is removed afterwards."""
 
 import fcntl
 import os
