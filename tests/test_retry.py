@@ -1,4 +1,4 @@
-"""What counts as a silent store, how long one is waited for, and what is said afterwards."""
+"""What counts as an unavailable store, how long it is waited for, and the message afterwards."""
 
 import logging
 import os
@@ -46,17 +46,17 @@ def http(status: int) -> requests.HTTPError:
     return requests.HTTPError(f"{status} of the artifacts", response=response)
 
 
-def told(code: int, words: str = "said the server") -> RestException:
-    return RestException({"error_code": ErrorCode.Name(code), "message": words})
+def rest_error(code: int, message: str = "of the server") -> RestException:
+    return RestException({"error_code": ErrorCode.Name(code), "message": message})
 
 
 @pytest.mark.parametrize(
-    ("error", "is_silence"),
+    ("error", "is_unavailable"),
     [
         (REFUSED, True),
-        (told(INTERNAL_ERROR), True),
-        (told(TEMPORARILY_UNAVAILABLE), True),
-        (told(RESOURCE_DOES_NOT_EXIST), False),
+        (rest_error(INTERNAL_ERROR), True),
+        (rest_error(TEMPORARILY_UNAVAILABLE), True),
+        (rest_error(RESOURCE_DOES_NOT_EXIST), False),
         (
             MlflowException(
                 "API request to endpoint /x failed with error code 502 != 200. Response body: ''"
@@ -92,21 +92,21 @@ def told(code: int, words: str = "said the server") -> RestException:
         (KeyError("x"), False),
     ],
 )
-def test_what_counts_as_silence(error: Exception, is_silence: bool) -> None:
-    assert (silence(error) is not None) == is_silence
+def test_what_counts_as_unavailable(error: Exception, is_unavailable: bool) -> None:
+    assert (silence(error) is not None) == is_unavailable
 
 
-@pytest.mark.parametrize("error", [told(UNAUTHENTICATED), http(401), http(403)])
+@pytest.mark.parametrize("error", [rest_error(UNAUTHENTICATED), http(401), http(403)])
 def test_refused_credentials_are_a_mistake(error: Exception) -> None:
     with pytest.raises(Mistakes, match="MLFLOW_TRACKING_PASSWORD") as raised:
         silence(error)
     assert "hunter2" not in str(raised.value)
 
 
-def database(words: str) -> MlflowException:
+def database(message: str) -> MlflowException:
     """Returns: what MLflow makes of an error of its database."""
-    error = MlflowException(words, error_code=TEMPORARILY_UNAVAILABLE)
-    error.__cause__ = OperationalError("SELECT 1", {}, Exception(words))
+    error = MlflowException(message, error_code=TEMPORARILY_UNAVAILABLE)
+    error.__cause__ = OperationalError("SELECT 1", {}, Exception(message))
     return error
 
 
@@ -122,19 +122,19 @@ def test_a_database_of_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Store:
-    """Silent for so many calls."""
+    """A store that does not answer the first calls."""
 
-    def __init__(self, silent: int) -> None:
-        self.silent, self.calls = silent, 0
+    def __init__(self, failures: int) -> None:
+        self.failures, self.calls = failures, 0
 
     def __call__(self) -> str:
         self.calls += 1
-        if self.calls <= self.silent:
+        if self.calls <= self.failures:
             raise REFUSED
         return "answer"
 
 
-def test_a_short_silence_is_waited_for_and_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_short_silence_is_waited_for_and_rest_error(caplog: pytest.LogCaptureFixture) -> None:
     store = Store(2)
     with caplog.at_level(logging.WARNING, "onerun"):
         assert call_with_retry(store, silence) == "answer"
@@ -143,20 +143,21 @@ def test_a_short_silence_is_waited_for_and_told(caplog: pytest.LogCaptureFixture
     assert "answers again" in caplog.text
 
 
-def test_p7_a_long_one_ends_with_what_was_tried_and_no_secret(
+def test_p7_a_long_outage_ends_with_what_was_tried_and_no_secret(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     store = Store(1000)
     with pytest.raises(StoreUnreachable) as raised:
         call_with_retry(store, silence)
-    said = str(raised.value)
+    message = str(raised.value)
     assert (
-        f"(tried {store.calls} times; the retry budget is 1 s, ONERUN_RETRY_BUDGET sets it)" in said
+        f"(tried {store.calls} times; the retry budget is 1 s, ONERUN_RETRY_BUDGET sets it)"
+        in message
     )
     assert store.calls > 1
     assert raised.value.retryable
-    assert "Connection refused" in said
-    assert "hunter2" not in f"{said} {raised.value.__cause__} {caplog.text}"
+    assert "Connection refused" in message
+    assert "hunter2" not in f"{message} {raised.value.__cause__} {caplog.text}"
 
 
 def test_one_outage_costs_the_budget_once() -> None:
@@ -170,12 +171,12 @@ def test_one_outage_costs_the_budget_once() -> None:
     assert call_with_retry(Store(1), silence) == "answer"
 
 
-def test_who_does_not_wait_tries_once_and_starts_no_clock() -> None:
+def test_a_call_that_does_not_wait_is_tried_once_and_starts_no_clock() -> None:
     store = Store(1)
     with deadline(0), pytest.raises(StoreUnreachable):
         call_with_retry(store, silence)
     assert store.calls == 1
-    assert not retry._silent_since
+    assert not retry._unavailable_since
 
 
 def test_other_errors_pass_as_they_are() -> None:
@@ -184,8 +185,8 @@ def test_other_errors_pass_as_they_are() -> None:
 
     with pytest.raises(KeyError):
         call_with_retry(fail, lambda error: None)
-    with pytest.raises(StoreUnreachable, match="somebody has not answered"):
-        call_with_retry(fail, lambda error: Unavailable("somebody", "nothing"))
+    with pytest.raises(StoreUnreachable, match="a service has not answered"):
+        call_with_retry(fail, lambda error: Unavailable("a service", "nothing"))
 
 
 def test_the_budget_in_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +194,7 @@ def test_the_budget_in_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     profile = PrefectProfile()
     assert profile.retry_budget == 600
     assert profile.variables()["ONERUN_RETRY_BUDGET"] == "600s"
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")  # who says it himself is heard
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")  # what the user sets stays
     for set_by_others in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "PREFECT_CLIENT_MAX_RETRIES"):
         monkeypatch.delenv(set_by_others, raising=False)
     monkeypatch.setattr(os, "environ", os.environ.copy())
@@ -214,7 +215,7 @@ def test_a_program_of_the_users_waits_by_itself(monkeypatch: pytest.MonkeyPatch)
     assert attach.environment("r", "e", {})["AWS_MAX_ATTEMPTS"] == "99"
 
 
-def test_a_mistake_in_the_settings_of_s3_is_no_silence() -> None:
+def test_a_mistake_in_the_settings_of_s3_is_not_an_outage() -> None:
     from botocore.exceptions import EndpointConnectionError, InvalidConfigError
 
     from onerun.storage import unavailable

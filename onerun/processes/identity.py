@@ -42,8 +42,7 @@ def state_of(process: Process | None, last_sign: datetime | None = None) -> Proc
     Args:
         process: None where its identity was not recorded.
         last_sign: When it was last alive for certain. One that lived after this machine booted,
-            under another
-            boot id, runs on another machine.
+            under another boot id, runs on another machine.
     """
     here = this_process()
     if process is None or not (

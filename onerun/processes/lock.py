@@ -9,7 +9,8 @@ from pathlib import Path
 
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
-    """Hold the lock within the block, waiting for it as long as it takes. The file is removed afterwards.
+    """Hold the lock within the block, waiting for it as long as it takes. The file is removed
+    afterwards.
 
     Raises PermissionError where the file belongs to another user.
     """
