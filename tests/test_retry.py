@@ -134,7 +134,7 @@ class Store:
         return "answer"
 
 
-def test_a_short_silence_is_waited_for_and_rest_error(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_short_outage_is_waited_for_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     store = Store(2)
     with caplog.at_level(logging.WARNING, "onerun"):
         assert call_with_retry(store, silence) == "answer"
