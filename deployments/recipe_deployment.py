@@ -13,7 +13,7 @@ from deployments.timetables import SLUG, Timetable
 from onerun.config.loading import check_document, read_document
 from onerun.config.mistakes import Mistake, Mistakes, did_you_mean
 from onerun.config.recipe import Recipe
-from onerun.data.sources.reading import check_source
+from onerun.data.sources.source import check_source
 from onerun.engine.request import check_content
 
 if TYPE_CHECKING:

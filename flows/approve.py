@@ -12,7 +12,7 @@ from pydantic import Field
 
 from flows.command_line.links import run_page
 from onerun.commands.profile_store import use_registry
-from onerun.domain.approval import question
+from onerun.domain.promotion import question
 from onerun.promotion import approval
 from settings.profile import load_profile
 

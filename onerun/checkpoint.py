@@ -1,6 +1,7 @@
-"""What a stage has computed and not yet handed over: kept in the run's work folder, so that a retry only hands it over.
+"""The result of a stage that is not handed over yet, in the run's work folder: a retry only hands
+it over.
 
-The folder is this machine's: a retry on another one computes again.
+The folder belongs to this machine: a retry on another one computes the result again.
 """
 
 import hashlib
@@ -14,21 +15,22 @@ from onerun.storage import write_bytes_atomically
 AnyReference = TypeVar("AnyReference", bound=Reference)
 
 
-def key_of(*parts: str) -> str:
-    """Returns: a digest of all that the result depends on."""
+def key(*parts: str) -> str:
+    """Return a digest of everything that the result depends on."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def keep(file: Path, key: str, reference: Reference) -> None:
-    """Writes down that the result of `key` is there; its files are whole by now."""
-    write_bytes_atomically(
-        str(file), json.dumps({"key": key, "reference": reference.model_dump_json()}).encode()
-    )
+def save(file: Path, key: str, reference: Reference) -> None:
+    """Write the result of `key` to `file`, once the files that it refers to are complete."""
+    content = json.dumps({"key": key, "reference": reference.model_dump_json()})
+    write_bytes_atomically(str(file), content.encode())
 
 
-def kept(file: Path, key: str, kind: type[AnyReference]) -> AnyReference | None:
-    """Returns: the result that an earlier try left; None when there is none of the same key."""
+def load(file: Path, key: str, kind: type[AnyReference]) -> AnyReference | None:
+    """Return the result that an earlier attempt saved, or None without one of the same key."""
     if not file.exists():
         return None
-    found = json.loads(file.read_bytes())
-    return kind.from_json(found["reference"]) if found["key"] == key else None
+    saved = json.loads(file.read_bytes())
+    if saved["key"] != key:
+        return None
+    return kind.from_json(saved["reference"])

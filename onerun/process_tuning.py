@@ -1,4 +1,4 @@
-"""Time and memory that a process of many libraries and threads would waste."""
+"""Garbage collection and malloc, tuned for a short process with many libraries and threads."""
 
 import atexit
 import ctypes
@@ -10,17 +10,16 @@ M_ARENA_MAX = -8  # of malloc.h
 
 @functools.cache
 def spare_time_and_memory() -> None:
-    """For a process that is ours from its first line to its last; before it loads anything heavy."""
+    """Tune a process that belongs to onerun alone, before it loads anything heavy."""
     end_quickly()
-    # Libraries make millions of objects that stay; looking through them again and again costs a tenth of a short run.
+    # Libraries make millions of objects that stay; collecting them costs a tenth of a short run.
     gc.set_threshold(100_000, 20, 20)
-    if hasattr(
-        libc := ctypes.CDLL(None), "mallopt"
-    ):  # glibc otherwise keeps up to eight heaps a core
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):  # glibc otherwise keeps up to eight heaps a core
         libc.mallopt(M_ARENA_MAX, 2)
 
 
 @functools.cache
 def end_quickly() -> None:
-    """Python looks through all objects once more as it ends: after a training that takes three seconds."""
+    """Skip Python's last collection at exit: after a training it takes three seconds."""
     atexit.register(gc.freeze)

@@ -1,4 +1,4 @@
-"""How far a long stage has come. Nobody listens unless a flow says so."""
+"""Progress of a long stage. Reports go nowhere unless the caller of the stage listens."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ _listener: ContextVar[Listener | None] = ContextVar("onerun_progress", default=N
 
 
 def report(what: str, done: float, total: float | None = None) -> None:
-    """Say that `done` of `total` (any unit) of `what` is done; cheap when nobody listens."""
+    """Report that `done` of `total` (any unit) of `what` is done; cheap without a listener."""
     listener = _listener.get()
     if listener is not None:
         listener(what, done, total)
@@ -17,7 +17,7 @@ def report(what: str, done: float, total: float | None = None) -> None:
 
 @contextmanager
 def listening(listener: Listener) -> Iterator[None]:
-    """Within the block, reports of this context go to `listener`."""
+    """Send the reports of this context to `listener` within the block."""
     token = _listener.set(listener)
     try:
         yield

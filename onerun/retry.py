@@ -1,7 +1,7 @@
-"""Waiting for a server or store that is silent: as long as the retry budget lasts, then with what was tried.
+"""Call a server or store that may not answer: again and again until the retry budget is spent.
 
-The clock runs per service, from its first silence to its next answer, whoever asks: one outage costs the budget once,
-and whatever asks after that is answered at once.
+The clock runs per service, from its first failure to its next answer, whichever call notices it:
+one outage costs the budget once, and every call after that fails at once.
 """
 
 import logging
@@ -20,101 +20,104 @@ from onerun.config.budget import DEFAULT, VARIABLE
 from onerun.config.fields import seconds
 from onerun.domain.errors import StoreUnreachable
 
-SHORTEST_PAUSE, FIRST_PAUSE, LONGEST_PAUSE = (
-    0.05,
-    0.2,
-    5.0,
-)  # seconds between two tries; they double
-LONGEST_WORDS = 300  # characters
+# seconds between two tries; they double
+SHORTEST_PAUSE, FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.2, 5.0
+LONGEST_MESSAGE = 300  # characters
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 log = logging.getLogger("onerun")
-_silent_since: dict[str, float] = {}  # service -> monotonic seconds
-_limit: ContextVar[float] = ContextVar("onerun_patience", default=float("inf"))
+_unavailable_since: dict[str, float] = {}  # service -> monotonic seconds
+_deadline: ContextVar[float] = ContextVar("onerun_deadline", default=float("inf"))
 
 
 @dataclass(frozen=True)
-class Silence:
-    """Who does not answer, and in what words that was told."""
+class Unavailable:
+    """A service that does not answer, and the message of the error that shows it."""
 
-    who: str
-    words: str
+    service: str
+    message: str
 
 
 def budget() -> float:
-    """Returns: seconds that a silence may last here and now."""
-    return min(float(seconds(os.environ.get(VARIABLE) or f"{DEFAULT}s")), _limit.get())
+    """Return the seconds that a service may stay unavailable in this context."""
+    configured = float(seconds(os.environ.get(VARIABLE) or f"{DEFAULT}s"))
+    return min(configured, _deadline.get())
 
 
 @contextmanager
-def limited_to(most: float) -> Iterator[None]:
-    """Within the block nothing is waited for longer than `most` seconds; 0: everything is tried once."""
-    token = _limit.set(most)
+def deadline(most: float) -> Iterator[None]:
+    """Limit the retry budget to `most` seconds within the block; 0: everything is tried once."""
+    token = _deadline.set(most)
     try:
         yield
     finally:
-        _limit.reset(token)
+        _deadline.reset(token)
 
 
-def anew() -> None:
-    """Whatever was silent so far gets the whole budget again."""
-    _silent_since.clear()
+def reset() -> None:
+    """Reset the clock of every service: each gets the whole budget again."""
+    _unavailable_since.clear()
 
 
-def patiently(
-    call: Callable[[], Answer],
-    silence: Callable[[Exception], Silence | None],
-    who: str | None = None,
-) -> Answer:
-    """Calls until there is an answer; the call must be safe to repeat, also when only its answer was lost.
+def call_with_retry(
+    call: Callable[[], Result],
+    classify: Callable[[Exception], Unavailable | None],
+    service: str | None = None,
+) -> Result:
+    """Return the result of `call`, which is repeated while its service is unavailable.
 
     Args:
-        silence: tells an error that waiting can help from others, which are raised as they are.
-        who: the service whose answer it is; None when it takes the answers of all.
-    Raises: StoreUnreachable when the budget is spent.
+        call: Safe to repeat, also when only its answer was lost.
+        classify: Tells an error that waiting can help from others, which are raised as they are.
+        service: Which service has answered when the call succeeds; None: all of them.
+
+    Raises:
+        StoreUnreachable: The budget is spent.
     """
-    begun, tries = time.monotonic(), 0
+    started, tries = time.monotonic(), 0
     while True:
         try:
-            answer = call()
+            result = call()
         except Exception as error:
-            found = silence(error)
-            if found is None:
+            unavailable = classify(error)
+            if unavailable is None:
                 raise
             tries += 1
-            _wait_or_give_up(found, error, begun, tries)
+            _wait_or_give_up(unavailable, error, started=started, tries=tries)
         else:
-            _answered(who)
-            return answer
+            _note_answer(service)
+            return result
 
 
-def _answered(who: str | None) -> None:
-    for name in [who] if who else list(_silent_since):
-        since = _silent_since.pop(name, None)
+def _note_answer(service: str | None) -> None:
+    for name in [service] if service else list(_unavailable_since):
+        since = _unavailable_since.pop(name, None)
         if since is not None:
             log.warning("%s answers again after %.0f s", name, time.monotonic() - since)
 
 
-def _wait_or_give_up(found: Silence, error: Exception, begun: float, tries: int) -> None:
-    most = budget()
-    if most and _silent_since.setdefault(found.who, begun) == begun and tries == 1:
-        log.warning("%s: %s; waiting up to %.0f s for it", found.who, _short(found.words), most)
-    silent = time.monotonic() - _silent_since.get(found.who, begun)
-    if silent >= most:
-        times = f"{tries} times" if tries > 1 else "once"
+def _wait_or_give_up(
+    unavailable: Unavailable, error: Exception, *, started: float, tries: int
+) -> None:
+    service, message, most = unavailable.service, _short(unavailable.message), budget()
+    if most and _unavailable_since.setdefault(service, started) == started and tries == 1:
+        log.warning("%s: %s; waiting up to %.0f s for it", service, message, most)
+    waited = time.monotonic() - _unavailable_since.get(service, started)
+    if waited >= most:
+        times = "once" if tries == 1 else f"{tries} times"
+        holds_a_secret = redacted(str(error)) != str(error)  # a traceback shows its message
         raise StoreUnreachable(
-            f"{found.who} has not answered for {silent:.0f} s (tried {times}; the retry budget is {most:.0f} s, "
-            f"{VARIABLE} sets it): {_short(found.words)}"
-        ) from (
-            error if redacted(str(error)) == str(error) else None
-        )  # a traceback shows the error's own words
-    progress.report(f"seconds without an answer of {found.who}", silent, most)
+            f"{service} has not answered for {waited:.0f} s (tried {times}; "
+            f"the retry budget is {most:.0f} s, {VARIABLE} sets it): {message}"
+        ) from (None if holds_a_secret else error)
+    progress.report(f"seconds without an answer of {service}", waited, most)
     pause = min(FIRST_PAUSE * 2 ** (tries - 1), LONGEST_PAUSE) * random.uniform(0.8, 1.2)
-    time.sleep(
-        max(min(pause, most - silent), SHORTEST_PAUSE)
-    )  # the last try is at the budget's very end
+    # the last try is at the budget's very end
+    time.sleep(max(min(pause, most - waited), SHORTEST_PAUSE))
 
 
-def _short(words: str) -> str:
-    words = " ".join(redacted(words).split())
-    return f"{words[:LONGEST_WORDS]} ..." if len(words) > LONGEST_WORDS else words
+def _short(message: str) -> str:
+    message = " ".join(redacted(message).split())
+    if len(message) > LONGEST_MESSAGE:
+        return f"{message[:LONGEST_MESSAGE]} ..."
+    return message

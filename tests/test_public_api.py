@@ -14,7 +14,6 @@ import yaml
 from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 
-from deployments import pools
 from onerun import cli
 from onerun.domain import names
 from onerun.domain.cleanup.findings import KINDS
@@ -94,7 +93,7 @@ STATIC: dict[str, Callable[[], Any]] = {
     "commands of onerun": lambda: sorted(cli.COMMANDS),
     "flows": flows,
     "deployments": deployments,
-    "work pools": lambda: [pools.LOCAL, pools.KUBERNETES],
+    "work pools": lambda: [names.WORK_POOL],
     "artifacts at Prefect": source.artifact_keys,
     "recipe": lambda: keys("recipes/recipe.schema.json"),
     "policy": lambda: keys("policies/policy.schema.json"),

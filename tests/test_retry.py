@@ -1,4 +1,4 @@
-"""What counts as a silent store, how long one is waited for, and what is said afterwards."""
+"""What counts as an unavailable store, how long it is waited for, and the message afterwards."""
 
 import logging
 import os
@@ -20,9 +20,9 @@ from onerun import retry
 from onerun.config.budget import of_our_processes, of_programs
 from onerun.config.mistakes import Mistakes
 from onerun.domain.errors import StoreUnreachable, TransientError
-from onerun.retry import Silence, limited_to, patiently
+from onerun.retry import Unavailable, call_with_retry, deadline
 from onerun.tracking.answering import silence
-from onerun.training import attached
+from onerun.training import attach
 from settings.profile import PrefectProfile
 
 SERVER = "http://me:hunter2-not-to-be-seen@127.0.0.1:1"
@@ -35,9 +35,9 @@ REFUSED = MlflowException(
 def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("ONERUN_RETRY_BUDGET", "1s")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", SERVER)
-    retry.anew()
+    retry.reset()
     yield
-    retry.anew()
+    retry.reset()
 
 
 def http(status: int) -> requests.HTTPError:
@@ -46,17 +46,17 @@ def http(status: int) -> requests.HTTPError:
     return requests.HTTPError(f"{status} of the artifacts", response=response)
 
 
-def told(code: int, words: str = "said the server") -> RestException:
-    return RestException({"error_code": ErrorCode.Name(code), "message": words})
+def rest_error(code: int, message: str = "of the server") -> RestException:
+    return RestException({"error_code": ErrorCode.Name(code), "message": message})
 
 
 @pytest.mark.parametrize(
-    ("error", "is_silence"),
+    ("error", "is_unavailable"),
     [
         (REFUSED, True),
-        (told(INTERNAL_ERROR), True),
-        (told(TEMPORARILY_UNAVAILABLE), True),
-        (told(RESOURCE_DOES_NOT_EXIST), False),
+        (rest_error(INTERNAL_ERROR), True),
+        (rest_error(TEMPORARILY_UNAVAILABLE), True),
+        (rest_error(RESOURCE_DOES_NOT_EXIST), False),
         (
             MlflowException(
                 "API request to endpoint /x failed with error code 502 != 200. Response body: ''"
@@ -92,21 +92,21 @@ def told(code: int, words: str = "said the server") -> RestException:
         (KeyError("x"), False),
     ],
 )
-def test_what_counts_as_silence(error: Exception, is_silence: bool) -> None:
-    assert (silence(error) is not None) == is_silence
+def test_what_counts_as_unavailable(error: Exception, is_unavailable: bool) -> None:
+    assert (silence(error) is not None) == is_unavailable
 
 
-@pytest.mark.parametrize("error", [told(UNAUTHENTICATED), http(401), http(403)])
+@pytest.mark.parametrize("error", [rest_error(UNAUTHENTICATED), http(401), http(403)])
 def test_refused_credentials_are_a_mistake(error: Exception) -> None:
     with pytest.raises(Mistakes, match="MLFLOW_TRACKING_PASSWORD") as raised:
         silence(error)
     assert "hunter2" not in str(raised.value)
 
 
-def database(words: str) -> MlflowException:
+def database(message: str) -> MlflowException:
     """Returns: what MLflow makes of an error of its database."""
-    error = MlflowException(words, error_code=TEMPORARILY_UNAVAILABLE)
-    error.__cause__ = OperationalError("SELECT 1", {}, Exception(words))
+    error = MlflowException(message, error_code=TEMPORARILY_UNAVAILABLE)
+    error.__cause__ = OperationalError("SELECT 1", {}, Exception(message))
     return error
 
 
@@ -122,60 +122,61 @@ def test_a_database_of_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Store:
-    """Silent for so many calls."""
+    """A store that does not answer the first calls."""
 
-    def __init__(self, silent: int) -> None:
-        self.silent, self.calls = silent, 0
+    def __init__(self, failures: int) -> None:
+        self.failures, self.calls = failures, 0
 
     def __call__(self) -> str:
         self.calls += 1
-        if self.calls <= self.silent:
+        if self.calls <= self.failures:
             raise REFUSED
         return "answer"
 
 
-def test_a_short_silence_is_waited_for_and_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_short_outage_is_waited_for_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     store = Store(2)
     with caplog.at_level(logging.WARNING, "onerun"):
-        assert patiently(store, silence) == "answer"
+        assert call_with_retry(store, silence) == "answer"
     assert store.calls == 3
     assert "waiting up to 1 s" in caplog.text
     assert "answers again" in caplog.text
 
 
-def test_p7_a_long_one_ends_with_what_was_tried_and_no_secret(
+def test_p7_a_long_outage_ends_with_what_was_tried_and_no_secret(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     store = Store(1000)
     with pytest.raises(StoreUnreachable) as raised:
-        patiently(store, silence)
-    said = str(raised.value)
+        call_with_retry(store, silence)
+    message = str(raised.value)
     assert (
-        f"(tried {store.calls} times; the retry budget is 1 s, ONERUN_RETRY_BUDGET sets it)" in said
+        f"(tried {store.calls} times; the retry budget is 1 s, ONERUN_RETRY_BUDGET sets it)"
+        in message
     )
     assert store.calls > 1
     assert raised.value.retryable
-    assert "Connection refused" in said
-    assert "hunter2" not in f"{said} {raised.value.__cause__} {caplog.text}"
+    assert "Connection refused" in message
+    assert "hunter2" not in f"{message} {raised.value.__cause__} {caplog.text}"
 
 
 def test_one_outage_costs_the_budget_once() -> None:
     first, second = Store(1000), Store(1000)
     for store in (first, second):
         with pytest.raises(StoreUnreachable):
-            patiently(store, silence)
+            call_with_retry(store, silence)
     assert first.calls > 2
     assert second.calls == 1
-    retry.anew()
-    assert patiently(Store(1), silence) == "answer"
+    retry.reset()
+    assert call_with_retry(Store(1), silence) == "answer"
 
 
-def test_who_does_not_wait_tries_once_and_starts_no_clock() -> None:
+def test_a_call_that_does_not_wait_is_tried_once_and_starts_no_clock() -> None:
     store = Store(1)
-    with limited_to(0), pytest.raises(StoreUnreachable):
-        patiently(store, silence)
+    with deadline(0), pytest.raises(StoreUnreachable):
+        call_with_retry(store, silence)
     assert store.calls == 1
-    assert not retry._silent_since
+    assert not retry._unavailable_since
 
 
 def test_other_errors_pass_as_they_are() -> None:
@@ -183,9 +184,9 @@ def test_other_errors_pass_as_they_are() -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        patiently(fail, lambda error: None)
-    with pytest.raises(StoreUnreachable, match="somebody has not answered"):
-        patiently(fail, lambda error: Silence("somebody", "nothing"))
+        call_with_retry(fail, lambda error: None)
+    with pytest.raises(StoreUnreachable, match="a service has not answered"):
+        call_with_retry(fail, lambda error: Unavailable("a service", "nothing"))
 
 
 def test_the_budget_in_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +194,7 @@ def test_the_budget_in_a_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     profile = PrefectProfile()
     assert profile.retry_budget == 600
     assert profile.variables()["ONERUN_RETRY_BUDGET"] == "600s"
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")  # who says it himself is heard
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "7")  # what the user sets stays
     for set_by_others in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "PREFECT_CLIENT_MAX_RETRIES"):
         monkeypatch.delenv(set_by_others, raising=False)
     monkeypatch.setattr(os, "environ", os.environ.copy())
@@ -208,16 +209,16 @@ def test_a_program_of_the_users_waits_by_itself(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("ONERUN_RETRY_BUDGET", "3m")
     for name, value in of_our_processes(180).items():
         monkeypatch.setenv(name, value)
-    theirs = attached.environment("r", "e", {})
+    theirs = attach.environment("r", "e", {})
     assert {name: theirs[name] for name in of_programs(180)} == of_programs(180)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "99")
-    assert attached.environment("r", "e", {})["AWS_MAX_ATTEMPTS"] == "99"
+    assert attach.environment("r", "e", {})["AWS_MAX_ATTEMPTS"] == "99"
 
 
-def test_a_mistake_in_the_settings_of_s3_is_no_silence() -> None:
+def test_a_mistake_in_the_settings_of_s3_is_not_an_outage() -> None:
     from botocore.exceptions import EndpointConnectionError, InvalidConfigError
 
-    from onerun.storage import silence as silence_of_s3
+    from onerun.storage import unavailable
 
-    assert silence_of_s3(EndpointConnectionError(endpoint_url="http://127.0.0.1:9"))
-    assert silence_of_s3(InvalidConfigError(error_msg="Invalid CA bundle")) is None
+    assert unavailable(EndpointConnectionError(endpoint_url="http://127.0.0.1:9"))
+    assert unavailable(InvalidConfigError(error_msg="Invalid CA bundle")) is None

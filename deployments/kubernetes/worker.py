@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from deployments.pools import KUBERNETES
+from onerun.domain.names import WORK_POOL
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -96,7 +96,7 @@ def watch(pool: str) -> None:
 def main() -> None:
     """Run Prefect's worker of the pool, with the watch beside it."""
     parser = argparse.ArgumentParser(prog="python -m deployments.kubernetes.worker")
-    parser.add_argument("--pool", metavar="NAME", default=KUBERNETES, help=f"({KUBERNETES})")
+    parser.add_argument("--pool", metavar="NAME", default=WORK_POOL, help=f"({WORK_POOL})")
     pool = parser.parse_args().pool
 
     from prefect.cli import app

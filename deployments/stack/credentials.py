@@ -48,12 +48,12 @@ def _database(variable: str, address: str) -> list[Mistake]:
 def _bucket(variable: str, root: str, ours: bool, say: Callable[[str], None]) -> list[Mistake]:
     """Amazon's buckets are made by their owners; in a store of one's own a missing one is made."""
     from onerun import storage
-    from onerun.retry import limited_to
+    from onerun.retry import deadline
 
     try:
-        if ours and storage.need_bucket(root):
+        if ours and storage.ensure_bucket(root):
             say(f"made the bucket of {root}")
-        with limited_to(QUICK):
+        with deadline(QUICK):
             storage.round_trip(root)
     except Mistakes as mistakes:
         return [Mistake(variable, mistake.message) for mistake in mistakes.mistakes]

@@ -6,7 +6,7 @@ from onerun.config.addresses import redacted
 from onerun.config.mistakes import Mistakes
 from onerun.domain.diagnosis import Finding, wrong
 from onerun.domain.errors import OnerunError
-from onerun.retry import limited_to
+from onerun.retry import deadline
 
 Found = Finding | list[Finding]
 QUICK = 10.0  # seconds; what is silent for longer is told, not waited for
@@ -32,7 +32,7 @@ ADVICE = {
 def tried(what: str, check: Callable[[], Found]) -> Iterator[Finding]:
     """Yields: what the check found, or that it failed, why, and what to do."""
     try:
-        with limited_to(QUICK):
+        with deadline(QUICK):
             found = check()
     except Mistakes as mistakes:
         yield wrong(what, str(mistakes).partition("\n")[0])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from onerun.config.addresses import redacted
 from onerun.domain.monitoring.series import Samples
-from onerun.retry import limited_to
+from onerun.retry import deadline
 
 AGAIN = 60.0  # seconds until a look that failed is taken again, at most
 SHARE = (
@@ -43,7 +43,7 @@ class Looker:
         begun, failure = time.monotonic(), ""
         samples: Samples = {}
         try:
-            with limited_to(0):  # it is looked at again soon
+            with deadline(0):  # it is looked at again soon
                 samples = self._see()
         except Exception as error:  # noqa: BLE001  # whatever a library raises: the exporter stays up and says so
             failure = redacted(str(error) or type(error).__name__).partition("\n")[0]

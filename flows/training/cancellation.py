@@ -23,7 +23,7 @@ from prefect.states import Cancelled
 
 from onerun.domain import names
 from onerun.processes.identity import this_process
-from onerun.retry import limited_to
+from onerun.retry import deadline
 from onerun.tracking.ownership import Identity, end_half_open
 
 LOOK = 2.0  # seconds between two looks at the flow run's state
@@ -75,7 +75,7 @@ class CancellationWatcher:
     def _try(self, do: Callable[[], None]) -> None:
         """A server that does not answer now is asked again; the training's own calls report what is wrong."""
         try:
-            with limited_to(0):
+            with deadline(0):
                 do()
         except Exception as error:  # noqa: BLE001  # of two libraries' clients, and not the training's business
             logger.debug("cancellation: %r", error)

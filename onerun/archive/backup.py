@@ -62,7 +62,7 @@ def _write(
         index.fill(store.entries())
         index.want(selection, redact(store.uri))
         notes = store.left_out()
-        with storage.explained(str(draft)), draft.open("wb") as file:
+        with storage.translated_errors(str(draft)), draft.open("wb") as file:
             parts, written = _spool(store, index, work)
             notes += _gone(index.counts(), written)
             header = {"written": at.isoformat(), "store": redact(store.uri), **store.versions()}

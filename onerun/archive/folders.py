@@ -42,7 +42,7 @@ def back_up(
     unreadable: list[str] | None = [] if without_unreadable else None
     with keeping.workplace(destination) as work:
         draft = work / "draft"
-        with storage.explained(str(root)), draft.open("wb") as file:
+        with storage.translated_errors(str(root)), draft.open("wb") as file:
             _write(file, root, folders, unreadable)
             file.flush()
             os.fsync(file.fileno())
@@ -63,7 +63,7 @@ def back_up(
 
 def _digest(uri: str) -> str:
     found = hashlib.sha256()
-    with storage.explained(uri), storage.open_input(uri) as file:
+    with storage.translated_errors(uri), storage.open_input(uri) as file:
         while block := file.read(BLOCK):
             found.update(block)
     return found.hexdigest()

@@ -45,7 +45,7 @@ def prepare(destination: str) -> list[str]:
     """Makes folder or bucket where there is none. Returns: in words, what could not be had."""
     if storage.is_s3(destination):
         return storage.make_bucket(destination, NONCURRENT_DAYS)
-    with storage.explained(destination):
+    with storage.translated_errors(destination):
         Path(destination).mkdir(parents=True, exist_ok=True)
     return []
 
@@ -58,7 +58,7 @@ def workplace(destination: str) -> Iterator[Path]:
     """
     local = None if storage.is_s3(destination) else destination
     with (
-        storage.explained(destination),
+        storage.translated_errors(destination),
         tempfile.TemporaryDirectory(prefix=_WORK, dir=local) as name,
     ):
         folder = Path(name)
@@ -86,7 +86,7 @@ def put(local: Path, uri: str) -> None:
     if storage.is_s3(uri):
         storage.upload(local, uri)
         return
-    with storage.explained(uri):
+    with storage.translated_errors(uri):
         local.rename(uri)
 
 
@@ -95,7 +95,7 @@ def archives(newest: str) -> list[str]:
     place, _, name = newest.rpartition("/")
     ours = _NAME.fullmatch(name)
     named = (
-        {uri: _NAME.fullmatch(uri.rpartition("/")[2]) for uri in storage.listed(place)}
+        {uri: _NAME.fullmatch(uri.rpartition("/")[2]) for uri in storage.list_files(place)}
         if ours
         else {}
     )

@@ -124,7 +124,7 @@ def digest(uri: str, size: int) -> str | None:
 def write(uri: str, blocks: Iterable[bytes], sha256: str, work: Path) -> None:
     """Writes a file whole or not at all. Raises: ArchiveDamaged when the content is not what it should be."""
     temporary, seen = work / "artifact", hashlib.sha256()
-    with storage.explained(str(temporary)), temporary.open("wb") as file:
+    with storage.translated_errors(str(temporary)), temporary.open("wb") as file:
         for block in blocks:
             seen.update(block)
             file.write(block)

@@ -40,12 +40,12 @@ def verified(archive: str) -> Iterator[tuple[Path, str]]:
         local = work / "archive" if storage.is_s3(archive) else Path(archive)
         if storage.is_s3(archive):
             with (
-                storage.explained(archive),
+                storage.translated_errors(archive),
                 storage.open_input(archive) as source,
                 local.open("wb") as copy,
             ):
                 shutil.copyfileobj(source, copy)
-        with storage.explained(archive), local.open("rb") as file:
+        with storage.translated_errors(archive), local.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         named = _NAMED.search(archive)
         if named and named[1] != digest[:12]:
@@ -67,7 +67,7 @@ def unpack(archive: Path, target: Path, apply: bool) -> Unpacked:
         )
     done = Unpacked()
     made: list[tuple[Path, tarfile.TarInfo]] = []
-    with storage.explained(str(target)):
+    with storage.translated_errors(str(target)):
         for member, content in folders.members(archive):
             if not inside(member.name):
                 raise ArchiveDamaged(

@@ -64,7 +64,7 @@ class Hashed:
 @contextmanager
 def streamed(uri: str) -> Iterator[Hashed]:
     """The archive's bytes. Raises: Mistakes when there is no such file."""
-    with storage.explained(uri), storage.open_input(uri) as file:
+    with storage.translated_errors(uri), storage.open_input(uri) as file:
         yield Hashed(file)
 
 

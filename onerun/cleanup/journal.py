@@ -63,7 +63,7 @@ def left_behind(destination: str, store: str, notes: list[str]) -> Iterator[Jour
 
     One that was killed while it wrote a journal had done nothing yet of what stands there: that is removed.
     """
-    for uri in storage.listed(storage.join(destination, FOLDER)):
+    for uri in storage.list_files(storage.join(destination, FOLDER)):
         if not uri.rpartition("/")[2].startswith(f"{store}-"):
             continue
         if uri.endswith(storage.PARTIAL):

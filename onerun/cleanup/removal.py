@@ -79,7 +79,7 @@ def _need_unchanged(place: str, changed: int, archived: int) -> None:
 
 def _remove_local(root: str, parts: tuple[str, ...], archived: int, begun: bool) -> None:
     folder = "/".join((root, *parts))
-    with storage.explained(folder):
+    with storage.translated_errors(folder):
         try:
             _remove_artifacts(root, parts, archived, begun)
             os.rmdir(folder)  # noqa: PTH106

@@ -30,7 +30,7 @@ def keep_report(policy: Policy, address: str, page: str) -> None:
     storage.write_bytes_atomically(address, page.encode())
     found = [
         uri
-        for uri in storage.listed(address.rpartition("/")[0])
+        for uri in storage.list_files(address.rpartition("/")[0])
         if _series(uri) == _series(address)
     ]
     for uri in keeping.beyond(sorted(found), address, policy.backups.keep):

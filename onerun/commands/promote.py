@@ -10,7 +10,7 @@ from onerun.commands.options import Argument, CommonOptions
 from onerun.commands.profile_store import use_registry
 from onerun.commands.ui import Ui
 from onerun.domain.ledger import Move
-from onerun.domain.promotion import command_to
+from onerun.domain.promotion import move_command
 
 
 class MoveOptions(CommonOptions):
@@ -155,7 +155,7 @@ def move(options: MoveOptions) -> AliasMove | AliasUnchanged:
 
 def _record(model: str, move: Move) -> dict[str, object]:
     """Return the fields of a MoveRecord."""
-    back = command_to(model, move.alias, move.from_version) if move.from_version else None
+    back = move_command(model, move.alias, move.from_version) if move.from_version else None
     kept = move.model_dump(include={"at", "alias", "kind", "who", "why", "run_id", "numbers"})
     return {**kept, "from": move.from_version, "to": move.to_version, "back": back}
 

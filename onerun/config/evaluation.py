@@ -1,6 +1,6 @@
 """The half of a recipe that judges: evaluation, gates, registration, promotion."""
 
-import re
+from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Strict, Tag, model_validator
@@ -46,6 +46,15 @@ class Evaluate(Section):
     explain: Explain = Explain()
 
 
+class GateKind(StrEnum):
+    """What a gate compares a metric with. The values are labels of the exporter's series."""
+
+    THRESHOLD = "threshold"
+    BETTER_THAN_CHAMPION = "better_than_champion"
+    BETTER_THAN_BASELINE = "better_than_baseline"
+    UNKNOWN = "unknown"  # of a result that an earlier version recorded
+
+
 class Threshold(Section):
     """A gate: a metric of the test part must lie within bounds."""
 
@@ -62,10 +71,16 @@ class Threshold(Section):
         return self
 
     @property
+    def kind(self) -> GateKind:
+        """What the gate compares the metric with."""
+        return GateKind.THRESHOLD
+
+    @property
     def rule(self) -> str:
-        """The gate in words."""
+        """The gate in one line."""
         bounds = ((">=", self.min), ("<=", self.max))
-        return f"{self.metric} {' and '.join(f'{sign} {bound:g}' for sign, bound in bounds if bound is not None)}"
+        given = [f"{sign} {bound:g}" for sign, bound in bounds if bound is not None]
+        return f"{self.metric} {' and '.join(given)}"
 
 
 class BetterThan(Section):
@@ -84,22 +99,21 @@ class BetterThan(Section):
     )
 
     @property
+    def kind(self) -> GateKind:
+        """What the gate compares the metric with."""
+        return GateKind(f"better_than_{self.better_than}")
+
+    @property
     def rule(self) -> str:
-        """The gate in words."""
+        """The gate in one line."""
         margin = f" by {100 * self.by:.4g} %" if self.by else ""
-        certain = f" with {100 * self.confidence:.4g} % confidence" if self.confidence else ""
-        return f"better than {self.better_than} on {self.on or 'primary'}{margin}{certain}"
+        confidence = f" with {100 * self.confidence:.4g} % confidence" if self.confidence else ""
+        return f"better than {self.better_than} on {self.on or 'primary'}{margin}{confidence}"
 
 
 def _kind_of_gate(value: Any) -> str:
     compares = isinstance(value, BetterThan) or (isinstance(value, dict) and "better_than" in value)
     return "better_than" if compares else "threshold"
-
-
-def kind_of_rule(rule: str) -> str:
-    """Returns: what kind of gate says so: threshold, better_than_champion or better_than_baseline."""
-    whom = re.match("better than (champion|baseline) ", rule)
-    return f"better_than_{whom[1]}" if whom else "threshold"
 
 
 Gate = Annotated[
@@ -127,7 +141,7 @@ class Register(Section):
 class Promote(Section):
     """The alias that the gates guard."""
 
-    alias: Alias = Field("champion", description="Moves to the new version when all gates hold.")
+    alias: Alias = Field("champion", description="Moves to the new version when all gates pass.")
     also: Aliases = Field((), description="Further aliases that move with it, such as production.")
     approval: Literal["auto", "manual"] = Field(
         "auto", description="manual: a person approves before the alias moves."

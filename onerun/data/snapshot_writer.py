@@ -1,4 +1,6 @@
-"""Writing a snapshot: one pass over the source in bounded memory, to a temporary name, then to its digest's place."""
+"""Write a snapshot: one pass over the source in bounded memory, to a temporary name, then to its
+digest's address.
+"""
 
 import shutil
 import time
@@ -16,8 +18,8 @@ import pyarrow.parquet as pq
 
 from onerun import checkpoint, progress, storage
 from onerun.data.snapshots import HASHES_FILE
-from onerun.data.typed_source import Wanted
-from onerun.domain.blocks import Cells, as_written, block_rows, canonical, refilled
+from onerun.data.source_table import TypedSource
+from onerun.domain.blocks import Cells, as_stored, block_rows, canonical, rebatch
 from onerun.domain.digest import ContentDigest, Hashes, row_hashes
 from onerun.domain.errors import StoreUnreachable
 from onerun.domain.references import Snapshot
@@ -25,91 +27,103 @@ from onerun.domain.references import Snapshot
 COMPRESSION = "lz4"  # measured: as fast as none to write and to read; zstd takes half as long again
 TABLE_FILE = "table.parquet"
 PARTIAL = ".partial-"
-NOTE = "snapshot.json"  # beside a table that waits
+NOTE = "snapshot.json"  # beside a table that waits for its upload
 STALE_SECONDS = 6 * 3600
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """Where a finished table waits for its store, and what it was made from."""
+class PendingUpload:
+    """A finished table that could not be uploaded: where it lies, and the key of what it was made
+    from.
+    """
 
     folder: Path
     key: str
 
 
-def written(wanted: Wanted, store: str, source: str, later: Waiting | None = None) -> Snapshot:
-    """Returns: the snapshot of the wanted rows. Whatever fails, nothing half-written has the snapshot's name.
+def write_snapshot(
+    table: TypedSource, store: str, source: str, pending: PendingUpload | None = None
+) -> Snapshot:
+    """Return the snapshot of the table. Whatever fails, nothing half-written has the snapshot's
+    name.
 
-    Raises: StoreUnreachable; with `later` the table is kept there by then.
+    Raises:
+        StoreUnreachable: The store does not answer; with `pending` the table is kept there.
     """
     store = store if storage.is_s3(store) else str(Path(store).absolute())
-    with storage.explained(store), _partial_folder(store) as folder:
-        digest = _table_written(wanted, folder)
+    with storage.translated_errors(store), _partial_folder(store) as folder:
+        digest = _write_table(table, folder)
         snapshot = Snapshot(
             uri=storage.join(store, "snapshots", digest.hexdigest(), TABLE_FILE),
             digest=digest.hexdigest(),
             rows=digest.rows,
-            columns={field.name: str(field.type) for field in wanted.schema},
+            columns={field.name: str(field.type) for field in table.schema},
             source=source,
-            dropped_rows=wanted.dropped,
+            dropped_rows=table.dropped,
         )
         try:
-            _handed_over(folder, snapshot)
+            _upload(folder, snapshot)
         except StoreUnreachable:
-            if later:
-                _kept(folder, snapshot, later)
+            if pending:
+                _keep(folder, snapshot, pending)
             raise
         return snapshot
 
 
-def handed_over_later(later: Waiting) -> Snapshot | None:
-    """Returns: the snapshot whose table waited, now in its place; None when none of the same making waits."""
-    snapshot = checkpoint.kept(later.folder / NOTE, later.key, Snapshot)
+def upload_pending(pending: PendingUpload) -> Snapshot | None:
+    """Upload the table that waits. Returns its snapshot, or None when no table of the same key
+    waits.
+    """
+    snapshot = checkpoint.load(pending.folder / NOTE, pending.key, Snapshot)
     if snapshot is not None:
-        _handed_over(later.folder, snapshot)
-        shutil.rmtree(later.folder, ignore_errors=True)
+        _upload(pending.folder, snapshot)
+        shutil.rmtree(pending.folder, ignore_errors=True)
     return snapshot
 
 
-def _kept(folder: Path, snapshot: Snapshot, later: Waiting) -> None:
-    shutil.rmtree(later.folder, ignore_errors=True)
-    later.folder.mkdir(parents=True)
+def _keep(folder: Path, snapshot: Snapshot, pending: PendingUpload) -> None:
+    shutil.rmtree(pending.folder, ignore_errors=True)
+    pending.folder.mkdir(parents=True)
     for name in (HASHES_FILE, TABLE_FILE):
-        shutil.move(folder / name, later.folder / name)
-    checkpoint.keep(later.folder / NOTE, later.key, snapshot)
+        shutil.move(folder / name, pending.folder / name)
+    checkpoint.save(pending.folder / NOTE, pending.key, snapshot)
 
 
-def _handed_over(folder: Path, snapshot: Snapshot) -> None:
+def _upload(folder: Path, snapshot: Snapshot) -> None:
     if not storage.exists(snapshot.uri):
-        _moved(folder, snapshot.uri.rpartition("/")[0])
+        _publish(folder, snapshot.uri.rpartition("/")[0])
 
 
-def _table_written(wanted: Wanted, folder: Path) -> ContentDigest:
-    """Digest and hashes of one block are made while the block before it is written: both work without the GIL."""
-    digest = ContentDigest(wanted.schema)
+def _write_table(table: TypedSource, folder: Path) -> ContentDigest:
+    """Write table and row hashes. Returns the digest of the content.
+
+    One block is hashed while the block before it is written: both work without the GIL.
+    """
+    digest = ContentDigest(table.schema)
     hashes: list[Hashes] = []
-    with _Table(folder / TABLE_FILE, wanted.schema) as table:
-        for raw in refilled(wanted.batches(), block_rows(len(wanted.schema))):
-            block = canonical(raw, wanted.schema)
-            table.write(block)
+    with _ParquetWriter(folder / TABLE_FILE, table.schema) as file:
+        for raw in rebatch(table.batches(), block_rows(len(table.schema))):
+            block = canonical(raw, table.schema)
+            file.write(block)
             digest.update(block)
             hashes.append(row_hashes(block))
-            progress.report("rows read", digest.rows, wanted.expected_rows)
-    wanted.check()
+            progress.report("rows read", digest.rows, table.expected_rows)
+    table.check()
     np.save(folder / HASHES_FILE, np.concatenate(hashes))
     pa.default_memory_pool().release_unused()
     return digest
 
 
-class _Table(ExitStack):
-    """A Parquet file written by a thread of its own, one block behind. Numbers are stored plain: looking for repeated
-    ones costs more than it saves.
+class _ParquetWriter(ExitStack):
+    """A Parquet file written by its own thread, one block behind.
+
+    Numbers are stored plain: looking for repeated ones costs more than it saves.
     """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         super().__init__()
         self._path, self._names = path, schema.names
-        self._pen = self.enter_context(ThreadPoolExecutor(1))
+        self._thread = self.enter_context(ThreadPoolExecutor(1))
         self._stored: pa.Schema | None = None
         self._writing: Future[None] | None = None
 
@@ -121,10 +135,10 @@ class _Table(ExitStack):
             self.callback(self._wait)
         self._wait()
         columns = [
-            as_written(cells, field.type) for cells, field in zip(block, self._stored, strict=True)
+            as_stored(cells, field.type) for cells, field in zip(block, self._stored, strict=True)
         ]
         batch = pa.RecordBatch.from_arrays(columns, schema=self._stored)
-        self._writing = self._pen.submit(self._writer.write_batch, batch)
+        self._writing = self._thread.submit(self._writer.write_batch, batch)
 
     def _wait(self) -> None:
         if self._writing is not None:
@@ -145,8 +159,10 @@ def _writer(path: Path, stored: pa.Schema) -> pq.ParquetWriter:
 
 @contextmanager
 def _partial_folder(store: str) -> Iterator[Path]:
-    """Gives: a new folder, on the store's own disk when it has one; gone at the end."""
-    root = Path(gettempdir() if storage.is_s3(store) else storage.join(store, "snapshots"))
+    """Yield a new folder, on the store's own disk when it has one; it is removed at the end."""
+    root = Path(gettempdir())
+    if not storage.is_s3(store):
+        root = Path(storage.join(store, "snapshots"))
     root.mkdir(parents=True, exist_ok=True)
     _sweep(root)
     folder = root / f"{PARTIAL}{uuid.uuid4().hex}"
@@ -158,18 +174,18 @@ def _partial_folder(store: str) -> Iterator[Path]:
 
 
 def _sweep(root: Path) -> None:
-    """Removes what a killed ingest left: nothing that was written to within the last hours."""
+    """Remove folders of killed ingests: those that were not written to within the last hours."""
     for folder in root.glob(f"{PARTIAL}*"):
-        with suppress(
-            FileNotFoundError
-        ):  # another ingest, at work beside this one, has just finished
+        with suppress(FileNotFoundError):  # another ingest, running beside this one, has finished
             written = max(path.stat().st_mtime for path in (folder, *folder.glob("*")))
             if time.time() - written > STALE_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _moved(folder: Path, root: str) -> None:
-    """The table comes last: where it is, everything is. Writers of the same content may race; they write the same."""
+def _publish(folder: Path, root: str) -> None:
+    """Move the table last: where it is, everything is. Writers of the same content may race; they
+    write the same.
+    """
     for name in (HASHES_FILE, TABLE_FILE):
         if storage.is_s3(root):
             storage.put_file(folder / name, storage.join(root, name))

@@ -1,4 +1,4 @@
-"""Reading a snapshot: batches, rows and parts, in bounded memory, as often as needed."""
+"""Read a snapshot: batches, rows and parts, in bounded memory, as often as needed."""
 
 import hashlib
 import io
@@ -24,19 +24,18 @@ from onerun.domain.references import Snapshot
 
 BATCH_ROWS = 131_072
 BUFFER_BYTES = 2**20
-GROUPS_AT_ONCE = (
-    16  # of S3, whose reads are joined to few requests (pre_buffer) and kept until these are done
-)
+# row groups in S3, whose reads are joined to few requests (pre_buffer) and kept until then
+GROUPS_AT_ONCE = 16
 HASHES_FILE = "row-hashes.npy"  # written with the snapshot: (rows,) uint64
 
 
 def parquet(snapshot: Snapshot, dictionary: Sequence[str] = ()) -> pq.ParquetFile:
-    """Returns: the snapshot's file; the columns in `dictionary` are read as dictionaries."""
+    """Open the snapshot's file; the columns in `dictionary` are read as dictionaries."""
     if storage.is_s3(snapshot.uri):
         opened = storage.open_input(snapshot.uri, cache="none")
         return pq.ParquetFile(opened, read_dictionary=list(dictionary), pre_buffer=True)
-    _need_here(snapshot)
-    with storage.explained(snapshot.uri):
+    _require_local(snapshot)
+    with storage.translated_errors(snapshot.uri):
         return pq.ParquetFile(
             snapshot.uri,
             read_dictionary=list(dictionary),
@@ -45,76 +44,82 @@ def parquet(snapshot: Snapshot, dictionary: Sequence[str] = ()) -> pq.ParquetFil
         )
 
 
-def _need_here(snapshot: Snapshot) -> None:
-    """Raises: DataError when a retry came to a machine that has not got the snapshot."""
+def _require_local(snapshot: Snapshot) -> None:
+    """Raise DataError when a retry runs on a machine that does not have the snapshot."""
     if not Path(snapshot.uri).exists():
         raise DataError(
-            f"the snapshot {snapshot.uri} is not on this machine ({socket.gethostname()}); an earlier attempt kept "
-            "it in a local folder of another one. Retry there, or start a new flow run; with ONERUN_STORE=s3://... "
-            "(or a folder that all machines share) every worker finds it"
+            f"the snapshot {snapshot.uri} is not on this machine ({socket.gethostname()}); "
+            "an earlier attempt kept it in a local folder of another one. Retry there, or start a "
+            "new flow run; with ONERUN_STORE=s3://... (or a folder that all machines share) "
+            "every worker finds it"
         )
 
 
 def batches(
     snapshot: Snapshot, columns: Sequence[str], dictionary: Sequence[str] = ()
 ) -> Iterator[pa.RecordBatch]:
-    """Yields: the rows in the table's order, `columns` in the order asked for."""
+    """Yield the rows in the table's order, columns in the order of `columns`."""
     require(columns, snapshot.columns, "snapshot")
     with parquet(snapshot, dictionary) as file:
         groups = range(file.num_row_groups)
         for start in range(0, len(groups), GROUPS_AT_ONCE):
-            some = list(groups[start : start + GROUPS_AT_ONCE])
-            for batch in file.iter_batches(BATCH_ROWS, row_groups=some, columns=list(columns)):
+            chunk = list(groups[start : start + GROUPS_AT_ONCE])
+            for batch in file.iter_batches(BATCH_ROWS, row_groups=chunk, columns=list(columns)):
                 yield batch.select(list(columns))
 
 
 def rows(
     snapshot: Snapshot, columns: Sequence[str], mask: npt.NDArray[np.bool_] | None
 ) -> pa.Table:
-    """Returns: the rows where `mask` (rows,) is true (None: all) in the table's order, text as dictionaries."""
+    """Return the rows where `mask` (rows,) is true (None: all) in the table's order, text as
+    dictionaries.
+    """
     texts = [name for name in columns if kind(snapshot.columns.get(name, "")) == "category"]
     found: list[pa.RecordBatch] = []
     start = 0
     for batch in batches(snapshot, columns, texts):
         stop = start + batch.num_rows
-        if mask is None or mask[start:stop].any():
-            found.append(batch if mask is None else batch.filter(pa.array(mask[start:stop])))
+        if mask is None:
+            found.append(batch)
+        elif mask[start:stop].any():
+            found.append(batch.filter(pa.array(mask[start:stop])))
         start = stop
-    return pa.Table.from_batches(
-        found, schema=found[0].schema if found else _schema(snapshot, columns, texts)
-    )
+    if not found:
+        return _schema(snapshot, columns, texts).empty_table()
+    return pa.Table.from_batches(found, schema=found[0].schema)
 
 
 def _schema(snapshot: Snapshot, columns: Sequence[str], texts: Sequence[str]) -> pa.Schema:
     with parquet(snapshot) as file:
         types = {field.name: field.type for field in file.schema_arrow}
-    return pa.schema(
-        [(n, pa.dictionary(pa.int32(), pa.string()) if n in texts else types[n]) for n in columns]
-    )
+    types |= dict.fromkeys(texts, pa.dictionary(pa.int32(), pa.string()))
+    return pa.schema([(name, types[name]) for name in columns])
 
 
 def parts(snapshot: Snapshot, data: Data, split: Split) -> splits.Parts:
-    """Returns: (rows,) TRAINING, VALIDATION or TEST for each row; made once, then read from beside the snapshot.
+    """Return (rows,) TRAINING, VALIDATION or TEST for each row; made once, then read from a file
+    beside the snapshot.
 
-    Raises: DataError when a part is empty or a column of the split is missing from the table.
+    Raises:
+        DataError: A part is empty, or a column of the split is missing from the table.
     """
-    asked = {
+    request = {
         "data": [data.target, data.group, data.time],
         "split": split.model_dump(),
         "version": 1,
     }
-    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
-    uri = _beside(snapshot, f"split-{key}.npy")
+    key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
+    uri = _sidecar(snapshot, f"split-{key}.npy")
     if storage.exists(uri):
         return np.asarray(np.load(io.BytesIO(storage.read_bytes(uri))), dtype=np.uint8)
-    made = splits.checked(_divided(snapshot, data, split), split)
+    parts = splits.require_filled(_split(snapshot, data, split), split)
     buffer = io.BytesIO()
-    np.save(buffer, made)
+    np.save(buffer, parts)
     storage.write_bytes_atomically(uri, buffer.getvalue())
-    return made
+    return parts
 
 
-def _divided(snapshot: Snapshot, data: Data, split: Split) -> splits.Parts:
+def _split(snapshot: Snapshot, data: Data, split: Split) -> splits.Parts:
     if split.by == "random":
         return splits.by_chance(snapshot.rows, split)
     if split.by == "stratified":
@@ -124,22 +129,25 @@ def _divided(snapshot: Snapshot, data: Data, split: Split) -> splits.Parts:
         return splits.by_group(_codes(snapshot, data.group), split)
     if split.by == "time":
         assert data.time is not None
-        _moments_are_no_text(snapshot, data.time)
+        _require_no_text(snapshot, data.time)
         return splits.by_time(_codes(snapshot, data.time), split)
     return splits.by_hash(_hashes(snapshot, split.columns), split)
 
 
-def _moments_are_no_text(snapshot: Snapshot, name: str) -> None:
-    """Text sorts by its letters: 03/04/2021 comes before 12/31/2020, and nobody would notice."""
+def _require_no_text(snapshot: Snapshot, name: str) -> None:
+    """Raise DataError for times as text, which sorts by its letters: 03/04/2021 comes before
+    12/31/2020.
+    """
     require([name], snapshot.columns, "data.time")
     if kind(snapshot.columns[name]) == "category":
         raise DataError(
-            f"data.time: {name!r} is text, sorted by its letters; declare data.types: {{{name}: date}}"
+            f"data.time: {name!r} is text, sorted by its letters; "
+            f"declare data.types: {{{name}: date}}"
         )
 
 
 def _hashes(snapshot: Snapshot, columns: Sequence[str]) -> Hashes:
-    known = _beside(snapshot, HASHES_FILE)
+    known = _sidecar(snapshot, HASHES_FILE)
     if not columns and storage.exists(known):
         return np.asarray(np.load(io.BytesIO(storage.read_bytes(known))), dtype=np.uint64)
     require(columns, snapshot.columns, "split.columns")
@@ -147,9 +155,8 @@ def _hashes(snapshot: Snapshot, columns: Sequence[str]) -> Hashes:
     texts = [name for name in names if kind(snapshot.columns[name]) == "category"]
     found = [np.empty(0, np.uint64)]
     for batch in batches(snapshot, names, texts):
-        schema = pa.schema(
-            [(f.name, pa.string() if f.name in texts else f.type) for f in batch.schema]
-        )
+        types = {field.name: field.type for field in batch.schema}
+        schema = pa.schema(types | dict.fromkeys(texts, pa.string()))
         found.append(row_hashes(canonical(batch, schema)))
     return np.concatenate(found)
 
@@ -162,7 +169,7 @@ def _strata(snapshot: Snapshot, target: str) -> splits.Codes:
 
 
 def _codes(snapshot: Snapshot, name: str) -> splits.Codes:
-    """Returns: (rows,) codes in the order of the values; missing ones 0, the smallest."""
+    """Return (rows,) codes in the order of the values; missing ones 0, the smallest."""
     require([name], snapshot.columns, "data")
     column = rows(snapshot, [name], None).column(0)
     if pa.types.is_dictionary(column.type):
@@ -176,5 +183,5 @@ def _codes(snapshot: Snapshot, name: str) -> splits.Codes:
     return codes
 
 
-def _beside(snapshot: Snapshot, name: str) -> str:
+def _sidecar(snapshot: Snapshot, name: str) -> str:
     return storage.join(snapshot.uri.rpartition("/")[0], name)

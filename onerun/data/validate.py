@@ -8,9 +8,8 @@ from typing import Any
 from onerun.config.mistakes import did_you_mean
 from onerun.domain import names
 from onerun.domain.errors import DataError, ExpectationsBroken
-from onerun.domain.expectation_columns import columns_of
+from onerun.domain.expectations import columns_of, summarise
 from onerun.domain.references import Snapshot, Validation
-from onerun.domain.validation import judge
 from onerun.tracking.runs import log_text
 
 log = logging.getLogger("onerun")
@@ -19,26 +18,31 @@ log = logging.getLogger("onerun")
 def validate(
     run_id: str, expectations: tuple[dict[str, dict[str, Any]], ...], snapshot: Snapshot
 ) -> Validation:
-    """Checks the expectations, records what they say, and only then stops when a critical one does not hold.
+    """Check the expectations, record the results, and only then fail when a critical one does not
+    hold.
 
-    Raises: DataError when one names a column that the table does not have; ExpectationsBroken with one line per
-    critical expectation that does not hold or could not be checked.
+    Raises:
+        DataError: An expectation names a column that the table does not have.
+        ExpectationsBroken: With one line per critical expectation that does not hold or could not
+            be checked.
     """
     if not expectations:
         return Validation(expectations=0)
-    _need_columns(expectations, snapshot)
+    _require_columns(expectations, snapshot)
     from onerun.data import snapshots
-    from onerun.data.quality import checking
+    from onerun.data.quality import checks
 
-    checked = checking.check(
-        expectations, [*snapshot.columns], snapshot.rows, lambda columns: snapshots.rows(snapshot, columns, None),
-        snapshot.source,
-    )  # fmt: skip
-    validation = judge(checked.outcomes)
-    told = [outcome.model_dump(mode="json") for outcome in checked.outcomes]
+    checked = checks.check_table(
+        expectations,
+        columns=list(snapshot.columns),
+        rows=snapshot.rows,
+        read=lambda columns: snapshots.rows(snapshot, columns, None),
+        source=snapshot.source,
+    )
+    validation = summarise(checked.outcomes)
     result = {
         "validation": validation.model_dump(),
-        "outcomes": told,
+        "outcomes": [outcome.model_dump(mode="json") for outcome in checked.outcomes],
         "great_expectations": json.loads(checked.result),
     }
     log_text(
@@ -47,28 +51,29 @@ def validate(
         f"{names.ARTIFACT_VALIDATION}/result.json",
     )
     log_text(run_id, checked.page, f"{names.ARTIFACT_VALIDATION}/data_docs.html")
-    return _go_on_or_stop(validation)
+    _raise_if_critical(validation)
+    for message in validation.messages:
+        log.warning("%s", message)
+    return validation
 
 
-def _go_on_or_stop(validation: Validation) -> Validation:
+def _raise_if_critical(validation: Validation) -> None:
     if validation.failed_critical:
         raise ExpectationsBroken(
             f"{validation.failed_critical} of {validation.expectations} expectations do not hold:\n"
             + "\n".join(validation.messages)
             + f"\nAll of them, with examples: {names.ARTIFACT_VALIDATION}/data_docs.html of the run"
         )
-    for message in validation.messages:
-        log.warning("%s", message)
-    return validation
 
 
-def _need_columns(expectations: Sequence[dict[str, dict[str, Any]]], snapshot: Snapshot) -> None:
-    absent = [
-        f"data.expectations.{position}.{name}: the table has no {column!r}{did_you_mean(column, snapshot.columns)}"
-        for position, expectation in enumerate(expectations)
-        for name, arguments in expectation.items()
-        for column in columns_of(name, arguments)
-        if column not in snapshot.columns
-    ]
-    if absent:
-        raise DataError("\n".join(absent))
+def _require_columns(expectations: Sequence[dict[str, dict[str, Any]]], snapshot: Snapshot) -> None:
+    missing = []
+    for position, expectation in enumerate(expectations):
+        for name, arguments in expectation.items():
+            for column in columns_of(name, arguments):
+                if column not in snapshot.columns:
+                    near = did_you_mean(column, snapshot.columns)
+                    key = f"data.expectations.{position}.{name}"
+                    missing.append(f"{key}: the table has no {column!r}{near}")
+    if missing:
+        raise DataError("\n".join(missing))

@@ -1,7 +1,8 @@
-"""The content digest of a table, and a 64-bit hash of each row: over names, types and values, nothing else.
+"""The content digest of a table, and a 64-bit hash of each row: over names, types and values,
+nothing else.
 
-Neither depends on how the source was cut into batches, files or row groups, nor on its format: both are made from
-canonical blocks (onerun/domain/blocks.py).
+Neither depends on how the source was cut into batches, files or row groups, nor on its format: both
+are made from canonical blocks (onerun/domain/blocks.py).
 """
 
 import hashlib
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from onerun.domain.blocks import Cells
-from onerun.domain.texts import text_bytes, text_offsets
+from onerun.domain.text_columns import text_bytes, text_offsets
 
 Hashes = npt.NDArray[np.uint64]
 MULTIPLIER = np.uint64(
@@ -28,28 +29,25 @@ class ContentDigest:
     """SHA-256 over the schema and the blocks of a table, fed in order."""
 
     def __init__(self, schema: pa.Schema) -> None:
-        """`schema`: names and kept types (onerun/domain/columns.py), text as string."""
-        self._sha = hashlib.sha256(
-            json.dumps([[field.name, str(field.type)] for field in schema]).encode()
-        )
+        """Start with the `schema`: names and stored types (onerun/domain/columns.py), text as
+        string.
+        """
+        columns = [[field.name, str(field.type)] for field in schema]
+        self._sha = hashlib.sha256(json.dumps(columns).encode())
         self.rows = 0
 
     def update(self, block: Sequence[Cells]) -> None:
-        """`block`: canonical columns; every block but the last has `block_rows` rows."""
+        """Add a block of canonical columns; every block but the last has `block_rows` rows."""
         self.rows += len(block[0].values)
-        for array, values in block:
+        for cells in block:
+            array, values = cells
             if pa.types.is_dictionary(array.type):
                 self._add(np.diff(text_offsets(array.dictionary)), text_bytes(array.dictionary))
             elif pa.types.is_string(array.type):
                 self._add(text_bytes(array))
-            elif (
-                array.null_count
-                and values.dtype.kind in "iu"
-                and not pa.types.is_boolean(array.type)
-            ):
-                self._add(
-                    np.packbits(np.asarray(array.is_valid()))
-                )  # the smallest integer may be a value
+            elif array.null_count and _is_integer(cells):
+                # the smallest integer may be a value
+                self._add(np.packbits(np.asarray(array.is_valid())))
             self._add(values)
             self._sha.update(b"%d;" % array.null_count)
 
@@ -58,26 +56,34 @@ class ContentDigest:
             self._sha.update(np.ascontiguousarray(several).view(np.uint8).data)
 
     def hexdigest(self) -> str:
-        """Returns: 64 hexadecimal digits."""
+        """Return 64 hexadecimal digits."""
         ending = self._sha.copy()
         ending.update(b"rows:%d" % self.rows)
         return ending.hexdigest()
 
 
+def _is_integer(cells: Cells) -> bool:
+    return cells.values.dtype.kind in "iu" and not pa.types.is_boolean(cells.array.type)
+
+
 def row_hashes(block: Sequence[Cells]) -> Hashes:
-    """Returns: (rows,) hashes of the rows of canonical columns; equal rows have equal ones wherever they stand."""
+    """Return (rows,) hashes of the rows of canonical columns; equal rows have equal hashes in any
+    position.
+    """
     hashes = np.zeros(len(block[0].values), np.uint64)
     shifted = np.empty_like(hashes)
     for cells in block:
-        hashes ^= _words(cells)
+        hashes ^= _cell_hashes(cells)
         hashes *= MULTIPLIER
         np.right_shift(hashes, np.uint64(32), out=shifted)
         hashes ^= shifted
     return hashes
 
 
-def mixed(hashes: Hashes, seed: int) -> Hashes:
-    """Returns: (rows,) hashes that differ by seed, every bit depending on every bit (finalizer of SplitMix64)."""
+def mix(hashes: Hashes, seed: int) -> Hashes:
+    """Return (rows,) hashes that differ by seed, every bit depending on every bit (finalizer of
+    SplitMix64).
+    """
     h = (hashes + np.uint64(seed)) * MULTIPLIER
     h ^= h >> np.uint64(30)
     h *= np.uint64(0xBF58476D1CE4E5B9)
@@ -87,7 +93,7 @@ def mixed(hashes: Hashes, seed: int) -> Hashes:
     return h
 
 
-def _words(cells: Cells) -> Hashes:
+def _cell_hashes(cells: Cells) -> Hashes:
     array, values = cells
     if pa.types.is_dictionary(array.type):
         return np.append(text_hashes(array.dictionary), MISSING).take(values)
@@ -99,7 +105,9 @@ def _words(cells: Cells) -> Hashes:
 
 
 def text_hashes(texts: pa.StringArray) -> Hashes:
-    """Returns: (texts,) a polynomial of the bytes of each text modulo 2**64, mixed with its length."""
+    """Return (texts,) hashes: a polynomial of the bytes of each text modulo 2**64, mixed with its
+    length.
+    """
     offsets = text_offsets(texts).astype(np.int64)
     starts, lengths = offsets[:-1] - offsets[0], np.diff(offsets)
     powers = np.full(int(lengths.max(initial=0)) + 1, TEXT_BASE, np.uint64).cumprod()
@@ -108,6 +116,6 @@ def text_hashes(texts: pa.StringArray) -> Hashes:
     terms *= text_bytes(texts).astype(np.uint64) + np.uint64(1)
     sums = np.zeros(len(terms) + 1, np.uint64)
     np.cumsum(terms, out=sums[1:])
-    return mixed(
+    return mix(
         sums.take(offsets[1:] - offsets[0]) - sums.take(starts) + lengths.astype(np.uint64), 0
     )

@@ -1,12 +1,12 @@
 """What can go wrong while a training runs.
 
-    OnerunError                     exit code 1, carries the stage's own words
+    OnerunError                     exit code 1, carries the stage's own message
     ├── TerminalError               trying again gives the same: do not retry
     │   ├── DataError               the table cannot be trained on as asked
     │   ├── ExpectationsBroken      a critical expectation does not hold
     │   ├── TrainingFailed          the training program failed by itself
-    │   ├── ModelUnusable           what the training left behind is no usable model
-    │   ├── AliasMoved              somebody else moved the alias since it was looked at
+    │   ├── ModelUnusable           the training left no usable model
+    │   ├── AliasMoved              another process moved the alias meanwhile
     │   ├── ArchiveDamaged          an archive is not what was written
     │   ├── StoreUnknown            an archive's records have columns that this MLflow does not know
     │   └── Superseded              another process owns the run now
@@ -15,13 +15,13 @@
         ├── AliasBusy               other moves of the alias did not come to an end
         └── TrainingKilled          the training process was killed or timed out
 
-Mistakes in what was asked (recipe, profile, arguments, credentials) are `onerun.config.mistakes.Mistakes`, exit code 2.
-All of them take plain positional arguments, so that they survive pickling.
+Mistakes in recipe, profile, arguments and credentials are `onerun.config.mistakes.Mistakes`, exit
+code 2. All of them take plain positional arguments, so that they survive pickling.
 """
 
 
 class OnerunError(Exception):
-    """Base of the family; `retryable` says whether trying again can help."""
+    """Base of the family; `retryable`: whether trying again can help."""
 
     retryable = False
     exit_code = 1
@@ -44,23 +44,27 @@ class TrainingFailed(TerminalError):
 
 
 class ModelUnusable(TerminalError):
-    """What the training left behind is no usable model."""
+    """The training left no usable model."""
 
 
 class AliasMoved(TerminalError):
-    """Somebody else moved the alias since it was looked at: what was decided on the old holder is stale."""
+    """Another process moved the alias meanwhile: a decision based on the old holder is stale."""
 
 
 class ArchiveDamaged(TerminalError):
-    """An archive is not what was written: cut off, changed, of another format, or not an archive at all."""
+    """An archive is not what was written: cut off, changed, of another format, or not an archive at
+    all.
+    """
 
 
 class StoreUnknown(TerminalError):
-    """An archive's records have columns that the installed MLflow does not know; nothing of them is written."""
+    """An archive's records have columns that the installed MLflow does not know; nothing of them is
+    written.
+    """
 
 
 class Superseded(TerminalError):
-    """Another process works on the same flow run and has opened the run since: this one steps back."""
+    """Another process works on the same flow run and has opened the run since: this one stops."""
 
 
 class TransientError(OnerunError):

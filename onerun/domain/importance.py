@@ -1,4 +1,6 @@
-"""Which columns matter: what the trees gained by them where they know it, else what shuffling them costs."""
+"""Importance of columns: the trees' own gain where they have one, else the loss by shuffling a
+column.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from onerun.config.evaluation import GREATER_IS_BETTER
 from onerun.domain.metrics import measure
-from onerun.domain.outcomes import Predictions, Truth
+from onerun.domain.predictions import Predictions, TrueValues
 
 SEED = 20_240_602
 MOST_CELLS = 100_000_000  # values predicted from while shuffling; wide tables get fewer rows
@@ -26,49 +27,47 @@ class Importance:
 
 
 def gain(estimator: Any, columns: list[str]) -> Importance | None:
-    """Returns: the share of the trees' total gain; None when the estimator is no booster over these columns."""
+    """Return each column's share of the total gain; None when the estimator is not a booster over
+    these columns.
+    """
     if not hasattr(estimator, "feature_importance") or estimator.num_feature() != len(columns):
         return None
     gains = np.asarray(estimator.feature_importance("gain"), dtype=np.float64)
-    shares = gains / gains.sum() if gains.sum() else gains
-    return Importance(
-        "gain",
-        "share of the total gain of the trees",
-        dict(zip(columns, shares.tolist(), strict=True)),
-    )
+    if gains.sum():
+        gains = gains / gains.sum()
+    shares = dict(zip(columns, gains.tolist(), strict=True))
+    return Importance("gain", "share of the total gain of the trees", shares)
 
 
 def permutation(
     metric: str,
     frame: pd.DataFrame,
-    truth: Truth,
+    y_true: TrueValues,
     columns: list[str],
     rows: int,
     predict: Callable[[pd.DataFrame], Predictions],
 ) -> Importance | None:
-    """Shuffles one column at a time in at most `rows` of the rows, and measures what that costs (Breiman, 2001).
+    """Return the metric lost by shuffling each column in turn, in at most `rows` of the rows
+    (Breiman, 2001).
 
-    Returns: metric lost per column, None when the metric is not defined on so few rows.
+    None when the metric is not defined on so few rows.
     """
     rng = np.random.default_rng(SEED)
     affordable = max(50, MOST_CELLS // len(columns) ** 2)
-    kept = np.sort(rng.permutation(truth.rows)[: min(rows, affordable)])
-    few, judged = frame.iloc[kept], truth.take(kept)
-    before = measure(metric, judged, predict(few))
+    kept = np.sort(rng.permutation(y_true.rows)[: min(rows, affordable)])
+    few, y_few = frame.iloc[kept], y_true.take(kept)
+    before = measure(metric, y_few, predict(few))
     if not np.isfinite(before):
         return None
-    sign = 1 if metric in GREATER_IS_BETTER else -1
+    sign, change = -1, "added"
+    if metric in GREATER_IS_BETTER:
+        sign, change = 1, "lost"
     values = {}
     for column in columns:
-        after = measure(metric, judged, predict(_shuffled(few, column, rng.permutation(len(few)))))
+        shuffled = few.copy(deep=False)
+        order = rng.permutation(len(few))
+        shuffled[column] = few[column].take(order).set_axis(few.index)
+        after = measure(metric, y_few, predict(shuffled))
         values[column] = sign * (before - after) if np.isfinite(after) else 0.0
-    change = "lost" if sign > 0 else "added"
-    return Importance(
-        "permutation", f"{metric} {change} by shuffling the column ({len(few):,} rows)", values
-    )
-
-
-def _shuffled(frame: pd.DataFrame, column: str, order: NDArray[np.intp]) -> pd.DataFrame:
-    changed = frame.copy(deep=False)
-    changed[column] = frame[column].take(order).set_axis(frame.index)
-    return changed
+    meaning = f"{metric} {change} by shuffling the column ({len(few):,} rows)"
+    return Importance("permutation", meaning, values)

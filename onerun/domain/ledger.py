@@ -1,4 +1,4 @@
-"""The ledger: who moved an alias, when, from where to where, why, on which numbers; and what that implies."""
+"""The ledger: who moved an alias, when, from which version to which, why, and on which metrics."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from onerun.domain.references import Reference
 
-Kind = Literal["promote", "register", "to", "rollback"]
+MoveKind = Literal["promote", "register", "to", "rollback"]
 
 
 class Move(Reference):
@@ -17,7 +17,7 @@ class Move(Reference):
     alias: str
     from_version: str | None  # None: the alias pointed nowhere
     to_version: str
-    kind: Kind
+    kind: MoveKind
     why: str
     who: str
     at: str  # UTC, ISO 8601 with microseconds: sorts as it reads
@@ -27,23 +27,22 @@ class Move(Reference):
     state: Literal["announced", "done"] = "announced"
 
     def age(self, now: datetime) -> float:
-        """Returns: seconds between the announcement and `now`."""
+        """Return seconds between the announcement and `now`."""
         return (now - datetime.fromisoformat(self.at)).total_seconds()
 
 
 def holders(moves: Sequence[Move]) -> list[str]:
-    """Replays the moves of one alias, oldest first.
+    """Return the versions that a chain of rollbacks would visit, the present holder last.
 
-    Returns: the versions that a chain of rollbacks would visit, the present holder last. A promotion puts a version on
-    top; a rollback takes versions off until its target is on top, so that rolling back twice goes two steps back and
-    does not swing between two versions.
+    The moves of one alias, oldest first, are replayed: a promotion puts a version on top; a
+    rollback takes versions off until its target is on top. So rolling back twice goes two steps
+    back and does not swing between two versions.
     """
     stack: list[str] = []
     for move in moves:
         if move.from_version is not None and (not stack or stack[-1] != move.from_version):
-            stack.append(
-                move.from_version
-            )  # moved by other means in between, such as MLflow's own pages
+            # moved by other means in between, such as MLflow's own pages
+            stack.append(move.from_version)
         if move.kind == "rollback":
             while stack and stack[-1] != move.to_version:
                 stack.pop()
@@ -55,10 +54,14 @@ def holders(moves: Sequence[Move]) -> list[str]:
 def previous_holder(
     moves: Sequence[Move], now: str | None, existing: Collection[str]
 ) -> str | None:
-    """Where a rollback goes.
+    """Return the target of a rollback: the nearest earlier holder that still exists, or None.
 
-    Parameters: `moves` of one alias, oldest first; `now` the present holder; `existing` versions that still exist.
-    Returns: the nearest earlier holder that still exists, or None when there is none.
+    Args:
+        moves: Of one alias, oldest first.
+        now: The present holder.
+        existing: The versions that still exist.
     """
     earlier = [version for version in holders(moves) if version != now and version in existing]
-    return earlier[-1] if earlier else None
+    if not earlier:
+        return None
+    return earlier[-1]

@@ -1,7 +1,7 @@
-"""A raw table in, predictions out. This one file is shipped inside every logged model.
+"""Predictions for a raw table. This one file is shipped inside every logged model.
 
-It imports nothing of this project, so that a model works where the repository has never been. Training encodes with
-the same `Encoder`, so that what a model was trained on and what it is asked later cannot differ.
+It imports nothing of this project, so that a model works where onerun is not installed. Training
+encodes with the same `Encoder`, so that training and prediction cannot differ.
 """
 
 import json
@@ -19,10 +19,11 @@ FALSE = frozenset({"false", "f", "no", "n", "off", "0", "0.0"})
 
 
 class Encoder:
-    """Turns raw columns into the float matrix an estimator takes, column by column.
+    """Encodes raw columns as the float matrix of an estimator, column by column.
 
-    Numbers stay, booleans become 0 and 1, dates days since 1970 (with a fraction), categories the position of their
-    level. Missing values, levels that training never saw and infinities become NaN.
+    Numbers stay, booleans become 0 and 1, dates days since 1970 (with a fraction), categories the
+    position of their level. Missing values, levels that training never saw and infinities become
+    NaN.
     """
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -32,35 +33,39 @@ class Encoder:
         self._levels = [pd.Index(column.get("levels", []), dtype="str") for column in self.columns]
 
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
-        """Returns: (rows, columns) matrix, NaN where missing. Raises: ValueError where text is no number or date."""
+        """Return the (rows, columns) matrix, NaN where missing.
+
+        Raises:
+            ValueError: A text is not a number or date.
+        """
         matrix = np.empty((len(frame), len(self.columns)), self.dtype, order="F")
         for position, column in enumerate(self.columns):
             matrix[:, position] = self.encode_column(position, frame[column["name"]])
         return matrix
 
     def encode_column(self, position: int, values: pd.Series) -> np.ndarray:
-        """Returns: (rows,) one column of the matrix, for the column at `position`."""
+        """Return the (rows,) column of the matrix at `position`."""
         kind = self.columns[position]["kind"]
         if kind == "category":
             return _codes(values, self._levels[position]).astype(self.dtype)
         if kind == "boolean":
-            return self._truths(values)
+            return self._booleans(values)
         try:
-            found = _days(self._known(values)) if kind == "date" else self._numbers(values)
+            if kind == "date":
+                found = _days(self._known(values))
+            else:
+                found = self._numbers(values)
         except (ValueError, TypeError) as error:
             name = self.columns[position]["name"]
             raise ValueError(
                 f"column {name!r} was a {kind} in training and now holds something else: {error}"
             ) from error
-        with np.errstate(
-            over="ignore"
-        ):  # a number too large for 32 bits becomes infinite, which counts as missing
+        # a number too large for 32 bits becomes infinite, which counts as missing
+        with np.errstate(over="ignore"):
             numbers = found.astype(self.dtype, copy=False)
-        return (
-            numbers
-            if np.isfinite(numbers).all()
-            else np.where(np.isfinite(numbers), numbers, np.nan)
-        )
+        if np.isfinite(numbers).all():
+            return numbers
+        return np.where(np.isfinite(numbers), numbers, np.nan)
 
     def _numbers(self, values: pd.Series) -> np.ndarray:
         if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf":
@@ -69,33 +74,31 @@ class Encoder:
             return values.to_numpy(dtype=np.float64, na_value=np.nan)
         return pd.to_numeric(self._known(values)).to_numpy(dtype=np.float64, na_value=np.nan)
 
-    def _truths(self, values: pd.Series) -> np.ndarray:
+    def _booleans(self, values: pd.Series) -> np.ndarray:
         if values.dtype.kind in "iufb":
             numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
             return np.where(np.isnan(numbers), np.nan, numbers != 0).astype(self.dtype)
         codes, uniques = pd.factorize(values)
-        words = [str(unique).strip().lower() for unique in uniques]
-        truths = [1.0 if word in TRUE else 0.0 if word in FALSE else np.nan for word in words]
-        return np.array([*truths, np.nan], self.dtype)[codes]
+        known = dict.fromkeys(TRUE, 1.0) | dict.fromkeys(FALSE, 0.0)
+        booleans = [known.get(str(unique).strip().lower(), np.nan) for unique in uniques]
+        return np.array([*booleans, np.nan], self.dtype)[codes]
 
     def _known(self, values: pd.Series) -> pd.Series:
-        """Texts that mean a missing value become missing."""
+        """Replace texts that mean a missing value by missing values."""
         if values.dtype.kind != "O":
             return values
         return values.astype(object).mask(values.isin(list(self._missing)), None)
 
 
 def _codes(values: pd.Series, levels: pd.Index) -> np.ndarray:
-    """Returns: (rows,) positions in `levels`, NaN for what is missing or not among them."""
+    """Return (rows,) positions in `levels`, NaN for values that are missing or not among them."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         codes, uniques = values.cat.codes.to_numpy(), values.cat.categories
     else:
         codes, uniques = pd.factorize(values)
-    texts = (
-        uniques
-        if isinstance(uniques.dtype, pd.StringDtype)
-        else [as_text(unique) for unique in uniques]
-    )
+    texts: Any = uniques
+    if not isinstance(uniques.dtype, pd.StringDtype):
+        texts = [as_text(unique) for unique in uniques]
     # snapshots hold texts without the blanks around them; a raw table still has them
     positions = levels.get_indexer(pd.Index(texts, dtype="str").str.strip()).astype(np.float64)
     positions[positions < 0] = np.nan
@@ -103,22 +106,25 @@ def _codes(values: pd.Series, levels: pd.Index) -> np.ndarray:
 
 
 def as_text(level: Any) -> str:
-    """A level as text: 3, 3.0 and "3" are the same one, for missing values make floats of integers."""
-    return str(int(level)) if isinstance(level, float) and level.is_integer() else str(level)
+    """Return a level as text: 3, 3.0 and "3" are the same, since missing values make floats of
+    integers.
+    """
+    if isinstance(level, float) and level.is_integer():
+        return str(int(level))
+    return str(level)
 
 
 def _days(values: pd.Series) -> np.ndarray:
-    dates = (
-        values if values.dtype.kind == "M" else pd.to_datetime(values, utc=True, format="ISO8601")
-    )
-    if getattr(dates.dtype, "tz", None) is not None:
-        dates = dates.dt.tz_convert(None)
-    moments = dates.to_numpy("datetime64[us]")
+    if values.dtype.kind != "M":
+        values = pd.to_datetime(values, utc=True, format="ISO8601")
+    if getattr(values.dtype, "tz", None) is not None:
+        values = values.dt.tz_convert(None)
+    moments = values.to_numpy("datetime64[us]")
     return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / 86_400_000_000)
 
 
 class Predictor:
-    """An encoder, an optional preprocessing step and an estimator: from raw rows to predictions."""
+    """An encoder, an optional preprocessing step and an estimator: predicts for raw rows."""
 
     def __init__(self, spec: dict[str, Any], prepare: Any, estimator: Any) -> None:
         self.spec, self.prepare, self.estimator = spec, prepare, estimator
@@ -127,20 +133,22 @@ class Predictor:
 
     @classmethod
     def load(cls, spec: Path, estimator: Path) -> "Predictor":
-        """Reads what training left: the columns and, pickled, (preprocessing or None, estimator)."""
+        """Read what training left: the columns and, pickled, (preprocessing or None, estimator)."""
         with estimator.open("rb") as file:
             prepare, fitted = pickle.load(file)
         return cls(json.loads(spec.read_text(encoding="utf-8")), prepare, fitted)
 
     def save(self, folder: Path) -> None:
-        """Writes what `load` reads, under `SPEC_FILE` and `ESTIMATOR_FILE`."""
+        """Write what `load` reads, under `SPEC_FILE` and `ESTIMATOR_FILE`."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / SPEC_FILE).write_text(json.dumps(self.spec, ensure_ascii=False), encoding="utf-8")
         with (folder / ESTIMATOR_FILE).open("wb") as file:
             pickle.dump((self.prepare, self.estimator), file, protocol=5)
 
     def predict_frame(self, frame: pd.DataFrame, probabilities: bool = False) -> np.ndarray:
-        """Returns: (rows,) numbers or labels; with `probabilities` (rows, classes), columns in order of `classes`."""
+        """Return (rows,) numbers or labels; with `probabilities` (rows, classes), in order of
+        `classes`.
+        """
         matrix = self.encoder.encode(frame)
         if self.prepare is not None:
             matrix = self.prepare.transform(matrix)
@@ -163,11 +171,15 @@ class Predictor:
                 raise ValueError(f"{type(self.estimator).__name__} gives labels, not probabilities")
             return np.asarray(self.estimator.predict_proba(matrix))
         scores = np.asarray(self.estimator.predict(matrix))
-        return scores if scores.ndim == 2 else np.column_stack([1 - scores, scores])
+        if scores.ndim == 2:
+            return scores
+        return np.column_stack([1 - scores, scores])
 
 
 def _serve() -> None:
-    """Hands the model to MLflow, which runs this file as a module of its own when it loads (or saves) a model."""
+    """Pass the model to MLflow, which runs this file as a module of its own when it loads (or
+    saves) a model.
+    """
     from mlflow.models import set_model
     from mlflow.pyfunc.model import PythonModel, PythonModelContext
 

@@ -1,23 +1,29 @@
-"""What travels between stages: small frozen references, JSON both ways. Data and models stay where they are (P3)."""
+"""What stages pass on: small frozen references, to JSON and back. Data and models stay where they
+are.
+"""
 
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
+from onerun.config.evaluation import GateKind
+
 
 class Reference(BaseModel):
-    """A finished stage's result: recorded on the run, read back by a retry instead of doing the stage again (P2)."""
+    """A finished stage's result: recorded on the run, and read back by a retry instead of repeating
+    the stage.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Returns: the reference that `model_dump_json` wrote."""
+        """Return the reference that `model_dump_json` wrote."""
         return cls.model_validate_json(text)
 
     @property
     def summary(self) -> str:
-        """The result in one line, for a person."""
+        """Return the result in one line, for a person."""
         return str(self)
 
 
@@ -33,13 +39,14 @@ class Snapshot(Reference):
 
     @property
     def summary(self) -> str:
-        """The result in one line, for a person."""
+        """Return the result in one line, for a person."""
         dropped = f", {self.dropped_rows:,} without target left out" if self.dropped_rows else ""
-        return f"{self.rows:,} rows x {len(self.columns)} columns{dropped}; snapshot {self.digest[:12]}"
+        shape = f"{self.rows:,} rows x {len(self.columns)} columns"
+        return f"{shape}{dropped}; snapshot {self.digest[:12]}"
 
 
 class Validation(Reference):
-    """What the expectations said."""
+    """The results of the expectations."""
 
     expectations: int
     failed_critical: int = 0
@@ -48,17 +55,16 @@ class Validation(Reference):
 
     @property
     def summary(self) -> str:
-        """The result in one line, for a person."""
+        """Return the result in one line, for a person."""
         if not self.expectations:
             return "no expectations"
-        broken = self.failed_critical + self.failed_warning
-        return f"{self.expectations - broken} of {self.expectations} expectations hold" + "".join(
-            f"\n{'':12}{message}" for message in self.messages
-        )
+        passed = self.expectations - self.failed_critical - self.failed_warning
+        first = f"{passed} of {self.expectations} expectations hold"
+        return f"\n{'':12}".join([first, *self.messages])
 
 
 class TrainedModel(Reference):
-    """A model that was logged to the run, not yet judged or registered."""
+    """A model that was logged to the run, not yet evaluated or registered."""
 
     model_id: str  # MLflow's logged model, m-...
     model_uri: str  # models:/m-...
@@ -67,14 +73,15 @@ class TrainedModel(Reference):
 
     @property
     def summary(self) -> str:
-        """The result in one line, for a person."""
+        """Return the result in one line, for a person."""
         rounds = f", best after {self.best_iteration} rounds" if self.best_iteration else ""
         return f"on {self.rows.get('training', 0):,} rows{rounds}"
 
 
 class GateResult(Reference):
-    """One gate, held or not, and why."""
+    """One gate, passed (`held`) or failed, and why."""
 
+    kind: GateKind = GateKind.UNKNOWN
     rule: str
     held: bool
     reason: str
@@ -87,29 +94,26 @@ class Evaluation(Reference):
     primary: str
     metrics: dict[str, float]
     baseline_metrics: dict[str, float]
-    champion_metrics: dict[str, float] | None = (
-        None  # of the champion on the same rows; None: there is none
-    )
+    # of the champion on the same rows; None without a champion that could be scored
+    champion_metrics: dict[str, float] | None = None
     champion_version: str | None = None
     gates: tuple[GateResult, ...] = ()
 
     @property
     def all_gates_held(self) -> bool:
-        """Whether the alias may move."""
+        """Return whether every gate passed, so that the alias may move."""
         return all(gate.held for gate in self.gates)
 
     @property
     def summary(self) -> str:
-        """The result in one line, for a person."""
-        others = (
-            [f"baseline {self.baseline_metrics[self.primary]:.4g}"]
-            if self.primary in self.baseline_metrics
-            else []
-        )
-        if self.champion_metrics and self.primary in self.champion_metrics:
-            others.append(f"champion {self.champion_metrics[self.primary]:.4g}")
-        value = self.metrics.get(self.primary)
-        return f"{self.primary} {'-' if value is None else f'{value:.4g}'} ({', '.join(others)})"
+        """Return the result in one line, for a person."""
+        others, primary = [], self.primary
+        if primary in self.baseline_metrics:
+            others.append(f"baseline {self.baseline_metrics[primary]:.4g}")
+        if self.champion_metrics and primary in self.champion_metrics:
+            others.append(f"champion {self.champion_metrics[primary]:.4g}")
+        value = f"{self.metrics[primary]:.4g}" if primary in self.metrics else "-"
+        return f"{primary} {value} ({', '.join(others)})"
 
 
 class Version(Reference):
@@ -120,7 +124,7 @@ class Version(Reference):
 
     @property
     def summary(self) -> str:
-        """The result in one line, for a person."""
+        """Return the result in one line, for a person."""
         return f"{self.model} version {self.version}"
 
 
@@ -136,9 +140,10 @@ class Promotion(Reference):
 
     @property
     def summary(self) -> str:
-        """The result in one line, for a person."""
+        """Return the result in one line, for a person."""
         if self.waits:
             return f"{self.alias} waits for approval"
-        before = f" from version {self.previous_version}" if self.previous_version else ""
-        stays = f" at version {self.previous_version}" if self.previous_version else ""
-        return f"{self.alias} moved{before}" if self.promoted else f"{self.alias} stays{stays}"
+        verb, preposition = ("moved", "from") if self.promoted else ("stays", "at")
+        if self.previous_version:
+            return f"{self.alias} {verb} {preposition} version {self.previous_version}"
+        return f"{self.alias} {verb}"

@@ -1,4 +1,6 @@
-"""How good the model is in each part of the table: for every value of a column, or every quarter of a number."""
+"""How good the model is in each part of the table: for every value of a column, or every quarter of
+a number.
+"""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from onerun.domain.metrics import score
-from onerun.domain.outcomes import Integers, Predictions, Truth
+from onerun.domain.predictions import Integers, Predictions, TrueValues
 
 MOST = 20
 OTHER, MISSING = "(other)", "(missing)"
@@ -23,20 +25,29 @@ class Slice:
     metrics: dict[str, float]
 
 
-def slices(column: str, values: Any, truth: Truth, predictions: Predictions) -> list[Slice]:
-    """Args: values: (n,) a Series. Returns: the most frequent values first (quarters of a number in their order)."""
-    codes, names = _quarters(values) if _is_amount(values) else _levels(values)
+def slices(column: str, values: Any, y_true: TrueValues, predictions: Predictions) -> list[Slice]:
+    """Return the metrics of each slice, the most frequent values first, quarters of a number in
+    their order.
+
+    Args:
+        column: Its name.
+        values: (n,) a Series.
+        y_true: (n,).
+        predictions: (n,).
+    """
+    split = _quarters if _is_amount(values) else _levels
+    codes, names = split(values)
     found = []
     for code, name in enumerate(names):
         rows = np.flatnonzero(codes == code)
         if rows.size:
-            metrics = score(truth.take(rows), predictions.take(rows))
+            metrics = score(y_true.take(rows), predictions.take(rows))
             found.append(Slice(column, name, int(rows.size), metrics))
     return found
 
 
 def _is_amount(values: Any) -> bool:
-    """Few different whole numbers (a month, a grade) are values, not amounts."""
+    """Return whether these are amounts; few different numbers (a month, a grade) are not."""
     return values.dtype.kind in "iufM" and values.nunique() > MOST
 
 
@@ -58,9 +69,8 @@ def _levels(values: Any) -> tuple[Integers, list[str]]:
     codes, levels = pd.factorize(values)
     counts = np.bincount(codes[codes >= 0], minlength=len(levels))
     shown = np.argsort(-counts, kind="stable")[:MOST]
-    place = np.full(
-        len(levels) + 1, MOST, dtype=np.intp
-    )  # the last one is found by -1, a missing value
+    # the last one is found by -1, a missing value
+    place = np.full(len(levels) + 1, MOST, dtype=np.intp)
     place[shown] = np.arange(len(shown))
     place[-1] = MOST + 1
     names = [str(levels[level]) for level in shown] + [""] * (MOST - len(shown))

@@ -1,28 +1,33 @@
-"""Which rows train, which validate, which test. Pure: the same rows, split and seed always give the same parts.
+"""Training, validation and test rows. The same rows, split and seed always give the same parts.
 
-Every function returns (rows,) uint8 with TRAINING, VALIDATION or TEST for each row: disjoint, union = all rows.
+Every function returns (rows,) uint8 with TRAINING, VALIDATION or TEST for each row: disjoint, union
+= all rows.
 """
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from onerun.config.recipe import Split
-from onerun.domain.digest import Hashes, mixed
+from onerun.domain.digest import Hashes, mix
 from onerun.domain.errors import DataError
 
 TRAINING, VALIDATION, TEST = 0, 1, 2
 NAMES = ("training", "validation", "test")
 GREEDY_GROUPS = 10_000
 STRATA_OF_NUMBERS = 100
-LOOKED_AT = 10_000
+SAMPLED_ROWS = 10_000
 
 Parts = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.int64]
 
 
 def by_hash(hashes: Hashes, split: Split) -> Parts:
-    """`hashes`: (rows,) of each row's content (onerun/domain/digest.py). A row's part depends on nothing but its content."""
-    places = mixed(hashes, split.seed)
+    """Divide by (rows,) hashes of each row's content (onerun/domain/digest.py): a row's part
+    depends on nothing else.
+    """
+    places = mix(hashes, split.seed)
     parts = np.zeros(len(hashes), np.uint8)
     parts[places < _bound(split.test + split.validation)] = VALIDATION
     parts[places < _bound(split.test)] = TEST
@@ -34,7 +39,7 @@ def _bound(share: float) -> np.uint64:
 
 
 def by_chance(rows: int, split: Split) -> Parts:
-    """Exact shares, drawn by seed; a row's part depends on its position."""
+    """Divide into exact shares, drawn by seed; a row's part depends on its position."""
     test, validation = _counts(rows, split)
     parts = np.zeros(rows, np.uint8)
     parts[:test] = TEST
@@ -44,15 +49,15 @@ def by_chance(rows: int, split: Split) -> Parts:
 
 
 def by_strata(strata: Codes, split: Split) -> Parts:
-    """`strata`: (rows,) the stratum of each row. Every stratum gets its share of each part, to within one row.
+    """Divide so that each of the (rows,) strata gets its share of each part, to within one row.
 
     One row of each stratum always trains: a class that training never saw cannot be predicted.
     """
     shuffled = np.random.default_rng(split.seed).permutation(len(strata))
-    small = (
-        strata.astype(np.uint16) if strata.max(initial=0) < 2**16 else strata
-    )  # sorted by radix, in linear time
-    order = shuffled[np.argsort(small[shuffled], kind="stable")]
+    keys: npt.NDArray[Any] = strata
+    if strata.max(initial=0) < 2**16:
+        keys = strata.astype(np.uint16)  # sorted by radix, in linear time
+    order = shuffled[np.argsort(keys[shuffled], kind="stable")]
     in_order = strata[order]
     free = order[1:][in_order[1:] == in_order[:-1]]
     parts = np.zeros(len(strata), np.uint8)
@@ -64,34 +69,35 @@ def by_strata(strata: Codes, split: Split) -> Parts:
     return parts
 
 
-def _evenly(rows: int, wanted: int) -> npt.NDArray[np.bool_]:
-    """Returns: (rows,) True for `wanted` of them, evenly spaced."""
-    steps = np.arange(rows + 1) * wanted // max(rows, 1)
+def _evenly(rows: int, count: int) -> npt.NDArray[np.bool_]:
+    """Return (rows,) True for `count` of them, evenly spaced."""
+    steps = np.arange(rows + 1) * count // max(rows, 1)
     return np.asarray(steps[1:] > steps[:-1])
 
 
 def number_strata(values: npt.NDArray[np.float64]) -> Codes:
-    """Returns: (rows,) strata of a numeric target: its values where they are few, quantile bins where they are many."""
-    distinct = np.unique(values[:LOOKED_AT])
+    """Return (rows,) strata of a numeric target: its values where they are few, else quantile
+    bins.
+    """
+    distinct = np.unique(values[:SAMPLED_ROWS])
     if len(distinct) <= STRATA_OF_NUMBERS:
         distinct = np.unique(values)
-    few = len(distinct) <= STRATA_OF_NUMBERS
-    edges = (
-        distinct
-        if few
-        else np.quantile(values, np.arange(1, STRATA_OF_NUMBERS) / STRATA_OF_NUMBERS)
-    )
-    return np.searchsorted(edges, values, side="left" if few else "right").astype(np.int64)
+    if len(distinct) <= STRATA_OF_NUMBERS:
+        return np.searchsorted(distinct, values, side="left").astype(np.int64)
+    edges = np.quantile(values, np.arange(1, STRATA_OF_NUMBERS) / STRATA_OF_NUMBERS)
+    return np.searchsorted(edges, values, side="right").astype(np.int64)
 
 
 def by_group(groups: Codes, split: Split) -> Parts:
-    """`groups`: (rows,) codes 0..k-1. A group lies in one part; the parts come as near their shares as groups allow."""
+    """Divide by (rows,) codes 0..k-1, each group in one part; the parts come as near their shares
+    as groups allow.
+    """
     sizes = np.bincount(groups)
     shuffled = np.random.default_rng(split.seed).permutation(len(sizes))
     test, validation = _counts(len(groups), split)
-    wanted = np.array([len(groups) - test - validation, validation, test], np.int64)
+    sizes_of_parts = np.array([len(groups) - test - validation, validation, test], np.int64)
     if len(sizes) <= GREEDY_GROUPS:
-        parts_of_groups = _largest_first(sizes, shuffled, wanted)
+        parts_of_groups = _largest_first(sizes, shuffled, sizes_of_parts)
     else:
         before = np.empty(len(sizes), np.int64)
         before[shuffled] = np.cumsum(sizes[shuffled]) - sizes[shuffled]
@@ -101,30 +107,33 @@ def by_group(groups: Codes, split: Split) -> Parts:
     return parts_of_groups.astype(np.uint8)[groups]
 
 
-def _largest_first(sizes: Codes, shuffled: Codes, wanted: Codes) -> Codes:
-    """Each group goes to the part that lacks most of its rows, as a share of what it wants; largest groups first."""
-    left = wanted.astype(np.float64)
+def _largest_first(sizes: Codes, shuffled: Codes, sizes_of_parts: Codes) -> Codes:
+    """Put each group, largest first, into the part that lacks most rows."""
+    left = sizes_of_parts.astype(np.float64)
     parts = np.zeros(len(sizes), np.int64)
     for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
         part = int(np.argmax(left))
         parts[group] = part
         left[part] -= sizes[group]
-    return _none_empty(parts, sizes, wanted)
+    return _none_empty(parts, sizes, sizes_of_parts)
 
 
-def _none_empty(parts: Codes, sizes: Codes, wanted: Codes) -> Codes:
-    """A part that got no group takes the smallest group of the part that has most groups, if that has two or more."""
+def _none_empty(parts: Codes, sizes: Codes, sizes_of_parts: Codes) -> Codes:
+    """Give a part without a group the smallest one of the part that has most groups, if that has
+    two or more.
+    """
     for part in (TEST, VALIDATION):
         counts = np.bincount(parts, minlength=3)
         richest = int(np.argmax(counts))
-        if wanted[part] and not counts[part] and counts[richest] > 1:
+        if sizes_of_parts[part] and not counts[part] and counts[richest] > 1:
             mine = np.flatnonzero(parts == richest)
             parts[mine[np.argmin(sizes[mine])]] = part
     return parts
 
 
 def by_time(moments: Codes, split: Split) -> Parts:
-    """`moments`: (rows,) orderable codes, a missing time being the smallest. The newest test, those before validate.
+    """Divide by (rows,) orderable codes of time, a missing one being the smallest: the newest test,
+    the next validate.
 
     Rows of the same moment lie in one part: the cut moves to the nearest change of moment.
     """
@@ -132,11 +141,10 @@ def by_time(moments: Codes, split: Split) -> Parts:
     test, validation = _counts(len(moments), split)
     changes = np.flatnonzero(np.diff(ordered)) + 1
     first_test = _nearest(changes, len(moments) - test)
-    first_validation = (
-        _nearest(changes[changes < first_test], len(moments) - test - validation)
-        if validation
-        else first_test
-    )
+    first_validation = first_test
+    if validation:
+        earlier = changes[changes < first_test]
+        first_validation = _nearest(earlier, len(moments) - test - validation)
     parts = np.zeros(len(moments), np.uint8)
     if first_validation < len(moments):
         parts[moments >= ordered[first_validation]] = VALIDATION
@@ -146,26 +154,29 @@ def by_time(moments: Codes, split: Split) -> Parts:
 
 
 def _nearest(changes: Codes, place: int) -> int:
-    """Returns: the change of moment nearest to `place`; a place past every row when there is none."""
-    return (
-        int(changes[np.argmin(np.abs(changes - place))]) if len(changes) else np.iinfo(np.int64).max
-    )
+    """Return the change of moment nearest to `place`; without one, a position past every row."""
+    if not len(changes):
+        return np.iinfo(np.int64).max
+    return int(changes[np.argmin(np.abs(changes - place))])
 
 
 def _counts(rows: int, split: Split) -> tuple[int, int]:
-    """Returns: rows of the test and of the validation part, at least one each when asked for."""
+    """Return rows of the test and of the validation part, at least one each when asked for."""
     test = max(round(rows * split.test), 1)
-    return test, max(round(rows * split.validation), 1) if split.validation else 0
+    if not split.validation:
+        return test, 0
+    return test, max(round(rows * split.validation), 1)
 
 
-def checked(parts: Parts, split: Split) -> Parts:
-    """Raises: DataError when a part that was asked for has no row, saying which and why."""
+def require_filled(parts: Parts, split: Split) -> Parts:
+    """Return the parts; raise DataError when one of a share above 0 has no row."""
     counts = np.bincount(parts, minlength=3)
     shares = (1 - split.test - split.validation, split.validation, split.test)
     for part, share in enumerate(shares):
         if share and not counts[part]:
             raise DataError(
-                f"split: the {NAMES[part]} part is empty: {split.by} put {_listed(counts)} of {len(parts):,} rows "
+                f"split: the {NAMES[part]} part is empty: "
+                f"{split.by} put {_listed(counts)} of {len(parts):,} rows "
                 f"({share:.0%} was asked for {NAMES[part]}); {_advice(split)}"
             )
     return parts
@@ -177,7 +188,8 @@ def _listed(counts: npt.NDArray[np.int64]) -> str:
 
 def _advice(split: Split) -> str:
     advice = {
-        "hash": "use more rows, a larger share, split.by: random, or split.columns that tell the rows apart",
+        "hash": "use more rows, a larger share, split.by: random, "
+        "or split.columns that distinguish the rows",
         "group": "there are fewer groups than parts; use another data.group or split.by: hash",
         "time": "there are fewer moments than parts; use another data.time or split.by: hash",
     }

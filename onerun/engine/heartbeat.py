@@ -8,7 +8,7 @@ from contextvars import copy_context
 from datetime import timedelta
 
 from onerun.domain.reconcile.seen import BEAT
-from onerun.retry import limited_to
+from onerun.retry import deadline
 from onerun.tracking import heart
 
 STOP = 5.0  # seconds to wait for a call that is under way when the training ends
@@ -45,7 +45,7 @@ class Heartbeat:
     def _beat(self) -> None:
         """The training's own calls report a server that does not answer; the next beat comes soon."""
         try:
-            with limited_to(0):
+            with deadline(0):
                 if heart.beat(self._run_id) != "RUNNING" and not self._over.is_set():
                     heart.reopen(self._run_id)
         except Exception as error:  # noqa: BLE001  # whatever MLflow raises is not the training's business

@@ -28,12 +28,12 @@ def owned_run(
         how_to_resume: the command that goes on with this training; `{run_id}` in it is filled in.
     Raises: Superseded when another process opened the run since: it owns the run, and this one leaves it alone.
     """
-    retry.anew()
+    retry.reset()
     try:
         run = open_run(experiment, identity, run_name, recipe_digest, tags)
     except BaseException as error:
         if not isinstance(error, Exception):  # interrupted or terminated
-            with suppress(TransientError), retry.limited_to(INTERRUPTED_SECONDS):
+            with suppress(TransientError), retry.deadline(INTERRUPTED_SECONDS):
                 end_half_open(experiment, identity, describe(error))  # else the reconciler ends it
         raise
     try:
@@ -53,9 +53,9 @@ def _end_after(error: BaseException, run: OwnedRun) -> None:
     """End the run with the error; note on the error what a person has to know besides. Raises Superseded."""
     status: Status = "FAILED" if isinstance(error, Exception) else "KILLED"
     seconds = float("inf") if status == "FAILED" else INTERRUPTED_SECONDS
-    retry.anew()
+    retry.reset()
     try:
-        with retry.limited_to(seconds):
+        with retry.deadline(seconds):
             require_ownership(run.run_id)
             end_run(run.run_id, status, describe(error))
     except TransientError as unreachable:

@@ -10,7 +10,7 @@ from onerun.config.loading import Document, check_document, read_document
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.profile import Profile, check_profile
 from onerun.config.recipe import Recipe
-from onerun.data.sources.reading import check_source
+from onerun.data.sources.source import check_source
 from onerun.domain.estimators import check_model, task_of
 from onerun.domain.expectations import check_expectations
 from onerun.domain.gates import check_evaluation

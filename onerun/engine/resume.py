@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.domain import names
 from onerun.domain.reconcile.seen import Policy, ProcessState, ago
-from onerun.processes.identity import look
+from onerun.processes.identity import state_of
 from onerun.tracking.ownership import Identity, identity_of
 from onerun.tracking.running import running_run
 from onerun.tracking.runs import client, find_run
@@ -54,7 +54,7 @@ def _need_dead(run_id: str) -> None:
     run = running_run(run_id)
     if run is None:
         return  # it was ended meanwhile
-    state = look(run.process, run.last_sign)
+    state = state_of(run.process, run.last_sign)
     if state.is_dead:
         return
     where = f"process {run.process.pid} on {run.process.host}" if run.process else "its process"

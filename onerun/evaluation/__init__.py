@@ -1,1 +1,1 @@
-"""Judge a model on the frozen test part, beside a baseline and the champion."""
+"""Evaluate a model on the frozen test part, beside a baseline and the champion."""

@@ -1,78 +1,87 @@
-"""Model, baseline and champion on the same test rows, and what the gates make of it."""
+"""Model, baseline and champion on the same test rows, and the results of the gates."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onerun.config.recipe import Recipe
 from onerun.domain import columns
-from onerun.domain.answers import Answer
 from onerun.domain.estimators import Task
-from onerun.domain.gates import Contest, Judged, judge, primary
+from onerun.domain.gates import Comparison, Scored, check_gates, primary
 from onerun.domain.metrics import score
-from onerun.domain.outcomes import Predictions, Truth
+from onerun.domain.predictions import Predictions, TrueValues
 from onerun.domain.references import Evaluation, Snapshot
-from onerun.evaluation import holdout, scoring
+from onerun.evaluation import holdout, scorers
 from onerun.evaluation.holdout import Holdout
-from onerun.evaluation.scoring import Scorer
+from onerun.evaluation.scorers import ChampionOutput, Scorer
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """Who said what about which rows, and how good that was."""
+class HoldoutResult:
+    """The test rows, the model that was scored on them, and how it compares."""
 
     test: Holdout
     model: Scorer
-    contest: Contest
+    comparison: Comparison
     evaluation: Evaluation
 
 
-def judged(recipe: Recipe, snapshot: Snapshot, task: Task, model_uri: str, work: Path) -> Judgement:
-    """Returns: model, baseline and champion on the same rows, and the gates."""
+def compare(
+    recipe: Recipe, snapshot: Snapshot, task: Task, model_uri: str, work: Path
+) -> HoldoutResult:
+    """Score model, baseline and champion on the same rows, and check the gates."""
     features = columns.features(recipe.data, snapshot.columns)
-    model = scoring.load(model_uri, work / "model", features)
-    champion = scoring.load_champion(recipe, snapshot, work, features)
-    theirs = champion.scorer.columns if champion and champion.scorer else []
-    test = holdout.read(recipe, snapshot, {*model.columns, *theirs})
+    model = scorers.load(model_uri, work / "model", features)
+    champion = scorers.load_champion(recipe, snapshot, work, features)
+    needed = {*model.columns}
+    if champion and champion.scorer:
+        needed |= {*champion.scorer.columns}
+    test = holdout.read(recipe, snapshot, needed)
     known = test.classes(task)
-    answer = scoring.challenger_answer(model, test.frame, task, known)
-    rival = scoring.champion_answer(recipe, champion, test.frame, task, known)
-    others = rival.classes if isinstance(rival, Answer) else ()
-    truth = test.truth(recipe.data.target, task, answer.classes, others)
-    challenger = _judged(truth, answer.coded(truth.classes))
-    contest = Contest(
-        truth,
-        primary(recipe, task, challenger.metrics),
-        challenger,
-        _judged(truth, test.baseline(truth)),
-        _judged_champion(truth, champion, rival),
+    output = scorers.predict_challenger(model, test.frame, task, known)
+    champions = None
+    if champion is not None:
+        champions = scorers.predict_champion(recipe, champion, test.frame, task, known)
+    y_true = test.true_values(
+        recipe.data.target,
+        task,
+        output.classes,
+        champions.output.classes if champions and champions.output else (),
     )
-    return Judgement(test, model, contest, _evaluation(recipe, task, contest))
+    challenger = _score(y_true, output.coded(y_true.classes))
+    comparison = Comparison(
+        y_true=y_true,
+        primary=primary(recipe, task, challenger.metrics),
+        model=challenger,
+        baseline=_score(y_true, test.baseline(y_true)),
+        champion=_score_champion(y_true, champions) if champions else None,
+    )
+    return HoldoutResult(test, model, comparison, _evaluation(recipe, task, comparison))
 
 
-def _judged(truth: Truth, predictions: Predictions, version: str | None = None) -> Judged:
-    return Judged(score(truth, predictions), predictions, version)
+def _score(y_true: TrueValues, predictions: Predictions) -> Scored:
+    return Scored(score(y_true, predictions), predictions)
 
 
-def _judged_champion(
-    truth: Truth, champion: scoring.Champion | None, rival: Answer | str | None
-) -> Judged | None:
-    if champion is None:
-        return None
-    if isinstance(rival, Answer):
-        return replace(
-            _judged(truth, rival.coded(truth.classes), champion.version), caveat=champion.caveat
-        )
-    return Judged(version=champion.version, trouble=str(rival))
+def _score_champion(y_true: TrueValues, champions: ChampionOutput) -> Scored:
+    champion = champions.champion
+    if champions.output is None:
+        return Scored(version=champion.version, trouble=champions.trouble)
+    scored = _score(y_true, champions.output.coded(y_true.classes))
+    return replace(scored, version=champion.version, caveat=champion.caveat)
 
 
-def _evaluation(recipe: Recipe, task: Task, contest: Contest) -> Evaluation:
-    champion = contest.champion
+def _evaluation(recipe: Recipe, task: Task, comparison: Comparison) -> Evaluation:
+    version, champion_metrics = None, None
+    if comparison.champion is not None:
+        version = comparison.champion.version
+        if not comparison.champion.trouble:
+            champion_metrics = dict(comparison.champion.metrics)
     return Evaluation(
         task=task,
-        primary=contest.primary,
-        metrics=dict(contest.model.metrics),
-        baseline_metrics=dict(contest.baseline.metrics),
-        champion_metrics=dict(champion.metrics) if champion and not champion.trouble else None,
-        champion_version=champion.version if champion else None,
-        gates=judge(recipe.gates, contest),
+        primary=comparison.primary,
+        metrics=dict(comparison.model.metrics),
+        baseline_metrics=dict(comparison.baseline.metrics),
+        champion_metrics=champion_metrics,
+        champion_version=version,
+        gates=check_gates(recipe.gates, comparison),
     )

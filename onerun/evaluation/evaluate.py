@@ -1,4 +1,6 @@
-"""Evaluate: the logged model on the frozen test part, beside a baseline and the champion, and what the gates say."""
+"""Evaluate: the logged model on the frozen test part, beside a baseline and the champion, and the
+gates.
+"""
 
 import shutil
 from pathlib import Path
@@ -18,42 +20,48 @@ from onerun.tracking import registry, runs
 def evaluate(
     run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedModel, work: Path
 ) -> Evaluation:
-    """Scores what was logged, judges the gates and records metrics, plots and report; safe to repeat (P2).
+    """Score the logged model, check the gates, and record metrics, plots and report; safe to
+    repeat.
 
-    What could not be uploaded stays in the work folder and is uploaded when called again, unless the champion changed.
-    Raises: Mistakes for a metric the task does not have; DataError; ModelUnusable.
+    What could not be uploaded stays in the work folder; repeated, it is uploaded, unless the
+    champion changed.
+
+    Raises:
+        Mistakes: The recipe names a metric that the task does not have.
+        DataError: The table lacks a column of `evaluate.slices`.
+        ModelUnusable: The model cannot predict the test part.
     """
     mistakes = check_evaluation(recipe, task_of(recipe))
     if mistakes:
         raise Mistakes(mistakes)
     champion = registry.version_of_alias(recipe.model_name, recipe.promote.alias) or ""
-    key = checkpoint.key_of(
+    key = checkpoint.key(
         recipe.model_dump_json(by_alias=True), snapshot.digest, trained.model_id, champion
     )
     folder, note = work / "evaluation", work / "evaluation.json"
-    evaluation = checkpoint.kept(note, key, Evaluation)
+    evaluation = checkpoint.load(note, key, Evaluation)
     if evaluation is None:
         note.unlink(missing_ok=True)
-        evaluation = _evaluated(run_id, recipe, snapshot, trained, work, folder)
-        checkpoint.keep(note, key, evaluation)
+        evaluation = _evaluate(run_id, recipe, snapshot, trained, work, folder)
+        checkpoint.save(note, key, evaluation)
     runs.log_folder(run_id, folder)
     runs.log_metrics(run_id, run_metrics(evaluation))
     return evaluation
 
 
-def _evaluated(
+def _evaluate(
     run_id: str, recipe: Recipe, snapshot: Snapshot, trained: TrainedModel, work: Path, folder: Path
 ) -> Evaluation:
-    """Scores, judges and draws; leaves in `folder` what is to be uploaded."""
-    judgement = comparison.judged(recipe, snapshot, task_of(recipe), trained.model_uri, work)
-    findings = explanation.findings(run_id, recipe, snapshot, trained, judgement)
-    plots = explanation.plots(findings, judgement)
-    _written(folder, findings.as_json(), page.render(findings, plots), plots)
-    return judgement.evaluation
+    """Score, check and draw; leave in `folder` what is to be uploaded."""
+    result = comparison.compare(recipe, snapshot, task_of(recipe), trained.model_uri, work)
+    details = explanation.details(run_id, recipe, snapshot, trained, result)
+    plots = explanation.plots(details, result)
+    _write(folder, details.as_json(), page.render(details, plots), plots)
+    return result.evaluation
 
 
-def _written(folder: Path, evaluation: str, report: str, plots: dict[str, bytes]) -> None:
-    """Lays the folder out as in the run; it goes up in one call."""
+def _write(folder: Path, evaluation: str, report: str, plots: dict[str, bytes]) -> None:
+    """Write the files as they lie in the run; the folder is uploaded in one call."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / names.ARTIFACT_PLOTS).mkdir(parents=True)
     (folder / names.ARTIFACT_EVALUATION).write_text(evaluation, encoding="utf-8")
@@ -63,7 +71,9 @@ def _written(folder: Path, evaluation: str, report: str, plots: dict[str, bytes]
 
 
 def run_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """Returns: the test metrics under the names they have in the run: the model's own without a prefix."""
+    """Return the test metrics under the names they have in the run: the model's own without a
+    prefix.
+    """
     prefixed = (
         ("", evaluation.metrics),
         (names.PREFIX_BASELINE, evaluation.baseline_metrics),

@@ -1,4 +1,4 @@
-"""The frozen test part: read once, columnar, only the columns that somebody looks at."""
+"""The frozen test part: read once, columnar, only the columns that are used."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,14 +11,22 @@ from onerun.config.recipe import Recipe
 from onerun.data import snapshots
 from onerun.domain import columns, labels
 from onerun.domain.estimators import Task
-from onerun.domain.outcomes import Classes, Floats, Integers, Predictions, Truth, codes, union
+from onerun.domain.predictions import (
+    Classes,
+    Floats,
+    Integers,
+    Predictions,
+    TrueValues,
+    codes,
+    union,
+)
 from onerun.domain.references import Snapshot
 from onerun.domain.splits import TEST, TRAINING
 
 
 @dataclass(frozen=True)
 class Holdout:
-    """The test rows as a user would hand them in, and what is known of the training part."""
+    """The raw test rows, and target and weights of the training part."""
 
     frame: pd.DataFrame  # (n, columns) raw values; text as categories
     positions: Integers  # (n,) rows of the snapshot
@@ -28,59 +36,77 @@ class Holdout:
     training_target: pd.Series
     training_weights: Floats | None
 
-    def truth(self, name: str, task: Task, *known: Iterable[object]) -> Truth:
-        """Returns: the truth; classes are those of training, of the test part and all that models know."""
+    def true_values(self, name: str, task: Task, *known: Iterable[object]) -> TrueValues:
+        """Return y_true; its classes are those of training, of the test part and all that models
+        know.
+        """
         if task == "regression":
-            return Truth(
-                labels.amounts_of(name, self.target), weights=self.weights, groups=self.groups
-            )
+            values = labels.numeric_target(name, self.target)
+            return TrueValues(values, weights=self.weights, groups=self.groups)
         classes = union(self.classes(task), *known, self.target.unique())
-        return Truth(codes(self.target, classes), classes, self.weights, self.groups)
+        return TrueValues(codes(self.target, classes), classes, self.weights, self.groups)
 
     def classes(self, task: Task) -> Classes:
-        """Returns: the classes of the training part, sorted; none for a regression."""
-        return union((), self.training_target.unique()) if task == "classification" else ()
+        """Return the classes of the training part, sorted; none for a regression."""
+        if task != "classification":
+            return ()
+        return union((), self.training_target.unique())
 
-    def baseline(self, truth: Truth) -> Predictions:
-        """Returns: what knows nothing but the training target: its mean, or the frequencies of its classes."""
-        if not truth.classes:
+    def baseline(self, y_true: TrueValues) -> Predictions:
+        """Return predictions from the training target alone: its mean, or the frequencies of its
+        classes.
+        """
+        if not y_true.classes:
             amounts = self.training_target.to_numpy(dtype=np.float64)
             return Predictions(
-                np.full(truth.rows, np.average(amounts, weights=self.training_weights))
+                np.full(y_true.rows, np.average(amounts, weights=self.training_weights))
             )
-        training = codes(self.training_target, truth.classes)
-        counts = np.bincount(training, weights=self.training_weights, minlength=len(truth.classes))
-        shares = np.broadcast_to(counts / counts.sum(), (truth.rows, len(truth.classes)))
-        return Predictions(np.full(truth.rows, counts.argmax()), shares)
+        training = codes(self.training_target, y_true.classes)
+        counts = np.bincount(training, weights=self.training_weights, minlength=len(y_true.classes))
+        shares = np.broadcast_to(counts / counts.sum(), (y_true.rows, len(y_true.classes)))
+        return Predictions(np.full(y_true.rows, counts.argmax()), shares)
 
 
-def read(recipe: Recipe, snapshot: Snapshot, wanted: Iterable[str]) -> Holdout:
-    """Args: wanted: features of all models. Raises: DataError when the table lacks a column of `evaluate.slices`."""
+def read(recipe: Recipe, snapshot: Snapshot, features: Iterable[str]) -> Holdout:
+    """Read the test part, with the `features` of all models.
+
+    Raises:
+        DataError: The table lacks a column of `evaluate.slices`.
+    """
     data = recipe.data
     columns.require(recipe.evaluate.slices, snapshot.columns, "evaluate.slices")
     parts = snapshots.parts(snapshot, data, recipe.split)
-    judged = [data.target, *([data.weight] if data.weight else [])]
-    grouped = [data.group] if data.group and recipe.split.by == "group" else []
-    names = [
-        name
-        for name in snapshot.columns
-        if name in {*wanted, *recipe.evaluate.slices, *judged, *grouped}
-    ]
+    scored = [data.target]
+    if data.weight:
+        scored.append(data.weight)
+    needed = {*features, *recipe.evaluate.slices, *scored}
+    is_grouped = data.group is not None and recipe.split.by == "group"
+    if is_grouped:
+        needed.add(str(data.group))
+    names = [name for name in snapshot.columns if name in needed]
     test = frame_of(snapshot, names, parts == TEST)
-    training = frame_of(snapshot, judged, parts == TRAINING)
-    weights = [
-        labels.weights_of(data.weight, part[data.weight]) if data.weight else None
-        for part in (test, training)
-    ]
-    groups = pd.factorize(test[grouped[0]], use_na_sentinel=False)[0] if grouped else None
-    positions = np.flatnonzero(parts == TEST)
+    training = frame_of(snapshot, scored, parts == TRAINING)
+    weights, training_weights, groups = None, None, None
+    if data.weight:
+        weights = labels.weights_of(data.weight, test[data.weight])
+        training_weights = labels.weights_of(data.weight, training[data.weight])
+    if is_grouped:
+        groups = pd.factorize(test[data.group], use_na_sentinel=False)[0]
     return Holdout(
-        test, positions, test[data.target], weights[0], groups, training[data.target], weights[1]
+        frame=test,
+        positions=np.flatnonzero(parts == TEST),
+        target=test[data.target],
+        weights=weights,
+        groups=groups,
+        training_target=training[data.target],
+        training_weights=training_weights,
     )
 
 
 def frame_of(snapshot: Snapshot, names: list[str], mask: NDArray[np.bool_]) -> pd.DataFrame:
-    """Returns: the rows of the mask; text as categories, which takes a tenth of the memory and the time."""
+    """Return the rows of the mask; text as categories, which takes a tenth of the memory and the
+    time.
+    """
     table = snapshots.rows(snapshot, names, mask).unify_dictionaries()
     frame = table.to_pandas(
         strings_to_categorical=True, date_as_object=False, split_blocks=True, self_destruct=True

@@ -1,7 +1,8 @@
-"""Processes of this machine: who we are, and whether another one still lives.
+"""The identity of a process, and whether it still lives.
 
-A number alone says little: numbers are used again, containers count for themselves, a machine starts anew. So a process
-is told by the kernel's start, the pid namespace and the tick at which it started, none of which any clock changes.
+A pid alone does not identify one: pids are used again, containers count for themselves, machines
+reboot. So a process is identified by the boot id, the pid namespace and the tick at which it
+started, none of which any clock changes.
 """
 
 import hashlib
@@ -13,19 +14,15 @@ from pathlib import Path
 
 from onerun.domain.reconcile.seen import Process, ProcessState
 
-FIRST_NAMESPACE = (
-    "pid:[4026531836]"  # the machine's own; the kernel fixes this number (PROC_PID_INIT_INO)
-)
+# the machine's own; the kernel fixes this number (PROC_PID_INIT_INO)
+FIRST_NAMESPACE = "pid:[4026531836]"
 START = 19  # position of starttime among the fields of /proc/PID/stat that follow the name
 PROC = Path("/proc")
-DEAD = (
-    ["Z"],
-    ["X"],
-)  # states of a process that ended and that nobody has asked for its exit code yet
+DEAD = (["Z"], ["X"])  # states of a process that ended and whose exit code was not collected yet
 
 
 def this_process() -> Process:
-    """Returns: the identity of the process that calls."""
+    """Return the identity of the calling process."""
     pid = os.getpid()
     namespace = _namespace()
     return Process(
@@ -39,10 +36,13 @@ def this_process() -> Process:
     )
 
 
-def look(process: Process | None, last_sign: datetime | None = None) -> ProcessState:
-    """Whether `process` lives, as far as it can be told from here.
+def state_of(process: Process | None, last_sign: datetime | None = None) -> ProcessState:
+    """Return whether `process` lives, as far as this process can see.
 
-    Args: last_sign: when it was last alive for certain; one alive after this machine started lives on another machine.
+    Args:
+        process: None where its identity was not recorded.
+        last_sign: When it was last alive for certain. One that lived after this machine booted,
+            under another boot id, runs on another machine.
     """
     here = this_process()
     if process is None or not (
@@ -52,29 +52,30 @@ def look(process: Process | None, last_sign: datetime | None = None) -> ProcessS
     if process.boot != here.boot:
         return _before_this_boot(process, here, last_sign)
     if process.namespace != here.namespace:
-        return (
-            ProcessState.ELSEWHERE
-        )  # a container beside this one, or this machine seen from within one
+        # a container beside this one, or this machine seen from within one
+        return ProcessState.ELSEWHERE
     return _by_number(process)
 
 
 def _by_number(process: Process) -> ProcessState:
     try:
-        os.kill(process.pid, 0)  # asks only; sees also what /proc hides from other users
+        os.kill(process.pid, 0)  # only asks; sees also what /proc hides from other users
     except ProcessLookupError:
         return ProcessState.GONE
     except PermissionError:
-        pass  # somebody else's, and there
+        pass  # another user's, and alive
     start = _start(process.pid)
     if start is None:
         return ProcessState.UNKNOWN
     if start != process.start:
         return ProcessState.REUSED
-    return ProcessState.GONE if _is_zombie(process.pid) else ProcessState.ALIVE
+    if _fields(process.pid)[:1] in DEAD:
+        return ProcessState.GONE
+    return ProcessState.ALIVE
 
 
 def _before_this_boot(process: Process, here: Process, last_sign: datetime | None) -> ProcessState:
-    """Containers move between machines, and names and images are copied: only what is certain counts as a reboot."""
+    """Tell a reboot from another machine: containers move, and names and images are copied."""
     same = (
         process.host == here.host
         and process.machine == here.machine != ""
@@ -83,34 +84,31 @@ def _before_this_boot(process: Process, here: Process, last_sign: datetime | Non
     if not same or here.contained or last_sign is None:
         return ProcessState.ELSEWHERE
     booted = datetime.fromtimestamp(time.time() - time.clock_gettime(time.CLOCK_BOOTTIME), UTC)
-    return ProcessState.REBOOTED if last_sign < booted else ProcessState.ELSEWHERE
+    if last_sign < booted:
+        return ProcessState.REBOOTED
+    return ProcessState.ELSEWHERE
 
 
 def _fields(pid: int) -> list[str]:
-    """Of /proc/PID/stat, those after the name, which may hold anything."""
+    """Return the fields of /proc/PID/stat after the name, which may hold anything."""
     return _read(PROC / str(pid) / "stat").rpartition(")")[2].split()
 
 
 def _start(pid: int) -> int | None:
     fields = _fields(pid)
-    return int(fields[START]) if len(fields) > START else None
+    if len(fields) <= START:
+        return None
+    return int(fields[START])
 
 
-def _is_zombie(pid: int) -> bool:
-    """Dead, and nobody has asked for its exit code yet."""
-    return _fields(pid)[:1] in DEAD
+def is_group_dead(group: int) -> bool:
+    """Return whether all members of a process group are dead, zombies included.
 
-
-def is_dead(group: int) -> bool:
-    """Whether all of a process group are dead, though some may count as members until somebody asks how they ended.
-
-    Nobody does in a container whose first process is no init. False where the kernel does not show processes.
+    Zombies stay for ever in a container whose first process is not an init. False where the kernel
+    shows no processes.
     """
-    members = [
-        fields
-        for path in PROC.glob("[0-9]*")
-        if (fields := _fields(int(path.name)))[2:3] == [str(group)]
-    ]
+    processes = [_fields(int(path.name)) for path in PROC.glob("[0-9]*")]
+    members = [fields for fields in processes if fields[2:3] == [str(group)]]
     return bool(members) and all(fields[:1] in DEAD for fields in members)
 
 
@@ -122,9 +120,13 @@ def _namespace() -> str:
 
 
 def _machine() -> str:
-    """Hashed: the plain number is meant to stay on the machine (man 5 machine-id)."""
+    """Return the machine's id hashed: the plain one is meant to stay on the machine (man 5
+    machine-id).
+    """
     plain = _read(Path("/etc/machine-id"))
-    return hashlib.sha256(f"onerun {plain}".encode()).hexdigest()[:16] if plain else ""
+    if not plain:
+        return ""
+    return hashlib.sha256(f"onerun {plain}".encode()).hexdigest()[:16]
 
 
 def _read(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""An exclusive lock between processes of one machine, by a file that is gone again when nobody holds it."""
+"""An exclusive lock between processes of one machine, by a file that is removed afterwards."""
 
 import fcntl
 import os
@@ -9,7 +9,8 @@ from pathlib import Path
 
 @contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
-    """Hold the lock within the block, waiting for it as long as it takes. The file is removed afterwards.
+    """Hold the lock within the block, waiting for it as long as it takes. The file is removed
+    afterwards.
 
     Raises PermissionError where the file belongs to another user.
     """

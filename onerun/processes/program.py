@@ -1,4 +1,4 @@
-"""Runs a program: in a process group of its own, its output streamed, its end told in words, nothing left behind."""
+"""Run a program: in its own process group, its output streamed to the log, nothing left running."""
 
 import os
 import select
@@ -11,10 +11,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from onerun.domain.errors import TrainingFailed, TrainingKilled
-from onerun.processes import identity
+from onerun.processes.identity import is_group_dead
 from onerun.processes.output import Output
 
-GRACE = 5.0  # seconds between asking a group to end and ending it
+GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 POLL = 0.2
 SHELL_SIGNALS = {
     128 + number: number
@@ -28,11 +28,18 @@ def run(
     timeout: float | None = None,
     secret: Collection[str] = (),
 ) -> None:
-    """Runs `command` to its end; whatever ends this call, ends the program's whole process group.
+    """Run `command` to its end. Whatever ends this call also ends the program's process group.
 
-    Args: timeout: seconds; secret: variables whose values its output must not show, besides those that sound like it.
-    Raises: TrainingFailed when it cannot be started or exits with an error; TrainingKilled when a signal ended it or
-    `timeout` seconds were over.
+    Args:
+        command: The program and its arguments.
+        environment: All its variables.
+        timeout: Seconds.
+        secret: Names of variables whose values the log must not show, besides those that sound
+            secret.
+
+    Raises:
+        TrainingFailed: It cannot be started or exits with an error.
+        TrainingKilled: A signal ended it, or `timeout` seconds are over.
     """
     output = Output(environment, secret)
     try:
@@ -48,7 +55,7 @@ def run(
         raise TrainingFailed(
             f"cannot start {command[0]!r}: {error.strerror}; look at train.command"
         ) from error
-    with _guarded(process.pid):
+    with _watchdog(process.pid):
         try:
             in_time = _follow(process, output, timeout)
         finally:
@@ -57,68 +64,70 @@ def run(
         raise TrainingKilled(
             f"{_name(command)} was stopped after {timeout:g} seconds (train.timeout){output.last()}"
         )
-    _judge(command, process.returncode, output)
+    _check_exit(command, process.returncode, output)
 
 
 @contextmanager
-def _guarded(group: int) -> Iterator[None]:
-    """Should this process be killed in the block, a guard ends the group for it."""
-    guard = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py")), str(group)],
+def _watchdog(group: int) -> Iterator[None]:
+    """Let a watchdog process end the group, should this process be killed within the block."""
+    watchdog = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(Path(__file__).with_name("watchdog.py")), str(group)],
         stdin=subprocess.PIPE,
         env={},
         start_new_session=True,
     )
-    assert guard.stdin is not None
+    assert watchdog.stdin is not None
     try:
         yield
     finally:
-        with suppress(BrokenPipeError):  # someone ended the guard
-            guard.stdin.write(b"done")
-            guard.stdin.close()
-        guard.wait()
+        with suppress(BrokenPipeError):  # the watchdog was killed
+            watchdog.stdin.write(b"done")
+            watchdog.stdin.close()
+        watchdog.wait()
 
 
 def _follow(process: "subprocess.Popen[bytes]", output: Output, timeout: float | None) -> bool:
-    """Returns: False when the time was over first."""
+    """Read the output until the program ends. Returns False when `timeout` seconds were over
+    first.
+    """
     assert process.stdout is not None
-    end = None if timeout is None else time.monotonic() + timeout
-    open_ = True
+    end = float("inf")
+    if timeout is not None:
+        end = time.monotonic() + timeout
+    is_open = True
     while process.poll() is None:
-        if end is not None and time.monotonic() >= end:
+        if time.monotonic() >= end:
             return False
-        open_ = _read(process, output, POLL) if open_ else _wait(process)
-    while (
-        open_ and select.select([process.stdout], [], [], 0)[0]
-    ):  # a grandchild may hold the pipe open for ever
-        open_ = _read(process, output, 0)
+        if is_open:
+            is_open = _read(process, output, POLL)
+        else:  # it closed its output and works on
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(POLL)
+    # a grandchild may hold the pipe open for ever
+    while is_open and select.select([process.stdout], [], [], 0)[0]:
+        is_open = _read(process, output, 0)
     return True
 
 
-def _read(process: "subprocess.Popen[bytes]", output: Output, patience: float) -> bool:
-    """Returns: whether the program's output is still open."""
+def _read(process: "subprocess.Popen[bytes]", output: Output, timeout: float) -> bool:
+    """Read what the program writes within `timeout` seconds. Returns whether its output is still
+    open.
+    """
     assert process.stdout is not None
-    if not select.select([process.stdout], [], [], patience)[0]:
+    if not select.select([process.stdout], [], [], timeout)[0]:
         return True
     chunk = os.read(process.stdout.fileno(), 65536)
     output.take(chunk)
     return bool(chunk)
 
 
-def _wait(process: "subprocess.Popen[bytes]") -> bool:
-    """The program closed its output and works on."""
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(POLL)
-    return False
-
-
 def _end_group(process: "subprocess.Popen[bytes]", output: Output) -> None:
-    """Ends what is left of the group, first asking, then not."""
+    """End the members of the group that still run: SIGTERM, then SIGKILL."""
     assert process.stdout is not None
-    for number, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, GRACE)):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         if not _signalled(process.pid, number):
             break
-        end = time.monotonic() + patience
+        end = time.monotonic() + GRACE
         while time.monotonic() < end and _alive(process):
             _read(process, output, 0.05)
     process.wait()
@@ -127,12 +136,12 @@ def _end_group(process: "subprocess.Popen[bytes]", output: Output) -> None:
 
 
 def _alive(process: "subprocess.Popen[bytes]") -> bool:
-    process.poll()  # takes in the leader's end: a dead leader that nobody has waited for still counts as a member
-    return _signalled(process.pid, 0) and not identity.is_dead(process.pid)
+    process.poll()  # a dead leader counts as a member until its exit code is collected
+    return _signalled(process.pid, 0) and not is_group_dead(process.pid)
 
 
 def _signalled(group: int, number: int) -> bool:
-    """Returns: whether the group still has a member to receive the signal."""
+    """Send the signal. Returns whether the group still has a member to receive it."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
@@ -140,10 +149,14 @@ def _signalled(group: int, number: int) -> bool:
     return True
 
 
-def _judge(command: Sequence[str], code: int, output: Output) -> None:
-    number = -code if code < 0 else SHELL_SIGNALS.get(code)
+def _check_exit(command: Sequence[str], code: int, output: Output) -> None:
+    number: int | None = SHELL_SIGNALS.get(code)
+    if code < 0:
+        number = -code
     if number is not None:
-        hint = " (out of memory, perhaps)" if number == signal.SIGKILL else ""
+        hint = ""
+        if number == signal.SIGKILL:
+            hint = " (out of memory, perhaps)"
         raise TrainingKilled(
             f"{_name(command)} was killed by {signal.Signals(number).name}{hint}{output.last()}"
         )
@@ -152,5 +165,5 @@ def _judge(command: Sequence[str], code: int, output: Output) -> None:
 
 
 def _name(command: Sequence[str]) -> str:
-    """The program and its first argument: the rest can be long, or nobody's business."""
+    """Return the program and its first argument: the others can be long or private."""
     return " ".join(command[:2])

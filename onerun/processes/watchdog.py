@@ -1,8 +1,8 @@
-"""Watches over a program for a caller that may be killed: `python -I -S guard.py GROUP`.
+"""End a program whose caller was killed: `python -I -S watchdog.py GROUP`.
 
-The caller holds the other end of stdin. While it lives, stdin stays open. When it closes without a word the
-caller is gone, and the process group ends.
-Standard library only, and run as a file: it starts in milliseconds.
+The caller holds the other end of stdin and keeps it open while it lives. When stdin closes without
+data, the caller is dead, and the process group is ended. Standard library only, and run as a file:
+it starts in milliseconds.
 """
 
 import os
@@ -10,13 +10,13 @@ import signal
 import sys
 import time
 
-GRACE = 5.0  # seconds
+GRACE = 5.0  # seconds between SIGTERM and SIGKILL
 
 
 def watch(group: int) -> None:
-    """Returns when the caller says that it is done, or when the group was told to end."""
+    """Wait until the caller is done; if it died instead, end the process group."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # it goes when the caller goes
+        signal.signal(number, signal.SIG_IGN)  # it ends when the caller ends
     if sys.stdin.buffer.read(1):
         return
     try:

@@ -1,4 +1,6 @@
-"""Promote: the alias moves to the run's version when its gates held, and says why."""
+"""Promote: the alias moves to the run's version when its gates passed; the reason is recorded
+either way.
+"""
 
 import logging
 from contextlib import suppress
@@ -9,39 +11,46 @@ from onerun.domain.errors import AliasBusy, AliasMoved
 from onerun.domain.references import Evaluation, Promotion, Version
 from onerun.tracking.registry import ledger, move_alias, version_of_alias
 
-LOOKS = 10  # at an alias that others move meanwhile
+MOST_TRIES = 10  # to move an alias that others move meanwhile
 log = logging.getLogger("onerun")
 
 
 def promote(run_id: str, recipe: Recipe, version: Version, evaluation: Evaluation) -> Promotion:
-    """Moves `promote.alias`, then `promote.also`, or holds them; both with the reason. Safe to repeat.
+    """Move `promote.alias`, then `promote.also`, or leave them; both with the reason. Safe to
+    repeat.
 
-    The alias must still point at the champion that the evaluation was made against: when another training was promoted
-    meanwhile, the comparison is stale and this version is held.
+    The alias must still point at the champion that the evaluation compared with: when another
+    training was promoted meanwhile, the comparison is stale and the alias stays.
     """
     alias = recipe.promote.alias
     decision = promotion.decide(evaluation, recipe.promote.approval, version, alias)
-    if isinstance(decision, promotion.Hold):
-        holder = version_of_alias(version.model, alias)
+    if not decision.promote:
         return Promotion(
-            alias=alias, also=recipe.promote.also, promoted=False, reason=decision.reason, previous_version=holder,
+            alias=alias,
+            also=recipe.promote.also,
+            promoted=False,
+            reason=decision.reason,
+            previous_version=version_of_alias(version.model, alias),
             waits=decision.waits,
-        )  # fmt: skip
-    return moved(run_id, version, evaluation, (alias, *recipe.promote.also), decision.reason)
+        )
+    return move_aliases(run_id, version, evaluation, (alias, *recipe.promote.also), decision.reason)
 
 
-def moved(
+def move_aliases(
     run_id: str, version: Version, evaluation: Evaluation, aliases: tuple[str, ...], why: str
 ) -> Promotion:
-    """Moves the first alias from the champion of the evaluation, then the others; safe to repeat."""
+    """Move the first alias from the champion of the evaluation, then the others; safe to repeat."""
     alias, *others = aliases
     try:
         _move(run_id, version, alias, evaluation.champion_version, why, evaluation)
     except AliasMoved as stale:
-        holder = version_of_alias(version.model, alias)
-        reason = f"{stale}. To move it all the same: {promotion.command_to(version.model, alias, version.version)}"
+        command = promotion.move_command(version.model, alias, version.version)
         return Promotion(
-            alias=alias, also=tuple(others), promoted=False, reason=reason, previous_version=holder
+            alias=alias,
+            also=tuple(others),
+            promoted=False,
+            reason=f"{stale}. To move it all the same: {command}",
+            previous_version=version_of_alias(version.model, alias),
         )
     for further in others:
         _follow(run_id, version, further, alias, why, evaluation)
@@ -51,19 +60,20 @@ def moved(
 def _follow(
     run_id: str, version: Version, further: str, leader: str, why: str, evaluation: Evaluation
 ) -> None:
-    """The further alias goes where the leader is: another training may take both while we look.
+    """Move the further alias to where the leader is: another training may take both meanwhile.
 
-    The holder is read before the leader, so that a move which rests on an old look is refused and looked at again.
+    The holder is read before the leader, so that a move based on stale state is refused and tried
+    again.
     """
-    for _ in range(LOOKS):
+    for _ in range(MOST_TRIES):
         holder = version_of_alias(version.model, further)
         if version_of_alias(version.model, leader) != version.version:
-            return  # whoever took it moves this one too
+            return  # the process that took it moves this one too
         with suppress(AliasMoved):
             _move(run_id, version, further, holder, why, evaluation)
             return
     raise AliasBusy(
-        f"{version.model}@{further}: others move it again and again; run this once more"
+        f"{version.model}@{further}: other processes keep moving it; run this command again"
     )
 
 
@@ -75,23 +85,34 @@ def _move(
     why: str,
     evaluation: Evaluation,
 ) -> None:
-    numbers = promotion.numbers(evaluation)
-    move_alias(version.model, alias, version.version, expected, why, run_id, "promote", numbers)
+    move_alias(
+        version.model,
+        alias,
+        version.version,
+        expected,
+        why,
+        run_id,
+        "promote",
+        promotion.ledger_metrics(evaluation),
+    )
     log.info("%s@%s now points at version %s", version.model, alias, version.version)
 
 
 def _promoted(version: Version, aliases: tuple[str, ...], reason: str) -> Promotion:
-    """The previous holder is read from the ledger, so that a repeated call says the same as the first."""
-    moves = [
-        move for move in ledger(version.model, aliases[0]) if move.to_version == version.version
-    ]
-    previous = moves[-1].from_version if moves else None
-    commands = " && ".join(promotion.command_back(version.model, alias) for alias in aliases)
-    back = f"; back: {commands}" if previous else ""
+    """Return the result; the previous holder is read from the ledger, so that a repeated call
+    returns the same.
+    """
+    previous = None
+    for move in ledger(version.model, aliases[0]):
+        if move.to_version == version.version:
+            previous = move.from_version
+    if previous:
+        commands = [promotion.rollback_command(version.model, alias) for alias in aliases]
+        reason = f"{reason}; back: {' && '.join(commands)}"
     return Promotion(
         alias=aliases[0],
         also=aliases[1:],
         promoted=True,
-        reason=reason + back,
+        reason=reason,
         previous_version=previous,
     )

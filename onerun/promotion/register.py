@@ -5,7 +5,7 @@ import logging
 from onerun.config.recipe import Recipe
 from onerun.domain import names
 from onerun.domain.errors import AliasMoved
-from onerun.domain.promotion import numbers, numbers_in_words
+from onerun.domain.promotion import describe_metrics, ledger_metrics
 from onerun.domain.references import Evaluation, TrainedModel, Version
 from onerun.tracking.registry import make_version, move_alias, version_of_alias
 from onerun.tracking.runs import client
@@ -14,7 +14,9 @@ log = logging.getLogger("onerun")
 
 
 def register(run_id: str, recipe: Recipe, trained: TrainedModel, evaluation: Evaluation) -> Version:
-    """Makes the run's one version, and moves the aliases that every new version takes. Safe to repeat."""
+    """Make the run's one version, and move the aliases that every new version takes. Safe to
+    repeat.
+    """
     tags = recipe.register_.tags | _tags(run_id, evaluation)
     number = make_version(
         recipe.model_name, trained.model_id, run_id, recipe.register_.description, tags
@@ -26,7 +28,7 @@ def register(run_id: str, recipe: Recipe, trained: TrainedModel, evaluation: Eva
 
 
 def _tags(run_id: str, evaluation: Evaluation) -> dict[str, str]:
-    """Returns: what a version tells about its run without asking the run."""
+    """Return the tags that describe the run on its version."""
     tags = {names.TAG_VERSION_RUN_ID: run_id}
     digest = client().get_run(run_id).data.tags.get(names.TAG_SNAPSHOT_DIGEST)
     if digest:
@@ -38,18 +40,13 @@ def _tags(run_id: str, evaluation: Evaluation) -> dict[str, str]:
 
 
 def _take_alias(run_id: str, version: Version, alias: str, evaluation: Evaluation) -> None:
-    """The alias ends at the newest version, whoever else registers meanwhile."""
-    why = f"newest version; {numbers_in_words(evaluation)}"
+    """Move the alias to the newest version, whichever trainings register meanwhile."""
+    why = f"newest version; {describe_metrics(evaluation)}"
     while True:
         holder = version_of_alias(version.model, alias)
         if holder is not None and int(holder) > int(version.version):
-            log.info(
-                "%s@%s stays at version %s, which is newer than %s",
-                version.model,
-                alias,
-                holder,
-                version.version,
-            )
+            stays = "%s@%s stays at version %s, which is newer than %s"
+            log.info(stays, version.model, alias, holder, version.version)
             return
         try:
             move_alias(
@@ -60,8 +57,8 @@ def _take_alias(run_id: str, version: Version, alias: str, evaluation: Evaluatio
                 why,
                 run_id,
                 "register",
-                numbers(evaluation),
+                ledger_metrics(evaluation),
             )
         except AliasMoved:
-            continue  # another training took it since we looked
+            continue  # another training took it meanwhile
         return

@@ -16,7 +16,7 @@ from onerun.domain.reconcile.seen import (
     RunSeen,
 )
 from onerun.domain.reconcile.verdicts import ENDED, Dead, Verdict, decide
-from onerun.processes.identity import look
+from onerun.processes.identity import state_of
 from onerun.reconcile.source import FlowRunSource, SourceUnreachable
 from onerun.tracking import running
 
@@ -84,7 +84,7 @@ def verdict_of(
     prefect: FlowRunSource | None, run: RunSeen, answer: Answer, policy: Policy
 ) -> Verdict:
     """Prefect's record of heartbeats is read only where life hangs on it."""
-    process, now = look(run.process, run.last_sign), datetime.now(UTC)
+    process, now = state_of(run.process, run.last_sign), datetime.now(UTC)
     verdict = decide(run, answer, process, now, policy)
     asks = isinstance(verdict, Dead) and verdict.watch and isinstance(answer, FlowRunSeen)
     if not (
@@ -123,7 +123,7 @@ def _marks(
         if not everywhere and key not in of_flow_run:
             continue
         reads = next((status for _, status in named.get(key, []) if status != "RUNNING"), None)
-        marked = mark(seen, look(seen.process), of_flow_run.get(key), reads)
+        marked = mark(seen, state_of(seen.process), of_flow_run.get(key), reads)
         if marked is not None:
             yield seen, marked
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from onerun.domain.wording import printable
+from onerun.domain.text import printable
 from onerun.rescue import reading
 from onerun.rescue.facts import Facts
 

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from onerun.domain.wording import printable
+from onerun.domain.text import printable
 
 SHOWN = 50  # differences in words
 

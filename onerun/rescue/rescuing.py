@@ -77,7 +77,7 @@ def rescue(source: str, to: str, keep_in: str | None = None) -> Rescue:
     home = Path(keep_in or f"{root}-rescue").expanduser().absolute()
     if home.resolve().is_relative_to(root.resolve()):
         raise Mistakes([Mistake("--keep-in", f"{home} lies in the old store, which is only read")])
-    with storage.explained(str(home)):
+    with storage.translated_errors(str(home)):
         home.mkdir(parents=True, exist_ok=True)
     backup, _, notes = folders.back_up(
         root.parent, [root], str(home), root.name, without_unreadable=True

@@ -1,25 +1,26 @@
-"""The door to files: local folders and S3.
+"""Files in local folders and in S3.
 
-Wrong keys are a mistake, told within seconds, and never a fallback to something local (P7). An S3 that is silent is
-waited for.
+Refused credentials are a mistake, reported within seconds, and never a fallback to a local folder.
+Calls to an S3 endpoint that does not answer are retried.
 """
 
 from onerun.storage.access import bucket_and_key, endpoint, filesystem, is_s3, minio
 from onerun.storage.buckets import (
     NotMovedError,
+    ensure_bucket,
     list_objects,
     make_bucket,
     move_tree,
-    need_bucket,
     remove_below,
     upload,
     walk,
 )
+from onerun.storage.errors import translated_errors, unavailable, with_retry
 from onerun.storage.files import (
     PARTIAL,
     exists,
     join,
-    listed,
+    list_files,
     open_input,
     put_file,
     read_bytes,
@@ -28,34 +29,33 @@ from onerun.storage.files import (
     size,
     write_bytes_atomically,
 )
-from onerun.storage.words import answered, explained, silence
 
 __all__ = [
     "PARTIAL",
     "NotMovedError",
-    "answered",
     "bucket_and_key",
     "endpoint",
+    "ensure_bucket",
     "exists",
-    "explained",
     "filesystem",
     "is_s3",
     "join",
+    "list_files",
     "list_objects",
-    "listed",
     "make_bucket",
     "minio",
     "move_tree",
-    "need_bucket",
     "open_input",
     "put_file",
     "read_bytes",
     "remove",
     "remove_below",
     "round_trip",
-    "silence",
     "size",
+    "translated_errors",
+    "unavailable",
     "upload",
     "walk",
+    "with_retry",
     "write_bytes_atomically",
 ]

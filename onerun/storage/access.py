@@ -1,4 +1,6 @@
-"""Clients of S3: the only place that imports s3fs and minio. Endpoint and keys come from the standard variables."""
+"""Clients of S3: the only place that imports s3fs and minio. Endpoint and keys come from the
+standard variables.
+"""
 
 import os
 from functools import cache
@@ -13,23 +15,23 @@ READ_SECONDS = 30
 
 
 def is_s3(uri: str) -> bool:
-    """Whether `uri` lies in an object store."""
+    """Return whether `uri` lies in an object store."""
     return uri.startswith("s3://")
 
 
 def endpoint() -> str | None:
-    """Returns: the S3 endpoint of the environment; None: Amazon's own."""
-    named = ("MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-    return next((os.environ[name] for name in named if os.environ.get(name)), None)
+    """Return the S3 endpoint that the environment names; None means Amazon's own."""
+    for name in ("MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if os.environ.get(name):
+            return os.environ[name]
+    return None
 
 
 def filesystem(uri: str) -> "AbstractFileSystem":
-    """Returns: the file system of `uri`, local or S3; one per endpoint and keys."""
+    """Return the file system of `uri`, local or S3; one per endpoint and keys."""
     if is_s3(uri):
-        return _s3(
-            endpoint(),
-            *(os.environ.get(f"AWS_{name}") for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")),
-        )
+        key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+        return _s3(endpoint(), key, secret)
     from fsspec.implementations.local import LocalFileSystem
 
     return LocalFileSystem()
@@ -56,7 +58,9 @@ def _s3(endpoint_url: str | None, key: str | None, secret: str | None) -> "Abstr
 
 
 def minio() -> "Minio":
-    """Returns: a client for what s3fs does not do: listing page by page, buckets, versions, life cycles."""
+    """Return a client for what s3fs does not do: listing page by page, buckets, versions, life
+    cycles.
+    """
     import urllib3
     from minio import Minio
 
@@ -76,6 +80,6 @@ def minio() -> "Minio":
 
 
 def bucket_and_key(uri: str) -> tuple[str, str]:
-    """Returns: the two parts of an s3:// address."""
+    """Return the two parts of an s3:// address."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key.rstrip("/")

@@ -1,4 +1,4 @@
-"""Files by path or s3:// address, read and written alike."""
+"""Files by path or s3:// address: read, write, list, remove."""
 
 import os
 import shutil
@@ -10,30 +10,31 @@ from typing import IO, Any
 
 from onerun.storage.access import bucket_and_key, filesystem, is_s3, minio
 from onerun.storage.buckets import list_objects
-from onerun.storage.words import answered, explained
+from onerun.storage.errors import translated_errors, with_retry
 
 PARTIAL = ".partial"  # the end of the name of a local file while it is written
 
 
 def join(root: str, *parts: str) -> str:
-    """Returns: the path or address of a file below `root`."""
-    return "/".join([root.rstrip("/"), *parts]) if is_s3(root) else str(Path(root, *parts))
+    """Return the path or address of a file below `root`."""
+    if is_s3(root):
+        return "/".join([root.rstrip("/"), *parts])
+    return str(Path(root, *parts))
 
 
 def exists(uri: str) -> bool:
-    """Whether there is a file or folder."""
-    return (
-        answered(uri, lambda: bool(filesystem(uri).exists(uri)))
-        if is_s3(uri)
-        else Path(uri).exists()
-    )
+    """Return whether there is a file or folder at `uri`."""
+    if is_s3(uri):
+        return with_retry(uri, lambda: bool(filesystem(uri).exists(uri)))
+    return Path(uri).exists()
 
 
 def size(uri: str) -> int | None:
-    """Returns: bytes of the file; None when there is none."""
+    """Return the size of the file in bytes, or None without a file."""
     if not is_s3(uri):
-        return Path(uri).stat().st_size if Path(uri).is_file() else None
-    with explained(uri):
+        path = Path(uri)
+        return path.stat().st_size if path.is_file() else None
+    with translated_errors(uri):
         try:
             return int(filesystem(uri).size(uri))
         except FileNotFoundError:
@@ -41,77 +42,86 @@ def size(uri: str) -> int | None:
 
 
 def open_input(uri: str, cache: str = "readahead") -> IO[bytes]:
-    """Returns: the file, open for reading at any position. `cache`: how s3fs reads ahead, `none` for many places.
+    """Return the file, open for reading at any position.
 
-    Raises: Mistakes when it cannot be opened.
+    Args:
+        uri: Path or address.
+        cache: How s3fs reads ahead; `none` suits many positions.
+
+    Raises:
+        Mistakes: It cannot be opened.
     """
-    return answered(uri, lambda: _opened_s3(uri, cache) if is_s3(uri) else Path(uri).open("rb"))
+    if is_s3(uri):
+        return with_retry(uri, lambda: _open_s3(uri, cache))
+    return with_retry(uri, lambda: Path(uri).open("rb"))
 
 
-def _opened_s3(uri: str, cache: str) -> IO[bytes]:
-    opened: Any = filesystem(uri).open(uri, "rb", block_size=8 * 2**20, cache_type=cache)
-    fetch = opened.cache.fetcher
-    opened.cache.fetcher = lambda start, end: answered(
-        uri, lambda: fetch(start, end)
-    )  # whoever reads it, waits
-    return opened  # type: ignore[no-any-return]
+def _open_s3(uri: str, cache: str) -> IO[bytes]:
+    file: Any = filesystem(uri).open(uri, "rb", block_size=8 * 2**20, cache_type=cache)
+    fetch = file.cache.fetcher
+    # every read retries, whichever library reads
+    file.cache.fetcher = lambda start, end: with_retry(uri, lambda: fetch(start, end))
+    return file  # type: ignore[no-any-return]
 
 
 def read_bytes(uri: str) -> bytes:
-    """Returns: the whole content."""
-    with explained(uri), open_input(uri) as file:
+    """Return the whole content of the file."""
+    with translated_errors(uri), open_input(uri) as file:
         return file.read()
 
 
 def write_bytes_atomically(uri: str, content: bytes) -> None:
-    """The file is there whole or not at all; an earlier one is replaced."""
+    """Write the whole file or nothing; an earlier one is replaced."""
     if is_s3(uri):
-        answered(uri, lambda: filesystem(uri).pipe_file(uri, content))
+        with_retry(uri, lambda: filesystem(uri).pipe_file(uri, content))
         return
-    with explained(uri):
+    with translated_errors(uri):
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
-        with _beside(uri) as temporary, temporary.open("wb") as file:
+        with _temporary_beside(uri) as temporary, temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # or a power failure leaves the name with nothing in it
 
 
 def put_file(local: Path, uri: str) -> None:
-    """Copies a local file to `uri`, whole or not at all."""
+    """Copy a local file to `uri`, whole or not at all."""
     if is_s3(uri):
-        answered(uri, lambda: filesystem(uri).put_file(str(local), uri))
+        with_retry(uri, lambda: filesystem(uri).put_file(str(local), uri))
         return
-    with explained(uri):
+    with translated_errors(uri):
         Path(uri).parent.mkdir(parents=True, exist_ok=True)
-        with _beside(uri) as temporary:
+        with _temporary_beside(uri) as temporary:
             shutil.copyfile(local, temporary)
 
 
 def round_trip(root: str) -> None:
-    """Writes one small file below `root`, reads it, deletes it and folders made for it. Raises: Mistakes, OSError."""
-    made = (
-        []
-        if is_s3(root)
-        else [folder for folder in (Path(root), *Path(root).parents) if not folder.exists()]
-    )
-    uri, content = (
-        join(root, f"pre-flight-{uuid.uuid4().hex}"),
-        b"written, read and deleted by a pre-flight check\n",
-    )
+    """Write one small file below `root`, read it, delete it and the folders made for it.
+
+    Raises:
+        Mistakes: The store refuses.
+        OSError: It came back changed.
+    """
+    made: list[Path] = []
+    if not is_s3(root):
+        made = [folder for folder in (Path(root), *Path(root).parents) if not folder.exists()]
+    uri = join(root, f"pre-flight-{uuid.uuid4().hex}")
+    content = b"written, read and deleted by a pre-flight check\n"
     write_bytes_atomically(uri, content)
     try:
         if read_bytes(uri) != content:
             raise OSError(f"what was written to {root} came back changed")
     finally:
         remove(uri)
-        with suppress(OSError):  # somebody writes there already
+        with suppress(OSError):  # another process writes there already
             for folder in made:
                 folder.rmdir()
 
 
 @contextmanager
-def _beside(uri: str) -> Iterator[Path]:
-    """A temporary name in the same folder, moved over `uri` at the end, gone after a failure."""
+def _temporary_beside(uri: str) -> Iterator[Path]:
+    """Yield a temporary name in the same folder: moved over `uri` at the end, removed after a
+    failure.
+    """
     temporary = Path(f"{uri}.{uuid.uuid4().hex}{PARTIAL}")
     try:
         yield temporary
@@ -122,16 +132,18 @@ def _beside(uri: str) -> Iterator[Path]:
 
 
 def remove(uri: str) -> None:
-    """Removes one file; a bucket with versions keeps it for a while."""
-    with explained(uri):
+    """Remove one file; a bucket with versions keeps it for a while."""
+    with translated_errors(uri):
         if is_s3(uri):
             minio().remove_object(*bucket_and_key(uri))
         else:
             Path(uri).unlink(missing_ok=True)
 
 
-def listed(uri: str) -> list[str]:
-    """Returns: the addresses of the files directly below a folder or prefix, sorted; none when it does not exist."""
+def list_files(uri: str) -> list[str]:
+    """Return the addresses of the files directly below a folder or prefix, sorted; empty when it
+    does not exist.
+    """
     if not is_s3(uri):
         return sorted(str(path) for path in Path(uri).glob("*") if path.is_file())
     if not exists(f"s3://{bucket_and_key(uri)[0]}"):

@@ -14,8 +14,8 @@ from onerun import storage
 from onerun.config.addresses import redact, redacted
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.domain.errors import TransientError
-from onerun.retry import Silence, patiently
-from onerun.storage.words import KEYS_REFUSED
+from onerun.retry import Unavailable, call_with_retry
+from onerun.storage.errors import KEYS_REFUSED
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -85,7 +85,7 @@ def patient(make: "Callable[[], MlflowClient]") -> "MlflowClient":
 
 def asked(call: Callable[[], Answer], who: str | None = None) -> Answer:
     """Calls until MLflow answers. Raises: StoreUnreachable; Mistakes when the credentials are refused."""
-    return patiently(call, silence, who)
+    return call_with_retry(call, silence, who)
 
 
 def store() -> str:
@@ -93,7 +93,7 @@ def store() -> str:
     return f"MLflow at {redact(os.environ['MLFLOW_TRACKING_URI'])}"
 
 
-def silence(error: Exception) -> Silence | None:
+def silence(error: Exception) -> Unavailable | None:
     """Returns: who is silent; None for every other error. Raises: Mistakes when the credentials are refused."""
     for each in _chain(error):
         family = type(each).__module__.partition(".")[0]
@@ -113,7 +113,7 @@ def _chain(error: BaseException) -> Iterator[Any]:
         )  # not its context: that may be an error which is being dealt with around this call
 
 
-def _of_mlflow(error: Any) -> Silence | None:
+def _of_mlflow(error: Any) -> Unavailable | None:
     words, code = str(error), getattr(error, "error_code", "")
     status = re.match(r"API request to endpoint .*? failed with error code (\d+)", words)
     if code in REFUSED or (
@@ -132,7 +132,7 @@ def _of_mlflow(error: Any) -> Silence | None:
     return _silent(words) if told and code in SILENT else None
 
 
-def _of_requests(error: Any) -> Silence | None:
+def _of_requests(error: Any) -> Unavailable | None:
     answer = getattr(error, "response", None)
     if answer is None:
         return _silent(str(error) or type(error).__name__)
@@ -145,7 +145,7 @@ def _of_requests(error: Any) -> Silence | None:
     )
 
 
-def _of_database(error: Any) -> Silence | None:
+def _of_database(error: Any) -> Unavailable | None:
     words = str(getattr(error, "orig", error))
     if FULL in words:
         raise TransientError(
@@ -160,11 +160,11 @@ def _of_database(error: Any) -> Silence | None:
     return _silent(words) if lost and not any(word in words for word in WRONG_DATABASE) else None
 
 
-def _of_object_store(error: Any) -> Silence | None:
-    return storage.silence(error)
+def _of_object_store(error: Any) -> Unavailable | None:
+    return storage.unavailable(error)
 
 
-JUDGES: dict[str, Callable[[Any], Silence | None]] = {
+JUDGES: dict[str, Callable[[Any], Unavailable | None]] = {
     "mlflow": _of_mlflow,
     "requests": _of_requests,
     "sqlalchemy": _of_database,
@@ -173,8 +173,8 @@ JUDGES: dict[str, Callable[[Any], Silence | None]] = {
 }
 
 
-def _silent(words: str) -> Silence:
-    return Silence(
+def _silent(words: str) -> Unavailable:
+    return Unavailable(
         store(), words.rpartition("Caused by ")[2]
     )  # what stands before is how urllib3 came to it
 

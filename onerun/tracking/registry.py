@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from onerun.domain.errors import AliasBusy, AliasMoved
-from onerun.domain.ledger import Kind, Move
+from onerun.domain.ledger import Move, MoveKind
 from onerun.tracking.answering import asked
 from onerun.tracking.moves import (
     LONGEST_WHY,
@@ -150,7 +150,7 @@ def move_alias(
     expected: str | None,
     why: str,
     run_id: str | None = None,
-    kind: Kind = "promote",
+    kind: MoveKind = "promote",
     numbers: Mapping[str, float] | None = None,
 ) -> Move | None:
     """Compare-and-set: the alias moves to `to_version` only if it points at `expected` (None: nowhere).

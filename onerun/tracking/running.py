@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onerun.domain import names
-from onerun.domain.globs import matches
 from onerun.domain.reconcile.nested import Ended
 from onerun.domain.reconcile.seen import Process, RunSeen
 from onerun.domain.reconcile.verdicts import Dead
+from onerun.domain.text import matches
 from onerun.tracking.heart import now
 from onerun.tracking.moves import who
 from onerun.tracking.ownership import alone, identity_of

@@ -12,7 +12,7 @@ from onerun.config.mistakes import Mistakes
 from onerun.domain import names
 from onerun.domain.errors import OnerunError
 from onerun.domain.references import Snapshot
-from onerun.storage import explained
+from onerun.storage import translated_errors
 from onerun.tracking.answering import patient
 from onerun.tracking.database import make_whole
 from onerun.tracking.schema import schema_explained
@@ -131,7 +131,7 @@ def stored(run_id: str) -> Iterator[None]:
     except (
         Exception
     ):  # each kind of store has its own family of errors; those not known there pass as they are
-        with explained(str(client().get_run(run_id).info.artifact_uri)):
+        with translated_errors(str(client().get_run(run_id).info.artifact_uri)):
             raise
 
 

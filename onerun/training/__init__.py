@@ -1,1 +1,3 @@
-"""How a snapshot becomes a fitted estimator: read (table.py), fitted (boosting.py, fitting.py)."""
+"""How a snapshot becomes a fitted model: encoded (table.py), fitted (local.py, boosting.py), here
+or in a program.
+"""

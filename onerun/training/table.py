@@ -1,7 +1,9 @@
-"""From the snapshot to what an estimator learns from: targets, weights, levels and the matrix, in bounded memory.
+"""From the snapshot to what an estimator learns from: targets, weights, levels and the matrix, in
+bounded memory.
 
-Two passes over the columns: the first sees target, weight and categories of the training part, for what must be known
-before anything can be encoded; the second fills the preallocated matrix batch by batch.
+Two passes over the columns: the first sees target, weight and categories of the training part, for
+what must be known before anything can be encoded; the second fills the preallocated matrix batch by
+batch.
 """
 
 from collections.abc import Iterator
@@ -26,8 +28,8 @@ EXAMPLE_ROWS = 5
 
 
 @dataclass
-class Part:
-    """One part of the table, encoded."""
+class EncodedPart:
+    """The training or validation part of the table, encoded."""
 
     matrix: np.ndarray  # (rows, columns)
     target: np.ndarray  # (rows,) amounts, or codes of the classes
@@ -35,117 +37,124 @@ class Part:
 
 
 @dataclass
-class Table:
+class EncodedTable:
     """What an estimator learns from, and what must be known to encode a raw row the same way."""
 
     spec: dict[str, Any]  # of onerun.domain.predictor.Encoder
-    training: Part
-    validation: Part | None
+    training: EncodedPart
+    validation: EncodedPart | None
     rows: dict[str, int]  # part -> number of rows
     example: pd.DataFrame  # the first raw rows of the training part
-    levels: list[int | None] = field(
-        default_factory=list
-    )  # per column: number of levels, None for a number
+    # per column: number of levels, None for a number
+    levels: list[int | None] = field(default_factory=list)
 
 
-def read(recipe: Recipe, snapshot: Snapshot, task: Task, dtype: str) -> Table:
-    """Reads training and validation part. Raises: DataError when the table cannot be learned from."""
+def read(recipe: Recipe, snapshot: Snapshot, task: Task, dtype: str) -> EncodedTable:
+    """Read and encode the training and validation part.
+
+    Raises:
+        DataError: The table cannot be learned from.
+    """
     parts = snapshots.parts(snapshot, recipe.data, recipe.split)
     names = columns.features(recipe.data, snapshot.columns)
     kinds = {name: columns.kind(snapshot.columns[name]) for name in names}
     target, weight = _target_and_weight(recipe, snapshot, parts)
-    levels = _levels(
-        snapshot, [name for name in names if kinds[name] == "category"], parts, _most_levels(recipe)
-    )
     in_training = parts[parts <= VALIDATION] == TRAINING
-    classes = (
-        labels.classes_of(recipe.data.target, target[in_training])
-        if task == "classification"
-        else None
-    )
+    categories = [name for name in names if kinds[name] == "category"]
+    levels = _levels(snapshot, categories, parts, _most_levels(recipe))
+    classes = None
+    if task == "classification":
+        classes = labels.classes_of(recipe.data.target, target[in_training])
+        encoded_target = labels.class_codes(target, classes)
+    else:
+        encoded_target = labels.numeric_target(recipe.data.target, target)
+    specs: list[dict[str, Any]] = []
+    for name in names:
+        specs.append({"name": name, "kind": kinds[name]})
+        if name in levels:
+            specs[-1]["levels"] = levels[name]
     spec = {
-        "task": task, "classes": classes, "booster": False, "dtype": dtype, "missing": list(recipe.data.missing),
-        "columns": [{"name": n, "kind": kinds[n]} | ({"levels": levels[n]} if n in levels else {}) for n in names],
-    }  # fmt: skip
-    amounts = (
-        labels.amounts_of(recipe.data.target, target)
-        if classes is None
-        else labels.class_codes(target, classes)
-    )
+        "task": task,
+        "classes": classes,
+        "booster": False,
+        "dtype": dtype,
+        "missing": list(recipe.data.missing),
+        "columns": specs,
+    }
     training, validation = _matrices(snapshot, parts, Encoder(spec))
-    return Table(
-        spec,
-        Part(training, amounts[in_training], None if weight is None else weight[in_training]),
-        _validation(validation, amounts, weight, ~in_training, classes is not None),
-        {
+    return EncodedTable(
+        spec=spec,
+        training=_part(training, encoded_target, weight, in_training),
+        validation=_scorable(_part(validation, encoded_target, weight, ~in_training), task),
+        rows={
             "training": len(training),
             "validation": len(validation),
             "test": int((parts > VALIDATION).sum()),
         },
-        _example(snapshot, names, parts),
-        [len(levels[name]) if name in levels else None for name in names],
+        example=_example(snapshot, names, parts),
+        levels=[len(levels[name]) if name in levels else None for name in names],
     )
 
 
-def _validation(
-    matrix: np.ndarray,
-    target: np.ndarray,
-    weight: np.ndarray | None,
-    mask: np.ndarray,
-    classes: bool,
-) -> Part | None:
-    """A class that training never saw cannot be scored while learning: such rows are left out."""
-    part_target, part_weight = target[mask], None if weight is None else weight[mask]
-    if classes and (part_target < 0).any():
-        known = part_target >= 0
-        matrix, part_target = matrix[known], part_target[known]
-        part_weight = None if part_weight is None else part_weight[known]
-    return Part(matrix, part_target, part_weight) if len(matrix) else None
+def _part(
+    matrix: np.ndarray, target: np.ndarray, weight: np.ndarray | None, mask: np.ndarray
+) -> EncodedPart:
+    return EncodedPart(matrix, target[mask], None if weight is None else weight[mask])
+
+
+def _scorable(part: EncodedPart, task: Task) -> EncodedPart | None:
+    """Return the rows whose class training has seen: others cannot be scored. None when no row is
+    left.
+    """
+    if task == "classification" and (part.target < 0).any():
+        part = _part(part.matrix[part.target >= 0], part.target, part.weight, part.target >= 0)
+    return part if len(part.matrix) else None
 
 
 def _target_and_weight(
     recipe: Recipe, snapshot: Snapshot, parts: np.ndarray
 ) -> tuple[pd.Series, np.ndarray | None]:
-    """Returns: target and weight of the training and validation rows, in table order."""
-    data = recipe.data
-    mask = parts <= VALIDATION
-    table = snapshots.rows(snapshot, [data.target, *([data.weight] if data.weight else [])], mask)
-    weight = (
-        labels.weights_of(data.weight, table.column(data.weight).to_pandas())
-        if data.weight
-        else None
-    )
-    if (parts == TRAINING).sum() < 2:
-        raise DataError(
-            f"the training part has {(parts == TRAINING).sum()} rows; learning needs at least two"
-        )
+    """Return target and weight of the training and validation rows, in table order."""
+    data, weight = recipe.data, None
+    names = [data.target, data.weight] if data.weight else [data.target]
+    table = snapshots.rows(snapshot, names, parts <= VALIDATION)
+    if data.weight:
+        weight = labels.weights_of(data.weight, table.column(data.weight).to_pandas())
+    rows = (parts == TRAINING).sum()
+    if rows < 2:
+        raise DataError(f"the training part has {rows} rows; learning needs at least two")
     return table.column(data.target).to_pandas(), weight
 
 
 def _most_levels(recipe: Recipe) -> int:
-    return (recipe.preprocess.categorical if recipe.preprocess else Categorical()).max_levels
+    if recipe.preprocess is None:
+        return Categorical().max_levels
+    return recipe.preprocess.categorical.max_levels
 
 
 def _levels(
     snapshot: Snapshot, names: list[str], parts: np.ndarray, most: int
 ) -> dict[str, list[str]]:
-    """Returns: per category column the levels of its training rows, sorted; only the `most` frequent ones."""
+    """Return per category column the levels of its training rows, sorted; only the `most` frequent
+    ones.
+    """
     counts: dict[str, dict[str, int]] = {name: {} for name in names}
     for batch, part in _batches(snapshot, names, parts):
         for name in names:
             _count(counts[name], batch.column(name), part == TRAINING)
-    frequent = {
-        name: sorted(found, key=lambda level: (-found[level], level))[:most]
-        for name, found in counts.items()
-    }
-    return {name: sorted(levels) for name, levels in frequent.items()}
+    levels = {}
+    for name, found in counts.items():
+        frequent = sorted(found.items(), key=lambda item: (-item[1], item[0]))[:most]
+        levels[name] = sorted(level for level, _ in frequent)
+    return levels
 
 
 def _count(counts: dict[str, int], column: pa.Array, mask: np.ndarray) -> None:
-    encoded = column if isinstance(column, pa.DictionaryArray) else column.dictionary_encode()
-    indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)[mask]
-    found = np.bincount(indices[indices >= 0], minlength=len(encoded.dictionary))
-    for level, count in zip(encoded.dictionary.to_pylist(), found.tolist(), strict=True):
+    if not isinstance(column, pa.DictionaryArray):
+        column = column.dictionary_encode()
+    indices = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)[mask]
+    found = np.bincount(indices[indices >= 0], minlength=len(column.dictionary))
+    for level, count in zip(column.dictionary.to_pylist(), found.tolist(), strict=True):
         if count and level is not None:
             counts[as_text(level)] = counts.get(as_text(level), 0) + count
 
@@ -153,7 +162,9 @@ def _count(counts: dict[str, int], column: pa.Array, mask: np.ndarray) -> None:
 def _matrices(
     snapshot: Snapshot, parts: np.ndarray, encoder: Encoder
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns: training and validation matrix, in column order of memory: LightGBM takes them without a copy."""
+    """Return training and validation matrix, in Fortran order, which LightGBM takes without a
+    copy.
+    """
     names = [column["name"] for column in encoder.columns]
     categories = [column["name"] for column in encoder.columns if column["kind"] == "category"]
     matrices = [
@@ -164,9 +175,8 @@ def _matrices(
     for batch, part in _batches(snapshot, names, parts, categories):
         masks = [part == TRAINING, part == VALIDATION]
         for position, name in enumerate(names):
-            encoded = encoder.encode_column(
-                position, batch.column(name).to_pandas(date_as_object=False)
-            )
+            values = batch.column(name).to_pandas(date_as_object=False)
+            encoded = encoder.encode_column(position, values)
             for matrix, start, mask in zip(matrices, filled, masks, strict=True):
                 chosen = encoded[mask]
                 matrix[start : start + len(chosen), position] = chosen
@@ -178,19 +188,21 @@ def _matrices(
 def _batches(
     snapshot: Snapshot, names: list[str], parts: np.ndarray, categories: list[str] | None = None
 ) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
-    """Yields: each batch with the part that each of its rows belongs to."""
+    """Yield each batch with the parts of its rows; `categories` (default: all) are read as
+    dictionaries.
+    """
     start = 0
     if not names:
         return
-    for batch in snapshots.batches(
-        snapshot, names, dictionary=names if categories is None else categories
-    ):
+    if categories is None:
+        categories = names
+    for batch in snapshots.batches(snapshot, names, dictionary=categories):
         yield batch, parts[start : start + len(batch)]
         start += len(batch)
 
 
 def _example(snapshot: Snapshot, names: list[str], parts: np.ndarray) -> pd.DataFrame:
-    """Returns: the first raw training rows, as `pandas` would read them."""
+    """Return the first raw training rows, as `pandas` would read them."""
     first = np.zeros(len(parts), bool)
     first[np.flatnonzero(parts == TRAINING)[:EXAMPLE_ROWS]] = True
     frame: pd.DataFrame = snapshots.rows(snapshot, names, first).to_pandas()

@@ -99,7 +99,7 @@ def in_a_bucket(store_uri: str, s3_server: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3_server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", servers.S3_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", servers.S3_SECRET)
-    storage.need_bucket("s3://maintenance")
+    storage.ensure_bucket("s3://maintenance")
     yield str(client().create_experiment("houses", artifact_location="s3://maintenance/houses"))
     storage.remove_below(
         "s3://maintenance", [path for path, _, _ in storage.walk("s3://maintenance")]
@@ -122,7 +122,7 @@ def test_artifacts_in_an_object_store(in_a_bucket: str) -> None:
     assert in_houses() == {young}
     assert gone not in runs_left(experiment)
     assert storage.exists(result.archive)
-    assert storage.listed("s3://maintenance-backups/weekly/journals") == []
+    assert storage.list_files("s3://maintenance-backups/weekly/journals") == []
 
 
 def in_houses() -> set[str]:

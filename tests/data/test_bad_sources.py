@@ -12,7 +12,7 @@ import pytest
 
 from onerun.config.mistakes import Mistakes
 from onerun.config.recipe import Data
-from onerun.data.ingest import stored
+from onerun.data.ingest import store_snapshot
 from onerun.domain.errors import DataError, TransientError
 
 TABLES: dict[str, tuple[bytes, dict[str, object], str]] = {
@@ -47,7 +47,7 @@ TABLES: dict[str, tuple[bytes, dict[str, object], str]] = {
     "text in a declared number": (
         b"a,y\n1,1\nx,2\n",
         {"types": {"a": "number"}},
-        "1 of 2 rows are no number.*row 2: 'x'",
+        "1 of 2 rows are not number.*row 2: 'x'",
     ),
     "no boolean": (
         b"a,y\nyes,1\nperhaps,2\n",
@@ -69,7 +69,9 @@ TABLES: dict[str, tuple[bytes, dict[str, object], str]] = {
 
 
 def ingested(tmp_path: Path, name: str, **more: object) -> None:
-    stored(Data(**{"source": str(tmp_path / name), "target": "y", **more}), str(tmp_path / "store"))  # type: ignore[arg-type]
+    store_snapshot(
+        Data(**{"source": str(tmp_path / name), "target": "y", **more}), str(tmp_path / "store")
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("case", TABLES)
@@ -131,7 +133,7 @@ def test_a_source_that_is_not_there_is_a_mistake(tmp_path: Path, source: str, sa
 )
 def test_an_address_that_leads_nowhere_is_a_mistake(tmp_path: Path, source: str, says: str) -> None:
     with pytest.raises(Mistakes, match=says):
-        stored(Data(source=source, target="y"), str(tmp_path))
+        store_snapshot(Data(source=source, target="y"), str(tmp_path))
 
 
 def test_parts_that_do_not_fit_together(tmp_path: Path) -> None:
@@ -182,11 +184,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_leaves_nothing(tmp_path: Path, small_disk: Path) -> None:
     (tmp_path / "t.csv").write_text("a,y\n" + "".join(f"{i * 0.37},{i}\n" for i in range(50_000)))
     with pytest.raises(TransientError, match="no space left"):
-        stored(Data(source=str(tmp_path / "t.csv"), target="y"), str(small_disk))
+        store_snapshot(Data(source=str(tmp_path / "t.csv"), target="y"), str(small_disk))
     assert not list(small_disk.rglob("*.*"))
 
 
 def test_a_store_that_may_not_be_written_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,y\n1,2\n")
     with pytest.raises(Mistakes, match="/proc"):
-        stored(Data(source=str(tmp_path / "t.csv"), target="y"), "/proc/onerun")
+        store_snapshot(Data(source=str(tmp_path / "t.csv"), target="y"), "/proc/onerun")

@@ -20,7 +20,7 @@ import pytest
 
 from onerun.config.recipe import Data
 from onerun.data import snapshots
-from onerun.data.ingest import ingest, stored
+from onerun.data.ingest import ingest, store_snapshot
 from onerun.data.sources import delimited
 from onerun.domain import names
 from onerun.domain.references import Snapshot
@@ -39,7 +39,7 @@ def take(tmp_path: Path) -> Take:
         if content is not None:
             Path(source).parent.mkdir(parents=True, exist_ok=True)
             Path(source).write_bytes(content.encode() if isinstance(content, str) else content)
-        return stored(Data(source=source, target=target, **more), str(tmp_path / "store"))
+        return store_snapshot(Data(source=source, target=target, **more), str(tmp_path / "store"))
 
     return taken
 

@@ -14,8 +14,8 @@ from onerun import storage
 from onerun.config.mistakes import Mistakes
 from onerun.config.recipe import Data, Split
 from onerun.data import snapshots
-from onerun.data.ingest import stored
-from onerun.data.sources.reading import check_source
+from onerun.data.ingest import store_snapshot
+from onerun.data.sources.source import check_source
 from onerun.domain.errors import StoreUnreachable
 from onerun.tracking import runs
 from tests import servers
@@ -40,30 +40,32 @@ def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_from_s3_to_s3(bucket: str, tmp_path: Path) -> None:
     lines = "".join(f"{i},{'ab'[i % 2]},{i / 7}\n" for i in range(20_000))
     (tmp_path / "t.csv").write_text("a,b,y\n" + lines)
-    local = stored(Data(source=str(tmp_path / "t.csv"), target="y"), str(tmp_path / "store"))
+    local = store_snapshot(
+        Data(source=str(tmp_path / "t.csv"), target="y"), str(tmp_path / "store")
+    )
     storage.put_file(tmp_path / "t.csv", f"{bucket}/in/t.csv")
-    far = stored(Data(source=f"{bucket}/in/t.csv", target="y"), f"{bucket}/store")
+    far = store_snapshot(Data(source=f"{bucket}/in/t.csv", target="y"), f"{bucket}/store")
     assert far.uri == f"{bucket}/store/snapshots/{local.digest}/table.parquet"
     assert snapshots.rows(far, ["a", "b"], None).equals(snapshots.rows(local, ["a", "b"], None))
     parts = [snapshots.parts(far, Data(source="x", target="y"), Split()) for _ in range(2)]
     assert np.array_equal(*parts)
-    assert stored(
+    assert store_snapshot(
         Data(source=f"{bucket}/in/*.csv", target="y"), f"{bucket}/store"
     ) == far.model_copy(update={"source": f"{bucket}/in/*.csv"})
-    again = stored(Data(source=far.uri, target="y"), str(tmp_path / "store"))
+    again = store_snapshot(Data(source=far.uri, target="y"), str(tmp_path / "store"))
     assert again.digest == local.digest
 
 
 def test_no_such_object_has_a_near_miss(bucket: str, tmp_path: Path) -> None:
     storage.write_bytes_atomically(f"{bucket}/near/houses.csv", b"a,y\n1,2\n")
     with pytest.raises(Mistakes, match=r"no such object; did you mean houses\.csv"):
-        stored(Data(source=f"{bucket}/near/house.csv", target="y"), str(tmp_path))
+        store_snapshot(Data(source=f"{bucket}/near/house.csv", target="y"), str(tmp_path))
 
 
 def test_no_such_bucket(bucket: str, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,y\n1,2\n")
     with pytest.raises(Mistakes, match="nowhere"):
-        stored(Data(source=str(tmp_path / "t.csv"), target="y"), "s3://nowhere/store")
+        store_snapshot(Data(source=str(tmp_path / "t.csv"), target="y"), "s3://nowhere/store")
 
 
 @pytest.mark.parametrize("variable", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
@@ -74,7 +76,7 @@ def test_wrong_keys_are_a_mistake(
     monkeypatch.setenv(variable, "wrong-and-confidential")
     start = time.monotonic()
     with pytest.raises(Mistakes, match=f"refuses the credentials.*{variable}") as caught:
-        stored(Data(source=f"{bucket}/keys/t.csv", target="y"), str(tmp_path))
+        store_snapshot(Data(source=f"{bucket}/keys/t.csv", target="y"), str(tmp_path))
     assert time.monotonic() - start < 10
     assert "confidential" not in str(caught.value)
 
@@ -86,7 +88,7 @@ def test_an_endpoint_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("ONERUN_RETRY_BUDGET", "1s")
     data = Data(source="s3://tables/t.csv", target="y")
     with pytest.raises(StoreUnreachable, match=r"S3 at http://127\.0\.0\.1:\d+ has not answered"):
-        stored(data, str(tmp_path))
+        store_snapshot(data, str(tmp_path))
     monkeypatch.setenv("ONERUN_RETRY_BUDGET", "1d")
     assert "MLFLOW_S3_ENDPOINT_URL" in str(
         check_source(data)[0]

@@ -11,7 +11,7 @@ import pytest
 
 from onerun.config.recipe import Data, Split
 from onerun.data import snapshots
-from onerun.data.ingest import stored
+from onerun.data.ingest import store_snapshot
 from onerun.domain.errors import DataError
 from onerun.domain.references import Snapshot
 
@@ -22,7 +22,7 @@ DATA = Data(source="unused", target="y", group="g", time="t")
 def snapshot(tmp_path: Path) -> Snapshot:
     lines = [f"{i},{i % 40},2020-{i % 12 + 1:02d}-01,{'xyz'[i % 3]}\n" for i in range(3000)]
     (tmp_path / "t.csv").write_text("a,g,t,y\n" + "".join(lines))
-    return stored(Data(source=str(tmp_path / "t.csv"), target="y"), str(tmp_path / "store"))
+    return store_snapshot(Data(source=str(tmp_path / "t.csv"), target="y"), str(tmp_path / "store"))
 
 
 def test_batches_have_the_columns_in_the_order_asked(snapshot: Snapshot) -> None:
@@ -91,7 +91,7 @@ import resource, sys
 import onerun.data.ingest
 from onerun.config.recipe import Data
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-snapshot = onerun.data.ingest.stored(Data(source=sys.argv[1], target="c0"), sys.argv[2])
+snapshot = onerun.data.ingest.store_snapshot(Data(source=sys.argv[1], target="c0"), sys.argv[2])
 print(snapshot.rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 

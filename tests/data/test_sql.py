@@ -9,7 +9,7 @@ import pytest
 from onerun.config.mistakes import Mistakes
 from onerun.config.recipe import Data
 from onerun.data import snapshots
-from onerun.data.ingest import stored
+from onerun.data.ingest import store_snapshot
 from onerun.data.sources import sql
 from onerun.domain.errors import DataError
 
@@ -31,7 +31,7 @@ def test_types_are_right_for_all_rows(
     sqlite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sql, "ROWS", 100)
-    snapshot = stored(
+    snapshot = store_snapshot(
         Data(source=sqlite, query="SELECT * FROM t", target="y"), str(tmp_path / "store")
     )
     assert snapshot.columns == {"a": "double", "late": "int64", "word": "string", "y": "double"}
@@ -51,18 +51,18 @@ def test_a_bad_query_is_a_mistake(
     sqlite: str, tmp_path: Path, query: str | None, says: str
 ) -> None:
     with pytest.raises(Mistakes, match=says):
-        stored(Data(source=sqlite, query=query, target="y"), str(tmp_path))
+        store_snapshot(Data(source=sqlite, query=query, target="y"), str(tmp_path))
 
 
 def test_values_of_different_kinds(sqlite: str, tmp_path: Path) -> None:
     query = "SELECT CASE WHEN a > 5 THEN 'x' ELSE 1 END AS mixed, y FROM t"
     with pytest.raises(DataError, match="'mixed' holds values of different kinds"):
-        stored(Data(source=sqlite, query=query, target="y"), str(tmp_path / "store"))
+        store_snapshot(Data(source=sqlite, query=query, target="y"), str(tmp_path / "store"))
 
 
 def test_no_rows(sqlite: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no rows"):
-        stored(
+        store_snapshot(
             Data(source=sqlite, query="SELECT * FROM t WHERE y < 0", target="y"),
             str(tmp_path / "store"),
         )
@@ -78,7 +78,7 @@ def test_no_rows(sqlite: str, tmp_path: Path) -> None:
 )
 def test_a_database_that_is_not_there_is_a_mistake(tmp_path: Path, source: str, says: str) -> None:
     with pytest.raises(Mistakes, match=says):
-        stored(Data(source=source, query="SELECT 1 AS y", target="y"), str(tmp_path))
+        store_snapshot(Data(source=source, query="SELECT 1 AS y", target="y"), str(tmp_path))
 
 
 def test_postgresql_streams_with_types(
@@ -89,7 +89,7 @@ def test_postgresql_streams_with_types(
                       NULL::int AS none, md5('')::uuid AS id, now() AS moment, CASE WHEN i > 30000 THEN i END AS y
                FROM generate_series(1, 50000) AS i"""
     source = f"postgresql+psycopg://me:${{PG_PASSWORD}}@{postgres}/postgres"
-    snapshot = stored(Data(source=source, query=query, target="y"), str(tmp_path))
+    snapshot = store_snapshot(Data(source=source, query=query, target="y"), str(tmp_path))
     assert (snapshot.rows, snapshot.dropped_rows) == (20_000, 30_000)
     assert snapshot.columns == {
         "i": "int64", "price": "double", "even": "bool", "day": "date32[day]", "none": "double", "id": "string",
@@ -105,6 +105,6 @@ def test_a_wrong_password_is_a_mistake(
     source = f"postgresql+psycopg://me:${{PG_PASSWORD}}@{postgres}/postgres"
     start = time.monotonic()
     with pytest.raises(Mistakes, match="password authentication failed") as caught:
-        stored(Data(source=source, query="SELECT 1 AS y", target="y"), str(tmp_path))
+        store_snapshot(Data(source=source, query="SELECT 1 AS y", target="y"), str(tmp_path))
     assert "confidential" not in str(caught.value)
     assert time.monotonic() - start < 10

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from onerun.config.mistakes import Mistakes
-from onerun.data.quality import checking
+from onerun.data.quality import checks
 from onerun.data.validate import validate
 from onerun.domain.errors import DataError, ExpectationsBroken
 from onerun.domain.expectations import known_types
@@ -118,7 +118,7 @@ def test_arguments_that_only_the_library_can_judge_are_mistakes(
     run_id: str, snapshot: Snapshot
 ) -> None:
     pairs = {"column_A": "latitude", "column_B": "longitude", "value_pairs_set": [[1, 2, 3]]}
-    with pytest.raises(Mistakes, match="Great Expectations says"):
+    with pytest.raises(Mistakes, match="Great Expectations refuses it"):
         validate(run_id, ({"expect_column_pair_values_to_be_in_set": pairs},), snapshot)
 
 
@@ -199,9 +199,9 @@ def test_the_page_loads_nothing_and_runs_nothing(snapshot: Snapshot) -> None:
     assert page.count("unexpected values found") == 2
 
 
-def checked(snapshot: Snapshot, expectations: Any) -> checking.Checked:
+def checked(snapshot: Snapshot, expectations: Any) -> checks.QualityResult:
     table = pq.read_table(snapshot.uri)
-    return checking.check(
+    return checks.check_table(
         expectations, [*snapshot.columns], snapshot.rows, table.select, snapshot.source
     )
 
@@ -213,7 +213,7 @@ def test_results_are_the_same_when_columns_are_read_a_few_at_a_time(
         {"expect_column_values_to_not_be_null": {"column": name}} for name in snapshot.columns
     ]
     at_once = checked(snapshot, expectations)
-    monkeypatch.setattr(checking, "CELLS_AT_ONCE", 3 * snapshot.rows)
+    monkeypatch.setattr(checks, "CELLS_AT_ONCE", 3 * snapshot.rows)
     assert checked(snapshot, expectations).outcomes == at_once.outcomes
 
 
@@ -229,7 +229,7 @@ def test_only_the_columns_that_are_named_are_read(snapshot: Snapshot) -> None:
         {"expect_table_columns_to_match_set": {"column_set": [*snapshot.columns]}},
         LATITUDE,
     ]
-    outcomes = checking.check(
+    outcomes = checks.check_table(
         expectations, [*snapshot.columns], snapshot.rows, read, "housing.csv"
     ).outcomes
     assert all(outcome.held for outcome in outcomes)

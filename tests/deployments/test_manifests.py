@@ -15,9 +15,9 @@ import yaml
 from deployments.kubernetes import __main__ as kubernetes
 from deployments.kubernetes import worker
 from deployments.kubernetes.template import BUNDLE
-from deployments.pools import KUBERNETES
 from flows import metrics
 from onerun.config.profile import OF_OTHER_STORES
+from onerun.domain.names import WORK_POOL
 from settings.profile import PrefectProfile
 
 FOLDER = Path(__file__).parents[2] / "deployments" / "kubernetes"
@@ -161,7 +161,7 @@ def test_nobody_is_root_and_the_worker_alone_has_a_token(overlay: str) -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_worker_is_prefects_with_the_end_of_what_was_cancelled_early(overlay: str) -> None:
     (container,) = pods(overlay)["worker"]["containers"]
-    assert container["args"] == ["python", "-m", worker.__name__, "--pool", KUBERNETES]
+    assert container["args"] == ["python", "-m", worker.__name__, "--pool", WORK_POOL]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

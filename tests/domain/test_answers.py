@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from onerun.domain.answers import labels_or_probabilities, numbers
 from onerun.domain.errors import ModelUnusable
+from onerun.domain.predictions import class_output, numeric_output
 
 WIDE = np.array([[0.9, 0.1], [0.3, 0.7]])
 
@@ -16,7 +16,7 @@ WIDE = np.array([[0.9, 0.1], [0.3, 0.7]])
     "given", [[1, 2.5], np.array([[1], [2.5]]), pd.DataFrame({"p": [1, 2.5]}), pd.Series([1, 2.5])]
 )
 def test_numbers_may_come_in_any_container(given: Any) -> None:
-    assert numbers(given, 2).coded(()).values.tolist() == [1, 2.5]
+    assert numeric_output(given, 2).coded(()).values.tolist() == [1, 2.5]
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_numbers_may_come_in_any_container(given: Any) -> None:
 )
 def test_a_regression_of_no_use_is_told_in_words(given: Any, words: str) -> None:
     with pytest.raises(ModelUnusable, match=words):
-        numbers(given, 2)
+        numeric_output(given, 2)
 
 
 @pytest.mark.parametrize(
@@ -47,20 +47,20 @@ def test_a_regression_of_no_use_is_told_in_words(given: Any, words: str) -> None
     ],
 )
 def test_labels_tables_and_single_probabilities_mean_the_same(given: Any) -> None:
-    answer = labels_or_probabilities(given, 2, ("no", "yes"))
+    answer = class_output(given, 2, ("no", "yes"))
     assert answer.coded(("no", "yes")).values.tolist() == [0, 1]
     if answer.probabilities is not None:
         assert answer.coded(("no", "yes")).probabilities == pytest.approx(WIDE)
 
 
 def test_labels_0_and_1_as_floats_are_labels_and_no_probabilities() -> None:
-    answer = labels_or_probabilities(np.array([0.0, 1.0]), 2, (0, 1))
+    answer = class_output(np.array([0.0, 1.0]), 2, (0, 1))
     assert answer.probabilities is None
     assert answer.coded((0, 1)).values.tolist() == [0, 1]
 
 
 def test_a_label_that_training_never_saw_is_a_wrong_answer_and_no_failure() -> None:
-    answer = labels_or_probabilities(["no", "maybe"], 2, ("no", "yes"))
+    answer = class_output(["no", "maybe"], 2, ("no", "yes"))
     assert answer.classes == ("no", "yes", "maybe")
     assert answer.coded(answer.classes).values.tolist() == [0, 2]
 
@@ -76,11 +76,9 @@ def test_a_label_that_training_never_saw_is_a_wrong_answer_and_no_failure() -> N
 )
 def test_a_classification_of_no_use_is_told_in_words(given: Any, words: str) -> None:
     with pytest.raises(ModelUnusable, match=words):
-        labels_or_probabilities(given, 2, ("no", "yes"))
+        class_output(given, 2, ("no", "yes"))
 
 
 def test_a_missing_label_makes_a_model_unusable() -> None:
     with pytest.raises(ModelUnusable, match="no label in 1 of 2 rows"):
-        labels_or_probabilities(np.array(["no", None], dtype=object), 2, ("no", "yes")).coded(
-            ("no", "yes")
-        )
+        class_output(np.array(["no", None], dtype=object), 2, ("no", "yes")).coded(("no", "yes"))

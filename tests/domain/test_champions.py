@@ -3,7 +3,7 @@
 import pytest
 
 from onerun.config.recipe import Data, Split
-from onerun.domain.champions import unfair
+from onerun.domain.gates import overlap_caveat
 from onerun.tracking.provenance import flattened
 
 HERE, ELSEWHERE = "a" * 64, "b" * 64
@@ -44,7 +44,7 @@ def test_what_it_may_have_seen(
     then: dict[str, object], now: dict[str, object], digest: str, words: str
 ) -> None:
     data = Data(source="x.csv", target="y", time="day")
-    told = unfair(
+    told = overlap_caveat(
         data, Split.model_validate(now), HERE, params(**then) | {"data.time": "day"}, digest
     )
     assert words in told and bool(told) == bool(words)
@@ -54,4 +54,6 @@ def test_what_it_may_have_seen(
 
 
 def test_a_champion_of_another_make_is_given_the_benefit_of_the_doubt() -> None:
-    assert unfair(Data(source="x.csv", target="y"), Split(), HERE, {"alpha": "1"}, None) == ""
+    assert (
+        overlap_caveat(Data(source="x.csv", target="y"), Split(), HERE, {"alpha": "1"}, None) == ""
+    )

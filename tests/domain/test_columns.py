@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from onerun.config.recipe import Data
-from onerun.domain.columns import features, kept_type, kind, wider
+from onerun.domain.columns import common_type, features, kind, stored_type
 from onerun.domain.errors import DataError
 
 COLUMNS = {
@@ -50,14 +50,14 @@ def test_kind_of_a_type(arrow_type: pa.DataType, expected: str) -> None:
     ],
 )
 def test_kept_type(given: pa.DataType, kept: pa.DataType | None) -> None:
-    assert kept_type(given) == kept
+    assert stored_type(given) == kept
 
 
 def test_wider_holds_both_or_there_is_none() -> None:
-    assert wider(pa.int32(), pa.int64()) == pa.int64()
-    assert wider(pa.int64(), pa.float32()) == pa.float64()
-    assert wider(pa.date32(), pa.timestamp("us")) == pa.timestamp("us")
-    assert wider(pa.string(), pa.int64()) is None
+    assert common_type(pa.int32(), pa.int64()) == pa.int64()
+    assert common_type(pa.int64(), pa.float32()) == pa.float64()
+    assert common_type(pa.date32(), pa.timestamp("us")) == pa.timestamp("us")
+    assert common_type(pa.string(), pa.int64()) is None
 
 
 def test_target_and_roles_are_no_features() -> None:

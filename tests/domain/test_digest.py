@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onerun.domain.blocks import LOOKED_AT, canonical, refilled
-from onerun.domain.columns import kept_type
+from onerun.domain.blocks import LOOKED_AT, canonical, rebatch
+from onerun.domain.columns import stored_type
 from onerun.domain.digest import ContentDigest, row_hashes
 
 BLOCK = 8
@@ -39,9 +39,9 @@ def table(values: Sequence[tuple[object, ...]]) -> pa.Table:
 def digest_and_hashes(
     batches: Sequence[pa.RecordBatch], block: int = BLOCK
 ) -> tuple[str, list[int]]:
-    schema = pa.schema([(field.name, kept_type(field.type)) for field in batches[0].schema])
+    schema = pa.schema([(field.name, stored_type(field.type)) for field in batches[0].schema])
     digest, hashes = ContentDigest(schema), []
-    for batch in refilled(iter(batches), block):
+    for batch in rebatch(iter(batches), block):
         cells = canonical(batch, schema)
         digest.update(cells)
         hashes += row_hashes(cells).tolist()

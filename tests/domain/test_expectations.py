@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from onerun.domain.expectation_columns import columns_of, columns_to_read, groups
-from onerun.domain.expectations import check_expectations
+from onerun.domain.expectations import check_expectations, columns_of, columns_to_read, groups
 
 BETWEEN = "expect_column_values_to_be_between"
 

@@ -1,4 +1,4 @@
-"""Gates hold for the right reason and say it in words; the bootstrap is honest about luck."""
+"""Gates pass for the right reason, which they give; the bootstrap is honest about luck."""
 
 import numpy as np
 import pytest
@@ -15,26 +15,28 @@ from onerun.config.evaluation import (
 )
 from onerun.config.recipe import Recipe
 from onerun.domain import bootstrap
-from onerun.domain.gates import Contest, Judged, check_evaluation, is_better, judge
+from onerun.domain.gates import Comparison, Scored, check_evaluation, check_gates, is_better
 from onerun.domain.metrics import score
-from onerun.domain.outcomes import Predictions, Truth
+from onerun.domain.predictions import Predictions, TrueValues
 
 
-def judged(truth: Truth, predictions: Predictions, version: str | None = None) -> Judged:
-    return Judged(score(truth, predictions), predictions, version)
+def scored(y_true: TrueValues, predictions: Predictions, version: str | None = None) -> Scored:
+    return Scored(score(y_true, predictions), predictions, version)
 
 
-def contest(noise: float, champion_noise: float | None, rows: int = 2000, seed: int = 0) -> Contest:
+def comparison(
+    noise: float, champion_noise: float | None, rows: int = 2000, seed: int = 0
+) -> Comparison:
     """Returns: two models whose errors are of the given sizes, and the mean as the baseline."""
     rng = np.random.default_rng(seed)
-    truth = Truth(rng.normal(0, 1, rows))
+    y_true = TrueValues(rng.normal(0, 1, rows))
     said = [
-        Predictions(truth.values + rng.normal(0, size, rows))
+        Predictions(y_true.values + rng.normal(0, size, rows))
         for size in (noise, champion_noise or 1)
     ]
-    baseline = judged(truth, Predictions(np.zeros(rows)))
-    champion = judged(truth, said[1], "3") if champion_noise else None
-    return Contest(truth, "rmse", judged(truth, said[0]), baseline, champion)
+    baseline = scored(y_true, Predictions(np.zeros(rows)))
+    champion = scored(y_true, said[1], "3") if champion_noise else None
+    return Comparison(y_true, "rmse", scored(y_true, said[0]), baseline, champion)
 
 
 def beats(on: str | None = None, by: float = 0.0, confidence: float | None = None) -> BetterThan:
@@ -44,8 +46,8 @@ def beats(on: str | None = None, by: float = 0.0, confidence: float | None = Non
 
 
 def test_a_threshold_holds_within_its_bounds_and_says_the_number() -> None:
-    of = contest(0.5, None)
-    results = judge(
+    of = comparison(0.5, None)
+    results = check_gates(
         (
             Threshold(metric="r2", min=0.5),
             Threshold(metric="r2", min=0.9),
@@ -60,21 +62,23 @@ def test_a_threshold_holds_within_its_bounds_and_says_the_number() -> None:
 
 
 def test_a_first_model_has_no_champion_to_beat() -> None:
-    (result,) = judge((beats(confidence=0.95),), contest(0.5, None))
+    (result,) = check_gates((beats(confidence=0.95),), comparison(0.5, None))
     assert (result.held, result.reason) == (True, "no champion yet")
 
 
 def test_a_champion_that_cannot_be_scored_holds_the_gate_back_with_the_reason() -> None:
-    of = contest(0.5, 0.6)
-    (result,) = judge(
+    of = comparison(0.5, 0.6)
+    (result,) = check_gates(
         (beats(),),
-        Contest(of.truth, of.primary, of.model, of.baseline, Judged(trouble="version 3 is broken")),
+        Comparison(
+            of.y_true, of.primary, of.model, of.baseline, Scored(trouble="version 3 is broken")
+        ),
     )
     assert (result.held, result.reason) == (False, "version 3 is broken")
 
 
 def test_the_reason_tells_both_numbers_the_margin_and_the_confidence() -> None:
-    (result,) = judge((beats(by=0.01, confidence=0.95),), contest(0.5, 0.6))
+    (result,) = check_gates((beats(by=0.01, confidence=0.95),), comparison(0.5, 0.6))
     assert result.held
     assert result.reason.startswith("rmse 0.4981 is 16.1 % ")
     assert "% below the champion's (version 3) 0." in result.reason
@@ -84,22 +88,27 @@ def test_the_reason_tells_both_numbers_the_margin_and_the_confidence() -> None:
 
 
 def test_a_lead_within_luck_is_not_enough() -> None:
-    lead = contest(0.4999, 0.5, rows=100, seed=2)
-    free, sure = judge((beats(), beats(confidence=0.95)), lead)
+    lead = comparison(0.4999, 0.5, rows=100, seed=2)
+    free, sure = check_gates((beats(), beats(confidence=0.95)), lead)
     assert free.held
     assert not sure.held
 
 
 def test_every_gate_is_judged_even_when_the_first_does_not_hold() -> None:
     gates: tuple[Gate, ...] = (Threshold(metric="r2", min=2.0), beats(), beats(on="mae"))
-    assert [result.held for result in judge(gates, contest(0.5, 0.6))] == [False, True, True]
+    assert [result.held for result in check_gates(gates, comparison(0.5, 0.6))] == [
+        False,
+        True,
+        True,
+    ]
 
 
 def test_a_metric_that_the_model_cannot_have_says_so() -> None:
-    truth = Truth(np.array([0, 1, 0, 1]), ("a", "b"))
-    labels = judged(truth, Predictions(np.array([0, 1, 0, 0])))
-    (result,) = judge(
-        (Threshold(metric="roc_auc", min=0.5),), Contest(truth, "accuracy", labels, labels, None)
+    y_true = TrueValues(np.array([0, 1, 0, 1]), ("a", "b"))
+    labels = scored(y_true, Predictions(np.array([0, 1, 0, 0])))
+    (result,) = check_gates(
+        (Threshold(metric="roc_auc", min=0.5),),
+        Comparison(y_true, "accuracy", labels, labels, None),
     )
     assert not result.held
     assert "needs probabilities" in result.reason
@@ -150,8 +159,8 @@ def test_better_is_strict_never_mutual_and_harder_by_a_larger_margin(
 @settings(max_examples=20, deadline=None)
 def test_a_model_is_never_better_than_itself(seed: int, rows: int, metric: str) -> None:
     rng = np.random.default_rng(seed)
-    truth, said = Truth(rng.normal(size=rows)), Predictions(rng.normal(size=rows))
-    mine, theirs = bootstrap.paired(metric, truth, said, said)
+    y_true, said = TrueValues(rng.normal(size=rows)), Predictions(rng.normal(size=rows))
+    mine, theirs = bootstrap.paired(metric, y_true, said, said)
     assert not is_better(metric, mine, theirs, 0).any()
 
 
@@ -165,7 +174,9 @@ def test_two_equal_models_pass_a_95_percent_gate_about_one_time_in_twenty(
     """Some 3.2 standard deviations above one in twenty have a chance below 1 in 1,000."""
     passed = 0
     for seed in range(draws):
-        (result,) = judge((beats(on=metric, confidence=0.95),), contest(0.5, 0.5, rows, seed))
+        (result,) = check_gates(
+            (beats(on=metric, confidence=0.95),), comparison(0.5, 0.5, rows, seed)
+        )
         passed += result.held
     assert passed <= draws * 0.05 + 3.2 * np.sqrt(draws * 0.05 * 0.95)
 
@@ -173,11 +184,11 @@ def test_two_equal_models_pass_a_95_percent_gate_about_one_time_in_twenty(
 @pytest.mark.parametrize("rows", [400, 5000])
 def test_cells_tell_the_same_spread_as_the_formula(rows: int) -> None:
     """The standard error of a difference of means is known; cells must find it to within 15 %."""
-    of = contest(0.5, 0.6, rows)
+    of = comparison(0.5, 0.6, rows)
     assert of.model.predictions and of.champion and of.champion.predictions
-    mine, theirs = bootstrap.paired("mae", of.truth, of.model.predictions, of.champion.predictions)
+    mine, theirs = bootstrap.paired("mae", of.y_true, of.model.predictions, of.champion.predictions)
     errors = [
-        np.abs(of.truth.values - said.values)
+        np.abs(of.y_true.values - said.values)
         for said in (of.model.predictions, of.champion.predictions)
     ]
     assert np.std(mine - theirs) == pytest.approx(
@@ -188,37 +199,37 @@ def test_cells_tell_the_same_spread_as_the_formula(rows: int) -> None:
 @pytest.mark.parametrize("metric", ["mae", "median_absolute_error"])
 def test_rows_that_belong_together_are_less_evidence(metric: str) -> None:
     """100 rows, each counted 20 times, tell no more than 100 rows."""
-    once = contest(0.5, 0.6, 100)
+    once = comparison(0.5, 0.6, 100)
     again = np.repeat(np.arange(100), 20)
     spreads = []
     for groups in (None, again):
-        truth = Truth(once.truth.values[again], groups=groups)
+        y_true = TrueValues(once.y_true.values[again], groups=groups)
         said = [
             of.predictions.take(again)
             for of in (once.model, once.champion)
             if of and of.predictions
         ]
-        mine, theirs = bootstrap.paired(metric, truth, *said)
+        mine, theirs = bootstrap.paired(metric, y_true, *said)
         spreads.append(np.std(mine - theirs))
     assert spreads[1] == pytest.approx(spreads[0] * np.sqrt(20), rel=0.35)
     assert once.model.predictions and once.champion and once.champion.predictions
-    alone = bootstrap.paired(metric, once.truth, once.model.predictions, once.champion.predictions)
+    alone = bootstrap.paired(metric, once.y_true, once.model.predictions, once.champion.predictions)
     assert spreads[1] == pytest.approx(np.std(alone[0] - alone[1]), rel=0.15)
 
 
 def test_the_same_rows_give_the_same_answer() -> None:
     gates = (beats(confidence=0.95), beats(on="median_absolute_error", confidence=0.95))
-    assert judge(gates, contest(0.5, 0.51)) == judge(gates, contest(0.5, 0.51))
+    assert check_gates(gates, comparison(0.5, 0.51)) == check_gates(gates, comparison(0.5, 0.51))
 
 
 @pytest.mark.parametrize("metric", CLASSIFICATION_METRICS)
 def test_every_metric_of_classification_can_be_resampled(metric: str) -> None:
     rng = np.random.default_rng(0)
-    truth = Truth(rng.integers(0, 3, 400), ("a", "b", "c"))
+    y_true = TrueValues(rng.integers(0, 3, 400), ("a", "b", "c"))
     good, poor = (
-        np.eye(3)[truth.values] * size + rng.dirichlet(np.ones(3), 400) for size in (0.6, 0.2)
+        np.eye(3)[y_true.values] * size + rng.dirichlet(np.ones(3), 400) for size in (0.6, 0.2)
     )
     said = [Predictions(p.argmax(1), p / p.sum(1, keepdims=True)) for p in (good, poor)]
-    mine, theirs = bootstrap.paired(metric, truth, *said)
+    mine, theirs = bootstrap.paired(metric, y_true, *said)
     assert is_better(metric, mine, theirs, 0).mean() > 0.99
-    assert np.mean(mine) == pytest.approx(score(truth, said[0])[metric], rel=0.1)
+    assert np.mean(mine) == pytest.approx(score(y_true, said[0])[metric], rel=0.1)

@@ -1,11 +1,11 @@
 """Where a rollback goes."""
 
-from onerun.domain.ledger import Kind, Move, holders, previous_holder
+from onerun.domain.ledger import Move, MoveKind, holders, previous_holder
 
 ALL = [str(number) for number in range(1, 10)]
 
 
-def moves(*steps: tuple[str | None, str] | tuple[str | None, str, Kind]) -> list[Move]:
+def moves(*steps: tuple[str | None, str] | tuple[str | None, str, MoveKind]) -> list[Move]:
     return [
         Move(
             alias="champion", from_version=step[0], to_version=step[1], kind=step[2] if len(step) == 3 else "promote",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from onerun.config.evaluation import BetterThan, Threshold, kind_of_rule
+from onerun.config.evaluation import BetterThan, GateKind, Threshold
 from onerun.domain.ledger import Move
 from onerun.domain.monitoring import series
 from onerun.domain.monitoring.seen import Ended, Registered, Trainings
@@ -17,8 +17,10 @@ from onerun.domain.references import Evaluation, GateResult, Promotion
 EVALUATION = Evaluation(
     task="regression", primary="rmse", metrics={}, baseline_metrics={},
     gates=(
-        GateResult(rule=Threshold(metric="r2", min=0.5).rule, held=True, reason=""),
-        GateResult(rule=BetterThan(better_than="champion", on="rmse", by=0.01).rule, held=False, reason=""),
+        GateResult(kind=GateKind.THRESHOLD, rule=Threshold(metric="r2", min=0.5).rule, held=True, reason=""),
+        GateResult(
+            kind=GateKind.BETTER_THAN_CHAMPION,
+            rule=BetterThan(better_than="champion", on="rmse", by=0.01).rule, held=False, reason=""),
     ),
 ).model_dump_json()  # fmt: skip
 HELD = Promotion(alias="champion", promoted=False, reason="").model_dump_json()
@@ -108,8 +110,13 @@ def test_the_recipes_trained_last_have_series_of_their_own_and_nothing_is_lost()
         (BetterThan(better_than="baseline", on="r2", confidence=0.9), "better_than_baseline"),
     ],
 )
-def test_the_kind_of_a_gate_is_told_by_its_rule(gate: Threshold | BetterThan, kind: str) -> None:
-    assert kind_of_rule(gate.rule) == kind
+def test_every_gate_has_a_kind(gate: Threshold | BetterThan, kind: str) -> None:
+    assert gate.kind == kind
+
+
+def test_a_result_of_an_earlier_version_has_no_kind() -> None:
+    recorded = '{"rule": "rmse <= 2", "held": true, "reason": "rmse is 1"}'
+    assert GateResult.from_json(recorded).kind is GateKind.UNKNOWN
 
 
 def moved(alias: str, to: str, at: str, kind: str = "promote") -> Move:

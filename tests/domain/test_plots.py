@@ -7,55 +7,55 @@ import numpy as np
 import pytest
 
 from onerun.domain.importance import Importance
-from onerun.domain.outcomes import Predictions, Truth
 from onerun.domain.plots import classification, regression, training
+from onerun.domain.predictions import Predictions, TrueValues
 
 PNG = b"\x89PNG\r\n"
 
 
-def classes(kinds: int, rows: int = 300) -> tuple[Truth, Predictions]:
+def classes(kinds: int, rows: int = 300) -> tuple[TrueValues, Predictions]:
     rng = np.random.default_rng(0)
-    truth = rng.integers(0, kinds, rows)
+    y_true = rng.integers(0, kinds, rows)
     probabilities = rng.dirichlet(np.ones(kinds), rows)
     names = tuple(f"$x_{kind}$ <b> {'long ' * 20}" for kind in range(kinds))
-    return Truth(truth, names), Predictions(probabilities.argmax(1), probabilities)
+    return TrueValues(y_true, names), Predictions(probabilities.argmax(1), probabilities)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 300, 20_000])
 def test_regression_is_drawn_for_any_number_of_rows(rows: int) -> None:
-    truth = np.random.default_rng(0).normal(1e6, 1e5, rows)
-    drawn = regression.draw(Truth(truth), Predictions(truth * 1.1), "price in $ (100 %)")
+    y_true = np.random.default_rng(0).normal(1e6, 1e5, rows)
+    drawn = regression.draw(TrueValues(y_true), Predictions(y_true * 1.1), "price in $ (100 %)")
     assert set(drawn) == {"predicted_vs_actual.png", "residuals.png", "residuals_histogram.png"}
     assert all(png.startswith(PNG) for png in drawn.values())
 
 
 def test_a_constant_target_and_a_perfect_model_are_drawn() -> None:
-    assert regression.draw(Truth(np.zeros(50)), Predictions(np.zeros(50)), "y")
+    assert regression.draw(TrueValues(np.zeros(50)), Predictions(np.zeros(50)), "y")
 
 
 @pytest.mark.parametrize("kinds", [2, 3, 40])
 def test_classification_is_drawn_for_any_number_of_classes(kinds: int) -> None:
-    truth, said = classes(kinds)
-    drawn = classification.draw(truth, said, said)
+    y_true, said = classes(kinds)
+    drawn = classification.draw(y_true, said, said)
     assert set(drawn) == {
         "confusion_matrix.png",
         "roc.png",
         "precision_recall.png",
         "calibration.png",
     }
-    assert drawn == classification.draw(truth, said, said)
+    assert drawn == classification.draw(y_true, said, said)
 
 
 def test_without_probabilities_only_the_confusion_matrix_is_drawn() -> None:
-    truth, said = classes(3)
-    assert set(classification.draw(truth, Predictions(said.values), None)) == {
+    y_true, said = classes(3)
+    assert set(classification.draw(y_true, Predictions(said.values), None)) == {
         "confusion_matrix.png"
     }
 
 
 def test_one_class_in_the_test_part_has_no_curves() -> None:
-    truth, said = classes(2)
-    assert set(classification.draw(Truth(np.zeros(300, int), truth.classes), said, None)) == {
+    y_true, said = classes(2)
+    assert set(classification.draw(TrueValues(np.zeros(300, int), y_true.classes), said, None)) == {
         "confusion_matrix.png"
     }
 
@@ -71,8 +71,8 @@ def test_importance_and_learning_curve_are_drawn() -> None:
 def test_the_global_state_of_matplotlib_stays_untouched() -> None:
     program = (
         "import sys, numpy as np\n"
-        "from onerun.domain.plots import regression\nfrom onerun.domain.outcomes import *\n"
-        "regression.draw(Truth(np.arange(9.)), Predictions(np.arange(9.)), 'y')\n"
+        "from onerun.domain.plots import regression\nfrom onerun.domain.predictions import *\n"
+        "regression.draw(TrueValues(np.arange(9.)), Predictions(np.arange(9.)), 'y')\n"
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert run([sys.executable, "-c", program], check=False).returncode == 0

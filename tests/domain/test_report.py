@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from onerun.config.recipe import Recipe
-from onerun.domain.findings import Findings, worst_rows
+from onerun.domain.evaluation_details import EvaluationDetails, worst_rows
 from onerun.domain.importance import Importance
-from onerun.domain.outcomes import Predictions, Truth
+from onerun.domain.predictions import Predictions, TrueValues
 from onerun.domain.references import Evaluation, GateResult, Snapshot, TrainedModel
 from onerun.domain.report.page import metric_rows, render
 from onerun.domain.slices import Slice
@@ -20,7 +20,7 @@ from onerun.domain.slices import Slice
 EVIL = "<script>alert(1)</script>\"'&{{ 7*7 }}"
 
 
-def findings(**changed: Any) -> Findings:
+def findings(**changed: Any) -> EvaluationDetails:
     recipe = Recipe.model_validate(
         {
             "name": "evil <b>",
@@ -42,7 +42,7 @@ def findings(**changed: Any) -> Findings:
             GateResult(rule="r2 >= 0.1", held=True, reason="fine"),
         ),
     )
-    return Findings(
+    return EvaluationDetails(
         "run-1",
         recipe,
         Snapshot(
@@ -58,7 +58,7 @@ def findings(**changed: Any) -> Findings:
         [Slice(EVIL, EVIL, 3, {"rmse": 1.0})],
         Importance("gain", "share", {EVIL: 1.0}),
         *worst_rows(
-            Truth(np.zeros(3)), Predictions(np.array([0.0, 2, 1])), table, np.arange(3), [EVIL]
+            TrueValues(np.zeros(3)), Predictions(np.array([0.0, 2, 1])), table, np.arange(3), [EVIL]
         ),
         **changed,
     )
@@ -95,7 +95,7 @@ def test_the_page_tells_what_was_found() -> None:
         re.sub(r"<style>.*?</style>|<[^>]+>", " ", render(findings(), {}), flags=re.S).split()
     )
     for expected in (
-        "1 of 2 gates did not hold",
+        "1 of 2 gates failed",
         "1,234 rows",
         "5 rows without target left out",
         "training 1,000, test 234",
@@ -129,8 +129,8 @@ def test_the_same_findings_give_the_same_page_and_the_same_json() -> None:
 def test_the_worst_rows_of_a_classification_are_the_surest_mistakes(probabilities: bool) -> None:
     wide = np.array([[0.9, 0.1], [0.4, 0.6], [0.1, 0.9]])
     said = Predictions(wide.argmax(1), wide if probabilities else None)
-    truth, table = Truth(np.array([1, 0, 1]), ("no", "yes")), pd.DataFrame({"x": [1, 2, 3]})
-    loss, rows = worst_rows(truth, said, table, np.array([10, 20, 30]), ["x"])
+    y_true, table = TrueValues(np.array([1, 0, 1]), ("no", "yes")), pd.DataFrame({"x": [1, 2, 3]})
+    loss, rows = worst_rows(y_true, said, table, np.array([10, 20, 30]), ["x"])
     assert [row.row for row in rows][:2] == [10, 20]
     assert rows[0].actual == "yes"
     assert rows[0].predicted == ("no (90.0%)" if probabilities else "no")

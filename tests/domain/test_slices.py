@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onerun.domain.metrics import score
-from onerun.domain.outcomes import Predictions, Truth
+from onerun.domain.predictions import Predictions, TrueValues
 from onerun.domain.slices import MISSING, MOST, OTHER, slices
 
 NAMES = st.one_of(st.none(), st.text(max_size=3))
 
 
-def of(values: Any) -> tuple[Truth, Predictions]:
+def of(values: Any) -> tuple[TrueValues, Predictions]:
     rng = np.random.default_rng(0)
-    return Truth(rng.normal(size=len(values))), Predictions(rng.normal(size=len(values)))
+    return TrueValues(rng.normal(size=len(values))), Predictions(rng.normal(size=len(values)))
 
 
 @given(
@@ -56,7 +56,7 @@ def test_dates_are_cut_into_quarters_of_time() -> None:
 
 def test_a_slice_has_the_metrics_of_its_rows() -> None:
     values = pd.Series(["a", "b"] * 50)
-    truth, said = of(values)
-    first = slices("c", values, truth, said)[0]
+    y_true, said = of(values)
+    first = slices("c", values, y_true, said)[0]
     rows = np.flatnonzero(values == first.value)
-    assert first.metrics == pytest.approx(score(truth.take(rows), said.take(rows)))
+    assert first.metrics == pytest.approx(score(y_true.take(rows), said.take(rows)))

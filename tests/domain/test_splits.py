@@ -91,7 +91,7 @@ def test_a_numeric_target_is_stratified_by_quantiles() -> None:
 def test_a_group_lies_in_one_part(groups: int) -> None:
     codes = np.random.default_rng(0).integers(0, groups, 60_000)
     codes[:groups] = np.arange(groups)
-    parts = splits.checked(splits.by_group(codes, Split(by="group")), Split(by="group"))
+    parts = splits.require_filled(splits.by_group(codes, Split(by="group")), Split(by="group"))
     for part in (TRAINING, VALIDATION, TEST):
         assert not set(codes[parts == part]) & set(codes[parts != part])
     if groups > 3:
@@ -118,4 +118,4 @@ def test_an_empty_part_is_an_error_that_says_which(divide: object, says: str) ->
     by = {"groups": "group", "moments": "time"}.get(says.split()[1], "hash")
     split = Split(by=by)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"the \w+ part is empty.*of 50 rows.*" + says):
-        splits.checked(divide(split), split)  # type: ignore[operator]
+        splits.require_filled(divide(split), split)  # type: ignore[operator]

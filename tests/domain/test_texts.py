@@ -3,13 +3,13 @@
 import pyarrow as pa
 import pytest
 
-from onerun.domain.texts import MOMENT, TextColumn, cleaned, declared
+from onerun.domain.text_columns import MOMENT, TextColumn, clean, parse_declared
 
 
 def seen(*batches: list[str | None]) -> TextColumn:
     column = TextColumn()
     for batch in batches:
-        column.add(cleaned(pa.array(batch, pa.string()), ("", "NA")))
+        column.add(clean(pa.array(batch, pa.string()), ("", "NA")))
     return column
 
 
@@ -53,7 +53,7 @@ def test_mostly_numbers_are_counted_and_the_others_shown() -> None:
 def test_a_declared_column_keeps_what_fits(
     texts: list[str | None], wanted: pa.DataType, values: list[object]
 ) -> None:
-    found, misfits = declared(pa.array(texts, pa.string()), wanted)
+    found, misfits = parse_declared(pa.array(texts, pa.string()), wanted)
     assert found.to_pylist() == values
     assert misfits.tolist() == [
         v is None and t is not None for t, v in zip(texts, values, strict=True)

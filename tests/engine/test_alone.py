@@ -86,7 +86,7 @@ def test_one_run_one_version_and_no_prefect(alone: Alone) -> None:
 @pytest.mark.parametrize(
     "place",
     [
-        "onerun.training.fitting:fit:after:SIGKILL",
+        "onerun.training.local:fit:after:SIGKILL",
         "onerun.promotion.register:register:after:SIGKILL",
     ],
 )
@@ -106,7 +106,7 @@ def test_p1_p2_a_killed_training_goes_on_in_the_same_run(alone: Alone, place: st
 
 
 def test_p1_sigterm_ends_the_run_as_killed_and_a_living_one_is_not_resumed(alone: Alone) -> None:
-    process = alone.start(planted="onerun.training.fitting:fit:before:wait")
+    process = alone.start(planted="onerun.training.local:fit:before:wait")
     alone.wait_for(lambda: (alone.folder / "struck").exists())
     (run,) = alone.runs()
     code, result, _ = alone.run("--resume", run.info.run_id)
@@ -149,7 +149,7 @@ def test_what_cannot_be_resumed_is_refused_with_the_way_out(alone: Alone) -> Non
 
 
 def test_a_dead_training_without_prefect_is_reconciled(alone: Alone) -> None:
-    code, _, _ = alone.run(planted="onerun.training.fitting:fit:before:SIGKILL")
+    code, _, _ = alone.run(planted="onerun.training.local:fit:before:SIGKILL")
     assert code == -signal.SIGKILL
     environment = {
         **os.environ, "PYTHONPATH": str(ROOT), "PREFECT_API_URL": "http://127.0.0.1:9/api",

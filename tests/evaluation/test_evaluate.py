@@ -19,7 +19,7 @@ from onerun.config.evaluation import CLASSIFICATION_METRICS, REGRESSION_METRICS
 from onerun.config.mistakes import Mistakes
 from onerun.config.recipe import Recipe
 from onerun.data import snapshots
-from onerun.domain.columns import kept_type
+from onerun.domain.columns import stored_type
 from onerun.domain.errors import DataError, ModelUnusable
 from onerun.domain.references import Evaluation, Snapshot, TrainedModel
 from onerun.domain.splits import TEST
@@ -36,7 +36,7 @@ def snapshot_of(table: pa.Table | pd.DataFrame, folder: Path) -> Snapshot:
     arrow = (
         table if isinstance(table, pa.Table) else pa.Table.from_pandas(table, preserve_index=False)
     )
-    arrow = arrow.cast(pa.schema([(field.name, kept_type(field.type)) for field in arrow.schema]))
+    arrow = arrow.cast(pa.schema([(field.name, stored_type(field.type)) for field in arrow.schema]))
     folder.mkdir(parents=True, exist_ok=True)
     pa.parquet.write_table(arrow, folder / "table.parquet")
     columns = {field.name: str(field.type) for field in arrow.schema}

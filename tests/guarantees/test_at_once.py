@@ -57,7 +57,7 @@ def test_p1_p2_two_processes_at_work_on_one_flow_run(
         {**machine, "ONERUN_WORK": machine["TMPDIR"]} for machine in machines(tmp_path, 2)
     )
     cut_off = doubled.start(
-        "onerun.training.fitting:fit:before:wait", ONERUN_STORE=str(tmp_path / "store"), **first
+        "onerun.training.local:fit:before:wait", ONERUN_STORE=str(tmp_path / "store"), **first
     )
     assert waited(doubled.struck)
     again = doubled.start(ONERUN_STORE=str(tmp_path / "store"), **second)

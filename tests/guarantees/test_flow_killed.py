@@ -9,7 +9,11 @@ from tests.guarantees.holding import Expected, Facts, facts, violations
 from tests.guarantees.trainings import Training
 
 OWNER, RUNS, MODELS = "onerun.tracking.ownership", "onerun.tracking.runs", "onerun.tracking.models"
-REGISTRY, MLFLOW = "onerun.tracking.registry", "mlflow.tracking.client:MlflowClient"
+WRITER, REGISTRY, MLFLOW = (
+    "onerun.data.snapshot_writer",
+    "onerun.tracking.registry",
+    "mlflow.tracking.client:MlflowClient",
+)
 RUNNING = "a run that reads RUNNING"
 
 MOMENTS = {
@@ -18,15 +22,15 @@ MOMENTS = {
     "the run created, not yet tagged": (f"{OWNER}:_make:after", f"{RUNNING}, not yet counted as an attempt"),
     "the run opened": (f"{OWNER}:open_run:after", RUNNING),
     "parameters logged, provenance not": ("onerun.tracking.provenance:log_folder:before", RUNNING),
-    "in ingest, the snapshot half written": ("onerun.data.snapshot_writer:_moved:before", f"{RUNNING}; a `.partial-` folder"),
-    "in ingest, the snapshot written, not logged": ("onerun.data.snapshot_writer:_moved:after", f"{RUNNING}; a snapshot"),
+    "in ingest, the snapshot half written": (f"{WRITER}:_publish:before", f"{RUNNING}; a `.partial-` folder"),
+    "in ingest, the snapshot written, not logged": (f"{WRITER}:_publish:after", f"{RUNNING}; a snapshot"),
     "in ingest, the snapshot logged, not tagged": (f"{RUNS}:log_snapshot:after", f"{RUNNING}; a snapshot"),
     "ingest done, not recorded": ("onerun.data.ingest:ingest:after", RUNNING),
     "between ingest and validate": (f"{OWNER}:record_stage@1:after", RUNNING),
     "in validate": ("onerun.data.validate:validate:before", RUNNING),
     "between validate and train": (f"{OWNER}:record_stage@2:after", RUNNING),
-    "in train, while it learns": ("onerun.training.fitting:fit:before", f"{RUNNING}; scratch files"),
-    "in train, learned, not saved": ("onerun.training.fitting:fit:after", f"{RUNNING}; scratch files"),
+    "in train, while it learns": ("onerun.training.local:fit:before", f"{RUNNING}; scratch files"),
+    "in train, learned, not saved": ("onerun.training.local:fit:after", f"{RUNNING}; scratch files"),
     "in train, while it saves the model": ("mlflow.pyfunc:save_model:before", f"{RUNNING}; scratch files"),
     "in train, the model saved, not logged": (f"{MODELS}:save_model:after", f"{RUNNING}; scratch files"),
     "in train, the logged model made, empty": (f"{MODELS}:_sign:before", f"{RUNNING}; a PENDING logged model"),
@@ -37,8 +41,8 @@ MOMENTS = {
     "in train, the model tagged, not READY": (f"{MODELS}:tag_model:after", f"{RUNNING}; a PENDING logged model"),
     "train done, not recorded": (f"{MODELS}:log_model:after", f"{RUNNING}; a READY logged model"),
     "between train and evaluate": (f"{OWNER}:record_stage@3:after", RUNNING),
-    "in evaluate, before it scores": ("onerun.evaluation.comparison:judged:before", RUNNING),
-    "in evaluate, scored, nothing logged": ("onerun.evaluation.comparison:judged:after", RUNNING),
+    "in evaluate, before it scores": ("onerun.evaluation.comparison:compare:before", RUNNING),
+    "in evaluate, scored, nothing logged": ("onerun.evaluation.comparison:compare:after", RUNNING),
     "in evaluate, report and plots logged, metrics not": ("onerun.evaluation.evaluate:run_metrics:before", RUNNING),
     "evaluate done, not recorded": ("onerun.evaluation.evaluate:evaluate:after", RUNNING),
     "between evaluate and register": (f"{OWNER}:record_stage@4:after", RUNNING),

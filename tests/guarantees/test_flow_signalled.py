@@ -13,13 +13,13 @@ from tests.guarantees.trainings import PATIENCE, Training
 OWNER = "onerun.tracking.ownership"
 MOMENTS = {
     "while the run is opened": f"{OWNER}:_make:after",
-    "in ingest": "onerun.data.snapshot_writer:_moved:before",
+    "in ingest": "onerun.data.snapshot_writer:_publish:before",
     "between ingest and validate": f"{OWNER}:record_stage@1:after",
     "in validate": "onerun.data.validate:validate:before",
-    "in train, while it learns": "onerun.training.fitting:fit:before",
+    "in train, while it learns": "onerun.training.local:fit:before",
     "in train, the model uploaded, not READY": "mlflow.tracking.client:MlflowClient.log_model_artifacts:after",
     "between train and evaluate": f"{OWNER}:record_stage@3:after",
-    "in evaluate": "onerun.evaluation.comparison:judged:after",
+    "in evaluate": "onerun.evaluation.comparison:compare:after",
     "in register, the version made, not recorded": "mlflow.tracking.client:MlflowClient.create_model_version:after",
     "in promote, the champion moved, not recorded": (
         "mlflow.tracking.client:MlflowClient.set_registered_model_alias@2:after"
@@ -74,7 +74,7 @@ def test_p1_an_impatient_second_signal_changes_nothing(
     training: Callable[..., Training], undisturbed: Callable[..., Facts], recovery: Recovery
 ) -> None:
     wanted, told = undisturbed(), training()
-    process = told.start("onerun.evaluation.comparison:judged:before:SIGTERM")
+    process = told.start("onerun.evaluation.comparison:compare:before:SIGTERM")
     while process.poll() is None and not told.struck():
         time.sleep(0.05)
     with recovery:

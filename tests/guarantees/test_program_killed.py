@@ -12,7 +12,7 @@ from tests.guarantees.trainings import PATIENCE, RECIPE, Training, waited, worki
 
 PROCESS = RECIPE + "train: {run_in: process}\n"
 RETRIED = RECIPE + "train: {run_in: process, retries: 1}\n"
-LEARNS = "onerun.training.fitting:fit:before"
+LEARNS = "onerun.training.local:fit:before"
 WORKER_SAVES = "onerun.tracking.models:save_model:after"
 SAYS = {
     "SIGKILL": "killed by SIGKILL (out of memory, perhaps)",

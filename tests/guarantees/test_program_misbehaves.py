@@ -27,7 +27,10 @@ ENDS_BADLY = {  # how it misbehaves -> what happens, what is said of it
     "child SIGTERM": ("its child is killed by SIGTERM and it gives up", "the child ended with -15"),
     "child SIGINT": ("its child is killed by SIGINT and it gives up", "the child ended with"),
     "exits 3": ("it exits with 3", "exited with 3"),
-    "exits 0": ("it exits with 0 and leaves no model", "the program ended well and left no model"),
+    "exits 0": (
+        "it exits with 0 and leaves no model",
+        "the program ended without an error and left no model",
+    ),
     "MemoryError": ("it runs out of memory (MemoryError)", "MemoryError"),
     "dies in a nested run": ("it is killed within a nested run", "was killed by SIGKILL"),
 }

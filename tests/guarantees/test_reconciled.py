@@ -11,7 +11,7 @@ from tests.guarantees.trainings import Training
 OWNER, MLFLOW = "onerun.tracking.ownership", "mlflow.tracking.client:MlflowClient"
 MOMENTS = {
     "the run created, not yet tagged": f"{OWNER}:_make:after",
-    "in train, while it learns": "onerun.training.fitting:fit:before",
+    "in train, while it learns": "onerun.training.local:fit:before",
     "in register, the version made, not recorded": f"{MLFLOW}.create_model_version:after",
     "in promote, the champion moved, not recorded": f"{MLFLOW}.set_registered_model_alias@2:after",
 }
@@ -48,7 +48,7 @@ def test_p1_the_reconciler_leaves_the_living_alone(
     from tests.guarantees.trainings import PATIENCE, waited
 
     wanted, living = undisturbed(), training()
-    process = living.start("onerun.training.fitting:fit:before:wait")
+    process = living.start("onerun.training.local:fit:before:wait")
     assert waited(living.struck), living.said()
     living.reconcile()
     assert [run.info.status for run in facts(living).runs] == ["RUNNING"]

@@ -13,7 +13,7 @@ from tests.guarantees.cells import Recovery, cell
 from tests.guarantees.holding import Expected, Facts, facts, violations
 from tests.guarantees.trainings import PATIENCE, Training, waited, working_in
 
-TRAINS = "onerun.training.fitting:fit:before:wait"
+TRAINS = "onerun.training.local:fit:before:wait"
 
 
 class Worked(Training):

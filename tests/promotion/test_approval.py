@@ -81,7 +81,7 @@ def test_approved_it_takes_its_aliases_and_the_record_says_who_and_why(
     trained(run_id, model, evaluation())
     answer = approval.approve(approval.pending(run_id), "the owner", "looks fine")
     assert answer.promoted and answer.reason.startswith(
-        "approved by the owner: looks fine; the gate held; rmse 1.5"
+        "approved by the owner: looks fine; the gate passed; rmse 1.5"
     )
     assert version_of_alias(model, "champion") == version_of_alias(model, "live") == "1"
     assert said(run_id) == answer
@@ -125,5 +125,5 @@ def test_what_cannot_be_approved_is_told(run_id: str, model: str) -> None:
     with pytest.raises(Mistakes, match="did not come as far as its promotion"):
         approval.pending(run_id)
     trained(run_id, model, evaluation(held=False))
-    with pytest.raises(Mistakes, match="did not hold its gates"):
+    with pytest.raises(Mistakes, match="did not pass its gates"):
         approval.pending(run_id)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from onerun.config.recipe import Recipe
-from onerun.domain.columns import kept_type
+from onerun.domain.columns import stored_type
 from onerun.domain.references import Snapshot
 
 MakeSnapshot = Callable[[pd.DataFrame], Snapshot]
@@ -23,7 +23,7 @@ def snapshot_of(tmp_path: Path) -> MakeSnapshot:
     def make(frame: pd.DataFrame) -> Snapshot:
         table = pa.Table.from_pandas(frame, preserve_index=False)
         table = table.cast(
-            pa.schema([(field.name, kept_type(field.type)) for field in table.schema])
+            pa.schema([(field.name, stored_type(field.type)) for field in table.schema])
         )
         path = tmp_path / "snapshot" / "table.parquet"
         path.parent.mkdir(exist_ok=True)

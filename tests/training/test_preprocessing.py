@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from onerun.domain.preprocessing import MOST_DENSE_LEVELS
-from onerun.training import fitting
+from onerun.training import local
 from onerun.training.curve import Curve
 
 
 def fitted(recipe, snapshot):
-    return fitting.fit(recipe, snapshot, Curve(lambda *_: None)).predictor
+    return local.fit(recipe, snapshot, Curve(lambda *_: None)).predictor
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_xgboost_when_it_is_there(houses, snapshot_of, recipe_of):
     curve = Curve(lambda values, first: curves.update(values))
     model = {"params": {"n_estimators": 300, "learning_rate": 0.3}, "early_stopping": 5}
     recipe = recipe_of("median_house_value", "xgboost.XGBRegressor", model=model)
-    done = fitting.fit(recipe, snapshot_of(houses), curve)
+    done = local.fit(recipe, snapshot_of(houses), curve)
     assert done.best_iteration is not None and len(curves["validation_rmse"]) < 300
     errors = houses.median_house_value - done.predictor.predict_frame(houses)
     assert 1 - errors.var() / houses.median_house_value.var() > 0.8

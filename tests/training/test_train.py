@@ -63,10 +63,10 @@ def test_the_seed_makes_the_same_model_again(run_id, houses, snapshot_of, recipe
         "median_house_value",
         model={"params": {"n_estimators": 20, "subsample": 0.5, "subsample_freq": 1}},
     )
-    from onerun.training import fitting
+    from onerun.training import local
     from onerun.training.curve import Curve
 
-    fits = [fitting.fit(recipe, snapshot_of(houses), Curve(lambda *_: None)) for _ in range(2)]
+    fits = [local.fit(recipe, snapshot_of(houses), Curve(lambda *_: None)) for _ in range(2)]
     first, second = (fitted.predictor.predict_frame(houses.head(500)) for fitted in fits)
     assert (first == second).all()
 

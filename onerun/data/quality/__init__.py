@@ -1,1 +1,1 @@
-"""The door to Great Expectations: the only place that imports it, which costs 2.7 CPU seconds."""
+"""The only package that imports Great Expectations, which costs 2.7 CPU seconds."""

@@ -1,6 +1,8 @@
-"""`python -m onerun.data.quality.types` writes onerun/domain/expectations.json anew: every type of the installed library.
+"""Generate onerun/domain/expectations.json, every type of the installed library: `python -m
+onerun.data.quality.types`.
 
-A recipe is checked against that file, so that a misspelt argument is told in milliseconds and not after an import.
+A recipe is checked against that file, so that a misspelt argument is reported in milliseconds,
+without the import.
 """
 
 import json
@@ -28,12 +30,25 @@ OURS = frozenset(  # what a recipe does not choose
 NEED_A_DATABASE = frozenset(
     {"expect_table_row_count_to_equal_other_table"}
 )  # needs the other table's name
-KINDS = {str: "string", bool: "boolean", int: "integer", float: "number", date: "date", datetime: "date",
-         type(None): "null", dict: "object", list: "array", tuple: "array", set: "array"}  # fmt: skip
+KINDS = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    date: "date",
+    datetime: "date",
+    type(None): "null",
+    dict: "object",
+    list: "array",
+    tuple: "array",
+    set: "array",
+}
 
 
 def generate() -> dict[str, Any]:
-    """Returns: type -> arguments with kinds, required, choices and bounds; None where a table is not enough."""
+    """Return type -> arguments with kinds, required, choices and bounds; None for types that need a
+    database.
+    """
     import great_expectations.expectations  # noqa: F401 -- fills the registry
     from great_expectations.expectations.registry import (
         get_expectation_impl,
@@ -51,14 +66,15 @@ def _runs_on_frames(name: str) -> bool:
     from great_expectations.expectations.registry import _registered_metrics, get_expectation_impl
 
     implementation = get_expectation_impl(name)
+    metrics = getattr(implementation, "metric_dependencies", ())
     by_row = getattr(implementation, "map_metric", None)
-    metrics = (
-        [f"{by_row}.condition"] if by_row else getattr(implementation, "metric_dependencies", ())
-    )
-    providers = [_registered_metrics.get(metric, {}).get("providers", {}) for metric in metrics]
-    return name not in NEED_A_DATABASE and all(
-        "PandasExecutionEngine" in engines for engines in providers
-    )
+    if by_row:
+        metrics = [f"{by_row}.condition"]
+    for metric in metrics:
+        engines = _registered_metrics.get(metric, {}).get("providers", {})
+        if "PandasExecutionEngine" not in engines:
+            return False
+    return name not in NEED_A_DATABASE
 
 
 def _arguments(implementation: Any) -> dict[str, Any]:
@@ -81,15 +97,14 @@ def _rule(field: Any) -> dict[str, Any]:
     if choices:
         rule["choices"] = choices
     for bound, name in (("ge", "least"), ("le", "most")):
-        limits = [
-            getattr(member, bound) for member in members if getattr(member, bound, None) is not None
-        ]
-        rule |= {name: limits[0]} if limits else {}
+        for member in members:
+            if getattr(member, bound, None) is not None:
+                rule.setdefault(name, getattr(member, bound))
     return rule
 
 
 def _members(annotation: Any) -> Iterator[Any]:
-    """Yields: the types of a union, flat, generic ones as their origin."""
+    """Yield the types of a union, flat, generic ones as their origin."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from _members(get_args(annotation)[0])
@@ -117,25 +132,22 @@ def _kind(member: Any) -> str | None:
 def _choices(member: Any) -> list[str]:
     if get_origin(member) is Literal:
         return [*get_args(member)]
-    return (
-        [choice.value for choice in member]
-        if isinstance(member, type) and issubclass(member, Enum)
-        else []
-    )
+    if isinstance(member, type) and issubclass(member, Enum):
+        return [choice.value for choice in member]
+    return []
 
 
 def as_text(table: dict[str, Any]) -> str:
-    """Returns: the table as JSON with one argument a line, so that a change of the library is easy to read."""
+    """Return the table as JSON with one argument a line, so that a change of the library is easy to
+    read.
+    """
     entries = []
     for name, arguments in table.items():
-        lines = [
-            f"  {json.dumps(argument)}: {json.dumps(rule)}"
-            for argument, rule in (arguments or {}).items()
-        ]
-        entries.append(
-            f"{json.dumps(name)}: "
-            + ("null" if arguments is None else "{\n" + ",\n".join(lines) + "\n}")
-        )
+        shown = "null"
+        if arguments is not None:
+            lines = [f"  {json.dumps(key)}: {json.dumps(rule)}" for key, rule in arguments.items()]
+            shown = "{\n" + ",\n".join(lines) + "\n}"
+        entries.append(f"{json.dumps(name)}: {shown}")
     return "{\n" + ",\n".join(entries) + "\n}\n"
 
 

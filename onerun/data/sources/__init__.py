@@ -1,1 +1,1 @@
-"""Where tables come from: files, databases, scikit-learn's bundled data sets."""
+"""Sources of tables: files, databases, web addresses, scikit-learn's bundled data sets."""

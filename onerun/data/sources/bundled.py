@@ -1,32 +1,39 @@
-"""scikit-learn's bundled data sets: `sklearn:iris`. The target is called `target`; classes have their names."""
+"""scikit-learn's bundled data sets: `sklearn:iris`. The target is called `target`; classes have
+their names.
+"""
 
 import pyarrow as pa
 
 from onerun.config.mistakes import did_you_mean
-from onerun.data.sources.files import mistake
-from onerun.data.sources.opened import Opened
+from onerun.data.source_table import SourceTable
+from onerun.data.sources.files import source_mistake
 
 NAMES = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 
 
-def known(name: str) -> None:
-    """Raises: Mistakes for a data set that is not bundled."""
+def require_bundled(name: str) -> None:
+    """Raise Mistakes for a data set that is not bundled."""
     if name not in NAMES:
-        raise mistake(
-            f"sklearn:{name}: not bundled with scikit-learn{did_you_mean(name, NAMES)} ({', '.join(NAMES)})"
+        near = did_you_mean(name, NAMES)
+        raise source_mistake(
+            f"sklearn:{name}: not bundled with scikit-learn{near} ({', '.join(NAMES)})"
         )
 
 
-def opened(name: str) -> Opened:
-    """Returns: the data set with its feature names. Raises: Mistakes for one that is not bundled."""
-    known(name)
+def open_bundled(name: str) -> SourceTable:
+    """Return the data set with its feature names.
+
+    Raises:
+        Mistakes: It is not bundled.
+    """
+    require_bundled(name)
     from sklearn import datasets
 
     loaded = getattr(datasets, f"load_{name}")()
     columns = {str(name): loaded.data[:, place] for place, name in enumerate(loaded.feature_names)}
     classes = getattr(loaded, "target_names", None)
-    columns["target"] = (
-        loaded.target if classes is None else [str(classes[code]) for code in loaded.target]
-    )
+    columns["target"] = loaded.target
+    if classes is not None:
+        columns["target"] = [str(classes[code]) for code in loaded.target]
     table = pa.table(columns)
-    return Opened(table.schema, iter(table.to_batches()), table.num_rows)
+    return SourceTable(table.schema, iter(table.to_batches()), table.num_rows)

@@ -1,4 +1,4 @@
-"""Which files a source names: one file, a glob, a folder of parts; local, S3 or http."""
+"""Files of a source: one file, a glob or a folder of parts; local or in S3."""
 
 import glob
 from collections.abc import Iterator
@@ -33,89 +33,97 @@ COMPRESSIONS = {
 }
 
 
-def mistake(message: str) -> Mistakes:
-    """Returns: a mistake in data.source, to be raised."""
+def source_mistake(message: str) -> Mistakes:
+    """Return an exception about data.source, to be raised."""
     return Mistakes([Mistake("data.source", message)])
 
 
-def located(source: str) -> list[str]:
-    """Returns: the files in order of their names, at least one. Raises: Mistakes when there is none."""
-    found = (
-        _located_s3(source)
-        if storage.is_s3(source)
-        else _located_locally(Path(source).expanduser())
-    )
+def find_files(source: str) -> list[str]:
+    """Return the files in order of their names, at least one.
+
+    Raises:
+        Mistakes: No file is found.
+    """
+    if storage.is_s3(source):
+        found = _find_in_s3(source)
+    else:
+        found = _find_locally(Path(source).expanduser())
     files = [name for name in found if not name.rpartition("/")[2].startswith((".", "_"))]
     if not files:
-        raise mistake(
-            f"{source}: {'no file matches' if glob.has_magic(source) else 'the folder holds no file'}"
-        )
+        problem = "no file matches" if glob.has_magic(source) else "the folder holds no file"
+        raise source_mistake(f"{source}: {problem}")
     return files
 
 
-def _located_locally(path: Path) -> list[str]:
+def _find_locally(path: Path) -> list[str]:
     if path.is_file():
         return [str(path)]
     if path.is_dir():
         return sorted(str(found) for found in path.rglob("*") if found.is_file())
     if glob.has_magic(str(path)):
-        return sorted(name for name in glob.glob(str(path), recursive=True) if Path(name).is_file())  # noqa: PTH207 (** and absolute patterns)
+        matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 (** and absolute patterns)
+        return sorted(name for name in matches if Path(name).is_file())
     if not path.parent.is_dir():
-        raise mistake(f"{path}: no such file, and no such folder as {path.parent}")
+        raise source_mistake(f"{path}: no such file, and no such folder as {path.parent}")
     near = did_you_mean(path.name, [found.name for found in path.parent.iterdir()])
-    raise mistake(f"{path}: no such file{near}")
+    raise source_mistake(f"{path}: no such file{near}")
 
 
-def _located_s3(uri: str) -> list[str]:
-    def asked() -> list[str]:
+def _find_in_s3(uri: str) -> list[str]:
+    def find() -> list[str]:
         system = storage.filesystem(uri)
         if glob.has_magic(uri):
             return sorted(f"s3://{name}" for name in system.glob(uri))
         if system.isfile(uri):
             return [uri]
-        return sorted(f"s3://{name}" for name in system.find(uri)) or _absent_in_s3(uri)
+        below = sorted(f"s3://{name}" for name in system.find(uri))
+        if not below:
+            raise _missing_in_s3(uri)
+        return below
 
-    return storage.answered(uri, asked)
+    return storage.with_retry(uri, find)
 
 
-def _absent_in_s3(uri: str) -> list[str]:
+def _missing_in_s3(uri: str) -> Mistakes:
     folder, _, name = uri.rpartition("/")
     near = [found.rpartition("/")[2] for found in storage.filesystem(uri).ls(folder, detail=False)]
-    raise mistake(f"{uri}: no such object{did_you_mean(name, near)}")
+    return source_mistake(f"{uri}: no such object{did_you_mean(name, near)}")
 
 
-def format_of(files: list[str], data: Data) -> Format:
-    """Returns: the one format of all files, from `data.format` or their names. Raises: Mistakes."""
+def file_format(files: list[str], data: Data) -> Format:
+    """Return the one format of all files, from `data.format` or their names.
+
+    Raises:
+        Mistakes: It is unknown, or the files have several.
+    """
     if data.format is not None:
         return data.format
-    formats = {_format_of_name(name) for name in files}
-    if len(formats) > 1 or None in formats:
-        unknown = next((name for name in files if _format_of_name(name) is None), None)
-        what = (
-            f"cannot tell the format of {unknown}"
-            if unknown
-            else f"files of several formats ({_words(formats)})"
-        )
-        raise mistake(f"{what}; set data.format to one of {', '.join(get_args(Format))}")
-    return formats.pop()  # type: ignore[return-value]
+    formats: set[Format] = set()
+    for name in files:
+        found = _format_of_name(name)
+        if found is None:
+            raise _format_mistake(f"cannot tell the format of {name}")
+        formats.add(found)
+    if len(formats) > 1:
+        raise _format_mistake(f"files of several formats ({', '.join(sorted(formats))})")
+    return formats.pop()
 
 
-def _words(formats: set[Format | None]) -> str:
-    return ", ".join(sorted(str(name) for name in formats))
+def _format_mistake(problem: str) -> Mistakes:
+    return source_mistake(f"{problem}; set data.format to one of {', '.join(get_args(Format))}")
 
 
 def _format_of_name(name: str) -> Format | None:
-    return FORMATS.get(PurePosixPath(_uncompressed_name(name.lower())).suffix)
-
-
-def _uncompressed_name(name: str) -> str:
+    name = name.lower()
     ending = PurePosixPath(name).suffix
-    return name.removesuffix(ending) if ending in COMPRESSIONS else name
+    if ending in COMPRESSIONS:
+        name = name.removesuffix(ending)
+    return FORMATS.get(PurePosixPath(name).suffix)
 
 
 @contextmanager
-def opened_stream(name: str) -> Iterator[Any]:
-    """Gives: the decompressed bytes of a file, read from the start, as a pyarrow stream."""
+def open_stream(name: str) -> Iterator[Any]:
+    """Yield the decompressed bytes of a file as a pyarrow stream."""
     compression = COMPRESSIONS.get(PurePosixPath(name.lower()).suffix)
     with storage.open_input(name) as raw:
         if compression == "xz":
@@ -124,8 +132,7 @@ def opened_stream(name: str) -> Iterator[Any]:
             with lzma.open(raw) as plain:
                 yield pa.PythonFile(plain, mode="r")
         else:
-            yield pa.input_stream(_arrow_file(name, raw), compression=compression)
-
-
-def _arrow_file(name: str, raw: IO[bytes]) -> Any:
-    return raw if storage.is_s3(name) else pa.OSFile(name)
+            file: IO[bytes] | pa.NativeFile = raw
+            if not storage.is_s3(name):
+                file = pa.OSFile(name)
+            yield pa.input_stream(file, compression=compression)

@@ -1,50 +1,59 @@
-"""JSON lines: one object per line. Fields may be missing or come late; a type is right for all values."""
+"""JSON lines: one object per line. Fields may be missing or come late; a type is right for all
+values.
+"""
 
 from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.json as pj
 
-from onerun.data.sources.files import opened_stream
-from onerun.data.sources.opened import Opened, TypesChanged
-from onerun.domain.columns import kept_type, wider
+from onerun.data.source_table import SourceTable, TypesChanged
+from onerun.data.sources.files import open_stream
+from onerun.domain.columns import common_type, stored_type
 from onerun.domain.errors import DataError
 
 BLOCK_BYTES = 4 * 2**20
 LONGEST_LINE = 2**26
 
 
-def opened(files: list[str], careful: bool) -> Opened:
-    """Returns: the objects of all files, in order. `careful`: look at every line before deciding on fields and types.
+def open_json_lines(files: list[str], careful: bool) -> SourceTable:
+    """Return the objects of all files, in order; `careful` reads every line before deciding on
+    fields and types.
 
-    Raises: DataError when a file is empty, a line is no object or a field has values of different kinds.
+    Raises:
+        DataError: A file is empty, a line is not an object, or a field has values of different
+            kinds.
     """
     schema: pa.Schema | None = None
     for batch in _blocks(files):
-        schema = batch.schema if schema is None else _united(schema, batch.schema)
+        schema = batch.schema if schema is None else _common_schema(schema, batch.schema)
         if not careful:
             break
     if schema is None:
         raise DataError(f"{files[0]}: the file is empty")
-    return Opened(schema, _fitted(files, schema))
+    return SourceTable(schema, _fitted(files, schema))
 
 
 def _fitted(files: list[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Raises: TypesChanged when a block has other fields or types than the first ones."""
+    """Yield the rows with the fields of `schema`.
+
+    Raises:
+        TypesChanged: A block has other fields or types.
+    """
     for batch in _blocks(files):
-        if _united(schema, batch.schema) != schema:
+        if _common_schema(schema, batch.schema) != schema:
             raise TypesChanged(str(batch.schema))
-        columns = [
-            batch.column(field.name).cast(field.type)
-            if field.name in batch.schema.names
-            else pa.nulls(batch.num_rows, field.type)
-            for field in schema
-        ]
+        columns = []
+        for field in schema:
+            if field.name in batch.schema.names:
+                columns.append(batch.column(field.name).cast(field.type))
+            else:
+                columns.append(pa.nulls(batch.num_rows, field.type))
         yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _blocks(files: list[str]) -> Iterator[pa.RecordBatch]:
-    """Yields: whole lines as batches, each with the types of its own values."""
+    """Yield whole lines as batches, each with the types of its own values."""
     for file in files:
         first_line = 1
         for text in _whole_lines(file):
@@ -56,7 +65,7 @@ def _blocks(files: list[str]) -> Iterator[pa.RecordBatch]:
 
 def _whole_lines(file: str) -> Iterator[bytes]:
     rest = b""
-    with opened_stream(file) as stream:
+    with open_stream(file) as stream:
         while chunk := stream.read(BLOCK_BYTES):
             lines, newline, tail = (rest + chunk).rpartition(b"\n")
             rest = tail
@@ -85,22 +94,28 @@ def _parsed(file: str, text: bytes, first_line: int) -> list[pa.RecordBatch]:
     return batches
 
 
-def _united(one: pa.Schema, other: pa.Schema) -> pa.Schema:
+def _common_schema(one: pa.Schema, other: pa.Schema) -> pa.Schema:
     names = [*one.names, *(name for name in other.names if name not in one.names)]
-    return pa.schema([(name, _wider(name, one, other)) for name in names])
+    return pa.schema([(name, _common_type(name, one, other)) for name in names])
 
 
-def _wider(name: str, one: pa.Schema, other: pa.Schema) -> pa.DataType:
+def _common_type(name: str, one: pa.Schema, other: pa.Schema) -> pa.DataType:
     types = [schema.field(name).type for schema in (one, other) if name in schema.names]
     known = [found for found in types if not pa.types.is_null(found)]
-    if not known or known[0] == known[-1]:
-        return (known or types)[0]
-    kept = [kept_type(found) for found in known]
-    if kept[0] is None or kept[1] is None:
-        raise DataError(f"field {name!r} is {known[0]} in some lines and {known[1]} in others")
-    both = wider(kept[0], kept[1])
-    if both is None and all(found == pa.string() or pa.types.is_temporal(found) for found in kept):
-        return pa.string()  # texts of which some look like dates
+    if not known:
+        return types[0]
+    if known[0] == known[-1]:
+        return known[0]
+    stored = [stored_type(found) for found in known]
+    both = None
+    if stored[0] is not None and stored[1] is not None:
+        both = common_type(stored[0], stored[1])
+        if both is None and all(map(_is_text_or_time, stored)):
+            return pa.string()  # texts of which some look like dates
     if both is None:
         raise DataError(f"field {name!r} is {known[0]} in some lines and {known[1]} in others")
     return both
+
+
+def _is_text_or_time(found: pa.DataType) -> bool:
+    return bool(found == pa.string() or pa.types.is_temporal(found))

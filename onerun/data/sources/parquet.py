@@ -1,4 +1,6 @@
-"""Parquet: one file or parts whose columns may differ in order and in the width of their numbers."""
+"""Parquet: one file or parts whose columns may differ in order and in the width of their
+numbers.
+"""
 
 from collections.abc import Iterator
 
@@ -6,22 +8,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from onerun import storage
-from onerun.data.sources.opened import Opened
+from onerun.data.source_table import SourceTable
 from onerun.domain.blocks import block_rows
-from onerun.domain.columns import kept_type, wider
+from onerun.domain.columns import common_type, stored_type
 from onerun.domain.errors import DataError
 
 BUFFER_BYTES = 2**20  # with pre_buffer, which is on by default, all row groups would stay in memory
 
 
-def opened(files: list[str]) -> Opened:
-    """Returns: the rows of all files, in order. Raises: DataError when they do not fit together."""
+def open_parquet(files: list[str]) -> SourceTable:
+    """Return the rows of all files, in order.
+
+    Raises:
+        DataError: They do not fit together.
+    """
     footers = [(name, *_footer(name)) for name in files]
     first_name, first, _ = footers[0]
     schema = first
     for name, other, _ in footers[1:]:
-        schema = united(schema, other, first_name, name)
-    return Opened(schema, _batches(files, schema), sum(rows for _, _, rows in footers))
+        schema = common_schema(schema, other, first_name, name)
+    return SourceTable(schema, _batches(files, schema), sum(rows for _, _, rows in footers))
 
 
 def _footer(name: str) -> tuple[pa.Schema, int]:
@@ -35,28 +41,33 @@ def _footer(name: str) -> tuple[pa.Schema, int]:
         return footer.schema_arrow.remove_metadata(), footer.metadata.num_rows
 
 
-def united(one: pa.Schema, other: pa.Schema, one_name: str, other_name: str) -> pa.Schema:
-    """Returns: the schema that holds both, in the order of `one`. Raises: DataError when columns or kinds differ."""
-    lacking = [*(set(one.names) - set(other.names)), *(set(other.names) - set(one.names))]
+def common_schema(one: pa.Schema, other: pa.Schema, one_name: str, other_name: str) -> pa.Schema:
+    """Return the schema that holds both, in the order of `one`.
+
+    Raises:
+        DataError: Columns or kinds differ.
+    """
+    lacking = sorted(set(one.names) ^ set(other.names))
     if lacking or len(one.names) != len(other.names):
         raise DataError(
-            f"{other_name} and {one_name} have different columns: only one of them has {sorted(lacking)}"
+            f"{other_name} and {one_name} have different columns: only one of them has {lacking}"
         )
-    return pa.schema(
-        [
-            (field.name, _united(field, other.field(field.name), one_name, other_name))
-            for field in one
-        ]
-    )
+    fields = []
+    for field in one:
+        both = _common_type(field, other.field(field.name), one_name, other_name)
+        fields.append((field.name, both))
+    return pa.schema(fields)
 
 
-def _united(one: pa.Field, other: pa.Field, one_name: str, other_name: str) -> pa.DataType:
+def _common_type(one: pa.Field, other: pa.Field, one_name: str, other_name: str) -> pa.DataType:
     if one.type == other.type or pa.types.is_null(other.type):
         return one.type
     if pa.types.is_null(one.type):
         return other.type
-    kept, kept_other = kept_type(one.type), kept_type(other.type)
-    both = wider(kept, kept_other) if kept is not None and kept_other is not None else None
+    stored, stored_other = stored_type(one.type), stored_type(other.type)
+    both = None
+    if stored is not None and stored_other is not None:
+        both = common_type(stored, stored_other)
     if both is None:
         raise DataError(
             f"column {one.name!r} is {one.type} in {one_name} but {other.type} in {other_name}"
@@ -65,7 +76,7 @@ def _united(one: pa.Field, other: pa.Field, one_name: str, other_name: str) -> p
 
 
 def _batches(files: list[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    texts = [field.name for field in schema if kept_type(field.type) == pa.string()]
+    texts = [field.name for field in schema if stored_type(field.type) == pa.string()]
     for name in files:
         with storage.open_input(name, cache="none") as raw:
             source = raw if storage.is_s3(name) else name
@@ -79,15 +90,17 @@ def _batches(files: list[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
 def _decoded(name: str, file: pq.ParquetFile, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     try:
         yield from file.iter_batches(block_rows(len(schema)), columns=schema.names)
-    except (pa.ArrowInvalid, OSError) as error:  # Arrow says OSError for damaged pages
+    except (pa.ArrowInvalid, OSError) as error:  # Arrow raises OSError for damaged pages
         if storage.is_s3(name) and not isinstance(error, pa.ArrowInvalid):
             raise
         raise DataError(f"{name}: damaged Parquet file: {error}") from error
 
 
 def _aligned(batch: pa.RecordBatch, schema: pa.Schema, texts: list[str]) -> pa.RecordBatch:
-    columns = [
-        column if field.name in texts or column.type == field.type else column.cast(field.type)
-        for field, column in ((field, batch.column(field.name)) for field in schema)
-    ]
+    columns = []
+    for field in schema:
+        column = batch.column(field.name)
+        if field.name not in texts and column.type != field.type:
+            column = column.cast(field.type)
+        columns.append(column)
     return pa.RecordBatch.from_arrays(columns, names=schema.names)

@@ -12,10 +12,10 @@ import pyarrow as pa
 from onerun.config.addresses import with_driver
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.recipe import Data
-from onerun.data.sources.addresses import filled_in
-from onerun.data.sources.files import mistake
-from onerun.data.sources.opened import Opened, TypesChanged
-from onerun.domain.columns import kept_type, wider
+from onerun.data.source_table import SourceTable, TypesChanged
+from onerun.data.sources.addresses import fill_variables
+from onerun.data.sources.files import source_mistake
+from onerun.domain.columns import common_type, stored_type
 from onerun.domain.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,24 +25,27 @@ ROWS = 20_000
 CONNECT_SECONDS = 10
 
 
-def opened(data: Data, careful: bool) -> Opened:
-    """Returns: the query's rows. `careful`: run the query once to see the types of all values, then again.
+def open_query(data: Data, careful: bool) -> SourceTable:
+    """Return the query's rows; `careful` runs the query once to see the types of all values, then
+    again.
 
-    Raises: Mistakes for a bad URL, query or password; DataError when a column holds values of different kinds.
+    Raises:
+        Mistakes: The URL, query or password is wrong.
+        DataError: A column holds values of different kinds.
     """
     if data.query is None:
         raise Mistakes(
             [Mistake("data.query", "a database needs a query, such as SELECT * FROM houses")]
         )
-    engine = _engine(filled_in(data.source))
+    engine = _engine(fill_variables(data.source))
     schema: pa.Schema | None = None
     for batch in _batches(engine, data.query):
-        schema = batch.schema if schema is None else united(schema, batch.schema)
+        schema = batch.schema if schema is None else common_schema(schema, batch.schema)
         if not careful:
             break
     if schema is None:
         raise DataError("the query returns no rows")
-    return Opened(schema, _fitted(engine, data.query, schema))
+    return SourceTable(schema, _fitted(engine, data.query, schema))
 
 
 def _engine(source: str) -> "Engine":
@@ -55,21 +58,23 @@ def _engine(source: str) -> "Engine":
         _check_file(url)
         return create_engine(url, poolclass=NullPool)
     except (ArgumentError, NoSuchModuleError) as error:
-        raise mistake(
-            f"no SQLAlchemy URL ({error}); expected postgresql+psycopg://user:password@host/name"
+        raise source_mistake(
+            f"not an SQLAlchemy URL ({error}); "
+            "expected postgresql+psycopg://user:password@host/name"
         ) from error
     except ModuleNotFoundError as error:
-        raise mistake(
-            f"the driver {error.name!r} for this database is not installed; pip install {error.name}"
+        raise source_mistake(
+            f"the driver {error.name!r} for this database is not installed; "
+            f"pip install {error.name}"
         ) from error
 
 
 def _check_file(url: "URL") -> None:
-    """SQLite would make an empty database of a name that is wrong."""
+    """Raise Mistakes for a missing SQLite file: SQLite would make an empty database."""
     name = str(url.database or ":memory:")
     of_a_file = url.get_backend_name() == "sqlite" and not name.startswith((":memory:", "file:"))
     if of_a_file and not Path(name).exists():
-        raise mistake(f"{name}: no such database file")
+        raise source_mistake(f"{name}: no such database file")
 
 
 def _batches(engine: "Engine", query: str) -> Iterator[pa.RecordBatch]:
@@ -83,23 +88,24 @@ def _batches(engine: "Engine", query: str) -> Iterator[pa.RecordBatch]:
                     stream_results=True, max_row_buffer=ROWS
                 ).execute(text(query))
             except DBAPIError as error:
-                raise Mistakes([Mistake("data.query", _said(error))]) from None
+                raise Mistakes([Mistake("data.query", _message(error))]) from None
             names = list(result.keys())
             while rows := result.fetchmany(ROWS):
                 yield _batch(names, rows)
     except OperationalError as error:
-        raise mistake(f"{engine.url.render_as_string()}: {_said(error)}") from None
+        raise source_mistake(f"{engine.url.render_as_string()}: {_message(error)}") from None
 
 
-def _said(error: Any) -> str:
-    """Returns: the database's own words, without the parameters and addresses that SQLAlchemy adds."""
+def _message(error: Any) -> str:
+    """Return the database's own message, without the parameters and addresses that SQLAlchemy
+    adds.
+    """
     return " ".join(str(error.orig).split())
 
 
 def _batch(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
-    columns = [
-        _column(name, values) for name, values in zip(names, zip(*rows, strict=True), strict=True)
-    ]
+    pairs = zip(names, zip(*rows, strict=True), strict=True)
+    columns = [_column(name, values) for name, values in pairs]
     return pa.RecordBatch.from_arrays(columns, names=list(names))
 
 
@@ -112,42 +118,49 @@ def _column(name: str, values: tuple[Any, ...]) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        words = ", ".join(sorted(kind.__name__ for kind in kinds))
+        found = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise DataError(
-            f"column {name!r} holds values of different kinds ({words}); cast it in the query"
+            f"column {name!r} holds values of different kinds ({found}); cast it in the query"
         ) from error
 
 
 def _as_text(value: Any) -> str:
-    return str(value) if isinstance(value, uuid.UUID) else json.dumps(value, default=str)
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    return json.dumps(value, default=str)
 
 
-def united(one: pa.Schema, other: pa.Schema) -> pa.Schema:
-    """Returns: the schema that holds both. Raises: DataError when a column changes its kind."""
+def common_schema(one: pa.Schema, other: pa.Schema) -> pa.Schema:
+    """Return the schema that holds both.
+
+    Raises:
+        DataError: A column changes its kind.
+    """
     fields = []
     for field in one:
-        known = [t for t in (field.type, other.field(field.name).type) if not pa.types.is_null(t)]
-        kept = [kept_type(t) for t in known]
-        if len(known) < 2 or known[0] == known[1]:
-            fields.append((field.name, known[0] if known else field.type))
-        elif (
-            kept[0] is not None
-            and kept[1] is not None
-            and (both := wider(kept[0], kept[1])) is not None
-        ):
-            fields.append((field.name, both))
-        else:
-            raise DataError(
-                f"column {field.name!r} holds {known[0]} and {known[1]}; cast it in the query"
-            )
+        both = _common_type(field.type, other.field(field.name).type)
+        if both is None:
+            found = f"{field.type} and {other.field(field.name).type}"
+            raise DataError(f"column {field.name!r} holds {found}; cast it in the query")
+        fields.append((field.name, both))
     return pa.schema(fields)
+
+
+def _common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    if one == other or pa.types.is_null(other):
+        return one
+    if pa.types.is_null(one):
+        return other
+    stored, stored_other = stored_type(one), stored_type(other)
+    if stored is None or stored_other is None:
+        return None
+    return common_type(stored, stored_other)
 
 
 def _fitted(engine: "Engine", query: str, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     for batch in _batches(engine, query):
-        if united(schema, batch.schema) != schema:
+        if common_schema(schema, batch.schema) != schema:
             raise TypesChanged(str(batch.schema))
-        yield pa.RecordBatch.from_arrays(
-            [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)],
-            schema=schema,
-        )
+        pairs = zip(batch.columns, schema, strict=True)
+        columns = [column.cast(field.type) for column, field in pairs]
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)

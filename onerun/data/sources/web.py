@@ -1,4 +1,6 @@
-"""http(s):// addresses: downloaded to a temporary file, since a table may have to be read more than once."""
+"""Downloads of http(s):// addresses to a temporary file, since a table may have to be read more
+than once.
+"""
 
 import base64
 import http.client
@@ -14,8 +16,8 @@ from urllib.parse import unquote, urlsplit
 from onerun import progress
 from onerun.config.addresses import redact
 from onerun.config.recipe import Data
-from onerun.data.sources.addresses import filled_in
-from onerun.data.sources.files import mistake
+from onerun.data.sources.addresses import fill_variables
+from onerun.data.sources.files import source_mistake
 from onerun.domain.errors import DataError, StoreUnreachable
 
 CHUNK = 2**20
@@ -23,10 +25,13 @@ ANSWER_SECONDS = 15
 
 
 @contextmanager
-def fetched(data: Data) -> Iterator[Data]:
-    """Gives: the same data with its source on this machine while the block lasts; other sources pass as they are.
+def downloaded(data: Data) -> Iterator[Data]:
+    """Yield the data with its source on this machine while the block lasts; other sources stay as
+    they are.
 
-    Raises: Mistakes when the address does not answer or refuses, StoreUnreachable when the download breaks off.
+    Raises:
+        Mistakes: The address does not answer, or refuses.
+        StoreUnreachable: The download breaks off.
     """
     if not data.source.startswith(("http://", "https://")):
         yield data
@@ -34,7 +39,7 @@ def fetched(data: Data) -> Iterator[Data]:
     with tempfile.TemporaryDirectory(prefix="onerun-") as folder:
         name = Path(unquote(urlsplit(data.source).path)).name or "table"
         target = Path(folder, name)
-        _download(filled_in(data.source), target)
+        _download(fill_variables(data.source), target)
         try:
             yield data.model_copy(update={"source": str(target)})
         except DataError as error:
@@ -54,7 +59,7 @@ def _download(address: str, target: Path) -> None:
             ) from error
         if total is not None and file.tell() < total:
             raise StoreUnreachable(
-                f"{redact(address)}: {file.tell():,} of {total:,} bytes came; run again"
+                f"{redact(address)}: {file.tell():,} of {total:,} bytes arrived; run again"
             )
 
 
@@ -74,11 +79,10 @@ def _answer(address: str) -> Any:
             403: "refuses access",
             404: "has no such file",
         }
-        raise mistake(
-            f"{redact(address)}: the server {what.get(error.code, 'answers')} ({error.code} {error.reason})"
-        ) from None
+        answer = f"{what.get(error.code, 'answers')} ({error.code} {error.reason})"
+        raise source_mistake(f"{redact(address)}: the server {answer}") from None
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
-        raise mistake(
+        raise source_mistake(
             f"{redact(address)}: {parts.hostname} does not answer ({reason}); look at the address"
         ) from None

@@ -7,8 +7,7 @@ from onerun.config.policy import Policy
 from onerun.domain.cleanup.inventory import Experiment, Run
 from onerun.domain.cleanup.protection import Guards, of_experiment, of_run
 from onerun.domain.cleanup.retention import selected
-from onerun.domain.globs import matches
-from onerun.domain.text import age
+from onerun.domain.text import age, matches
 
 
 class Damaged(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from onerun.domain.cleanup.inventory import Experiment, Run, Version
-from onerun.domain.globs import matches
+from onerun.domain.text import matches
 
 PIN = "pin"
 LIVES = "its flow run lives"

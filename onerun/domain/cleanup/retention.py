@@ -14,8 +14,7 @@ from onerun.domain.cleanup.inventory import (
     Run,
 )
 from onerun.domain.cleanup.protection import Guards, families, of_experiment, of_run, protecting_tag
-from onerun.domain.globs import matches
-from onerun.domain.text import age
+from onerun.domain.text import age, matches
 
 
 class Decision(NamedTuple):

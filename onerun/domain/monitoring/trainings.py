@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from onerun.config.evaluation import kind_of_rule
 from onerun.domain import names
 from onerun.domain.monitoring import series
 from onerun.domain.monitoring.seen import ENDED, STATES, Ended, Trainings
@@ -77,7 +76,7 @@ def _gates(ended: Iterable[Ended]) -> Iterator[tuple[str, ...]]:
     for each in ended:
         evaluation = _read(Evaluation, each.evaluation)
         for gate in evaluation.gates if evaluation else ():
-            yield each.recipe, kind_of_rule(gate.rule), "held" if gate.held else "broken"
+            yield each.recipe, gate.kind, "held" if gate.held else "broken"
 
 
 def _decisions(ended: Iterable[Ended]) -> Iterator[tuple[str, ...]]:

@@ -1,1 +1,3 @@
-"""The plots people expect, as PNG. Made once: the same bytes are the run's artifact and stand in the report."""
+"""The plots people expect, as PNG. Made once: the same bytes are the run's artifact and stand in
+the report.
+"""

@@ -1,4 +1,4 @@
-"""Fills the page. It loads nothing from anywhere; every value is escaped."""
+"""Render the report. The page loads nothing; every value is escaped."""
 
 import base64
 from collections.abc import Iterator, Mapping
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import yaml
 
 from onerun.config.evaluation import GREATER_IS_BETTER
-from onerun.domain.findings import Findings
+from onerun.domain.evaluation_details import EvaluationDetails
 from onerun.domain.slices import Slice
-from onerun.domain.wording import number, percent
+from onerun.domain.text import number, percent
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -50,9 +50,8 @@ class MetricRow:
     baseline: str
     champion: str
     change: str
-    better: (
-        bool | None
-    )  # than the champion, or the baseline without one; None: equal or not measured
+    # than the champion, or the baseline without one; None: equal or not measured
+    better: bool | None
 
 
 @dataclass(frozen=True)
@@ -66,30 +65,33 @@ class SliceRow:
     worse: bool
 
 
-def render(findings: Findings, plots: Mapping[str, bytes]) -> str:
-    """Args: plots: file name -> PNG. Returns: the page, the same for the same findings."""
+def render(details: EvaluationDetails, plots: Mapping[str, bytes]) -> str:
+    """Return the page, the same for the same details; `plots`: file name -> PNG."""
     environment = page_environment()
     environment.filters |= {"number": number, "title": title}
-    evaluation = findings.evaluation
+    evaluation = details.evaluation
+    images = []
+    for name, png in plots.items():
+        stem = Path(name).stem
+        images.append((ALT_TEXTS.get(stem, stem), _data_uri(png)))
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        findings=findings,
+        details=details,
         evaluation=evaluation,
-        recipe=findings.recipe,
-        held=sum(gate.held for gate in evaluation.gates),
-        rival="champion" if evaluation.champion_metrics else "baseline",
+        recipe=details.recipe,
+        passed=sum(gate.held for gate in evaluation.gates),
+        other="champion" if evaluation.champion_metrics else "baseline",
         lower_is_better=evaluation.primary not in GREATER_IS_BETTER,
-        metrics=list(metric_rows(findings)),
-        slices=list(slice_tables(findings)),
-        images=[
-            (ALT_TEXTS.get(Path(name).stem, Path(name).stem), _data_uri(png))
-            for name, png in plots.items()
-        ],
-        recipe_text=recipe_text(findings),
+        metrics=list(metric_rows(details)),
+        slices=list(slice_tables(details)),
+        images=images,
+        recipe_text=recipe_text(details),
     )
 
 
 def page_environment() -> "Environment":
-    """Returns: what fills a page of the house: everything is escaped, `style` is the house's own."""
+    """Return the environment of all pages: every value is escaped, `style` holds their common style
+    sheet.
+    """
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -101,31 +103,35 @@ def page_environment() -> "Environment":
 
 
 def title(metric: str) -> str:
-    """Returns: the metric as people write it."""
+    """Return the metric as people write it."""
     return TITLES.get(metric, metric.replace("_", " ").capitalize())
 
 
-def recipe_text(findings: Findings) -> str:
-    """Returns: the recipe as YAML, what was set and nothing else."""
-    set_values = findings.recipe.model_dump(mode="json", by_alias=True, exclude_unset=True)
+def recipe_text(details: EvaluationDetails) -> str:
+    """Return the recipe as YAML, only the keys that were set."""
+    set_values = details.recipe.model_dump(mode="json", by_alias=True, exclude_unset=True)
     return str(yaml.safe_dump(set_values, sort_keys=False, allow_unicode=True, width=100))
 
 
-def metric_rows(findings: Findings) -> Iterator[MetricRow]:
-    """Yields: the primary metric first, then the others in their order."""
-    evaluation = findings.evaluation
+def metric_rows(details: EvaluationDetails) -> Iterator[MetricRow]:
+    """Yield the primary metric first, then the others in their order."""
+    evaluation = details.evaluation
     champion = evaluation.champion_metrics or {}
     other = champion or evaluation.baseline_metrics
     for name in sorted(evaluation.metrics, key=lambda name: name != evaluation.primary):
         mine, theirs = evaluation.metrics[name], other.get(name)
         baseline, holder = _shown(evaluation.baseline_metrics, name), _shown(champion, name)
-        better = (
-            None
-            if theirs is None or mine == theirs
-            else (mine > theirs) == (name in GREATER_IS_BETTER)
-        )
+        better = None
+        if theirs is not None and mine != theirs:
+            better = (mine > theirs) == (name in GREATER_IS_BETTER)
         yield MetricRow(
-            name, title(name), number(mine), baseline, holder, _change(mine, theirs), better
+            name=name,
+            title=title(name),
+            model=number(mine),
+            baseline=baseline,
+            champion=holder,
+            change=_change(mine, theirs),
+            better=better,
         )
 
 
@@ -139,21 +145,23 @@ def _change(mine: float, theirs: float | None) -> str:
     if mine == theirs:
         return "equal"
     sign = "+" if mine > theirs else "−"
-    # a share of something near nought says nothing (the baseline's r2 is about 0)
+    # a share of something near 0 means nothing (the baseline's r2 is about 0)
     if abs(theirs) < 0.05 * abs(mine):
         return f"{sign}{number(abs(mine - theirs))}"
     return f"{sign}{percent(abs(mine - theirs) / abs(theirs))}"
 
 
-def slice_tables(findings: Findings) -> Iterator[tuple[str, list[str], list[SliceRow]]]:
-    """Yields: column, metrics shown (the primary one first), rows; the bar is the primary metric."""
-    primary = findings.evaluation.primary
-    for column, group in groupby(findings.slices, key=lambda part: part.column):
+def slice_tables(details: EvaluationDetails) -> Iterator[tuple[str, list[str], list[SliceRow]]]:
+    """Yield column, metrics (the primary one first) and rows for each table; the bar is the primary
+    metric.
+    """
+    primary = details.evaluation.primary
+    for column, group in groupby(details.slices, key=lambda part: part.column):
         parts = list(group)
-        order = sorted(findings.evaluation.metrics, key=lambda name: name != primary)
+        order = sorted(details.evaluation.metrics, key=lambda name: name != primary)
         names = [name for name in order if any(name in part.metrics for part in parts)][:5]
         largest = max((abs(part.metrics.get(primary, 0.0)) for part in parts), default=0.0) or 1.0
-        overall = findings.evaluation.metrics.get(primary)
+        overall = details.evaluation.metrics.get(primary)
         yield column, names, [_slice_row(part, names, primary, largest, overall) for part in parts]
 
 
@@ -161,14 +169,12 @@ def _slice_row(
     part: Slice, names: list[str], primary: str, largest: float, overall: float | None
 ) -> SliceRow:
     mine = part.metrics.get(primary)
-    worse = (
-        mine is not None
-        and overall is not None
-        and (mine < overall) == (primary in GREATER_IS_BETTER)
-    )
+    worse = False
+    if mine is not None and overall is not None and mine != overall:
+        worse = (mine < overall) == (primary in GREATER_IS_BETTER)
     shown = [_shown(part.metrics, name) for name in names]
     share = round(100 * abs(mine or 0.0) / largest, 1)
-    return SliceRow(part.value, f"{part.rows:,}", shown, share, worse and mine != overall)
+    return SliceRow(part.value, f"{part.rows:,}", shown, share, worse)
 
 
 def _data_uri(png: bytes) -> str:

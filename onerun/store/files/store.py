@@ -18,7 +18,7 @@ from onerun.domain.cleanup.inventory import DELETED, Group, Version
 from onerun.domain.cleanup.plan import Item, by_family
 from onerun.domain.cleanup.protection import GONE, Guards
 from onerun.domain.cleanup.result import Outcome
-from onerun.domain.wording import printable
+from onerun.domain.text import printable
 from onerun.store.files import damaged, layout, leaving, measuring, reading
 from onerun.store.files.layout import Kind
 from onerun.store.files.looking import look_again, protected

@@ -18,7 +18,7 @@ from tests.guarantees.services.here import TrainingHere, never, when_called
 from tests.guarantees.trainings import RECIPE
 from tests.servers import MlflowServer
 
-FIT = "onerun.training.here.fitting.fit"
+FIT = "onerun.training.local.fit"
 MAKE, MOVE = "onerun.tracking.models._make", "onerun.promotion.promote._move"
 FILE = "MLflow's SQLite file"
 WAITS, TOLD = "a training that waits", "a run that reads RUNNING, which is told"

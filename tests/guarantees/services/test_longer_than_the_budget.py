@@ -17,9 +17,9 @@ from tests.servers import MlflowServer
 API = "/api/2.0/mlflow"
 TOLD = "a run that reads RUNNING, which is told"
 FIT, JUDGE, TABLE = (
-    "onerun.training.here.fitting.fit",
-    "onerun.evaluation.evaluate.judging.judged",
-    "onerun.data.snapshot_writer._table_written",
+    "onerun.training.local.fit",
+    "onerun.evaluation.evaluate.comparison.compare",
+    "onerun.data.snapshot_writer._write_table",
 )
 AT_MLFLOW = {  # moment -> request, what a retry must not compute again
     "as ingest logs its snapshot": (f"POST {API}/runs/log-inputs", ()),

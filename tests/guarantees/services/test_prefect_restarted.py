@@ -17,7 +17,7 @@ from tests.guarantees.trainings import RECIPE, ROOT, waited
 from tests.servers import PrefectServer, prefect_server
 
 GOES_ON = "a training that goes on"
-STAGES = {"train": "onerun.training.fitting.fit", "promote": "onerun.promotion.promote._move"}
+STAGES = {"train": "onerun.training.local.fit", "promote": "onerun.promotion.promote._move"}
 
 
 @pytest.fixture(scope="module")

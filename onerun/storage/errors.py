@@ -1,4 +1,4 @@
-"""What a platform says about access, space and connections, in words for a person; and waiting while S3 is silent."""
+"""Errors of a file system or S3 as messages for a person, and retries while S3 does not answer."""
 
 import errno
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from typing import TypeVar
 from onerun.config.addresses import redact
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.domain.errors import TransientError
-from onerun.retry import Silence, patiently
+from onerun.retry import Unavailable, call_with_retry
 from onerun.storage.access import endpoint, is_s3
 
 KEYS_REFUSED = (
@@ -28,10 +28,10 @@ THROTTLED = (
         "InternalError",
         "ServiceUnavailable",
     ),
-    "reached max retries",  # boto3's words where it keeps nothing else
+    "reached max retries",  # boto3's message where it keeps nothing else
 )
 FAMILIES = ("boto", "aiobotocore", "aiohttp", "minio", "urllib3")
-NOT_SILENT = (
+NOT_UNAVAILABLE = (
     "Credential",
     "ParamValidation",
     "InvalidEndpoint",
@@ -42,48 +42,52 @@ NOT_SILENT = (
     "Config",
 )
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 @contextmanager
-def explained(uri: str) -> Iterator[None]:
-    """Within the block, what the platform says about access, space and connections becomes a sentence for a person."""
+def translated_errors(uri: str) -> Iterator[None]:
+    """Translate errors of access, space and connection within the block into a message for a
+    person.
+    """
     try:
         yield
     except OSError as error:
-        told = _told(uri, error)
-        if told is None:
+        translated = _translate(uri, error)
+        if translated is None:
             raise
-        raise told from error
+        raise translated from error
     except Exception as error:  # botocore's family: naming it would import it for local files too
         if not is_s3(uri) or not type(error).__module__.startswith(FAMILIES):
             raise
-        raise _mistake(_unusable(uri, error)) from error
+        raise _mistake(_unusable_message(uri, error)) from error
 
 
-def answered(uri: str, call: Callable[[], Answer]) -> Answer:
-    """Returns: what the repeatable `call` returns, waiting for S3 while it is silent; explained as within `explained`.
+def with_retry(uri: str, call: Callable[[], Result]) -> Result:
+    """Return the result of the repeatable `call`, retried while S3 does not answer; errors are
+    translated.
 
-    Raises: StoreUnreachable when the retry budget is spent.
+    Raises:
+        StoreUnreachable: The retry budget is spent.
     """
-    with explained(uri):
-        return patiently(call, silence, _store()) if is_s3(uri) else call()
+    with translated_errors(uri):
+        if is_s3(uri):
+            return call_with_retry(call, unavailable, _service())
+        return call()
 
 
-def silence(error: Exception) -> Silence | None:
-    """Returns: that S3 is silent; None for an error that waiting cannot help."""
-    told = (
-        error.__cause__ or error.__context__
-        if type(error).__module__.startswith("boto3")
-        else error.__cause__
-    )
-    for each in (error, told):
-        if isinstance(each, TimeoutError) or (each is not None and _is_silence(each)):
-            return Silence(_store(), _first_line(error))
+def unavailable(error: Exception) -> Unavailable | None:
+    """Return S3 as the unavailable service; None for an error that waiting cannot help."""
+    cause = error.__cause__
+    if cause is None and type(error).__module__.startswith("boto3"):
+        cause = error.__context__
+    for each in (error, cause):
+        if isinstance(each, TimeoutError) or (each is not None and _shows_outage(each)):
+            return Unavailable(_service(), _first_line(error))
     return None
 
 
-def _is_silence(error: BaseException) -> bool:
+def _shows_outage(error: BaseException) -> bool:
     if not type(error).__module__.startswith(FAMILIES):
         return False
     answer = getattr(error, "response", None)
@@ -95,24 +99,22 @@ def _is_silence(error: BaseException) -> bool:
             or str(answer.get("Error", {}).get("Code")).startswith(THROTTLED)
         )
     if type(error).__name__ == "S3UploadFailedError":
-        return any(word in str(error) for word in THROTTLED)
-    return not any(word in type(error).__name__ for word in NOT_SILENT)
+        return any(code in str(error) for code in THROTTLED)
+    return not any(part in type(error).__name__ for part in NOT_UNAVAILABLE)
 
 
-def _store() -> str:
+def _service() -> str:
     return f"S3 at {redact(endpoint() or 'Amazon')}"
 
 
-def _told(uri: str, error: OSError) -> Exception | None:
+def _translate(uri: str, error: OSError) -> Exception | None:
     if isinstance(error, FileNotFoundError):
-        return _mistake(
-            f"{uri}: {'no such bucket or object' if is_s3(uri) else 'no such file or folder'}"
-        )
+        missing = "no such bucket or object" if is_s3(uri) else "no such file or folder"
+        return _mistake(f"{uri}: {missing}")
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return _mistake(_refused(uri, error))
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "requested and" in str(
-        error
-    ):  # NumPy says how far it came
+        return _mistake(_refused_message(uri, error))
+    is_numpys = "requested and" in str(error)  # NumPy reports how many bytes it wrote
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or is_numpys:
         return TransientError(f"{uri}: no space left on the device; free some and run again")
     if is_s3(uri):
         return _mistake(f"{uri}: {_first_line(error)}; look at {_where()} and the bucket's name")
@@ -124,14 +126,15 @@ def _mistake(message: str) -> Mistakes:
 
 
 def _where() -> str:
-    return f"the endpoint {endpoint() or 'of Amazon (MLFLOW_S3_ENDPOINT_URL is not set)'}"
+    named = endpoint() or "of Amazon (MLFLOW_S3_ENDPOINT_URL is not set)"
+    return f"the endpoint {named}"
 
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
-def _refused(uri: str, error: Exception) -> str:
+def _refused_message(uri: str, error: Exception) -> str:
     if is_s3(uri):
         return (
             f"{uri}: {_where()} refuses the credentials ({_first_line(error)}); "
@@ -140,12 +143,12 @@ def _refused(uri: str, error: Exception) -> str:
     return f"{getattr(error, 'filename', None) or uri}: no permission ({_first_line(error)})"
 
 
-def _unusable(uri: str, error: Exception) -> str:
+def _unusable_message(uri: str, error: Exception) -> str:
     name = type(error).__name__
     if "Credentials" in name:
         return f"{uri}: no S3 credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if any(code in str(error) for code in KEYS_REFUSED):
-        return _refused(uri, error)
+        return _refused_message(uri, error)
     return (
         f"{uri}: {_where()} does not answer ({_first_line(error)}); look at MLFLOW_S3_ENDPOINT_URL"
     )

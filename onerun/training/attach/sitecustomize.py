@@ -1,11 +1,14 @@
-"""Loaded by every Python that a training program starts: its MLflow attaches to the owner's run and never ends it.
+"""Loaded by every Python that a training program starts: its MLflow attaches to the owner's run and
+never ends it.
 
-Python imports a module of this name at start-up when its folder is on PYTHONPATH. The programs may run in another
-environment than ours, so this is standard library only, and without ONERUN_RUN_ID it does nothing.
+Python imports a module of this name at start-up when its folder is on PYTHONPATH. The programs may
+run in another environment than ours, so this is standard library only, and without ONERUN_RUN_ID it
+does nothing.
 
-Inside the program `mlflow.start_run()` (and autologging) continue the owner's run; ending it, leaving its `with`
-block or exiting leaves it RUNNING; runs nested below it are the program's own. `set_experiment` and
-`set_tracking_uri` would lead away from the run and are answered with the owner's.
+Inside the program `mlflow.start_run()` (and autologging) continue the owner's run; ending it,
+leaving its `with` block or exiting keeps its status RUNNING; runs nested below it are the program's
+own. `set_experiment` and `set_tracking_uri` would lead away from the run and are answered with the
+owner's.
 """
 
 from __future__ import annotations
@@ -16,18 +19,18 @@ import importlib.util
 import os
 import sys
 
-TYPE_CHECKING = (
-    False  # type checkers take it for true; importing typing would cost every Python that starts
-)
+# type checkers take it for true; importing typing would cost every Python that starts
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 OWNER = os.environ.get("ONERUN_RUN_ID", "")
-HERE = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120  # pathlib costs every Python that starts 10 ms
+# pathlib costs every Python that starts 10 ms
+HERE = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120
 
 
 def attach_fluent(module: Any) -> None:
-    """`module`: mlflow.tracking.fluent."""
+    """Attach mlflow.tracking.fluent: `start_run` continues the owner's run."""
     start_run, end_run, set_experiment = module.start_run, module.end_run, module.set_experiment
 
     @functools.wraps(start_run)
@@ -44,9 +47,8 @@ def attach_fluent(module: Any) -> None:
             parent_run_id = OWNER
         elif fresh or run_id == OWNER:
             run_id, run_name, experiment_id = OWNER, None, None
-        os.environ.pop(
-            "MLFLOW_RUN_ID", None
-        )  # MLflow would prefer it to a nested run of the program's own
+        # MLflow would prefer it to a nested run of the program's own
+        os.environ.pop("MLFLOW_RUN_ID", None)
         try:
             return start_run(run_id, experiment_id, run_name, nested, parent_run_id, **others)
         finally:
@@ -61,23 +63,24 @@ def attach_fluent(module: Any) -> None:
 
     @functools.wraps(set_experiment)
     def experiment(*arguments: Any, **named: Any) -> Any:
-        say("set_experiment", arguments or named)
+        report_ignored("set_experiment", arguments or named)
         return set_experiment(experiment_id=os.environ["MLFLOW_EXPERIMENT_ID"])
 
     module.start_run, module.end_run, module.set_experiment = start, end, experiment
 
 
 def attach_client(module: Any) -> None:
-    """`module`: mlflow.tracking._tracking_service.client, through which every change of a run's status goes."""
+    """Attach mlflow.tracking._tracking_service.client, through which every change of a run's status
+    goes.
+    """
     client = module.TrackingServiceClient
     set_terminated, update_run = client.set_terminated, client.update_run
 
     @functools.wraps(set_terminated)
     def terminate(self: Any, run_id: str, *arguments: Any, **named: Any) -> Any:
         if run_id == OWNER:
-            return (
-                self.store.shut_down_async_logging()
-            )  # what is still waiting is written, as at any run's end
+            # what is still waiting is written, as at any run's end
+            return self.store.shut_down_async_logging()
         return set_terminated(self, run_id, *arguments, **named)
 
     @functools.wraps(update_run)
@@ -89,29 +92,28 @@ def attach_client(module: Any) -> None:
 
 
 def keep_conflicts(client: Any) -> None:
-    """A parameter that is there with another value stays; the new value becomes a tag, as the owner's own do (P2)."""
+    """Keep a parameter that has another value already; the new value becomes a tag, as the owner's
+    own do.
+    """
     log_param, log_batch = client.log_param, client.log_batch
 
-    def free(self: Any, params: Any) -> list[Any]:
-        """`params`: pairs. Returns: those that do not conflict."""
+    def without_conflicts(self: Any, params: Any) -> list[Any]:
+        """Return the pairs that do not conflict; those that do become tags."""
         known = self.get_run(OWNER).data
         attempt = known.tags.get("onerun.attempt", "1")
-        conflicts = [
-            (key, str(value))
-            for key, value in params
-            if known.params.get(key, str(value)) != str(value)
-        ]
-        for key, value in conflicts:
-            self.set_tag(OWNER, f"{key}:attempt{attempt}", value)
-            print(
-                f"onerun: parameter {key} has another value already, this one is kept as a tag",
-                file=sys.stderr,
-            )
-        return [(key, value) for key, value in params if (key, str(value)) not in conflicts]
+        free = []
+        for key, value in params:
+            if known.params.get(key, str(value)) == str(value):
+                free.append((key, value))
+                continue
+            self.set_tag(OWNER, f"{key}:attempt{attempt}", str(value))
+            message = f"parameter {key} has another value already, this one is kept as a tag"
+            print(f"onerun: {message}", file=sys.stderr)
+        return free
 
     @functools.wraps(log_param)
     def param(self: Any, run_id: str, key: str, value: Any, synchronous: bool = True) -> Any:
-        if run_id == OWNER and not free(self, [(key, value)]):
+        if run_id == OWNER and not without_conflicts(self, [(key, value)]):
             return value
         return log_param(self, run_id, key, value, synchronous)
 
@@ -125,7 +127,7 @@ def keep_conflicts(client: Any) -> None:
         synchronous: bool = True,
     ) -> Any:
         if run_id == OWNER and params:
-            kept = dict(free(self, [(param.key, param.value) for param in params]))
+            kept = dict(without_conflicts(self, [(param.key, param.value) for param in params]))
             params = [param for param in params if param.key in kept]
         return log_batch(self, run_id, metrics, params, tags, synchronous)
 
@@ -133,50 +135,51 @@ def keep_conflicts(client: Any) -> None:
 
 
 def attach_uri(module: Any) -> None:
-    """`module`: mlflow.tracking._tracking_service.utils."""
+    """Attach mlflow.tracking._tracking_service.utils: the tracking URI stays the owner's."""
     set_tracking_uri = module.set_tracking_uri
 
     @functools.wraps(set_tracking_uri)
     def uri(given: Any) -> Any:
         if str(given) != os.environ.get("MLFLOW_TRACKING_URI"):
-            say("set_tracking_uri", ())  # not what was given: an address can hold a password
+            report_ignored(
+                "set_tracking_uri", ()
+            )  # not what was given: an address can hold a password
         return set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI", given))
 
     module.set_tracking_uri = uri
 
 
 def attach_version(module: Any) -> None:
-    """`module`: mlflow.version."""
+    """Warn when the program's MLflow has another version than the owner's."""
     owners = os.environ.get("ONERUN_MLFLOW_VERSION", module.VERSION)
     if owners != module.VERSION:
-        print(
-            f"onerun: MLflow is {module.VERSION} here and {owners} where the run is owned",
-            file=sys.stderr,
-        )
+        message = f"MLflow is {module.VERSION} here and {owners} where the run is owned"
+        print(f"onerun: {message}", file=sys.stderr)
 
 
 def attach_schema(module: Any) -> None:
-    """`module`: mlflow.store.db.utils. Its own words advise to migrate the database: that would lock the owner out."""
+    """Attach mlflow.store.db.utils, whose message advises to migrate the database: that would lock
+    the owner out.
+    """
     verify = module._verify_schema
 
     @functools.wraps(verify)
     def verified(*arguments: Any, **named: Any) -> Any:
         try:
             return verify(*arguments, **named)
-        except Exception as error:  # noqa: BLE001  # the class is MLflow's, and this file knows no MLflow
+        except Exception as error:  # noqa: BLE001  # MLflow's class, not imported here
             owners = os.environ.get("ONERUN_MLFLOW_VERSION", "the owner's version")
-            told = f"this program's MLflow cannot use the run's database: install mlflow=={owners} for it"
-            raise type(error)(f"{told} ({str(error).partition('. ')[0]})") from None
+            advice = "this program's MLflow cannot use the run's database: install"
+            reason = str(error).partition(". ")[0]
+            raise type(error)(f"{advice} mlflow=={owners} for it ({reason})") from None
 
     module._verify_schema = verified
 
 
-def say(what: str, given: Any) -> None:
-    """One line for the person who wonders."""
-    print(
-        f"onerun: {what}{given or ''} is left aside: this program works in run {OWNER}",
-        file=sys.stderr,
-    )
+def report_ignored(what: str, given: Any) -> None:
+    """Print that a call of the program was ignored."""
+    message = f"{what}{given or ''} is ignored: this program works in run {OWNER}"
+    print(f"onerun: {message}", file=sys.stderr)
 
 
 HOOKS = {
@@ -189,21 +192,21 @@ HOOKS = {
 
 
 class Hooked:
-    """Loads a module and changes it before anybody else sees it."""
+    """Loads a module and changes it before it is used."""
 
     def __init__(self, loader: Any, hook: Any) -> None:
         self.loader, self.hook = loader, hook
 
     def create_module(self, spec: Any) -> Any:
-        """As the module's own loader does."""
+        """Create the module as its own loader does."""
         return self.loader.create_module(spec)
 
     def exec_module(self, module: Any) -> None:
-        """As the module's own loader does, then the hook."""
+        """Execute the module as its own loader does, then the hook."""
         self.loader.exec_module(module)
         try:
             self.hook(module)
-        except Exception as error:  # noqa: BLE001  # another MLflow than we know: the parent still sets the run right at the end
+        except Exception as error:  # noqa: BLE001  # an unknown MLflow: the owner ends the run
             print(f"onerun: cannot attach {module.__name__}: {error!r}", file=sys.stderr)
 
     def __getattr__(self, name: str) -> Any:
@@ -214,7 +217,7 @@ class Finder:
     """Finds the modules that are hooked, by asking the finders behind it."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
-        """Returns: the module's spec with a hooked loader, or None for every other module."""
+        """Return the module's spec with a hooked loader, or None for every other module."""
         if fullname not in HOOKS:
             return None
         for finder in sys.meta_path:
@@ -226,7 +229,7 @@ class Finder:
 
 
 def next_sitecustomize() -> None:
-    """Runs the module of the same name that this one hides, if there is one."""
+    """Run the module of the same name that this one hides, if there is one."""
     rest = [path for path in sys.path if os.path.realpath(path) != HERE]
     spec = importlib.machinery.PathFinder.find_spec("sitecustomize", rest)
     if spec is not None and spec.loader is not None:
