@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from onerun.engine.result import TrainingResult as TrainingResult
 
 __all__ = ["TrainingResult", "load", "train"]
+__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
