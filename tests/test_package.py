@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 
 from onerun import __version__
 from onerun.project import template
+from tests import wheels
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = [
@@ -33,13 +34,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / part, checkout)
     for secret in ("deployments/accounts.ini", "settings/profiles/prod.env", "onerun/key.pem"):
         (checkout / secret).write_text("hunter2")
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
-    done = subprocess.run(
-        [*command, "--directory", str(folder)], cwd=checkout, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    (built,) = folder.iterdir()
-    return built
+    return wheels.build(checkout, folder)
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +45,7 @@ def members(wheel: Path) -> set[str]:
 @pytest.fixture(scope="module")
 def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Returns: a folder of packages with the wheel installed into it, as pip does it."""
-    folder = tmp_path_factory.mktemp("site")
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*install, "--target", str(folder), str(wheel)], check=True)
-    return folder
+    return wheels.install(wheel, tmp_path_factory.mktemp("site"))
 
 
 def onerun(site: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
