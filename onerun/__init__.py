@@ -8,13 +8,14 @@ onerun.load("houses").predict(frame)
 
 from typing import TYPE_CHECKING, Any
 
+from onerun.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from onerun.api import load as load
     from onerun.api import train as train
     from onerun.engine.result import TrainingResult as TrainingResult
 
 __all__ = ["TrainingResult", "load", "train"]
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

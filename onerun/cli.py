@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from onerun import __version__
 from onerun.commands.command import Command
 from onerun.config.mistakes import did_you_mean
+from onerun.version import __version__
 
 COMMANDS = ("train", "init", "promote", "reconcile", "backup")  # in the order of the help
 

@@ -11,16 +11,12 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from onerun import __version__
 from onerun.project import template
+from onerun.version import __version__
 from tests import wheels
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = [
-    each
-    for each in ("onerun", "flows", "tasks", "settings", "deployments", "policies")
-    if (ROOT / each).is_dir()
-]
+FOLDERS = ("onerun", "flows", "tasks", "settings", "deployments", "policies")
 FILES = ("prefect.yaml", ".env.example", ".gitignore")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from onerun import __version__
+from onerun.version import __version__
 
 PACKAGE = Path(__file__).parents[1]
 TEXTS = Path(__file__).parent / "texts"
@@ -42,8 +42,7 @@ def write(folder: Path, name: str, prefect: bool) -> None:
     root = source()
     ignore = shutil.ignore_patterns(*_ignored_by_git(root))
     for part in (*SAMPLES, *(PREFECT_HALF if prefect else ())):
-        if (root / part).exists():
-            _copy(root / part, folder / part, ignore)
+        _copy(root / part, folder / part, ignore)
     if prefect:
         _edit(folder / "prefect.yaml", lambda text: _without_other_recipes(_named(text, name)))
         _edit(folder / "deployments" / "compose.yaml", lambda text: _named(text, name))

@@ -39,7 +39,7 @@ def made(project: str = "houses", **options: bool) -> InitResult:
 
 def test_a_project_holds_both_halves(here: Path) -> None:
     folder = Path(made().project)
-    for part in ("flows/train.py", "deployments/worker.py", "settings/profiles/local.yaml"):
+    for part in ("flows/train.py", "tasks/stages.py", "settings/profiles/local.yaml"):
         assert (folder / part).read_text() == (ROOT / part).read_text()
     recipe = load_recipe(str(folder / "recipes/breast-cancer.yaml"))
     assert recipe.data.source == "sklearn:breast_cancer"
@@ -85,7 +85,7 @@ def test_without_prefect_nothing_names_it(here: Path) -> None:
 def test_what_git_ignores_stays_behind(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkout may hold credentials; a project that is given away must not."""
     checkout = here / "checkout"
-    for part in ("recipes", "policies", "settings", "flows", "deployments"):
+    for part in ("recipes", "policies", "settings", "tasks", "flows", "deployments"):
         shutil.copytree(ROOT / part, checkout / part)
     for part in (".env.example", ".gitignore", "prefect.yaml"):
         shutil.copy(ROOT / part, checkout)
@@ -150,9 +150,6 @@ def test_nothing_half_written_stays(
     assert list(here.iterdir()) == []
 
 
-@pytest.mark.skipif(
-    "train" not in __import__("onerun.cli").cli.COMMANDS, reason="there is no `onerun train` yet"
-)
 def test_the_tests_of_a_project_pass_and_find_a_mistake(here: Path) -> None:
     folder = Path(made().project)
     command = [sys.executable, "-m", "unittest"]
