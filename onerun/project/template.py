@@ -45,7 +45,10 @@ def write(folder: Path, name: str, prefect: bool) -> None:
         _copy(root / part, folder / part, ignore)
     if prefect:
         _edit(folder / "prefect.yaml", lambda text: _without_other_recipes(_named(text, name)))
-        _edit(folder / "deployments" / "compose.yaml", lambda text: _named(text, name))
+        _edit(
+            folder / "deployments" / "compose.yaml",
+            lambda text: _named(text, name).replace("onerun:local", f"{name}:local"),
+        )
     for text in sorted(path for path in TEXTS.rglob("*.jinja") if path.is_file()):
         target = text.relative_to(TEXTS).with_suffix("")
         if prefect or str(target) not in FOR_PREFECT_ONLY:

@@ -69,7 +69,7 @@ def test_what_is_deployed_is_what_there_is(here: Path) -> None:
     assert theirs.pop("deployments") == kept
     assert theirs == ours
     compose = yaml.safe_load((folder / "deployments/compose.yaml").read_text())
-    assert compose["name"] == "houses"
+    assert compose["name"] == "houses" and compose["x-python"]["image"] == "houses:local"
 
 
 def test_without_prefect_nothing_names_it(here: Path) -> None:
