@@ -101,7 +101,7 @@ doctor: set-up  ## whether trainings can run here
 lock:  ## renew the lock files (needs uv)
 	@compile="uv pip compile --quiet --upgrade --universal --python-version 3.11 --fork-strategy fewest \
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --no-strip-extras pyproject.toml"
-	$$compile --output-file requirements.lock
+	$$compile --output-file requirements.lock --extra checkout
 	$$compile --output-file requirements-dev.lock --extra dev --constraint requirements.lock
 	$$compile --output-file requirements-image.lock --extra image --constraint requirements-dev.lock
 	for lock in requirements.lock requirements-dev.lock requirements-image.lock; do
@@ -126,10 +126,13 @@ set-up-image: $(if $(shell test -L $(VENV) && echo link),,$(VENV)/.installed-req
 
 $(VENV)/.installed-%: %.lock | $(VENV)/bin/python
 	@echo "installing $< into $(VENV)" >&2
+	install="$(PY) -m pip install --quiet --disable-pip-version-check"
 	if command -v uv >/dev/null && uv --version >/dev/null 2>&1; then
-	  uv pip install --quiet --python $(PY) --require-hashes --requirement $<
-	else
-	  $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	  install="uv pip install --quiet --python $(PY)"
+	fi
+	$$install --require-hashes --requirement $<
+	if [[ $< != *image* ]]; then  # the command `onerun`, on this checkout; built by what the lock holds
+	  $$install --no-deps --no-build-isolation --editable .
 	fi
 	touch $@
 

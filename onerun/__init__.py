@@ -8,6 +8,8 @@ onerun.load("houses").predict(frame)
 
 from typing import TYPE_CHECKING, Any
 
+from onerun.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from onerun.api import load as load
     from onerun.api import train as train

@@ -3,13 +3,13 @@
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from onerun.commands.command import Command
 from onerun.config.mistakes import did_you_mean
+from onerun.version import __version__
 
-COMMANDS = ("train", "promote", "reconcile", "backup")  # in the order of the help
+COMMANDS = ("train", "init", "promote", "reconcile", "backup")  # in the order of the help
 
 
 def command(name: str) -> Command[Any, Any]:
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(help_text())
         return 0
     if given[0] == "--version":
-        print(f"onerun {installed_version()}")
+        print(f"onerun {__version__}")
         return 0
     if given[0] not in COMMANDS:
         print(
@@ -45,11 +45,3 @@ def help_text() -> str:
         each = command(name)
         lines += [f"  {name:<10} {each.summary}", f"  {'':<10}   {each.examples[0]}"]
     return "\n".join([*lines, "", "`onerun COMMAND --help` describes the options of one command."])
-
-
-def installed_version() -> str:
-    """Return the version of the installed package; `unknown` in a checkout that was never installed."""
-    try:
-        return version("onerun")
-    except PackageNotFoundError:
-        return "unknown"

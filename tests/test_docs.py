@@ -111,6 +111,13 @@ def test_every_link_and_eachof_a_page_exists(page: Path) -> None:
             PARSERS[module]().parse_args(arguments)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_line_of_the_command_onerun_is_one_that_it_takes(page: Path) -> None:
+    lines = re.findall(r"^ +onerun ([a-z]+ [^#\n]+)", page.read_text(), flags=re.MULTILINE)
+    for name, *arguments in map(shlex.split, lines):
+        command(name).parse(arguments)
+
+
 def test_commands_of_prefects_are_ones_that_it_takes() -> None:
     from prefect.cli._app import _app as prefect
 

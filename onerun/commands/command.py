@@ -30,7 +30,7 @@ class Command(Generic[AnyOptions, AnyResult]):
 
     name: as it is typed, such as `backup`.
     summary: one line for `onerun --help`.
-    options: its options; they derive from CommonOptions.
+    options: its options; they derive from OutputOptions, and from CommonOptions where a profile matters.
     run: does it. Its result is printed with --json as one object; without, `run` says through the Ui what a person needs.
     examples: command lines as a person types them, each beginning with `onerun NAME`.
     notes: what else its help says.

@@ -12,6 +12,8 @@ from onerun.config.mistakes import Mistakes
 from onerun.domain.errors import OnerunError, Terminated
 from onerun.process_tuning import spare_time_and_memory
 
+EXTRAS = {"prefect": "prefect", "psycopg": "postgres", "xgboost": "xgboost"}  # by what they bring
+
 
 def exit_code(
     do: Callable[[], dict[str, Any]], as_json: bool, interrupted: str, traceback: bool = False
@@ -58,6 +60,9 @@ def in_words(error: Exception) -> str:
         return str(error)
     if "database or disk is full" in str(error):  # SQLite's words, somewhere in pages of SQL
         return "no space left on the disk of MLflow's store; free some and run again"
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+        extra = EXTRAS[error.name]
+        return f"{error.name} is not installed here: pip install 'onerun[{extra}]'"
     first, *more = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {first}" + (" (--traceback shows all of it)" if more else "")
 

@@ -55,16 +55,21 @@ class Options(BaseModel):
             raise Mistakes(_mistake(cls, dict(entry)) for entry in error.errors()) from None
 
 
-class CommonOptions(Options):
-    """What every command takes."""
+class OutputOptions(Options):
+    """How a command answers."""
 
-    profile: Annotated[str | None, Argument(metavar="NAME")] = Field(
-        None, description="where it runs: a profile in settings/profiles/, or a file"
-    )
     as_json: Annotated[bool, Argument("--json")] = Field(
         False, description="one JSON object on stdout, everything else on stderr"
     )
     traceback: bool = Field(False, description="show the whole traceback of a failure")
+
+
+class CommonOptions(OutputOptions):
+    """What every command for a profile takes."""
+
+    profile: Annotated[str | None, Argument(metavar="NAME")] = Field(
+        None, description="where it runs: a profile in settings/profiles/, or a file"
+    )
 
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)

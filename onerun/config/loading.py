@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from onerun.config import yaml_lines
+from onerun.config import lookup, yaml_lines
 from onerun.config.fields import MEANING
 from onerun.config.mistakes import Mistake, Mistakes, did_you_mean
 from onerun.config.policy import Policy
@@ -73,8 +73,8 @@ def read_document(
     """Read a recipe, or a document of another kind, and lay overrides over it.
 
     Args:
-        recipe: path of a YAML file, the name of one in `recipes/`, YAML text itself (it holds a line break, or is one
-            line of JSON such as `{"name": ...}`), or the keys and values that such a text stands for.
+        recipe: path of a YAML file, a name such as `wine` (onerun/config/lookup.py), YAML text itself (it holds a line
+            break, or is one line of JSON such as `{"name": ...}`), or the keys and values that such a text stands for.
         overrides: `key.path=value`, values as in YAML.
         data: stands in for data.source.
     Raises: Mistakes when the file is missing or unreadable, or an override has no key.
@@ -133,8 +133,8 @@ def _by_line(mistake: Mistake) -> tuple[int, str]:
 def _read_file(recipe: str, kind: Kind[Any]) -> tuple[str, str]:
     path = Path(recipe)
     try:
-        if not path.is_file() and (Path(kind.folder) / f"{recipe}.yaml").is_file():
-            path = Path(kind.folder) / f"{recipe}.yaml"
+        if not path.is_file():
+            path = lookup.find(kind.folder, recipe) or path
         if path.stat().st_size > yaml_lines.LONGEST_DOCUMENT:
             raise Mistakes(
                 [
@@ -163,15 +163,16 @@ def _read_file(recipe: str, kind: Kind[Any]) -> tuple[str, str]:
 
 
 def _near_file(path: Path, folder: str) -> str:
+    """Return what to add to "no such ...": the nearest file, or the parent folder that has this one."""
     try:
-        known = [
-            str(other) for place in (path.parent, Path(folder)) for other in place.glob("*.y*ml")
-        ]
-        known += [other.stem for other in Path(folder).glob("*.y*ml")]
+        named = lookup.known(folder)
+        known = [str(each) for each in (*path.parent.glob("*.y*ml"), *named)]
+        known += [each.stem for each in named]
+        elsewhere = lookup.missing_from_here(folder, str(path))
     except OSError:
-        known = []
+        return ""
     near = get_close_matches(str(path), known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""
+    return elsewhere or (f"; did you mean {near[0]}?" if near else "")
 
 
 def _assignment(override: str) -> tuple[yaml_lines.Path, Any]:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from onerun.config import yaml_lines
+from onerun.config import lookup, yaml_lines
 from onerun.config.addresses import holds_secret
 from onerun.config.mistakes import Mistake, Mistakes, did_you_mean
 
-PROFILES = Path(__file__).parents[2] / "settings" / "profiles"
+FOLDER = "settings/profiles"
 OF_THE_PREFECT_HALF = "prefect_"  # how keys begin that only settings/profile.py knows
 _REFERENCE = re.compile(r"\$\{(\w+)\}")
 
@@ -80,28 +80,25 @@ def _parsed(path: Path) -> tuple[dict[str, Any], dict[yaml_lines.Path, int]]:
 
 
 def _path(name: str) -> Path:
-    if name.endswith((".yaml", ".yml")) or os.sep in name:
-        path, known = Path(name), [str(other) for other in Path(name).parent.glob("*.y*ml")]
-    else:
-        path, known = PROFILES / f"{name}.yaml", [other.stem for other in PROFILES.glob("*.yaml")]
+    """Return the file that `name` stands for. Raises Mistakes."""
+    is_a_path = name.endswith(lookup.SUFFIXES) or os.sep in name
     try:
-        there_is = path.is_file()
+        path = Path(name) if is_a_path else lookup.find(FOLDER, name)
+        if path is not None and path.is_file():
+            return path
     except (OSError, ValueError):  # too long, or a character that no file's name holds
         raise Mistakes(
             [Mistake("", f"{name[:80]!r} cannot be the name of a file", "--profile")]
         ) from None
-    if not there_is:
-        there = f"; there are {', '.join(sorted(known))}" if known else ""
-        raise Mistakes(
-            [
-                Mistake(
-                    name,
-                    f"no such profile ({path}){did_you_mean(name, known) or there}",
-                    "--profile",
-                )
-            ]
-        )
-    return path
+    if is_a_path:
+        known = [str(each) for each in Path(name).parent.glob("*.y*ml")]
+        where, elsewhere = name, ""
+    else:
+        known = sorted({each.stem for each in lookup.known(FOLDER)})
+        where, elsewhere = f"{FOLDER}/{name}.yaml", lookup.missing_from_here(FOLDER, name)
+    there_are = f"; there are {', '.join(known)}" if known else ""
+    hint = elsewhere or did_you_mean(name, known) or there_are
+    raise Mistakes([Mistake(name, f"no such profile ({where}){hint}", "--profile")])
 
 
 def _problems(

@@ -27,6 +27,8 @@ def policy_schema_text() -> str:
     return schema_text(Policy, "onerun policy")
 
 
-if __name__ == "__main__":
-    PATH.write_text(schema_text())
-    POLICY_PATH.write_text(policy_schema_text())
+if (
+    __name__ == "__main__"
+):  # into the working folder: a checkout, or a project that `onerun init` made
+    for path, text in ((PATH, schema_text()), (POLICY_PATH, policy_schema_text())):
+        path.relative_to(ROOT).write_text(text)

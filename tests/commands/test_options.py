@@ -1,6 +1,8 @@
 """One model of options gives the command line, its help, its mistakes, and a flow's parameters."""
 
 import inspect
+import tomllib
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -9,9 +11,12 @@ from pydantic import BaseModel, Field
 from flows.parameters import parameters_of
 from onerun import cli
 from onerun.commands.command import Command
+from onerun.commands.exit import EXTRAS, in_words
 from onerun.commands.options import Argument, CommonOptions, Positional
 from onerun.commands.ui import Ui
 from onerun.config.mistakes import Mistakes
+
+ROOT = Path(__file__).parents[2]
 
 
 class PaintOptions(CommonOptions):
@@ -107,3 +112,13 @@ def test_every_command_has_a_sentence_and_examples_that_it_takes(name: str) -> N
 def test_an_unknown_command_names_the_near_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["bakup"]) == 2
     assert "did you mean backup?" in capsys.readouterr().err
+
+
+def test_a_missing_part_is_answered_with_the_extra_that_brings_it() -> None:
+    assert in_words(ModuleNotFoundError("No module named 'prefect'", name="prefect")) == (
+        "prefect is not installed here: pip install 'onerun[prefect]'"
+    )
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    assert set(EXTRAS.values()) <= set(extras)
