@@ -297,7 +297,7 @@ def _deleted(asked: argparse.Namespace) -> dict[str, Any]:
     before, started, begun, done = _settled(), time.perf_counter(), _cpu(), 0
     for action, now in (("soft_delete", milliseconds()), ("hard_delete", milliseconds() + DAY)):
         policy = _policy(action, asked.work)
-        with store.alone():
+        with store.exclusive_lock():
             plan, spool = plan_store(store, policy, (), now)
             with spool:
                 done = applying.apply(store, policy, plan, spool).done

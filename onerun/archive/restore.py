@@ -17,7 +17,7 @@ from onerun.archive.records import Rewriting, records
 from onerun.archive.verify import Verified, streamed, verify
 from onerun.domain.archives import Restored, Selection, split_member
 from onerun.domain.errors import OnerunError
-from onerun.store.sql.database import KNOWN, open_database
+from onerun.store.sql.database import BACKENDS, open_database
 
 
 def restore(
@@ -63,10 +63,10 @@ def _alone(uri: str, apply: bool) -> Iterator[None]:
 
     Raises: MaintenanceUnderWay.
     """
-    if not apply or kind_of(uri) not in KNOWN:  # the others are not cleaned up here
+    if not apply or kind_of(uri) not in BACKENDS:  # the others are not cleaned up here
         yield
         return
-    with closing(open_database(uri)) as database, database.alone():
+    with closing(open_database(uri)) as database, database.exclusive_lock():
         yield
 
 

@@ -34,7 +34,7 @@ def apply(
     yes_really: bool = False,
     live: Collection[str] = (),
 ) -> Result:
-    """Does what the plan says, as far as it still holds. The caller holds `store.alone()`.
+    """Does what the plan says, as far as it still holds. The caller holds `store.exclusive_lock()`.
 
     Args: live: ids of flow runs that are not over now.
 

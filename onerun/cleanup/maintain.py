@@ -82,7 +82,7 @@ def carry_out(what: Planned, yes_really: bool, live: Collection[str] | None = No
 
     Raises: MaintenanceUnderWay, TooMuch, what writing the archive raises.
     """
-    with what.store.alone():
+    with what.store.exclusive_lock():
         result = apply(what.store, what.policy, what.plan, what.spool, yes_really, live or ())
         result.folder = what.folder
         if what.policy.action == "hard_delete":

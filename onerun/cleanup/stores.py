@@ -31,8 +31,8 @@ class Store(Protocol):
     def close(self) -> None:
         """Nobody asks any more."""
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Two clean-ups do not meet."""
+    def exclusive_lock(self) -> AbstractContextManager[None]:
+        """Let one clean-up of this store run at a time. Raises: MaintenanceUnderWay."""
 
     def inventory(
         self, policy: Policy, live: Collection[str]

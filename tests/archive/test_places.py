@@ -14,7 +14,7 @@ from onerun.archive import Selection, back_up, keeping, places, restore
 from onerun.archive.deciding import DIFFERS
 from onerun.config.mistakes import Mistakes
 from onerun.domain.errors import ArchiveDamaged
-from onerun.tracking.identity import identity_of
+from onerun.tracking.database import identity_of
 from tests import servers
 from tests.archive.conftest import Store
 from tests.archive.everything import everything

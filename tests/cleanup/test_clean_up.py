@@ -38,7 +38,7 @@ def planned(rules: Policy, live: set[str] | None = None) -> tuple[Plan, list[Ite
 
 def clean_up(rules: Policy, live: set[str] | None = None) -> Result:
     store = open_store()
-    with store.alone():
+    with store.exclusive_lock():
         plan, spool = plan_store(store, rules, live or set(), NOW)
         with spool:
             return apply(store, rules, plan, spool)

@@ -129,7 +129,7 @@ def test_what_was_brought_back_after_a_kill_is_not_finished(root: Path, tmp_path
     killed(OFTEN, tmp_path)
     (archive,) = (tmp_path / ".onerun" / "backups").glob("*.tar.gz")
     subprocess.run(["tar", "xzf", archive], cwd=root, check=True)
-    with open_store(str(root)).alone():
+    with open_store(str(root)).exclusive_lock():
         assert not (root / ".onerun-going").exists()
     restored = files(root)
     restored.pop("SHA256SUMS")
@@ -139,7 +139,7 @@ def test_what_was_brought_back_after_a_kill_is_not_finished(root: Path, tmp_path
 def test_two_at_once_do_not_meet(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     filled(root)
     before = files(root)
-    with open_store(str(root)).alone():
+    with open_store(str(root)).exclusive_lock():
         assert main(["--policy", POLICY, "--store", str(root), "--apply"]) == 1
     assert "another clean-up" in capsys.readouterr().err
     assert files(root) == before

@@ -107,7 +107,7 @@ def test_two_at_once_do_not_meet(
 ) -> None:
     make_run(40, NOW)
     asked = ["--policy", "action: soft_delete\nkeep: {last: 0}\n", "--apply", "--yes-really"]
-    with open_store().alone():
+    with open_store().exclusive_lock():
         assert main(asked) == 1
         assert "another clean-up" in capsys.readouterr().err
         assert len(runs_left(experiment, 1)) == 1

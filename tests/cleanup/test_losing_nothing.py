@@ -233,7 +233,7 @@ clean_up(policy("hard_delete"))
     with store.database.writing() as connection:  # type: ignore[attr-defined]
         deletion._remove_rows(connection, [old])
     rules = policy("hard_delete")
-    with store.alone():
+    with store.exclusive_lock():
         plan, spool = plan_store(store, rules, (), NOW)
         with spool:
             result = apply(store, rules, plan, spool)

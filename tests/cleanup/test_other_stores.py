@@ -48,13 +48,13 @@ def test_postgres(experiment: str, tmp_path: Path) -> None:
     gone, pinned, registered = make(experiment, 40), make(experiment, 40), make(experiment, 40)
     log_model(gone)
     store, rules = open_store(), policy("hard_delete")
-    with pytest.raises(MaintenanceUnderWay), store.alone(), open_store().alone():
+    with pytest.raises(MaintenanceUnderWay), store.exclusive_lock(), open_store().exclusive_lock():
         pass
     plan, spool = plan_store(store, rules, set(), NOW)
     assert plan.going == 5
     client().set_tag(pinned, "pin", "true")
     log_model(registered, register="prices")
-    with spool, store.alone():
+    with spool, store.exclusive_lock():
         result = apply(store, rules, plan, spool)
     assert result.left == {pinned: "tag pin", registered: "prices version 1"}
     assert runs_left(experiment) == {young, pinned, registered}
@@ -86,7 +86,7 @@ def test_what_is_no_store_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for uri, said in (
         (f"sqlite:///{tmp_path}/none.db", "does not exist"),
         (f"sqlite:///{tmp_path}/text.db", "cannot be read: file is not a database"),
-        ("mysql://me@127.0.0.1/x", "knows SQLite and PostgreSQL, not mysql"),
+        ("mysql://me@127.0.0.1/x", "supports SQLite and PostgreSQL, not mysql"),
     ):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         with pytest.raises(Mistakes, match=said):

@@ -184,7 +184,7 @@ def test_a_restore_and_a_clean_up_do_not_meet(
     """The clean-up would remove files that the restore found the same."""
     make_run(40, NOW)
     archive = clean_up(policy(HARD)).archive
-    with closing(open_database(store_uri)) as database, database.alone():
+    with closing(open_database(store_uri)) as database, database.exclusive_lock():
         assert restore(archive).found["run"] == {"new": 1}
         with pytest.raises(MaintenanceUnderWay, match="another clean-up or restore"):
             restore(archive, apply=True)
@@ -197,9 +197,9 @@ def test_a_database_and_a_link_to_it_are_one(store_uri: str, tmp_path: Path) -> 
     with (
         closing(here),
         closing(linked),
-        here.alone(),
+        here.exclusive_lock(),
         pytest.raises(MaintenanceUnderWay),
-        linked.alone(),
+        linked.exclusive_lock(),
     ):
         pass
 

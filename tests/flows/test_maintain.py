@@ -191,7 +191,7 @@ def test_an_apply_that_fails_is_told_and_its_error_stays(
     said = capsys.readouterr().err
     assert "say --yes-really" in said
     assert "${WRONG} is no address that Apprise knows: nobody was told there" in said
-    with open_store().alone():
+    with open_store().exclusive_lock():
         assert main(asked) == 1
     Path("no-folder").write_text("a file")
     assert main([*asked, "--set", "backups.to=no-folder"]) in (1, 2)

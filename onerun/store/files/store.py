@@ -1,6 +1,5 @@
 """A store of files, as the maintenance asks for it. What it deletes is first moved into its own trash, in one step."""
 
-import fcntl
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -25,8 +24,8 @@ from onerun.store.files.looking import look_again, protected
 from onerun.store.files.places import version_places
 from onerun.store.files.protecting import store_guards
 from onerun.store.files.troubles import troubles
-from onerun.store.sql.database import MaintenanceUnderWay
-from onerun.tracking.identity import identity_of
+from onerun.store.sql.database import maintenance_lock
+from onerun.tracking.database import identity_of
 
 Do = Callable[[Path], str | None]  # returns why it was not done
 
@@ -58,15 +57,12 @@ class FoldersStore:
         """Nothing is held."""
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Two clean-ups do not meet. What a killed one moved aside is removed: it was archived."""
-        with (self.root / ".onerun-maintenance.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise MaintenanceUnderWay(
-                    f"another clean-up of {self.root} is under way; run this one after it"
-                ) from None
+    def exclusive_lock(self) -> Iterator[None]:
+        """Let one clean-up of this store run at a time, after finishing what a killed one began.
+
+        Raises: MaintenanceUnderWay.
+        """
+        with maintenance_lock(self.root / ".onerun-maintenance.lock", str(self.root)):
             leaving.finish(self.root)
             yield
 

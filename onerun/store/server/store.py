@@ -1,13 +1,11 @@
 """A store behind an MLflow server, as the maintenance asks for it."""
 
-import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from onerun.config.addresses import redact
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.policy import Policy
 from onerun.domain import names
@@ -20,8 +18,8 @@ from onerun.domain.cleanup.result import Outcome
 from onerun.store.server import reading
 from onerun.store.server.looking import Look
 from onerun.store.server.places import place_of
-from onerun.store.sql.database import MaintenanceUnderWay
-from onerun.tracking.identity import identity_of
+from onerun.store.sql.database import maintenance_lock
+from onerun.tracking.database import identity_of
 from onerun.tracking.runs import client
 
 
@@ -54,18 +52,14 @@ class ServerStore:
         """Nothing is held."""
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Two clean-ups by one user on one machine do not meet; the API has no lock for more."""
+    def exclusive_lock(self) -> Iterator[None]:
+        """Let one clean-up by this user on this machine run at a time; the API has no lock for more.
+
+        Raises: MaintenanceUnderWay.
+        """
         folder = Path(tempfile.gettempdir()) / f"onerun-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        with (folder / f"maintenance-{self.identity}.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                words = (
-                    f"another clean-up of {redact(self._uri)} is under way; run this one after it"
-                )
-                raise MaintenanceUnderWay(words) from None
+        with maintenance_lock(folder / f"maintenance-{self.identity}.lock", self._uri):
             yield
 
     @contextmanager

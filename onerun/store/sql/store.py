@@ -52,9 +52,9 @@ class TablesStore:
         self.database.close()
         self._registry.close()
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Two clean-ups do not meet. Raises: MaintenanceUnderWay."""
-        return self.database.alone()
+    def exclusive_lock(self) -> AbstractContextManager[None]:
+        """Let one clean-up of this store run at a time. Raises: MaintenanceUnderWay."""
+        return self.database.exclusive_lock()
 
     @contextmanager
     def inventory(
