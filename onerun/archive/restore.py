@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from onerun.archive import places
+from onerun.archive import artifacts
 from onerun.archive.container import members
 from onerun.archive.deciding import DIFFERS, NEW, REPLACE, Deciding, fill
 from onerun.archive.index import Index
@@ -17,6 +17,7 @@ from onerun.archive.records import Rewriting, records
 from onerun.archive.verify import Verified, streamed, verify
 from onerun.domain.archives import Restored, Selection, split_member
 from onerun.domain.errors import OnerunError
+from onerun.store.artifact_paths import resolve
 from onerun.store.sql.database import BACKENDS, open_database
 
 
@@ -127,7 +128,7 @@ def _write_files(verified: Verified, writable: set[str], work: Path) -> None:
             verdict, place = json.loads(decision)
             said = json.loads(manifest.readline())
             if verdict in writable and split_member(member.name):
-                places.write(place, member.blocks(), said["sha256"], work)
+                artifacts.write(place, member.blocks(), said["sha256"], work)
 
 
 def _write_records(
@@ -155,7 +156,7 @@ def _require_whole(after: Deciding, overwrite: bool) -> None:
 
 def _restored(verified: Verified, deciding: Deciding, applied: bool, index: Index) -> Restored:
     findings = deciding.findings
-    roots = sorted({places.resolve(home) for home in index.homes_wanted() if home})
+    roots = sorted({resolve(home) for home in index.homes_wanted() if home})
     notes = [
         f"experiment {old} has number {new} here" for old, new in deciding.renumbered().items()
     ]

@@ -7,9 +7,9 @@ from onerun import storage
 from onerun.cleanup.spool import Spool
 from onerun.cleanup.stores import Store
 from onerun.config.policy import Policy
+from onerun.domain.cleanup.artifact_paths import MODELS, TRACES, below, of_model, of_run, plain
 from onerun.domain.cleanup.findings import Finding
 from onerun.domain.cleanup.inventory import DELETED, Group
-from onerun.domain.cleanup.prefixes import MODELS, TRACES, below, of_model, of_run, plain
 from onerun.domain.cleanup.protection import references
 from onerun.store import artifact_paths
 

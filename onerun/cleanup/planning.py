@@ -8,9 +8,9 @@ from typing import Any
 from onerun.cleanup.spool import Share, Spool
 from onerun.cleanup.stores import Store
 from onerun.config.policy import Policy
+from onerun.domain.cleanup.artifact_paths import of_model, of_run
 from onerun.domain.cleanup.inventory import DELETED, Group, LoggedModel
 from onerun.domain.cleanup.plan import Item, Kept, Plan, ordered
-from onerun.domain.cleanup.prefixes import of_model, of_run
 from onerun.domain.cleanup.protection import Guards, of_experiment
 from onerun.domain.cleanup.retention import Decision, decide, selected
 from onerun.domain.text import age

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onerun import storage
-from onerun.domain.cleanup.prefixes import below
+from onerun.domain.cleanup.artifact_paths import below
 from onerun.domain.errors import TerminalError
 from onerun.store.artifact_paths import newest, real_address
 

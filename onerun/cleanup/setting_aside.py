@@ -8,8 +8,8 @@ from onerun.cleanup.examining import needed_by, owner_of, owners
 from onerun.cleanup.stores import Store
 from onerun.config.mistakes import Mistakes
 from onerun.config.policy import Policy
+from onerun.domain.cleanup.artifact_paths import GROUPED, MODELS, plain
 from onerun.domain.cleanup.findings import Finding
-from onerun.domain.cleanup.prefixes import GROUPED, MODELS, plain
 from onerun.domain.cleanup.protection import Guards, of_experiment
 from onerun.domain.cleanup.retention import of_logged_model, selected
 from onerun.domain.text import size

@@ -84,7 +84,7 @@ class Store(Protocol):
         """What is wrong in the store itself, artifacts aside."""
 
     def version_places(self) -> Iterable[tuple[Version, str | None]]:
-        """Every registered version, and where its files lie, as `place_of` says; none is left out."""
+        """Every registered version, and where its files lie, as `version_address` says; none is left out."""
 
 
 def open_store(uri: str | None = None) -> Store:

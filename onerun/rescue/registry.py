@@ -8,7 +8,8 @@ from typing import Any
 from onerun.domain import names
 from onerun.rescue import reading
 from onerun.rescue.case import DROPPED, MENDED, QUARANTINED, REBUILT, TOLD, Case
-from onerun.rescue.places import is_near, place
+from onerun.rescue.places import place
+from onerun.store.artifact_paths import is_local
 
 _VERSION = re.compile(r"version-([1-9]\d{0,8})")
 STATUSES = ("READY", "PENDING_REGISTRATION", "FAILED_REGISTRATION")
@@ -158,7 +159,7 @@ def _tell_missing(case: Case, folder: Path, version: dict[str, Any]) -> None:
         and version["source"].removeprefix("models:/") not in case.models
     ):
         case.found(folder, "version", f"its logged model {version['source'][8:60]} is gone", TOLD)
-    elif is_near(where) and ":/" not in near and not os.path.exists(near):  # noqa: PTH110
+    elif is_local(where) and ":/" not in near and not os.path.exists(near):  # noqa: PTH110
         case.found(folder, "version", f"its files are gone: {where[:200]}", TOLD)
 
 

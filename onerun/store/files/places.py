@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from onerun.domain.cleanup.artifact_paths import version_address
 from onerun.domain.cleanup.inventory import Version
-from onerun.domain.cleanup.places import place_of
 from onerun.store.files import layout, reading
 
 
 def version_places(root: Path) -> Iterator[tuple[Version, str | None]]:
-    """Yields: every registered version, and where its files lie, as `place_of` says."""
+    """Yields: every registered version, and where its files lie, as `version_address` says."""
     folders = layout.experiment_folders(root)
     models = {model.id: model for folder in folders for model in reading.models(folder)}
     by_name = {(model.run_id, model.name): model.location for model in models.values()}
@@ -27,4 +27,4 @@ def version_places(root: Path) -> Iterator[tuple[Version, str | None]]:
         return logged if logged and not below.exists() else str(below)
 
     for version in reading.versions(root):
-        yield version, place_of(version, of_model, of_run)
+        yield version, version_address(version, of_model, of_run)

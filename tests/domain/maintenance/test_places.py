@@ -2,8 +2,8 @@
 
 import pytest
 
+from onerun.domain.cleanup.artifact_paths import joined, version_address
 from onerun.domain.cleanup.inventory import Version
-from onerun.domain.cleanup.places import joined, place_of
 
 MODEL, RUN = f"m-{'a' * 32}", "b" * 32
 
@@ -30,6 +30,8 @@ def test_places(source: str, location: str, place: str | None) -> None:
     version = Version("prices", "1", None, source, (), location)
     runs = {RUN: "/of-run/"}
     assert (
-        place_of(version, {MODEL: "/of-model"}.get, lambda run, path: joined(runs.get(run), path))
+        version_address(
+            version, {MODEL: "/of-model"}.get, lambda run, path: joined(runs.get(run), path)
+        )
         == place
     )
