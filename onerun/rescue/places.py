@@ -5,9 +5,9 @@ from pathlib import Path
 
 from onerun.archive import artifacts
 from onerun.domain.cleanup.artifact_paths import plain
-from onerun.rescue import reading
 from onerun.rescue.facts import Facts
 from onerun.store.artifact_paths import is_local
+from onerun.store.files import reader as reading
 
 UNREADABLE = "artifact that may not be read, not compared"
 

@@ -25,13 +25,13 @@ from tests.cleanup.file_stores import (
 ROOT = Path(__file__).parents[2]
 CLEAN_UP = """
 import shutil
-from onerun.store.files import leaving
+from onerun.store.files import trash
 from onerun.store.files.store import FoldersStore
 from tests.cleanup.test_folders_interrupted import clean_up
 
 def half(root):
-    shutil.rmtree(sorted((root / leaving.GOING).iterdir())[0])
-    for path in sorted((root / leaving.GOING).iterdir())[0].rglob("*"):
+    shutil.rmtree(sorted((root / trash.GOING).iterdir())[0])
+    for path in sorted((root / trash.GOING).iterdir())[0].rglob("*"):
         if path.is_file():
             path.unlink()
     die()
@@ -42,11 +42,11 @@ clean_up()
 POINTS = {
     "before the archive": "FoldersStore.back_up = die",
     "after the archive": "FoldersStore.back_up = then_die(FoldersStore.back_up)",
-    "a run moved, its models not": "leaving.move_out = then_die(leaving.move_out)",
-    "a run and its models moved": "leaving.move_run_out = then_die(leaving.move_run_out)",
-    "all runs moved": "leaving.empty = die",
-    "half of them removed": "leaving.empty = half",
-    "runs removed": "leaving.empty = then_die(leaving.empty)",
+    "a run moved, its models not": "trash.move_out = then_die(trash.move_out)",
+    "a run and its models moved": "trash.move_run_out = then_die(trash.move_run_out)",
+    "all runs moved": "trash.empty = die",
+    "half of them removed": "trash.empty = half",
+    "runs removed": "trash.empty = then_die(trash.empty)",
     "a damaged experiment moved": "FoldersStore._delete_experiment = then_die(FoldersStore._delete_experiment)",
 }
 OFTEN = "a run moved, its models not"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from onerun.store.files import leaving
+from onerun.store.files import trash
 from onerun.store.files.store import FoldersStore
 from tests.cleanup.file_stores import (
     PARENT,
@@ -123,13 +123,13 @@ def test_what_changes_while_others_go_stays_with_its_family(
 ) -> None:
     make_experiment(root, 1, {1: 60, 2: 60, 3: 60})
     (run_of(root, 1, 3) / "tags" / PARENT).write_text(f"{2:032x}")
-    move = leaving.move_run_out
+    move = trash.move_run_out
 
     def then(store: Path, run: Path, models: Any) -> str | None:
         (run_of(root, 1, 3) / file).write_text("1")
         return move(store, run, models)
 
-    monkeypatch.setattr(leaving, "move_run_out", then)
+    monkeypatch.setattr(trash, "move_run_out", then)
     _, result = clean_up(root)
     assert result.left == {
         f"{2:032x}": f"parent or child of {3:032x}, which is kept",

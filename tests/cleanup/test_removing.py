@@ -18,7 +18,7 @@ from onerun.cleanup.planning import plan_store
 from onerun.cleanup.stores import open_store
 from onerun.config.mistakes import Mistakes
 from onerun.store import artifact_paths
-from onerun.store.files import leaving
+from onerun.store.files import trash
 from onerun.store.sql.database import MaintenanceUnderWay, open_database
 from onerun.tracking.runs import client
 from tests.cleanup import file_stores
@@ -263,10 +263,10 @@ def test_folders_that_cannot_be_removed_keep_none_of_the_others(
                 "out of the store and archived, but cannot be removed: Permission denied"
                 in "".join(result.notes)
             )
-            assert len(list((root / leaving.GOING).iterdir())) == 1
+            assert len(list((root / trash.GOING).iterdir())) == 1
             file_stores.make_run(root / "1", f"{3:032x}", 60)
     file_stores.clean_up(root)
-    assert not (root / leaving.GOING).exists()
+    assert not (root / trash.GOING).exists()
 
 
 def test_a_run_that_cannot_be_changed_keeps_none_of_the_others(

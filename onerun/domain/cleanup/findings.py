@@ -71,6 +71,10 @@ KINDS = {
         "part of an experiment, run or registered model that cannot be read",
         "python -m flows.rescue saves the rest",
     ),
+    "beyond-a-database": (
+        "value that MLflow reads and no database holds",
+        "left: python -m flows.rescue cuts or drops it",
+    ),
     "backup-folder": (
         "backup folder that MLflow takes for an experiment",
         "left: move it out of the store",

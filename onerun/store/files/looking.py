@@ -16,8 +16,10 @@ from onerun.domain.cleanup.protection import (
     references,
 )
 from onerun.domain.cleanup.retention import of_logged_model
-from onerun.store.files import layout, reading
-from onerun.store.files.damaged import readable_run
+from onerun.store.files import entities as reading
+from onerun.store.files import layout
+from onerun.store.files.entities import readable_run
+from onerun.store.files.reader import Unreadable
 
 Places = Mapping[str, Sequence[Path]]  # run id -> its folders
 
@@ -126,5 +128,5 @@ def protected(folder: Path, policy: Policy) -> str | None:
     guard = Guards(tags=policy.protect.tags, experiments=policy.protect.experiments)
     try:
         return of_experiment(reading.experiment(folder), guard)
-    except (FileNotFoundError, layout.Broken):
+    except Unreadable:
         return None

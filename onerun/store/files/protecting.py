@@ -8,7 +8,8 @@ from pathlib import Path
 from onerun.config.policy import Policy
 from onerun.domain import names
 from onerun.domain.cleanup.protection import Guards, guards, protecting_tag, references
-from onerun.store.files import layout, reading
+from onerun.store.files import entities as reading
+from onerun.store.files import layout
 from onerun.store.files.layout import Kind
 
 
