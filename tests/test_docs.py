@@ -14,7 +14,7 @@ from deployments.stack import __main__ as stack
 from flows import metrics
 from flows.checking import checkup
 from flows.training import launch
-from flows.upkeep import maintenance, rescuing, restoring, summarising
+from flows.upkeep import rescuing, restoring
 from onerun.cli import command
 from onerun.config.evaluation import BetterThan, Evaluate, Explain, Promote, Register, Threshold
 from onerun.config.loading import load_policy, load_recipe
@@ -30,7 +30,7 @@ PARSERS = {
     "deployments.stack": stack.parser, "deployments.worker": worker.parser,
     "deployments.kubernetes": kubernetes.parser,
 }  # fmt: skip
-PARSERS |= {"flows.maintain": maintenance.parser, "flows.summary": summarising.parser}
+PARSERS |= {f"flows.{name}": command(name).parser for name in ("maintain", "summary")}
 PARSERS |= {"flows.metrics": metrics.parser}
 PARSERS |= {
     "flows.backup": command("backup").parser,
@@ -122,9 +122,9 @@ def test_the_examples_of_the_maintenances_help_are_good_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)
-    lines = re.findall(r"python -m flows.maintain (.+)", maintenance.EXAMPLE)
-    for asked in (maintenance.parser().parse_args(shlex.split(line)) for line in lines):
-        load_policy(asked.policy, asked.set)
+    lines = [shlex.split(line)[2:] for line in command("maintain").examples]
+    for options in map(command("maintain").parse, lines):
+        load_policy(options.policy, options.overrides)
     assert len(lines) >= 3
 
 

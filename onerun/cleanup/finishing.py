@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from onerun import storage
 from onerun.cleanup import journal, removal
-from onerun.cleanup.stores import Store
+from onerun.cleanup.store_protocol import Store
 from onerun.config.mistakes import Mistakes
 from onerun.domain.cleanup.result import Result
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from onerun import storage
-from onerun.cleanup.stores import Store
+from onerun.cleanup.store_protocol import Store
 from onerun.domain.cleanup.plan import Item
 
 FOLDER = "journals"

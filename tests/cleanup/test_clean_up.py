@@ -10,10 +10,10 @@ import pytest
 
 from onerun import archive as archives
 from onerun.archive import restore
-from onerun.cleanup import applying
-from onerun.cleanup.applying import TooMuch, apply
-from onerun.cleanup.planning import plan_store
-from onerun.cleanup.stores import open_store
+from onerun.cleanup import execution
+from onerun.cleanup.execution import TooMuch, apply
+from onerun.cleanup.planner import plan_store
+from onerun.cleanup.store_protocol import open_store
 from onerun.config.loading import load_policy
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.plan import Item, Pace, Plan
@@ -139,7 +139,7 @@ def test_what_was_deleted_for_good_comes_back_from_the_archive(
 def test_files_of_one_batch_go_while_the_rows_of_the_next_one_go(
     experiment: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applying, "Pace", lambda: Pace(1))
+    monkeypatch.setattr(execution, "Pace", lambda: Pace(1))
     young, *_ = make_run(3, NOW), *(make_run(40, NOW) for _ in range(12))
     assert clean_up(policy("hard_delete")).done == 12
     assert runs_left(experiment) == {young}
@@ -232,7 +232,7 @@ def test_what_somebody_removed_after_the_plan_ends_nothing(
     plan, spool = plan_store(store, rules, set(), NOW)
     removed_by_hand(gone)
     with spool, monkeypatch.context() as patch:
-        patch.setattr(applying.journal, "close", lambda written: None)
+        patch.setattr(execution.journal, "close", lambda written: None)
         result = apply(store, rules, plan, spool)
     assert (result.done, result.left) == (1, {gone: "gone meanwhile"})
     assert quiet not in runs_left(experiment)

@@ -11,12 +11,14 @@ import pytest
 import yaml
 
 from flows.upkeep import restoring
-from flows.upkeep.maintenance import main
 from onerun.archive import folders
-from onerun.cleanup.summarise import summarise
+from onerun.cleanup.summary import summarise
+from onerun.commands.maintain import COMMAND
 from onerun.domain.errors import ArchiveDamaged
 from onerun.store.files import layout
 from tests.cleanup.file_stores import age, digests, make_experiment
+
+main = COMMAND.main
 
 POLICY = """
 name: weekly
@@ -239,7 +241,7 @@ def test_every_version_is_counted_and_one_without_files_is_found(tmp_path: Path)
         )
     (root / "models" / "prices" / "version-5").mkdir()
     (root / "models" / "prices" / "version-5" / "meta.yaml").write_text("\0: [")
-    told = summarise(str(root))
+    told = summarise(str(root)).model_dump(mode="json")
     assert (told["registered_models"], told["versions"]) == (1, 5)
     lacking = [
         trouble for trouble in told["troubles"] if trouble["kind"] == "version-without-files"

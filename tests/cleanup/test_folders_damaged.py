@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.upkeep.maintenance import main
-from onerun.cleanup.applying import TooMuch
-from onerun.cleanup.maintain import planned
-from onerun.cleanup.summarise import summarise
+from onerun.cleanup.execution import TooMuch
+from onerun.cleanup.maintenance import planned
+from onerun.cleanup.summary import summarise
+from onerun.commands.maintain import COMMAND
 from onerun.config.loading import load_policy
 from tests.cleanup.file_stores import (
     PARENT,
@@ -25,6 +25,8 @@ from tests.cleanup.file_stores import (
     unreadable,
     version_of,
 )
+
+main = COMMAND.main
 
 
 def test_runs_of_damaged_experiments_count_for_max_delete_and_approval(
@@ -243,8 +245,8 @@ def test_where_versions_lie_is_known_wherever_the_store_was_moved(root: Path) ->
         "prices version 7": f"there is nothing at {run}/artifacts/gone",
         "prices version 8": "there is nothing at /nowhere/model",
     }  # fmt: skip
-    assert summarise(str(root))["versions"] == 8
-    assert summarise(str(root))["registered_models"] == 1
+    assert summarise(str(root)).model_dump(mode="json")["versions"] == 8
+    assert summarise(str(root)).model_dump(mode="json")["registered_models"] == 1
 
 
 def test_models_that_nobody_owns_are_told(root: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.upkeep.maintenance import main
-from onerun.cleanup.maintain import carry_out, planned
-from onerun.cleanup.stores import open_store
+from onerun.cleanup.maintenance import carry_out, planned
+from onerun.cleanup.store_protocol import open_store
+from onerun.commands.maintain import COMMAND
 from onerun.config.loading import load_policy
 from tests.cleanup.conftest import DYING
 from tests.cleanup.file_stores import (
@@ -21,6 +21,8 @@ from tests.cleanup.file_stores import (
     run_of,
     unreadable,
 )
+
+main = COMMAND.main
 
 ROOT = Path(__file__).parents[2]
 CLEAN_UP = """

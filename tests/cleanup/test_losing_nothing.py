@@ -14,12 +14,12 @@ from mlflow import MlflowClient
 
 from onerun import storage
 from onerun.cleanup import removal
-from onerun.cleanup.applying import TooMuch, apply
-from onerun.cleanup.examining import examine
-from onerun.cleanup.maintain import carry_out, planned
-from onerun.cleanup.planning import plan_store
-from onerun.cleanup.setting_aside import QUARANTINE, set_aside
-from onerun.cleanup.stores import open_store
+from onerun.cleanup.execution import TooMuch, apply
+from onerun.cleanup.inspection import examine
+from onerun.cleanup.maintenance import carry_out, planned
+from onerun.cleanup.planner import plan_store
+from onerun.cleanup.quarantine import QUARANTINE, set_aside
+from onerun.cleanup.store_protocol import open_store
 from onerun.domain.cleanup.findings import Finding
 from onerun.store import artifact_paths
 from onerun.store.sql import deletion

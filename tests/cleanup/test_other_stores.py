@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from onerun import storage
-from onerun.cleanup.applying import apply
-from onerun.cleanup.examining import examine
-from onerun.cleanup.planning import plan_store
-from onerun.cleanup.setting_aside import QUARANTINE, set_aside
-from onerun.cleanup.stores import open_store
+from onerun.cleanup.execution import apply
+from onerun.cleanup.inspection import examine
+from onerun.cleanup.planner import plan_store
+from onerun.cleanup.quarantine import QUARANTINE, set_aside
+from onerun.cleanup.store_protocol import open_store
 from onerun.config.mistakes import Mistakes
 from onerun.store.sql.database import MaintenanceUnderWay
 from onerun.tracking.runs import client

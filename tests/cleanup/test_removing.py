@@ -13,9 +13,9 @@ import pytest
 from onerun import storage
 from onerun.archive import restore
 from onerun.cleanup import removal
-from onerun.cleanup.examining import examine
-from onerun.cleanup.planning import plan_store
-from onerun.cleanup.stores import open_store
+from onerun.cleanup.inspection import examine
+from onerun.cleanup.planner import plan_store
+from onerun.cleanup.store_protocol import open_store
 from onerun.config.mistakes import Mistakes
 from onerun.store import artifact_paths
 from onerun.store.files import trash

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from onerun.cleanup.maintain import carry_out, planned
-from onerun.cleanup.stores import open_store
-from onerun.cleanup.summarise import summarise
+from onerun.cleanup.maintenance import carry_out, planned
+from onerun.cleanup.store_protocol import open_store
+from onerun.cleanup.summary import summarise
 from onerun.config.loading import load_policy
 from onerun.domain.cleanup.plan import Plan
 from onerun.domain.cleanup.result import Result
@@ -71,7 +71,7 @@ def test_a_server_deletes_so_that_it_can_be_restored(name: str) -> None:
         places.pop(f"{name} version 1") == f"{client().get_run(registered).info.artifact_uri}/model"
     )
     assert f"{name} version {copied.version}" in places, "though nothing says where its files are"
-    told = summarise(files=False)
+    told = summarise(files=False).model_dump(mode="json")
     names = {version.model for version, _ in open_store().version_places()}
     assert (told["registered_models"], told["versions"]) == (len(names), len(places) + 1)
     with planned(policy, frozenset()) as what:
@@ -162,7 +162,7 @@ def erase(server: MlflowServer, run: str) -> None:
 def test_what_is_wrong_behind_a_server_is_told(
     name: str, mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = summarise(files=False)
+    before = summarise(files=False).model_dump(mode="json")
     mlflow = client()
     experiment = mlflow.create_experiment(name)
     run, gone = make(experiment, 3), make(experiment, 3)
@@ -185,7 +185,7 @@ def test_what_is_wrong_behind_a_server_is_told(
         "INSERT INTO registered_model_aliases (name, alias, version) VALUES (?, 'old', 7)",
         f"{name}-kept",
     )
-    told = summarise(files=False)
+    told = summarise(files=False).model_dump(mode="json")
     assert (told["versions"], told["registered_models"]) == (
         before["versions"] + 5, before["registered_models"] + 5
     )  # fmt: skip

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from onerun.cleanup.examining import examine
-from onerun.cleanup.maintain import carry_out, planned
-from onerun.cleanup.setting_aside import QUARANTINE, set_aside
-from onerun.cleanup.stores import open_store
+from onerun.cleanup.inspection import examine
+from onerun.cleanup.maintenance import carry_out, planned
+from onerun.cleanup.quarantine import QUARANTINE, set_aside
+from onerun.cleanup.store_protocol import open_store
 from onerun.domain.cleanup.findings import Finding
 from onerun.domain.cleanup.inventory import Experiment
 from onerun.tracking.runs import client

@@ -2,7 +2,7 @@
 
 import random
 
-from onerun.cleanup.spool import Share, Spool, by_id
+from onerun.cleanup.disk_list import Share, Spool, by_id
 from onerun.domain.cleanup.plan import Item
 
 

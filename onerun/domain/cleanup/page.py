@@ -1,13 +1,13 @@
 """The report of a clean-up: one page that stands alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.findings import Finding, counted
 from onerun.domain.cleanup.plan import Plan
+from onerun.domain.cleanup.result import Result
 from onerun.domain.cleanup.telling import command_back
 from onerun.domain.report.page import page_environment
 from onerun.domain.text import age, size
@@ -19,7 +19,7 @@ def render(
     policy: Policy,
     plan: Plan,
     findings: Sequence[Finding],
-    result: Mapping[str, Any] | None,
+    result: Result | None,
     listed: str = "",
 ) -> str:
     """Args: result: what was done; None: nothing was; listed: the name of the file beside it that has all items.

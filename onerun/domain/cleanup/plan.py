@@ -115,6 +115,15 @@ class Plan:
         aside = f"{self.aside:,} folders that nobody owns (set aside)" if self.aside else ""
         return " and ".join(filter(None, (runs, whole, aside)))
 
+    def table(self) -> list[dict[str, object]]:
+        """Return the experiments that lose something, for a table."""
+        titles = ("runs", "would go", "protected")
+        return [
+            {"experiment": name, **dict(zip(titles, row[:3], strict=True)), "bytes": size(row[3])}
+            for name, row in self.by_experiment.items()
+            if row[1] or row[2]
+        ]
+
     def as_json(self) -> dict[str, object]:
         """Returns: plain values."""
         return {

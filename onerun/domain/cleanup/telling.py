@@ -1,11 +1,11 @@
 """The plan, the findings and the result in words: for a terminal, a log, a message."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from onerun.domain.cleanup.findings import Finding, counted
 from onerun.domain.cleanup.plan import Plan
+from onerun.domain.cleanup.result import Result
 from onerun.domain.text import size
 
 SHOWN = 10
@@ -101,36 +101,36 @@ def _each(findings: Sequence[Finding], now: int) -> Iterator[str]:
         yield f"  ... and {len(findings) - SHOWN:,} more"
 
 
-def result_lines(action: str, result: Mapping[str, Any]) -> Iterator[str]:
+def result_lines(action: str, result: Result) -> Iterator[str]:
     """Yields: what was done, line by line."""
     yield from _done(action, result)
     yield from _left_and_noted(result)
 
 
-def _done(action: str, result: Mapping[str, Any]) -> Iterator[str]:
-    yield f"done: {result['done']:,} runs {DONE[action]}, {size(result['bytes'])}"
-    if result["experiments"]:
-        yield f"  {result['experiments']:,} experiments deleted for good"
-    if result["finished"]:
-        yield f"  files of {result['finished']:,} runs of an interrupted clean-up are gone now"
-    if result["set_aside"]:
-        yield f"  {result['set_aside']:,} folders that nobody owns were set aside"
-    if result["archive"]:
-        yield f"  archive {result['archive']} (sha256 {result['archive_digest'][:12]})"
-        yield f"  back: {command_back(result['archive'], result['folder'])}"
-    if result["left_count"]:
-        yield f"  left, because something changed since the plan: {result['left_count']:,}"
+def _done(action: str, result: Result) -> Iterator[str]:
+    yield f"done: {result.done:,} runs {DONE[action]}, {size(result.bytes)}"
+    if result.experiments:
+        yield f"  {result.experiments:,} experiments deleted for good"
+    if result.finished:
+        yield f"  files of {result.finished:,} runs of an interrupted clean-up are gone now"
+    if result.set_aside:
+        yield f"  {result.set_aside:,} folders that nobody owns were set aside"
+    if result.archive:
+        yield f"  archive {result.archive} (sha256 {result.archive_digest[:12]})"
+        yield f"  back: {command_back(result.archive, result.folder)}"
+    if result.left_count:
+        yield f"  left, because something changed since the plan: {result.left_count:,}"
 
 
-def _left_and_noted(result: Mapping[str, Any]) -> Iterator[str]:
-    for run, why in list(result["left"].items())[:SHOWN]:
+def _left_and_noted(result: Result) -> Iterator[str]:
+    for run, why in list(result.left.items())[:SHOWN]:
         yield f"    {run}: {why}"
-    for note in result["notes"][:SHOWN]:
+    for note in result.notes[:SHOWN]:
         yield f"  {note}"
 
 
 def message_lines(
-    plan: Plan, findings: Sequence[Finding], result: Mapping[str, Any] | None, listed: str = ""
+    plan: Plan, findings: Sequence[Finding], result: Result | None, listed: str = ""
 ) -> Iterator[str]:
     """Yields: the same for a chat, which cuts: what was done, what the plan and the troubles come to, details last."""
     if result:

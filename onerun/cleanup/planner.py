@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from onerun.cleanup.spool import Share, Spool
-from onerun.cleanup.stores import Store
+from onerun.cleanup.disk_list import Share, Spool
+from onerun.cleanup.store_protocol import Store
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.artifact_paths import of_model, of_run
 from onerun.domain.cleanup.inventory import DELETED, Group, LoggedModel

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 from onerun.archive import keeping
 from onerun.cleanup import journal
+from onerun.cleanup.disk_list import Share, Spool, by_id
 from onerun.cleanup.finishing import finish, finish_interrupted
-from onerun.cleanup.planning import milliseconds
-from onerun.cleanup.spool import Share, Spool, by_id
-from onerun.cleanup.stores import Store
+from onerun.cleanup.planner import milliseconds
+from onerun.cleanup.store_protocol import Store
 from onerun.config.mistakes import Mistakes
 from onerun.config.policy import Policy
 from onerun.domain import names

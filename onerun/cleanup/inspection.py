@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from onerun import storage
-from onerun.cleanup.spool import Spool
-from onerun.cleanup.stores import Store
+from onerun.cleanup.disk_list import Spool
+from onerun.cleanup.store_protocol import Store
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.artifact_paths import MODELS, TRACES, below, of_model, of_run, plain
 from onerun.domain.cleanup.findings import Finding

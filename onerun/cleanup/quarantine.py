@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from onerun import storage
-from onerun.cleanup.examining import needed_by, owner_of, owners
-from onerun.cleanup.stores import Store
+from onerun.cleanup.inspection import needed_by, owner_of, owners
+from onerun.cleanup.store_protocol import Store
 from onerun.config.mistakes import Mistakes
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.artifact_paths import GROUPED, MODELS, plain

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from onerun import storage
 from onerun.archive import keeping
-from onerun.cleanup.spool import Share
+from onerun.cleanup.disk_list import Share
 from onerun.config.policy import Policy
 
 FOLDER = "reports"
@@ -25,9 +25,14 @@ def address_of_report(policy: Policy, store: str, at: int) -> str:
     )
 
 
-def keep_report(policy: Policy, address: str, page: str) -> None:
-    """Writes the page, in place of an earlier one there; of this policy and store, the newest `backups.keep` stay."""
+def write_report(address: str, page: str) -> None:
+    """Write the page, in place of an earlier one there."""
     storage.write_bytes_atomically(address, page.encode())
+
+
+def keep_report(policy: Policy, address: str, page: str) -> None:
+    """Write the page; of this policy and store, the newest `backups.keep` stay."""
+    write_report(address, page)
     found = [
         uri
         for uri in storage.listed(address.rpartition("/")[0])

@@ -1,0 +1,65 @@
+"""`onerun summary`: what a store holds, in numbers."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from onerun.commands.command import Command
+from onerun.commands.options import Argument, CommonOptions
+from onerun.commands.profile_store import use_store
+from onerun.commands.ui import Ui
+from onerun.domain.cleanup.summary import Summary
+
+if TYPE_CHECKING:
+    from onerun.cleanup.orchestrator import Orchestrator
+
+
+class SummaryOptions(CommonOptions):
+    """Options of a summary."""
+
+    store: Annotated[str | None, Argument(metavar="FOLDER")] = Field(
+        None, description="a store of files such as ./mlruns, in place of the profile's store"
+    )
+    files: Annotated[bool, Argument("--no-files")] = Field(
+        True, description="do not look at artifacts: no bytes, fewer troubles"
+    )
+
+
+def run(options: SummaryOptions, ui: Ui, orchestrator: "Orchestrator | None" = None) -> Summary:
+    """Show what the store holds; change nothing. Raises: Mistakes when the store cannot be read."""
+    result = summary_of(options, orchestrator)
+    ui.publish("summary", "The store", lines=list(result.lines()))
+    return result
+
+
+def summary_of(options: SummaryOptions, orchestrator: "Orchestrator | None" = None) -> Summary:
+    """Count what the store holds.
+
+    Args: orchestrator: is asked which runs are dead.
+
+    Raises: Mistakes when the store cannot be read.
+    """
+    from onerun.cleanup.summary import summarise
+    from onerun.config.prefect_address import with_prefect
+
+    if options.store is None:
+        with_prefect(use_store(options.profile)).apply()
+    result = summarise(options.store, options.files)
+    if orchestrator and options.store is None:
+        result.troubles += orchestrator.dead_runs(measure=options.files)
+    return result
+
+
+COMMAND = Command(
+    name="summary",
+    summary="Show what a store holds: experiments, runs by state, models, bytes, troubles. Changes nothing.",
+    options=SummaryOptions,
+    run=run,
+    examples=[
+        "onerun summary",
+        "onerun summary --store ./mlruns --json",
+        "onerun summary --no-files",
+    ],
+    exit_codes={0: "done, troubles or not", 1: "the store does not answer"},
+    interrupted="interrupted; nothing was changed",
+)
