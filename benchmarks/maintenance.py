@@ -280,7 +280,7 @@ def _planned(asked: argparse.Namespace) -> dict[str, Any]:
     planner.plan_store(store, policy, ())[1].close()
     decided = time.perf_counter() - started
     return {
-        "seconds": seconds, "cpu": cpu, "decided": decided, "runs": plan.runs, "going": plan.going, "bytes": plan.bytes,
+        "seconds": seconds, "cpu": cpu, "decided": decided, "runs": plan.runs, "going": plan.to_delete, "bytes": plan.bytes,
         "peak": _peak(), "grew": _peak() - before,
     }  # fmt: skip
 

@@ -21,7 +21,7 @@ from onerun.config.loading import load_policy, load_recipe
 from onerun.config.policy import Backups, Best, Keep, Policy, Protect, Select
 from onerun.config.recipe import Categorical, Data, Model, Numeric, Preprocess, Recipe, Split, Train
 from onerun.config.schema import PATH, schema_text
-from onerun.domain.cleanup.plan import Pace
+from onerun.domain.cleanup.plan import BatchSizer
 from onerun.domain.monitoring import series
 
 PARSERS = {
@@ -145,12 +145,12 @@ def test_the_examples_of_the_help_are_good_ones() -> None:
 
 def test_pages_say_how_large_a_batch_is_and_where_a_repair_keeps_its_backup() -> None:
     (page,) = (ROOT / "docs" / "decisions").glob("0009-*.md")
-    least, most = Pace(), Pace()
+    least, most = BatchSizer(), BatchSizer()
     for _ in range(20):
         least.took(10, least.at_once)
         most.took(0.1, most.at_once)
     words = (
-        f"first batch has {Pace().at_once} runs",
+        f"first batch has {BatchSizer().at_once} runs",
         f"never fewer than {least.at_once} or more than {most.at_once:,}",
     )
     assert all(each in page.read_text().replace("\n", " ") for each in words)

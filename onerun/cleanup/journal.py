@@ -58,7 +58,7 @@ def write(
     return Journal(uri, store.fingerprint, archive, archived, entries)
 
 
-def left_behind(destination: str, store: str, notes: list[str]) -> Iterator[Journal]:
+def unfinished(destination: str, store: str, notes: list[str]) -> Iterator[Journal]:
     """Yields: the journals that clean-ups of this store did not finish; `notes` is told of those that are damaged.
 
     One that was killed while it wrote a journal had done nothing yet of what stands there: that is removed.

@@ -5,11 +5,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from onerun.cleanup.disk_list import Share, Spool
+from onerun.cleanup.disk_list import DiskList, ExperimentPlan
 from onerun.cleanup.execution import apply
 from onerun.cleanup.inspection import examine
 from onerun.cleanup.planner import plan_store
-from onerun.cleanup.quarantine import meant, set_aside
+from onerun.cleanup.quarantine import quarantine, to_quarantine
 from onerun.cleanup.store_protocol import Store, open_store
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.findings import Finding
@@ -26,7 +26,7 @@ class Planned:
     policy: Policy  # as far as the store allows
     plan: Plan
     findings: list[Finding]
-    spool: Spool[Share]
+    spool: DiskList[ExperimentPlan]
     notes: list[str]
     folder: str = ""  # the store, when it is one of files
 
@@ -52,8 +52,8 @@ def planned(policy: Policy, live: Collection[str], folder: str | None = None) ->
         with spool:
             findings = examine(store, wanted)
             if wanted.action == "hard_delete":
-                chosen = meant(store, findings, wanted, _before(plan, wanted))
-                plan.aside = sum(kept is None for _, kept in chosen)
+                chosen = to_quarantine(store, findings, wanted, _before(plan, wanted))
+                plan.quarantined = sum(kept is None for _, kept in chosen)
             yield Planned(store, wanted, plan, findings, spool, list(store.limits), place)
 
 
@@ -68,7 +68,7 @@ def carry_out(what: Planned, yes_really: bool, live: Collection[str] = ()) -> Re
         result = apply(what.store, what.policy, what.plan, what.spool, yes_really, live)
         result.folder = what.folder
         if what.policy.action == "hard_delete":
-            _set_aside(what, result)
+            _quarantine(what, result)
     return result
 
 
@@ -76,12 +76,12 @@ def _before(plan: Plan, policy: Policy) -> int:
     return plan.at - int(1000 * policy.keep.younger_than)
 
 
-def _set_aside(what: Planned, result: Result) -> None:
+def _quarantine(what: Planned, result: Result) -> None:
     before = _before(what.plan, what.policy)
     try:
-        result.set_aside, notes = set_aside(what.store, what.policy, what.findings, before)
+        result.set_aside, notes = quarantine(what.store, what.policy, what.findings, before)
         result.notes += notes
-    except Exception as error:  # noqa: BLE001 -- whatever it is: what was deleted before must still be told
+    except Exception as error:  # noqa: BLE001 -- whatever it is: what was deleted before must still be reported
         result.notes.append(
-            f"artifacts that nobody owns were left: {type(error).__name__}: {str(error)[:500]}"
+            f"orphaned artifacts were kept: {type(error).__name__}: {str(error)[:500]}"
         )

@@ -17,15 +17,15 @@ ARTIFACTS = "artifacts"  # of a run or logged model: all that MLflow writes in i
 Tree = dict[str, "Tree | None"]  # name -> what is in it; None: it is no folder
 
 
-class Left(TerminalError):
+class NotRemoved(TerminalError):
     """A folder that was to be removed was left as it is; why, it says."""
 
 
-class OutsideTheStore(Left):
+class OutsideTheStore(NotRemoved):
     """It is not one of the store's own."""
 
 
-class ChangedMeanwhile(Left):
+class ChangedMeanwhile(NotRemoved):
     """It holds what no archive holds."""
 
 
@@ -39,7 +39,7 @@ def remove(location: str, folders: Iterable[str], archived: int, begun: bool = F
         begun: a removal of them may have been killed.
 
     Raises: OutsideTheStore when one is not the experiment's own or is reached through a link; ChangedMeanwhile;
-        Left when there is more in it; Mistakes when refused.
+        NotRemoved when there is more in it; Mistakes when refused.
     """
     root = real_address(location)
     for folder in folders:
@@ -65,7 +65,7 @@ def _remove_objects(place: str, archived: int) -> None:
     _need_unchanged(place, last, archived // 1000 * 1000 - 1 if in_seconds else archived)
     storage.remove_below(place, [path for path, _, _ in found])
     if len(found) < len(everything):
-        raise Left(_more_in(place))
+        raise NotRemoved(_more_in(place))
 
 
 def _more_in(place: str) -> str:
@@ -88,7 +88,7 @@ def _remove_local(root: str, parts: tuple[str, ...], archived: int, begun: bool)
         except OSError as error:
             if error.errno != errno.ENOTEMPTY:
                 raise
-            raise Left(_more_in(folder)) from None
+            raise NotRemoved(_more_in(folder)) from None
 
 
 def _remove_artifacts(root: str, parts: tuple[str, ...], archived: int, begun: bool) -> None:

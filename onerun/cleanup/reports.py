@@ -10,7 +10,7 @@ from pathlib import Path
 
 from onerun import storage
 from onerun.archive import keeping
-from onerun.cleanup.disk_list import Share
+from onerun.cleanup.disk_list import ExperimentPlan
 from onerun.config.policy import Policy
 
 FOLDER = "reports"
@@ -48,17 +48,17 @@ def list_beside(report: str) -> str:
     return report and f"{report.removesuffix('.html')}.jsonl"
 
 
-def write_list(shares: Iterable[Share], address: str) -> None:
+def write_list(shares: Iterable[ExperimentPlan], address: str) -> None:
     """Writes a line of JSON for everything that would go and every run kept against the rule, an experiment at a time.
 
     Raises: Mistakes when it cannot be written.
     """
     with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
         for share in shares:
-            going = ({"plan": "goes", **item._asdict()} for item in share.items)
-            kept = ({"plan": "kept", "kind": "run", **each._asdict()} for each in share.kept)
+            items = ({"plan": "goes", **item._asdict()} for item in share.items)
+            kept = ({"plan": "kept", "kind": "run", **each.as_json()} for each in share.skipped)
             file.writelines(
-                json.dumps(line, ensure_ascii=False) + "\n" for line in chain(going, kept)
+                json.dumps(line, ensure_ascii=False) + "\n" for line in chain(items, kept)
             )
         file.flush()
         storage.put_file(Path(file.name), address)

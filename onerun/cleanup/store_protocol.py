@@ -9,7 +9,7 @@ from onerun.config.policy import Policy
 from onerun.domain.cleanup.findings import Finding
 from onerun.domain.cleanup.inventory import Group, Version
 from onerun.domain.cleanup.plan import Item
-from onerun.domain.cleanup.protection import Guards
+from onerun.domain.cleanup.protection import Protections
 from onerun.domain.cleanup.result import Outcome
 from onerun.store.files.store import FoldersStore
 from onerun.store.server.store import ServerStore
@@ -36,10 +36,10 @@ class Store(Protocol):
 
     def inventory(
         self, policy: Policy, live: Collection[str]
-    ) -> AbstractContextManager[tuple[Guards, Iterator[Group]]]:
+    ) -> AbstractContextManager[tuple[Protections, Iterator[Group]]]:
         """Who protects what, and every experiment in turn. Args: live: ids of flow runs that are not over."""
 
-    def damaged(self, policy: Policy, guard: Guards, now: int) -> Iterable[Item]:
+    def damaged(self, policy: Policy, guard: Protections, now: int) -> Iterable[Item]:
         """Experiments that MLflow cannot read, and that nobody changed for long or protects."""
 
     def back_up(

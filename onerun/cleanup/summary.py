@@ -3,7 +3,7 @@
 from collections import Counter
 from contextlib import closing
 
-from onerun.cleanup.inspection import NOTHING_ASKED, examine
+from onerun.cleanup.inspection import NO_POLICY, examine
 from onerun.cleanup.planner import milliseconds
 from onerun.cleanup.store_protocol import open_store
 from onerun.domain.cleanup.summary import Summary
@@ -23,7 +23,7 @@ def summarise(folder: str | None = None, files: bool = True) -> Summary:
     runs: Counter[str] = Counter()
     logged, locations = 0, []
     with closing(open_store(folder)) as store:
-        with store.inventory(NOTHING_ASKED, ()) as (_, groups):
+        with store.inventory(NO_POLICY, ()) as (_, groups):
             for group in groups:
                 experiments[group.experiment.lifecycle] += 1
                 runs.update("deleted" if run.is_deleted else run.status for run in group.runs)

@@ -16,9 +16,9 @@ from onerun.config.addresses import redacted
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.findings import Finding, counted
+from onerun.domain.cleanup.messages import finding_lines, message_lines, plan_lines, result_lines
 from onerun.domain.cleanup.plan import Plan
 from onerun.domain.cleanup.result import Result
-from onerun.domain.cleanup.telling import finding_lines, message_lines, plan_lines, result_lines
 from onerun.domain.text import size
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def run(
 def _maintain(
     options: MaintainOptions, policy: Policy, ui: Ui, orchestrator: "Orchestrator | None"
 ) -> MaintainResult:
-    from onerun.cleanup.execution import need_leave
+    from onerun.cleanup.execution import require_allowed
     from onerun.cleanup.maintenance import carry_out, planned
 
     if options.apply:
@@ -132,7 +132,7 @@ def _maintain(
             if made.plan.amount:
                 ui.say("nothing was changed; --apply does it")
             return showing.nothing_done("is planned")
-        need_leave(made.plan, made.policy, options.yes_really)
+        require_allowed(made.plan, made.policy, options.yes_really)
         if not _approved(made, showing):
             return showing.nothing_done("was not approved")
         live = orchestrator.live_flow_runs() if orchestrator else None

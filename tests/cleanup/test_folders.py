@@ -194,7 +194,7 @@ def test_what_protects_in_folders(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert told["result"]["done"] == 1
     assert not folders[5].exists()
     assert {kept["id"]: kept["protected_by"] for kept in told["plan"]["kept"]} == {
-        folders[1].name: "tag pin", folders[2].name: "reads RUNNING", folders[4].name: "prices version 1",
+        folders[1].name: "tag pin", folders[2].name: "has status RUNNING", folders[4].name: "prices version 1",
         folders[3].name: f"parent or child of {folders[1].name}, which is kept",
     }  # fmt: skip
 

@@ -20,7 +20,7 @@ main = COMMAND.main
 
 ROOT = Path(__file__).parents[2]
 CLEAN_UP = """
-from onerun.domain.cleanup.plan import Pace
+from onerun.domain.cleanup.plan import BatchSizer
 from onerun.cleanup import removal
 from onerun.cleanup import execution, journal
 from onerun.store.sql import deletion
@@ -57,7 +57,7 @@ POINTS = {
     "half of the files away": "removal.remove = die_at_second(removal.remove)",
     "a folder is empty, but there": "removal._empty = then_die(removal._empty)",
     "all away, journal open": "journal.close = die",
-    "rows of one batch away, the next one's under way": "execution.Pace = lambda: Pace(1)\nremoving.remove = die",
+    "rows of one batch away, the next one's under way": "execution.BatchSizer = lambda: BatchSizer(1)\nremoving.remove = die",
 }
 
 

@@ -22,7 +22,7 @@ from onerun.store.files import trash
 from onerun.store.sql.database import MaintenanceUnderWay, open_database
 from onerun.tracking.runs import client
 from tests.cleanup import file_stores
-from tests.cleanup.conftest import MakeRun, log_model
+from tests.cleanup.conftest import MakeRun, log_model, texts
 from tests.cleanup.test_clean_up import NOW, after_the_archive, clean_up, policy
 from tests.cleanup.test_troubles import execute
 
@@ -168,7 +168,7 @@ def test_a_deleted_experiment_stays_while_its_folder_holds_files(
             once, lambda: (time.sleep(0.05), (of(houses, run) / "late").write_text("x"))
         )
         result = clean_up(policy(HARD))
-    assert (result.done, result.experiments, result.left) == (
+    assert (result.done, result.experiments, texts(result.skipped)) == (
         1,
         0,
         {experiment: "still holds files"},
@@ -282,7 +282,10 @@ def test_a_run_that_cannot_be_changed_keeps_none_of_the_others(
 
     monkeypatch.setattr(Path, "write_text", refused)
     _, result = file_stores.clean_up(root, "action=soft_delete")
-    assert (result.done, result.left) == (2, {f"{2:032x}": "cannot be changed: Permission denied"})
+    assert (result.done, texts(result.skipped)) == (
+        2,
+        {f"{2:032x}": "cannot be changed: Permission denied"},
+    )
 
 
 def test_names_that_are_no_text_are_told(root: Path) -> None:

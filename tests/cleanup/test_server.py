@@ -13,9 +13,9 @@ from onerun.cleanup.summary import summarise
 from onerun.config.loading import load_policy
 from onerun.domain.cleanup.plan import Plan
 from onerun.domain.cleanup.result import Result
-from onerun.store.server.looking import Look
+from onerun.store.server.protections import Rechecker
 from onerun.tracking.runs import client
-from tests.cleanup.conftest import DAY
+from tests.cleanup.conftest import DAY, texts
 from tests.servers import MlflowServer
 
 NOW = int(time.time() * 1000)
@@ -66,7 +66,7 @@ def test_a_server_deletes_so_that_it_can_be_restored(name: str) -> None:
         f"action: hard_delete\nkeep: {{last: 0}}\nselect: {{experiments: ['{name}']}}\n"
     )
     copied = client().create_model_version(name, f"models:/{name}/1")
-    places = {version.words: place for version, place in open_store().version_places()}
+    places = {version.title: place for version, place in open_store().version_places()}
     assert (
         places.pop(f"{name} version 1") == f"{client().get_run(registered).info.artifact_uri}/model"
     )
@@ -81,10 +81,10 @@ def test_a_server_deletes_so_that_it_can_be_restored(name: str) -> None:
             for note in what.notes
         )
         assert {item.id for item in what.plan.items} == {old, late}
-        assert {kept.id for kept in what.plan.kept} == {pinned, parent, registered}
+        assert {kept.id for kept in what.plan.skipped} == {pinned, parent, registered}
         client().set_tag(late, "pin", "true")
         result = carry_out(what, yes_really=True)
-    assert (result.done, result.left) == (1, {late: "tag pin"})
+    assert (result.done, texts(result.skipped)) == (1, {late: "tag pin"})
     left = {run.info.run_id for run in client().search_runs([experiment])}
     assert young in left
     assert old not in left
@@ -131,19 +131,19 @@ def test_what_changed_since_the_plan_stays_with_its_family(
         mlflow.set_tag(parent, PARENT, make(experiment, 3))
 
     plan, result = clean_up(name, action, meanwhile)
-    assert plan.going == 2 * len(heads) + 2
+    assert plan.to_delete == 2 * len(heads) + 2
     for kind, word in (
-        ("pinned", "tag pin"), ("running", "reads RUNNING meanwhile"), ("resumed", "was resumed meanwhile"),
-        ("deleted", "deleted meanwhile"), ("gone", "gone meanwhile"), ("registered", f"{name}-run version 1"),
+        ("pinned", "tag pin"), ("running", "has status RUNNING"), ("resumed", "was resumed since the plan"),
+        ("deleted", "is deleted now"), ("gone", "is not there any more"), ("registered", f"{name}-run version 1"),
         ("its model registered", f"{name}-model version 1"), ("whole", "tag pin of the experiment"),
     ):  # fmt: skip
-        assert result.left[heads[kind]] == word
-    assert result.left[heads["a new child"]].startswith("has child ")
-    assert result.left[parent].startswith("has parent ")
+        assert texts(result.skipped)[heads[kind]] == word
+    assert texts(result.skipped)[heads["a new child"]].startswith("has child ")
+    assert texts(result.skipped)[parent].startswith("has parent ")
     # Both of a family but the one whose parent is gone, and the parent alone.
-    assert result.left_count == 2 * len(heads) - 1 + 1
+    assert result.skipped_count == 2 * len(heads) - 1 + 1
     assert result.done == 2
-    assert alone not in result.left
+    assert alone not in texts(result.skipped)
 
 
 def in_database(server: MlflowServer, statement: str, *values: str) -> None:
@@ -231,9 +231,9 @@ def test_who_was_quicker_ends_nothing(name: str) -> None:
         client().delete_run(run)  # as if somebody else had done it since our look
         client().set_tag(run, "a", "b")
 
-    look = Look(rules, {run, other}, {})
-    assert look.carry_out([item for item in items if item.id == run], too_late) == {
-        run: "deleted meanwhile"
+    look = Rechecker(rules, {run, other}, {})
+    assert texts(look.carry_out([item for item in items if item.id == run], too_late)) == {
+        run: "is deleted now"
     }
     with pytest.raises(MlflowException):  # what is not explained is not hidden
         look.carry_out(

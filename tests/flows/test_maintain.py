@@ -25,6 +25,7 @@ from onerun.domain import names
 from onerun.processes.identity import this_process
 from onerun.tracking.database import make_whole
 from onerun.tracking.runs import client
+from tests.cleanup.conftest import texts
 
 main, summary = MAINTAIN.main, SUMMARY.main
 DAY = 86_400_000
@@ -99,7 +100,7 @@ def test_p4_which_flow_runs_live_is_asked_again_before_anything_is_done(
     client().set_tag(old_run, names.TAG_FLOW_RUN_ID, "f-1")
     assert main(["--policy", POLICY, "--apply", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["plan"]["going"], told["result"]["left"]) == (1, {old_run: "its flow run lives"})
+    assert (told["plan"]["going"], told["result"]["left"]) == (1, {old_run: "its flow run is live"})
     assert is_there(old_run)
 
 
@@ -277,7 +278,10 @@ def test_p4_the_flow_too_asks_again_which_flow_runs_live(
     monkeypatch.setattr(living, "living_flow_runs", lambda: next(answers))
     client().set_tag(old_run, names.TAG_FLOW_RUN_ID, "f-1")
     told = maintain_flow.maintain(POLICY, apply=True)
-    assert (told.plan.going, told.result.left) == (1, {old_run: "its flow run lives"})
+    assert (told.plan.to_delete, texts(told.result.skipped)) == (
+        1,
+        {old_run: "its flow run is live"},
+    )
     assert is_there(old_run)
 
 

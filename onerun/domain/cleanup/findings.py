@@ -82,6 +82,10 @@ KINDS = {
 }
 
 
+ORPHANED_FOLDER, ORPHANED_MODEL = "prefix-without-owner", "model-without-run"
+ABOUT_PARAMETERS = ("duplicate-parameter", "conflicting-parameter")
+
+
 class Finding(NamedTuple):
     """One trouble."""
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 _NAMED = re.compile(r"(?!file:|mlflow-artifacts:)[\w+.-]+:/(?!/)")  # models:/, runs:/, dbfs:/
 ACTIVE, DELETED = "active", "deleted"
 FAILED_STATES = ("FAILED", "KILLED")
+UNFINISHED_STATES = ("RUNNING", "SCHEDULED")
 
 
 class Experiment(NamedTuple):
@@ -78,7 +79,7 @@ class Version(NamedTuple):
         return "" if _NAMED.match(self.source) else self.source
 
     @property
-    def words(self) -> str:
+    def title(self) -> str:
         """How it is called."""
         aliases = f" ({', '.join(self.aliases)})" if self.aliases else ""
         return f"{self.model} version {self.version}{aliases}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.damaged import Damaged, kept_by
 from onerun.domain.cleanup.plan import Item
-from onerun.domain.cleanup.protection import Guards
+from onerun.domain.cleanup.protection import Protections
 from onerun.domain.text import age
 from onerun.store.files import entities, layout
 from onerun.store.files.layout import META, Kind
@@ -17,7 +17,7 @@ DAMAGED = "damaged"  # an item's lifecycle
 READ_BY_MLFLOW = (Cause.LINK, Cause.DENIED, Cause.SYSTEM)  # it may be sound, only not read here
 
 
-def items(root: Path, policy: Policy, guard: Guards, now: int) -> Iterator[Item]:
+def items(root: Path, policy: Policy, protections: Protections, now: int) -> Iterator[Item]:
     """Yield the damaged experiments that the policy lets go and nothing protects."""
     twice = _ids_in_the_trash_too(root)
     for folder, kind in layout.classified(root):
@@ -25,7 +25,7 @@ def items(root: Path, policy: Policy, guard: Guards, now: int) -> Iterator[Item]
             continue
         error = damage(folder)
         damaged = examined(folder)
-        if error is None or kept_by(damaged, policy, guard, now) is not None:
+        if error is None or kept_by(damaged, policy, protections, now) is not None:
             continue
         name = damaged.name or folder.name
         yield Item(

@@ -15,12 +15,12 @@ from onerun.domain.cleanup.damaged import kept_by
 from onerun.domain.cleanup.findings import Finding
 from onerun.domain.cleanup.inventory import DELETED, Group, Version
 from onerun.domain.cleanup.plan import Item, by_family
-from onerun.domain.cleanup.protection import GONE, Guards
+from onerun.domain.cleanup.protection import Protections
+from onerun.domain.cleanup.reason import Reason, ReasonKind
 from onerun.domain.cleanup.result import Outcome
 from onerun.store.files import damaged, entities, layout, problems, trash
 from onerun.store.files.layout import Kind
-from onerun.store.files.looking import look_again, protected
-from onerun.store.files.protecting import store_guards
+from onerun.store.files.protections import protected, recheck_runs, store_protections
 from onerun.store.files.trash import NotMoved
 from onerun.store.sql.database import maintenance_lock
 from onerun.tracking.database import identity_of
@@ -61,10 +61,10 @@ class FoldersStore:
     @contextmanager
     def inventory(
         self, policy: Policy, live: Collection[str]
-    ) -> Iterator[tuple[Guards, Iterator[Group]]]:
+    ) -> Iterator[tuple[Protections, Iterator[Group]]]:
         """Yield what protects, and the experiments that MLflow can read."""
         metrics = tuple(best.metric for best in policy.keep.best)
-        yield store_guards(self.root, policy, live), self._groups(metrics)
+        yield store_protections(self.root, policy, live), self._groups(metrics)
 
     def _groups(self, metrics: tuple[str, ...]) -> Iterator[Group]:
         for folder, kind in layout.classified(self.root):
@@ -75,10 +75,10 @@ class FoldersStore:
                 runs = [run for run in found if run]
                 yield Group(entities.experiment(folder), runs, list(entities.models(folder)))
 
-    def damaged(self, policy: Policy, guard: Guards, now: int) -> Iterator[Item]:
+    def damaged(self, policy: Policy, protections: Protections, now: int) -> Iterator[Item]:
         """Yield experiments that MLflow cannot read and that nothing protects, to be removed."""
         self._planned_at = now
-        yield from damaged.items(self.root, policy, guard, now)
+        yield from damaged.items(self.root, policy, protections, now)
 
     def back_up(
         self, runs: Collection[str], experiments: Sequence[str], policy: Policy
@@ -157,15 +157,15 @@ class FoldersStore:
         for item in items:
             try:
                 self._delete_experiment(item, policy)
-            except NotMoved as reason:
-                left[item.id] = str(reason)
+            except NotMoved as refused:
+                left[item.id] = refused.reason
         done = tuple(item.id for item in items if item.id not in left)
         return Outcome(done, left, trash.empty(self.root))
 
     def _delete_experiment(self, item: Item, policy: Policy) -> None:
         found = [path for path in layout.experiment_folders(self.root) if path.name == item.id]
         if len(found) != 1:
-            raise NotMoved("its id is in the trash too" if found else GONE)
+            raise NotMoved(Reason(ReasonKind.TWICE if found else ReasonKind.MISSING))
         if item.lifecycle == damaged.DAMAGED:
             self._require_damaged(found[0], policy)
         else:
@@ -175,20 +175,20 @@ class FoldersStore:
     def _require_damaged(self, folder: Path, policy: Policy) -> None:
         """Check that a damaged experiment still is one. Raises: NotMoved."""
         if layout.kind_of(folder) != Kind.DAMAGED or damaged.damage(folder) is None:
-            raise NotMoved("was repaired meanwhile")
+            raise NotMoved(Reason(ReasonKind.REPAIRED))
         self._require_unchanged(folder)
         # live flow runs need no look: what they keep was kept by the plan
-        guard = store_guards(self.root, policy, ())
-        if reason := kept_by(damaged.examined(folder), policy, guard, self._planned_at):
+        protections = store_protections(self.root, policy, ())
+        if reason := kept_by(damaged.examined(folder), policy, protections, self._planned_at):
             raise NotMoved(reason)
 
     def _require_empty(self, folder: Path, policy: Policy) -> None:
         """Check that an experiment still is deleted and empty. Raises: NotMoved."""
         readable = layout.kind_of(folder) == Kind.EXPERIMENT
         if not readable or entities.experiment(folder).lifecycle != DELETED:
-            raise NotMoved("is not deleted any more")
+            raise NotMoved(Reason(ReasonKind.RESTORED))
         if layout.run_folders(folder) or layout.model_folders(folder):
-            raise NotMoved("still holds runs or logged models")
+            raise NotMoved(Reason(ReasonKind.NOT_EMPTY, "runs or logged models"))
         if reason := protected(folder, policy):
             raise NotMoved(reason)
         self._require_unchanged(folder, own_alone=True)
@@ -196,9 +196,9 @@ class FoldersStore:
     def _require_unchanged(self, folder: Path, own_alone: bool = False) -> None:
         """Check that a folder is in the archive as it is now. Raises: NotMoved."""
         if folder not in self._archived:
-            raise NotMoved("is not in the archive")
+            raise NotMoved(Reason(ReasonKind.NOT_ARCHIVED))
         if trash.fingerprint(folder, own_alone) != self._archived[folder]:
-            raise NotMoved("its files changed since they were archived")
+            raise NotMoved(Reason(ReasonKind.CHANGED, "files"))
 
     def _each(
         self,
@@ -217,10 +217,12 @@ class FoldersStore:
             do: changes one run; raises NotMoved, OSError.
             check: says of a run's folder, by NotMoved, that it must be left.
         """
-        look = look_again(self.root, items, policy, going, lambda path: _refusal(check, path))
-        left = dict(look.left)
-        for family in by_family([item for item in items if item.id in look.folders]):
-            left |= _change_family({item.id: look.folders[item.id] for item in family}, do, check)
+        found = recheck_runs(
+            self.root, items, policy, planned=going, check=lambda path: _refusal(check, path)
+        )
+        left = dict(found.skipped)
+        for family in by_family([item for item in items if item.id in found.folders]):
+            left |= _change_family({item.id: found.folders[item.id] for item in family}, do, check)
         return Outcome(tuple(item.id for item in items if item.id not in left), left)
 
     def database_size(self) -> None:
@@ -251,21 +253,21 @@ class FoldersStore:
 
 def _change_family(
     folders: dict[str, Path], do: Callable[[Path], None], check: Callable[[Path], None]
-) -> dict[str, str]:
+) -> dict[str, Reason]:
     """Change a family of runs, whole or not at all. Returns: run id -> why it was left."""
     refused = {run: why for run, path in folders.items() if (why := _refusal(check, path))}
     if refused:
-        related = f"parent or child of {next(iter(refused))}, which is kept"
+        related = Reason(ReasonKind.FAMILY, next(iter(refused)))
         return {run: refused.get(run, related) for run in folders}
     return {run: why for run, path in folders.items() if (why := _refusal(do, path))}
 
 
-def _refusal(step: Callable[[Path], None], folder: Path) -> str | None:
+def _refusal(step: Callable[[Path], None], folder: Path) -> Reason | None:
     """Return why a step left a folder; one that may not be written to keeps none of the others."""
     try:
         step(folder)
-    except NotMoved as reason:
-        return str(reason)
+    except NotMoved as refused:
+        return refused.reason
     except OSError as error:
-        return f"cannot be changed: {error.strerror}"
+        return Reason(ReasonKind.REFUSED, str(error.strerror))
     return None

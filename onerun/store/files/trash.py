@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from onerun.domain.cleanup.protection import references
+from onerun.domain.cleanup.reason import Reason, ReasonKind
 from onerun.store.files import entities, layout
 from onerun.store.files.layout import MODELS, is_run_id
 
@@ -15,7 +16,11 @@ GOING = ".onerun-going"  # folders on their way out: archived already
 
 
 class NotMoved(Exception):
-    """Why a folder was left where it is."""
+    """A folder was left where it is; why, the reason says."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 # Sizes, ages and fingerprints. Links are never followed.
@@ -58,7 +63,7 @@ def fingerprint(folder: Path, own_alone: bool = False) -> int:
 def require_no_link(root: Path, folder: Path) -> None:
     """Check that no part of a folder's path below the store is a link. Raises: NotMoved."""
     if folder.resolve() != root.resolve() / folder.relative_to(root):
-        raise NotMoved("lies behind a link, which is never followed to delete")
+        raise NotMoved(Reason(ReasonKind.LINK))
 
 
 def move_out(root: Path, folder: Path) -> None:
@@ -69,7 +74,7 @@ def move_out(root: Path, folder: Path) -> None:
         place.mkdir(parents=True)
         folder.rename(place / folder.name)
     except OSError as error:
-        raise NotMoved(f"could not be moved: {error.strerror}") from None
+        raise NotMoved(Reason(ReasonKind.REFUSED, str(error.strerror))) from None
 
 
 def models_by_run(experiment: Path) -> Mapping[str, Sequence[Path]]:

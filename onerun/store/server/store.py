@@ -13,11 +13,11 @@ from onerun.domain.cleanup.findings import Finding
 from onerun.domain.cleanup.inventory import Experiment, Group, Version
 from onerun.domain.cleanup.parameters import conflicts, duplicates
 from onerun.domain.cleanup.plan import Item
-from onerun.domain.cleanup.protection import Guards, guards, references
+from onerun.domain.cleanup.protection import Protections, protections_of, references
 from onerun.domain.cleanup.result import Outcome
 from onerun.store.server import reading
-from onerun.store.server.looking import Look
 from onerun.store.server.places import place_of
+from onerun.store.server.protections import Rechecker
 from onerun.store.sql.database import maintenance_lock
 from onerun.tracking.database import identity_of
 from onerun.tracking.runs import client
@@ -65,7 +65,7 @@ class ServerStore:
     @contextmanager
     def inventory(
         self, policy: Policy, live: Collection[str]
-    ) -> Iterator[tuple[Guards, Iterator[Group]]]:
+    ) -> Iterator[tuple[Protections, Iterator[Group]]]:
         """Runs are listed once, a page at a time; what protects stands on them."""
         self._troubles.clear()
         groups = [self._group(experiment, policy) for experiment in reading.experiments()]
@@ -83,7 +83,7 @@ class ServerStore:
         }
         named = {each for version in registered for each in references(version)}
         yield (
-            guards(
+            protections_of(
                 registered,
                 {model: run for model, run in self._owners.items() if model in named},
                 tags,
@@ -127,7 +127,7 @@ class ServerStore:
         ]
         return Group(experiment, runs, models)
 
-    def damaged(self, policy: Policy, guard: Guards, now: int) -> tuple[Item, ...]:
+    def damaged(self, policy: Policy, protections: Protections, now: int) -> tuple[Item, ...]:
         """None that the API would tell of."""
         return ()
 
@@ -157,7 +157,7 @@ class ServerStore:
         do: Callable[[str], object],
     ) -> Outcome:
         """Looks again at each family right before it is changed."""
-        left = Look(policy, going, self._owners).carry_out(items, do)
+        left = Rechecker(policy, going, self._owners).carry_out(items, do)
         return Outcome(tuple(item.id for item in items if item.id not in left), left)
 
     def hard_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str]) -> Outcome:

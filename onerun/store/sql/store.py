@@ -9,13 +9,13 @@ from onerun.config.policy import Policy
 from onerun.domain.cleanup.findings import Finding
 from onerun.domain.cleanup.inventory import Group, Version
 from onerun.domain.cleanup.plan import Item
-from onerun.domain.cleanup.protection import Guards
+from onerun.domain.cleanup.protection import Protections
 from onerun.domain.cleanup.result import Outcome
 from onerun.store.sql import deletion, inventory
 from onerun.store.sql.database import Database, open_database
 from onerun.store.sql.emptied import hard_delete_experiments
 from onerun.store.sql.prints import prints
-from onerun.store.sql.protecting import store_guards
+from onerun.store.sql.protections import store_protections
 from onerun.store.sql.troubles import troubles
 
 if TYPE_CHECKING:
@@ -59,18 +59,18 @@ class TablesStore:
     @contextmanager
     def inventory(
         self, policy: Policy, live: Collection[str]
-    ) -> Iterator[tuple[Guards, Iterator[Group]]]:
+    ) -> Iterator[tuple[Protections, Iterator[Group]]]:
         """Yields: who protects what, and every experiment in turn; all of one moment."""
         with (
             self.database.reading() as connection,
             self._registry_connection(connection) as registry,
         ):
             yield (
-                store_guards(connection, registry, policy, live),
+                store_protections(connection, registry, policy, live),
                 inventory.groups(connection, policy),
             )
 
-    def damaged(self, policy: Policy, guard: Guards, now: int) -> tuple[Item, ...]:
+    def damaged(self, policy: Policy, protections: Protections, now: int) -> tuple[Item, ...]:
         """None: a row is there or not."""
         return ()
 

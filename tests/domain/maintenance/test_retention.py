@@ -11,15 +11,16 @@ from hypothesis import strategies as st
 
 from onerun.config.loading import load_policy
 from onerun.config.policy import Keep, Policy, Select
+from onerun.domain.cleanup.families import with_families
 from onerun.domain.cleanup.inventory import Experiment, Group, LoggedModel, Run, Version
-from onerun.domain.cleanup.plan import Item, Pace, Plan, batches, ordered, too_much
+from onerun.domain.cleanup.plan import BatchSizer, Item, Plan, Totals, batches, ordered, too_much
 from onerun.domain.cleanup.protection import (
-    Guards,
-    guards,
-    left_with_family,
+    Protections,
     protecting_tag,
+    protections_of,
     references,
 )
+from onerun.domain.cleanup.reason import Reason, ReasonKind
 from onerun.domain.cleanup.retention import decide
 from onerun.domain.text import DAY
 
@@ -69,13 +70,13 @@ keep: {younger_than: 30d, failed_younger_than: 7d, last: 2, best: [{metric: rmse
         run(5, 10, "FAILED", metrics=(0.1,)),  # failed: goes sooner, and is nobody's best
         run(6, 5, "KILLED", metrics=(None,)),
     ]
-    assert going(decide(group(runs), rules, Guards(), NOW)) == {IDS[1], IDS[2], IDS[5]}
+    assert going(decide(group(runs), rules, Protections(), NOW)) == {IDS[1], IDS[2], IDS[5]}
 
 
 def test_a_run_whose_deletion_has_no_time_stays() -> None:
     runs = [run(0, lifecycle="deleted"), run(1, lifecycle="deleted", deleted=NOW - 2 * DAY)]
     rules = policy("action: hard_delete\nkeep: {deleted_younger_than: 1d, last: 0}\n")
-    assert going(decide(group(runs), rules, Guards(), NOW)) == {IDS[1]}
+    assert going(decide(group(runs), rules, Protections(), NOW)) == {IDS[1]}
 
 
 def test_a_run_of_which_no_time_is_known_stays() -> None:
@@ -85,20 +86,20 @@ def test_a_run_of_which_no_time_is_known_stays() -> None:
         run(1)._replace(started=None, ended=None),
         run(2),
     ]
-    assert going(decide(group(runs), policy(keep=Keep(last=0)), Guards(), NOW)) == {IDS[2]}
+    assert going(decide(group(runs), policy(keep=Keep(last=0)), Protections(), NOW)) == {IDS[2]}
 
 
 def test_the_last_are_counted_among_those_that_did_not_fail() -> None:
     rules = policy("keep: {younger_than: 1h, last: 1}\n")
     runs = [run(0, 3), run(1, 2), run(2, 1, "FAILED")]
-    assert going(decide(group(runs), rules, Guards(), NOW)) == {IDS[0], IDS[2]}
+    assert going(decide(group(runs), rules, Protections(), NOW)) == {IDS[0], IDS[2]}
 
 
 def test_a_greater_metric_is_better_where_it_is() -> None:
     by = "[{metric: r2, count: 1}, {metric: x, count: 1, greater_is_better: false}]"
     rules = policy(f"keep: {{younger_than: 1h, last: 0, best: {by}}}\n")
     runs = [run(0, metrics=(0.9, 5.0)), run(1, metrics=(0.5, 1.0)), run(2, metrics=(0.1, 9.0))]
-    assert going(decide(group(runs), rules, Guards(), NOW)) == {IDS[2]}
+    assert going(decide(group(runs), rules, Protections(), NOW)) == {IDS[2]}
 
 
 @pytest.mark.parametrize("greater", ["true", "false"])
@@ -108,17 +109,18 @@ def test_not_a_number_is_never_the_best(greater: str) -> None:
     )
     for values in ((math.nan, 1.0), (1.0, math.nan)):
         runs = [run(number, metrics=(value,)) for number, value in enumerate(values)]
-        assert going(decide(group(runs), rules, Guards(), NOW)) == {IDS[values[0] == 1.0]}
+        assert going(decide(group(runs), rules, Protections(), NOW)) == {IDS[values[0] == 1.0]}
 
 
 def test_of_a_family_all_that_were_to_go_are_left_with_one() -> None:
     parents = {"b": "a", "c": "b", "e": "d", "g": "f", "z": "a"}
     ids = ["a", "b", "c", "d", "e", "f", "g"]
-    assert left_with_family({"c": "tag pin", "d": "gone meanwhile"}, ids, parents) == {
-        "c": "tag pin", "d": "gone meanwhile", "b": "parent or child of c, which is kept",
+    kept = {"c": Reason(ReasonKind.TAG, "pin"), "d": Reason(ReasonKind.MISSING)}
+    found = with_families(kept, ids, parents)
+    assert {run: str(reason) for run, reason in found.items()} == {
+        "c": "tag pin", "d": "is not there any more", "b": "parent or child of c, which is kept",
         "a": "parent or child of b, which is kept",
     }  # fmt: skip
-    assert left_with_family({}, ids, parents) == {}
 
 
 def test_runs_in_damaged_experiments_are_of_the_plan() -> None:
@@ -128,11 +130,11 @@ def test_runs_in_damaged_experiments_are_of_the_plan() -> None:
     plan.add(
         Item("experiment", "2", "2", "2", "2", "no meta.yaml", 950, lifecycle="damaged", inside=95)
     )
-    assert (plan.runs, plan.going, plan.entries, plan.by_experiment["2"]) == (
+    assert (plan.runs, plan.to_delete, plan.entries, plan.by_experiment["2"]) == (
         100,
         95,
         1,
-        [95, 95, 0, 950],
+        Totals(95, 95, 0, 950),
     )
     assert plan.amount == "95 of 100 runs and 1 deleted or damaged experiments"
     assert "95 of 100 runs" in (too_much(plan, 0.94) or "")
@@ -148,8 +150,10 @@ def test_deleted_runs_go_for_good_only_with_hard_delete_and_after_their_time() -
         run(0, lifecycle="deleted", deleted=NOW - 8 * DAY),
         run(1, lifecycle="deleted", deleted=NOW - 6 * DAY),
     ]
-    assert going(decide(group(runs), policy("action: hard_delete\n"), Guards(), NOW)) == {IDS[0]}
-    assert going(decide(group(runs), policy("action: soft_delete\n"), Guards(), NOW)) == set()
+    assert going(decide(group(runs), policy("action: hard_delete\n"), Protections(), NOW)) == {
+        IDS[0]
+    }
+    assert going(decide(group(runs), policy("action: soft_delete\n"), Protections(), NOW)) == set()
 
 
 def test_experiments_are_selected_by_name_and_tag() -> None:
@@ -157,18 +161,18 @@ def test_experiments_are_selected_by_name_and_tag() -> None:
         "select: {experiments: ['ho*'], exclude: ['*-live'], tags: {team: 'g*'}}\nkeep: {last: 0}\n"
     )
     tagged = {"tags": {"team": "geo"}}
-    assert going(decide(group([run(0)], **tagged), rules, Guards(), NOW)) == {IDS[0]}
-    assert not decide(group([run(0)], name="flats", **tagged), rules, Guards(), NOW)
-    assert not decide(group([run(0)], name="houses-live", **tagged), rules, Guards(), NOW)
-    assert not decide(group([run(0)]), rules, Guards(), NOW)
+    assert going(decide(group([run(0)], **tagged), rules, Protections(), NOW)) == {IDS[0]}
+    assert not decide(group([run(0)], name="flats", **tagged), rules, Protections(), NOW)
+    assert not decide(group([run(0)], name="houses-live", **tagged), rules, Protections(), NOW)
+    assert not decide(group([run(0)]), rules, Protections(), NOW)
 
 
 def test_a_run_with_a_model_that_is_not_selected_stays() -> None:
     rules = policy("select: {models: ['draft*']}\nkeep: {last: 0}\n")
     models = [LoggedModel(MODELS[0], "final", "1", IDS[0], "/store/1/models", 0, "active")]
-    decisions = decide(group([run(0), run(1)], models), rules, Guards(), NOW)
+    decisions = decide(group([run(0), run(1)], models), rules, Protections(), NOW)
     assert going(decisions) == {IDS[1]}
-    assert decisions[0].protected_by == "logged model final, which the policy does not select"
+    assert str(decisions[0].protected_by) == "logged model final, which the policy does not select"
 
 
 def test_every_protection_is_named() -> None:
@@ -179,22 +183,22 @@ def test_every_protection_is_named() -> None:
         Version("m", "1", None, f"file:///store/1/{IDS[2]}/artifacts/model", ()),
     ]
     tags = {IDS[3]: {"pin": "true"}, IDS[4]: {"stage": "production"}, IDS[5]: {"pin": "false"}}
-    guard = guards(
+    guard = protections_of(
         versions, {MODELS[1]: IDS[1]}, tags, live={IDS[6]}, apart={IDS[7]}, parents={IDS[8]: IDS[9], IDS[10]: IDS[9]},
         protect_tags=rules.protect.tags, protect_experiments=rules.protect.experiments,
     )  # fmt: skip
     runs = [*(run(number) for number in range(10)), run(10, days=1), run(11, status="RUNNING")]
     words = {
-        decision.run.name: decision.protected_by
+        decision.run.name: str(decision.protected_by)
         for decision in decide(group(runs), rules, guard, NOW)
     }
     assert words == {
         "run 0": "m version 3 (champion)", "run 1": "m version 2", "run 2": "m version 1", "run 3": "tag pin",
-        "run 4": "tag stage=production", "run 5": None, "run 6": "its flow run lives",
+        "run 4": "tag stage=production", "run 5": None, "run 6": "its flow run is live",
         "run 7": "has a parent or child in another experiment",
         "run 8": f"parent or child of {IDS[10]}, which is kept",
         "run 9": f"parent or child of {IDS[10]}, which is kept",
-        "run 11": "reads RUNNING",
+        "run 11": "has status RUNNING",
     }  # fmt: skip
     assert {d.protected_by for d in decide(group(runs, name="holy"), rules, guard, NOW)} == {
         "protect.experiments"
@@ -204,7 +208,7 @@ def test_every_protection_is_named() -> None:
 
 
 def test_parents_in_a_circle_end() -> None:
-    guard = Guards(parents={IDS[0]: IDS[1], IDS[1]: IDS[0], IDS[2]: IDS[2]})
+    guard = Protections(parents={IDS[0]: IDS[1], IDS[1]: IDS[0], IDS[2]: IDS[2]})
     assert going(
         decide(group([run(0), run(1), run(2)]), policy("keep: {last: 0}\n"), guard, NOW)
     ) == set(IDS[:3])
@@ -216,7 +220,7 @@ def item(number: int) -> Item:
 
 
 @st.composite
-def stores(draw: st.DrawFn) -> tuple[Group, Guards, Policy]:
+def stores(draw: st.DrawFn) -> tuple[Group, Protections, Policy]:
     numbers = st.integers(0, len(IDS) - 1)
     states = st.sampled_from(["FINISHED", "FAILED", "KILLED", "RUNNING", "SCHEDULED"])
     runs = [
@@ -250,7 +254,7 @@ def stores(draw: st.DrawFn) -> tuple[Group, Guards, Policy]:
     )
     parents = draw(st.dictionaries(ids, ids, max_size=10))
     tags = draw(st.dictionaries(ids, held, max_size=5))
-    guard = guards(
+    guard = protections_of(
         versions,
         models,
         tags,
@@ -277,7 +281,7 @@ def stores(draw: st.DrawFn) -> tuple[Group, Guards, Policy]:
 
 
 @given(stores())
-def test_nothing_protected_is_ever_in_the_plan(store: tuple[Group, Guards, Policy]) -> None:
+def test_nothing_protected_is_ever_in_the_plan(store: tuple[Group, Protections, Policy]) -> None:
     found, guard, rules = store
     leaves = going(decide(found, rules, guard, NOW))
     inside = {run.id: run for run in found.runs}
@@ -297,7 +301,7 @@ def test_nothing_protected_is_ever_in_the_plan(store: tuple[Group, Guards, Polic
 
 
 @given(stores())
-def test_at_least_the_last_and_the_best_stay(store: tuple[Group, Guards, Policy]) -> None:
+def test_at_least_the_last_and_the_best_stay(store: tuple[Group, Protections, Policy]) -> None:
     found, guard, rules = store
     leaves = going(decide(found, rules, guard, NOW))
     sound = [
@@ -346,7 +350,9 @@ def test_a_family_goes_in_one_batch(
     numbers: list[int], above: dict[int, int], at_once: int
 ) -> None:
     parents = {IDS[child]: IDS[parent] for child, parent in above.items()}
-    found = list(batches(ordered((item(number) for number in numbers), parents), Pace(at_once)))
+    found = list(
+        batches(ordered((item(number) for number in numbers), parents), BatchSizer(at_once))
+    )
     assert sorted(each.id for batch in found for each in batch) == sorted(
         IDS[number] for number in numbers
     )
@@ -357,12 +363,12 @@ def test_a_family_goes_in_one_batch(
 
 
 def test_the_pace_follows_from_what_the_last_transaction_took() -> None:
-    pace, taken = Pace(60), []
+    pace, taken = BatchSizer(60), []
     for batch in batches([item(0)] * 480, pace):
         taken.append(len(batch))
         pace.took(0.5, len(batch))
     assert taken == [60, 120, 240, 60]
-    pace, sizes = Pace(), []
+    pace, sizes = BatchSizer(), []
     for seconds in (0.1, 1.0, 2.0, 4.0, 20.0, 30.0, 0.0, 0.0, 0.0, 0.0):
         pace.took(seconds, pace.at_once)
         sizes.append(pace.at_once)
@@ -372,8 +378,11 @@ def test_the_pace_follows_from_what_the_last_transaction_took() -> None:
 def test_brackets_in_names_are_brackets() -> None:
     named, other = (group([run(0)], name=name) for name in ("houses [prod]", "houses p"))
     rules = policy(keep=Keep(last=0), select=Select(exclude=("houses [prod]",)))
-    assert [bool(decide(each, rules, Guards(), NOW)) for each in (named, other)] == [False, True]
-    guard = Guards(experiments=("houses [prod]", "x*"), tags=("stage=[prod]",))
+    assert [bool(decide(each, rules, Protections(), NOW)) for each in (named, other)] == [
+        False,
+        True,
+    ]
+    guard = Protections(experiments=("houses [prod]", "x*"), tags=("stage=[prod]",))
     of_all = decide(named, policy(keep=Keep(last=0)), guard, NOW)
     assert [each.protected_by for each in of_all] == ["protect.experiments"]
     assert protecting_tag({"stage": "[prod]"}, guard.tags) == "tag stage=[prod]"

@@ -1,4 +1,4 @@
-"""The plan, the findings and the result in words: for a terminal, a log, a message."""
+"""The plan, the findings and the result as text: for a terminal, a log, a message."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from onerun.domain.cleanup.result import Result
 from onerun.domain.text import size
 
 SHOWN = 10
-VERBS = {
+TO_BE_DONE = {
     "quarantine": "be marked",
     "soft_delete": "be deleted (can be restored)",
     "hard_delete": "be deleted for good",
@@ -22,36 +22,39 @@ DONE = {
 
 
 def plan_lines(plan: Plan, listed: str = "") -> Iterator[str]:
-    """Args: listed: the file that has all items. Yields: the plan, line by line."""
+    """Yield the plan, line by line. Args: listed: the file that has all items."""
     yield from plan_head(plan)
     yield from _experiments(plan)
     yield from _items(plan, listed)
-    yield from _kept(plan, listed)
+    yield from _skipped(plan, listed)
 
 
 def plan_head(plan: Plan) -> Iterator[str]:
-    """Yields: what the plan comes to."""
+    """Yield what the plan comes to."""
     yield (
-        f"plan of {plan.policy}: {plan.going:,} of {plan.runs:,} runs in {plan.experiments:,} experiments would "
-        f"{VERBS[plan.action]}, {size(plan.bytes)}"
+        f"plan of {plan.policy}: {plan.to_delete:,} of {plan.runs:,} runs in {plan.experiments:,} experiments would "
+        f"{TO_BE_DONE[plan.action]}, {size(plan.bytes)}"
     )
     if plan.unmeasured:
-        yield f"  {plan.unmeasured:,} of them hold artifacts outside their experiment's folder, which are left"
-    if plan.going_experiments:
-        yield f"  {plan.going_experiments:,} deleted or damaged experiments would go too"
+        yield f"  {plan.unmeasured:,} of them hold artifacts outside their experiment's folder, which are kept"
+    if plan.experiments_to_delete:
+        yield f"  {plan.experiments_to_delete:,} deleted or damaged experiments would be deleted too"
+    if plan.quarantined:
+        yield f"  {plan.quarantined:,} orphaned folders would be moved into quarantine"
 
 
 def _experiments(plan: Plan) -> Iterator[str]:
-    rows: list[tuple[str, int, int, int, int]] = [
-        (name, row[0], row[1], row[2], row[3])
-        for name, row in plan.by_experiment.items()
-        if row[1] or row[2]
+    rows = [
+        (name, totals)
+        for name, totals in plan.by_experiment.items()
+        if totals.to_delete or totals.protected
     ]
-    rows.sort(key=lambda row: row[2], reverse=True)
+    rows.sort(key=lambda row: row[1].to_delete, reverse=True)
     if rows:
         yield f"  {'experiment':<40}{'runs':>9}{'would go':>10}{'protected':>11}{'bytes':>10}"
-    for name, runs, going, protected, held in rows[:SHOWN]:
-        yield f"  {name[:39]:<40}{runs:>9,}{going:>10,}{protected:>11,}{size(held):>10}"
+    for name, totals in rows[:SHOWN]:
+        counts = f"{totals.runs:>9,}{totals.to_delete:>10,}{totals.protected:>11,}"
+        yield f"  {name[:39]:<40}{counts}{size(totals.bytes):>10}"
     if len(rows) > SHOWN:
         yield f"  ... and {len(rows) - SHOWN} more experiments"
 
@@ -67,31 +70,32 @@ def _all_in(listed: str) -> str:
     return f"{listed} has all" if listed else "--report FILE lists all"
 
 
-def _kept(plan: Plan, listed: str) -> Iterator[str]:
+def _skipped(plan: Plan, listed: str) -> Iterator[str]:
     total = sum(plan.protected.values())
     if plan.protected:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in plan.protected.most_common())
-        yield f"  kept against the rule: {total:,} ({reasons})"
-    for kept in plan.kept[:SHOWN]:
-        yield f"  kept run {kept.id} of {kept.experiment} ({kept.why}): {kept.protected_by}"
+        reasons = ", ".join(f"{count:,} {label}" for label, count in plan.protected.most_common())
+        yield f"  protected: {total:,} ({reasons})"
+    for skipped in plan.skipped[:SHOWN]:
+        about = f"{skipped.id} of {skipped.experiment} ({skipped.why})"
+        yield f"  protected run {about}: {skipped.protected_by}"
     if total > SHOWN:
-        yield f"  ... and {total - SHOWN:,} more are kept ({_all_in(listed)})"
+        yield f"  ... and {total - SHOWN:,} more are protected ({_all_in(listed)})"
 
 
 def finding_lines(findings: Sequence[Finding], now: int) -> Iterator[str]:
-    """Yields: what was found, counted first."""
+    """Yield what was found, counted first."""
     yield from _counted(findings)
     yield from _each(findings, now)
 
 
 def _counted(findings: Sequence[Finding]) -> Iterator[str]:
-    yield (
-        f"found: {len(findings):,} trouble{'s' * (len(findings) != 1)}"
-        if findings
-        else "found: no troubles"
-    )
+    if not findings:
+        yield "found: no troubles"
+        return
+    yield f"found: {len(findings):,} trouble{'s' * (len(findings) != 1)}"
     for title, count, held, remedy in counted(findings):
-        yield f"  {count:>7,}  {title}{f', {size(held)}' if held else ''}; {remedy}"
+        large = f", {size(held)}" if held else ""
+        yield f"  {count:>7,}  {title}{large}; {remedy}"
 
 
 def _each(findings: Sequence[Finding], now: int) -> Iterator[str]:
@@ -102,9 +106,9 @@ def _each(findings: Sequence[Finding], now: int) -> Iterator[str]:
 
 
 def result_lines(action: str, result: Result) -> Iterator[str]:
-    """Yields: what was done, line by line."""
+    """Yield what was done, line by line."""
     yield from _done(action, result)
-    yield from _left_and_noted(result)
+    yield from _details(result)
 
 
 def _done(action: str, result: Result) -> Iterator[str]:
@@ -112,19 +116,19 @@ def _done(action: str, result: Result) -> Iterator[str]:
     if result.experiments:
         yield f"  {result.experiments:,} experiments deleted for good"
     if result.finished:
-        yield f"  files of {result.finished:,} runs of an interrupted clean-up are gone now"
+        yield f"  files of {result.finished:,} runs of an interrupted clean-up were removed now"
     if result.set_aside:
-        yield f"  {result.set_aside:,} folders that nobody owns were set aside"
+        yield f"  {result.set_aside:,} orphaned folders were moved into quarantine"
     if result.archive:
         yield f"  archive {result.archive} (sha256 {result.archive_digest[:12]})"
         yield f"  back: {command_back(result.archive, result.folder)}"
-    if result.left_count:
-        yield f"  left, because something changed since the plan: {result.left_count:,}"
+    if result.skipped_count:
+        yield f"  skipped, because something changed since the plan: {result.skipped_count:,}"
 
 
-def _left_and_noted(result: Result) -> Iterator[str]:
-    for run, why in list(result.left.items())[:SHOWN]:
-        yield f"    {run}: {why}"
+def _details(result: Result) -> Iterator[str]:
+    for run, reason in list(result.skipped.items())[:SHOWN]:
+        yield f"    {run}: {reason}"
     for note in result.notes[:SHOWN]:
         yield f"  {note}"
 
@@ -132,21 +136,21 @@ def _left_and_noted(result: Result) -> Iterator[str]:
 def message_lines(
     plan: Plan, findings: Sequence[Finding], result: Result | None, listed: str = ""
 ) -> Iterator[str]:
-    """Yields: the same for a chat, which cuts: what was done, what the plan and the troubles come to, details last."""
+    """Yield the same for a chat, which cuts: what was done, what plan and troubles come to, details last."""
     if result:
         yield from _done(plan.action, result)
     yield from plan_head(plan)
     yield from _counted(findings)
     if result:
-        yield from _left_and_noted(result)
-    yield from _kept(plan, listed)
+        yield from _details(result)
+    yield from _skipped(plan, listed)
     yield from _experiments(plan)
     yield from _items(plan, listed)
     yield from _each(findings, plan.at)
 
 
 def command_back(archive: str, folder: str) -> str:
-    """Args: folder: the store of files that was cleaned up. Returns: the command that brings an archive back."""
+    """Return the command that restores an archive. Args: folder: the store of files that was cleaned up."""
     if folder:
         return f"python -m flows.restore {shlex.quote(archive)} --to {shlex.quote(folder)} --apply"
     return f"python -m flows.restore {shlex.quote(archive)} --apply"
