@@ -18,7 +18,16 @@ from flows.upkeep import rescuing, restoring
 from onerun.cli import command
 from onerun.config.evaluation import BetterThan, Evaluate, Explain, Promote, Register, Threshold
 from onerun.config.loading import load_policy, load_recipe
-from onerun.config.policy import Backups, Best, Keep, Policy, Protect, Select
+from onerun.config.policy import (
+    Backups,
+    Best,
+    Keep,
+    Policy,
+    Protect,
+    Select,
+    Snapshots,
+    Work,
+)
 from onerun.config.recipe import Categorical, Data, Model, Numeric, Preprocess, Recipe, Split, Train
 from onerun.config.schema import PATH, schema_text
 from onerun.domain.cleanup.plan import BatchSizer
@@ -59,7 +68,7 @@ def test_the_editor_schema_is_current() -> None:
     assert PATH.read_text() == schema_text(), "run python -m onerun.config.schema"
 
 
-@pytest.mark.parametrize("section", [Policy, Select, Keep, Best, Protect, Backups])
+@pytest.mark.parametrize("section", [Policy, Select, Keep, Best, Protect, Backups, Work, Snapshots])
 def test_every_key_of_a_policy_is_described(section: type[BaseModel]) -> None:
     text = (ROOT / "docs" / "maintenance.md").read_text()
     for key in section.model_fields:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.findings import Finding
-from onerun.domain.cleanup.inventory import Group, Version
+from onerun.domain.cleanup.inventory import Group, SnapshotUse, Version
 from onerun.domain.cleanup.plan import Item
 from onerun.domain.cleanup.protection import Protections
 from onerun.domain.cleanup.result import Outcome
@@ -76,6 +76,9 @@ class Store(Protocol):
 
     def existing_traces(self, traces: Sequence[str]) -> set[str]:
         """Those of the traces that are still there."""
+
+    def snapshots_in_use(self) -> SnapshotUse:
+        """Return the snapshots that runs name, deleted runs included."""
 
     def database_size(self) -> int | None:
         """Bytes of the database; None where there is none, or none that can be asked."""

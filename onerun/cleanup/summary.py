@@ -4,18 +4,22 @@ from collections import Counter
 from contextlib import closing
 
 from onerun.cleanup.inspection import NO_POLICY, examine
+from onerun.cleanup.litter import Places, examine_litter
 from onerun.cleanup.planner import milliseconds
 from onerun.cleanup.store_protocol import open_store
 from onerun.domain.cleanup.summary import Summary
 from onerun.store import artifact_paths
 
 
-def summarise(folder: str | None = None, files: bool = True) -> Summary:
+def summarise(
+    folder: str | None = None, files: bool = True, places: Places | None = None
+) -> Summary:
     """Return what a store holds; nothing is changed.
 
     Args:
         folder: a store of files, in place of the environment's.
         files: also look at artifacts, which takes longest.
+        places: where trainings of this store leave things; None: those are not looked at.
 
     Raises: Mistakes.
     """
@@ -32,6 +36,8 @@ def summarise(folder: str | None = None, files: bool = True) -> Summary:
         database = store.database_size()
         versions = [version for version, _ in store.version_places()]
         findings = examine(store) if files else list(store.troubles())
+        if files and places:
+            findings += examine_litter(store, places, NO_POLICY, ())
     measured = [artifact_paths.size_of(location) for location in locations] if files else []
     return Summary(
         experiments=dict(experiments),

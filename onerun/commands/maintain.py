@@ -22,6 +22,7 @@ from onerun.domain.cleanup.result import Result
 from onerun.domain.text import size
 
 if TYPE_CHECKING:
+    from onerun.cleanup.litter import Places
     from onerun.cleanup.maintenance import Planned
     from onerun.cleanup.orchestrator import Orchestrator
 
@@ -109,11 +110,16 @@ def run(
     policy = checked_policy(options.policy, options.overrides)
     notified = options.apply or not ui.attended  # otherwise a person reads the terminal
     with failure_notified(policy, ui.page) if notified else nullcontext():
-        return _maintain(options, with_store(policy, options), ui, orchestrator)
+        policy, places = with_store(policy, options)
+        return _maintain(options, policy, places, ui, orchestrator)
 
 
 def _maintain(
-    options: MaintainOptions, policy: Policy, ui: Ui, orchestrator: "Orchestrator | None"
+    options: MaintainOptions,
+    policy: Policy,
+    places: "Places | None",
+    ui: Ui,
+    orchestrator: "Orchestrator | None",
 ) -> MaintainResult:
     from onerun.cleanup.execution import require_allowed
     from onerun.cleanup.maintenance import carry_out, planned
@@ -121,7 +127,7 @@ def _maintain(
     if options.apply:
         _need_every_answer(orchestrator)
     live = orchestrator.live_flow_runs() if orchestrator else None
-    with planned(policy, live or (), options.store) as made:
+    with planned(policy, live or (), options.store, places) as made:
         if live is None:
             made.notes.append(NOT_ASKED if _server_is_named() else NO_SERVER)
         if orchestrator and not options.store:
@@ -149,20 +155,24 @@ def checked_policy(policy: str, overrides: Sequence[str]) -> Policy:
     return checked
 
 
-def with_store(policy: Policy, options: MaintainOptions) -> Policy:
+def with_store(policy: Policy, options: MaintainOptions) -> "tuple[Policy, Places | None]":
     """Apply the profile, whose store has to answer unless a folder takes its place.
 
-    Returns: the policy, which says where archives go. Raises: Mistakes.
+    Returns: the policy, which says where archives go; and where trainings leave things. Raises: Mistakes.
     """
     from onerun import storage
+    from onerun.cleanup.litter import Places
     from onerun.config.prefect_address import with_prefect
 
+    places = None
     if options.store is None:
         profile = with_prefect(use_store(options.profile))
         profile.apply()
+        variables = profile.variables()
+        places = Places(work=variables["ONERUN_WORK"], store=variables["ONERUN_STORE"])
     else:
-        profile = use_folder(options.store, options.profile)
-    return policy.with_archives(storage.join(profile.variables()["ONERUN_STORE"], "backups"))
+        variables = use_folder(options.store, options.profile).variables()
+    return policy.with_archives(storage.join(variables["ONERUN_STORE"], "backups")), places
 
 
 def _server_is_named() -> bool:
@@ -301,7 +311,7 @@ class _Showing:
         made = self._made
         try:
             if result is None:
-                write_list(made.spool, self._listed)
+                write_list(made.items, self._listed)
             page = made.page(result, self._listed)
             if self.ui.attended:
                 write_report(self._report, page)

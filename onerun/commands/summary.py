@@ -39,12 +39,17 @@ def summary_of(options: SummaryOptions, orchestrator: "Orchestrator | None" = No
 
     Raises: Mistakes when the store cannot be read.
     """
+    from onerun.cleanup.litter import Places
     from onerun.cleanup.summary import summarise
     from onerun.config.prefect_address import with_prefect
 
+    places = None
     if options.store is None:
-        with_prefect(use_store(options.profile)).apply()
-    result = summarise(options.store, options.files)
+        profile = with_prefect(use_store(options.profile))
+        profile.apply()
+        variables = profile.variables()
+        places = Places(work=variables["ONERUN_WORK"], store=variables["ONERUN_STORE"])
+    result = summarise(options.store, options.files, places)
     if orchestrator and options.store is None:
         result.troubles += orchestrator.dead_runs(measure=options.files)
     return result

@@ -1,5 +1,6 @@
 """Writing a snapshot: one pass over the source in bounded memory, to a temporary name, then to its digest's place."""
 
+import os
 import shutil
 import time
 import uuid
@@ -82,6 +83,8 @@ def _kept(folder: Path, snapshot: Snapshot, later: Waiting) -> None:
 def _handed_over(folder: Path, snapshot: Snapshot) -> None:
     if not storage.exists(snapshot.uri):
         _moved(folder, snapshot.uri.rpartition("/")[0])
+    elif not storage.is_s3(snapshot.uri):
+        os.utime(snapshot.uri)  # `onerun maintain` counts from here how long it is unused
 
 
 def _table_written(wanted: Wanted, folder: Path) -> ContentDigest:

@@ -225,7 +225,7 @@ def test_who_was_quicker_ends_nothing(name: str) -> None:
         f"action: soft_delete\nkeep: {{last: 0}}\nselect: {{experiments: ['{name}']}}\n"
     )
     with planned(rules, frozenset()) as what:
-        items = [item for share in what.spool for item in share.items]
+        items = [item for share in what.items for item in share.items]
 
     def too_late(run: str) -> None:
         client().delete_run(run)  # as if somebody else had done it since our look

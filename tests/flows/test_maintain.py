@@ -212,7 +212,7 @@ def test_an_apply_that_fails_is_told_and_its_error_stays(
 
 
 def store_of(policy: str, overrides: Sequence[str]) -> Policy:
-    return with_store(checked_policy(policy, overrides), MaintainOptions(store="mlruns"))
+    return with_store(checked_policy(policy, overrides), MaintainOptions(store="mlruns"))[0]
 
 
 def test_archives_go_to_the_profiles_store_also_for_a_folder(

@@ -75,6 +75,18 @@ KINDS = {
         "value that MLflow reads and no database holds",
         "left: python -m flows.rescue cuts or drops it",
     ),
+    "old-work-folder": (
+        "work folder of a training that ended",
+        "a policy with action: hard_delete removes it",
+    ),
+    "unused-snapshot": (
+        "snapshot that no run names",
+        "a policy with action: hard_delete and snapshots.action: remove removes it",
+    ),
+    "old-lock-files": (
+        "lock files of trainings that ended",
+        "a policy with action: hard_delete removes them",
+    ),
     "backup-folder": (
         "backup folder that MLflow takes for an experiment",
         "left: move it out of the store",

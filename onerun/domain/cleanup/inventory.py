@@ -4,7 +4,7 @@ Named tuples, not models: a store has hundreds of thousands of them, and these c
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 _NAMED = re.compile(r"(?!file:|mlflow-artifacts:)[\w+.-]+:/(?!/)")  # models:/, runs:/, dbfs:/
@@ -83,6 +83,13 @@ class Version(NamedTuple):
         """How it is called."""
         aliases = f" ({', '.join(self.aliases)})" if self.aliases else ""
         return f"{self.model} version {self.version}{aliases}"
+
+
+class SnapshotUse(NamedTuple):
+    """The snapshots that a store's runs name."""
+
+    digests: Collection[str]
+    unnamed: int  # trainings under way that have not named theirs yet
 
 
 class Group(NamedTuple):

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from onerun.domain.cleanup.findings import Finding, counted
-from onerun.domain.cleanup.plan import Plan
+from onerun.domain.cleanup.plan import LITTER_TITLE, Plan
 from onerun.domain.cleanup.result import Result
 from onerun.domain.text import size
 
@@ -41,6 +41,8 @@ def plan_head(plan: Plan) -> Iterator[str]:
         yield f"  {plan.experiments_to_delete:,} deleted or damaged experiments would be deleted too"
     if plan.quarantined:
         yield f"  {plan.quarantined:,} orphaned folders would be moved into quarantine"
+    if plan.litter:
+        yield f"  {plan.litter:,} {LITTER_TITLE} would be removed, {size(plan.litter_bytes)}"
 
 
 def _experiments(plan: Plan) -> Iterator[str]:
@@ -119,6 +121,8 @@ def _done(action: str, result: Result) -> Iterator[str]:
         yield f"  files of {result.finished:,} runs of an interrupted clean-up were removed now"
     if result.set_aside:
         yield f"  {result.set_aside:,} orphaned folders were moved into quarantine"
+    if result.litter:
+        yield f"  {result.litter:,} {LITTER_TITLE} were removed, {size(result.litter_bytes)}"
     if result.archive:
         yield f"  archive {result.archive} (sha256 {result.archive_digest[:12]})"
         yield f"  back: {command_back(result.archive, result.folder)}"

@@ -13,6 +13,7 @@ from onerun.domain.text import size
 ItemKind = Literal["run", "experiment"]
 AIM = 1.0  # seconds of one transaction: nothing else can write to SQLite meanwhile
 LEAST, MOST = 50, 8_000  # runs of one transaction
+LITTER_TITLE = "work folders, snapshots and lock files of trainings that ended"
 SHOWN = 200  # items of each kind that a plan keeps to show; its list has all of them
 
 
@@ -67,7 +68,8 @@ class Plan:
 
     runs, experiments: in the store. to_delete: runs, those in damaged experiments (`inside`) included.
     experiments_to_delete: deleted and damaged ones. quarantined: orphaned folders that would be moved into quarantine.
-    unmeasured: items whose bytes are not known. protected: label of a reason -> runs.
+    unmeasured: items whose bytes are not known. litter: work folders, snapshots and kinds of lock files.
+    protected: label of a reason -> runs.
     """
 
     policy: str
@@ -81,6 +83,8 @@ class Plan:
     quarantined: int = 0
     bytes: int = 0
     unmeasured: int = 0
+    litter: int = 0
+    litter_bytes: int = 0
     by_experiment: dict[str, Totals] = field(default_factory=dict)  # by name
     protected: Counter[str] = field(default_factory=Counter)
     items: list[Item] = field(default_factory=list)
@@ -140,6 +144,8 @@ class Plan:
             parts.append(f"{self.experiments_to_delete:,} deleted or damaged experiments")
         if self.quarantined:
             parts.append(f"{self.quarantined:,} orphaned folders (moved into quarantine)")
+        if self.litter:
+            parts.append(f"{self.litter:,} {LITTER_TITLE} ({size(self.litter_bytes)})")
         return " and ".join(parts)
 
     def table(self) -> list[dict[str, object]]:
@@ -169,6 +175,8 @@ class Plan:
             "aside": self.quarantined,
             "bytes": self.bytes,
             "unmeasured": self.unmeasured,
+            "litter": self.litter,
+            "litter_bytes": self.litter_bytes,
             "protected": dict(self.protected),
             "by_experiment": {
                 name: {

@@ -48,6 +48,10 @@ class ReasonKind(StrEnum):
     OWNED = "owned"
     RESTORED_MODEL = "model with a run"
     CHANGED_SINCE = "changed since"
+    # what trainings left
+    NAMED = "named by a run"
+    UNNAMED = "training under way"
+    UNKNOWN_ORIGIN = "origin not known"
 
 
 TEXTS = {
@@ -87,6 +91,9 @@ TEXTS = {
     ReasonKind.OWNED: "{} is in the store again",
     ReasonKind.RESTORED_MODEL: "has its run again, or is not there any more",
     ReasonKind.CHANGED_SINCE: "was changed since the plan",
+    ReasonKind.NAMED: "a run names it",
+    ReasonKind.UNNAMED: "{} trainings under way have not named their snapshot yet",
+    ReasonKind.UNKNOWN_ORIGIN: "{} registered versions have no run, so their snapshots are not known",
 }
 # The others name a run, a version or an issue each: too many to count one by one.
 COUNTED_BY_TEXT = (

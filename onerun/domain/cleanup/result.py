@@ -23,7 +23,8 @@ class Result:
     """What was done. Grows with what was skipped, up to a limit, not with what was removed.
 
     skipped: the first of what was skipped, by id. finished: runs of an earlier, interrupted clean-up whose files were
-    removed now. set_aside: orphaned folders that were moved into quarantine. folder: the store, when it is one of
+    removed now. litter: work folders, snapshots and lock files that were removed. set_aside: orphaned folders that were
+    moved into quarantine. folder: the store, when it is one of
     files: an archive of folders is unpacked into it again.
     """
 
@@ -37,6 +38,8 @@ class Result:
     archive: str = ""
     archive_digest: str = ""
     folder: str = ""
+    litter: int = 0
+    litter_bytes: int = 0
     notes: list[str] = field(default_factory=list)
 
     def skip(self, skipped: Mapping[str, Reason]) -> None:
@@ -62,5 +65,7 @@ class Result:
             "archive": self.archive,
             "archive_digest": self.archive_digest,
             "folder": self.folder,
+            "litter": self.litter,
+            "litter_bytes": self.litter_bytes,
             "notes": list(self.notes),
         }

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from onerun.config.policy import Policy
 from onerun.domain import names
+from onerun.domain.cleanup.inventory import UNFINISHED_STATES, SnapshotUse
 from onerun.domain.cleanup.plan import Item
 from onerun.domain.cleanup.protection import (
     Protections,
@@ -92,6 +93,25 @@ def _out_of_reach(homes: Mapping[str, list[Path]], policy: Policy) -> dict[str, 
         elif policy.action == "hard_delete" and folders[0].is_symlink():
             found[run] = Reason(ReasonKind.PLACE, "behind a link")
     return found
+
+
+def snapshots_in_use(root: Path) -> SnapshotUse:
+    """Return the snapshots that runs name, deleted runs included."""
+    digests: set[str] = set()
+    unnamed = 0
+    for folder in layout.experiment_folders(root):
+        for path in layout.run_folders(folder):
+            tags = entities.texts(path / "tags")
+            if names.TAG_SNAPSHOT_DIGEST in tags:
+                digests.add(tags[names.TAG_SNAPSHOT_DIGEST])
+            elif names.TAG_PROCESS in tags and _is_unfinished(path):
+                unnamed += 1
+    return SnapshotUse(digests, unnamed)
+
+
+def _is_unfinished(folder: Path) -> bool:
+    run = entities.readable_run(folder)
+    return run is None or run.status in UNFINISHED_STATES
 
 
 class Rechecked(NamedTuple):

@@ -13,14 +13,19 @@ from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.damaged import kept_by
 from onerun.domain.cleanup.findings import Finding
-from onerun.domain.cleanup.inventory import DELETED, Group, Version
+from onerun.domain.cleanup.inventory import DELETED, Group, SnapshotUse, Version
 from onerun.domain.cleanup.plan import Item, by_family
 from onerun.domain.cleanup.protection import Protections
 from onerun.domain.cleanup.reason import Reason, ReasonKind
 from onerun.domain.cleanup.result import Outcome
 from onerun.store.files import damaged, entities, layout, problems, trash
 from onerun.store.files.layout import Kind
-from onerun.store.files.protections import protected, recheck_runs, store_protections
+from onerun.store.files.protections import (
+    protected,
+    recheck_runs,
+    snapshots_in_use,
+    store_protections,
+)
 from onerun.store.files.trash import NotMoved
 from onerun.store.sql.database import maintenance_lock
 from onerun.tracking.database import identity_of
@@ -224,6 +229,10 @@ class FoldersStore:
         for family in by_family([item for item in items if item.id in found.folders]):
             left |= _change_family({item.id: found.folders[item.id] for item in family}, do, check)
         return Outcome(tuple(item.id for item in items if item.id not in left), left)
+
+    def snapshots_in_use(self) -> SnapshotUse:
+        """Return the snapshots that runs name, deleted runs included."""
+        return snapshots_in_use(self.root)
 
     def database_size(self) -> None:
         """Return None: there is no database."""

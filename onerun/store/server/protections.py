@@ -4,7 +4,8 @@ from collections import ChainMap
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from onerun.config.policy import Policy
-from onerun.domain.cleanup.inventory import Experiment
+from onerun.domain import names
+from onerun.domain.cleanup.inventory import UNFINISHED_STATES, Experiment, SnapshotUse
 from onerun.domain.cleanup.plan import Item, by_family
 from onerun.domain.cleanup.protection import (
     Protections,
@@ -106,6 +107,20 @@ class Rechecker:
             protections = Protections(tags=protect.tags, experiments=protect.experiments)
             self._whole[identity] = of_experiment(experiment, protections)
         return self._whole[identity]
+
+
+def snapshots_in_use() -> SnapshotUse:
+    """Return the snapshots that runs name, deleted runs included."""
+    digests: set[str] = set()
+    unnamed = 0
+    for experiment in reading.experiments():
+        for run in reading.runs(experiment.id):
+            tags = run.data.tags
+            if names.TAG_SNAPSHOT_DIGEST in tags:
+                digests.add(tags[names.TAG_SNAPSHOT_DIGEST])
+            elif names.TAG_PROCESS in tags and run.info.status in UNFINISHED_STATES:
+                unnamed += 1
+    return SnapshotUse(digests, unnamed)
 
 
 def _needed(owners: Mapping[str, str]) -> dict[str, Reason]:

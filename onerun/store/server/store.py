@@ -10,14 +10,14 @@ from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.policy import Policy
 from onerun.domain import names
 from onerun.domain.cleanup.findings import Finding
-from onerun.domain.cleanup.inventory import Experiment, Group, Version
+from onerun.domain.cleanup.inventory import Experiment, Group, SnapshotUse, Version
 from onerun.domain.cleanup.parameters import conflicts, duplicates
 from onerun.domain.cleanup.plan import Item
 from onerun.domain.cleanup.protection import Protections, protections_of, references
 from onerun.domain.cleanup.result import Outcome
 from onerun.store.server import reading
 from onerun.store.server.places import place_of
-from onerun.store.server.protections import Rechecker
+from onerun.store.server.protections import Rechecker, snapshots_in_use
 from onerun.store.sql.database import maintenance_lock
 from onerun.tracking.database import identity_of
 from onerun.tracking.runs import client
@@ -167,6 +167,10 @@ class ServerStore:
     def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> Outcome:
         """Refused."""
         raise Mistakes([Mistake("action", self.limits[0])])
+
+    def snapshots_in_use(self) -> SnapshotUse:
+        """Return the snapshots that runs name, deleted runs included."""
+        return snapshots_in_use()
 
     def database_size(self) -> None:
         """Its server does not tell."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from onerun.config.policy import Policy
 from onerun.domain import names
-from onerun.domain.cleanup.inventory import Experiment, Version
+from onerun.domain.cleanup.inventory import UNFINISHED_STATES, Experiment, SnapshotUse, Version
 from onerun.domain.cleanup.plan import Item
 from onerun.domain.cleanup.protection import (
     Protections,
@@ -125,6 +125,30 @@ def protected_experiments(
         if reason := of_experiment(experiment, protections):
             found[experiment.id] = reason
     return found
+
+
+def snapshots_in_use(connection: "Connection") -> SnapshotUse:
+    """Return the snapshots that runs name, deleted runs included."""
+    from mlflow.store.tracking.dbmodels.models import SqlRun as R
+    from mlflow.store.tracking.dbmodels.models import SqlTag as T
+    from sqlalchemy import and_, func
+    from sqlalchemy.orm import aliased
+
+    named = choose(T.value).where(T.key == names.TAG_SNAPSHOT_DIGEST).distinct()
+    digest = aliased(T)
+    unnamed = (
+        choose(func.count(R.run_uuid))
+        .join(T, and_(T.run_uuid == R.run_uuid, T.key == names.TAG_PROCESS))
+        .outerjoin(
+            digest,
+            and_(digest.run_uuid == R.run_uuid, digest.key == names.TAG_SNAPSHOT_DIGEST),
+        )
+        .where(R.status.in_(UNFINISHED_STATES), digest.run_uuid.is_(None))
+    )
+    return SnapshotUse(
+        digests=set(connection.execute(named).scalars()),
+        unnamed=int(connection.execute(unnamed).scalar_one()),
+    )
 
 
 # For the plan: the whole store.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from onerun import archive as archives
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.findings import Finding
-from onerun.domain.cleanup.inventory import Group, Version
+from onerun.domain.cleanup.inventory import Group, SnapshotUse, Version
 from onerun.domain.cleanup.plan import Item
 from onerun.domain.cleanup.protection import Protections
 from onerun.domain.cleanup.result import Outcome
@@ -15,7 +15,7 @@ from onerun.store.sql import deletion, inventory
 from onerun.store.sql.database import Database, open_database
 from onerun.store.sql.emptied import hard_delete_experiments
 from onerun.store.sql.prints import prints
-from onerun.store.sql.protections import store_protections
+from onerun.store.sql.protections import snapshots_in_use, store_protections
 from onerun.store.sql.troubles import troubles
 
 if TYPE_CHECKING:
@@ -110,6 +110,11 @@ class TablesStore:
     def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> Outcome:
         """Removes deleted experiments that hold nothing any more, one transaction each."""
         return hard_delete_experiments(self.database, items, policy)
+
+    def snapshots_in_use(self) -> SnapshotUse:
+        """Return the snapshots that runs name, deleted runs included."""
+        with self.database.reading() as connection:
+            return snapshots_in_use(connection)
 
     def database_size(self) -> int:
         """Bytes; of both, where the registry has a database of its own."""
