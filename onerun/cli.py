@@ -9,7 +9,14 @@ from typing import Any
 from onerun.commands.command import Command
 from onerun.config.mistakes import did_you_mean
 
-COMMANDS = ("train", "promote", "reconcile", "maintain", "summary", "backup")  # as the help lists them
+COMMANDS = (
+    "train",
+    "promote",
+    "reconcile",
+    "maintain",
+    "summary",
+    "backup",
+)  # as the help lists them
 
 
 def command(name: str) -> Command[Any, Any]:

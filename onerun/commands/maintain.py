@@ -1,6 +1,5 @@
 """`onerun maintain`: plan what a store no longer needs and, when asked to, archive and remove it."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -8,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf, SkipValidation, field_serializer
 
 from onerun.commands.command import Command
+from onerun.commands.dead_runs import NoOrchestrator
 from onerun.commands.notification import failure_notified, notify_about
 from onerun.commands.options import Argument, CommonOptions
-from onerun.commands.profile_store import use_folder, use_store
+from onerun.commands.profile_store import use_folder
 from onerun.commands.ui import Ui
-from onerun.config.addresses import redacted
+from onerun.config.addresses import redact, redacted
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.policy import Policy
+from onerun.config.prefect_address import named_server
 from onerun.domain.cleanup.findings import Finding, counted
 from onerun.domain.cleanup.messages import finding_lines, message_lines, plan_lines, result_lines
 from onerun.domain.cleanup.plan import Plan
@@ -110,8 +111,11 @@ def run(
     policy = checked_policy(options.policy, options.overrides)
     notified = options.apply or not ui.attended  # otherwise a person reads the terminal
     with failure_notified(policy, ui.page) if notified else nullcontext():
-        policy, places = with_store(policy, options)
-        return _maintain(options, policy, places, ui, orchestrator)
+        if options.apply and orchestrator is None:
+            _require_every_answer(options.profile)
+        asked = orchestrator or NoOrchestrator()
+        policy, places = with_store(policy, options, asked)
+        return _maintain(options, policy, places, ui, asked)
 
 
 def _maintain(
@@ -119,18 +123,16 @@ def _maintain(
     policy: Policy,
     places: "Places | None",
     ui: Ui,
-    orchestrator: "Orchestrator | None",
+    orchestrator: "Orchestrator",
 ) -> MaintainResult:
     from onerun.cleanup.execution import require_allowed
     from onerun.cleanup.maintenance import carry_out, planned
 
-    if options.apply:
-        _need_every_answer(orchestrator)
-    live = orchestrator.live_flow_runs() if orchestrator else None
+    live = orchestrator.live_flow_runs()
     with planned(policy, live or (), options.store, places) as made:
         if live is None:
-            made.notes.append(NOT_ASKED if _server_is_named() else NO_SERVER)
-        if orchestrator and not options.store:
+            made.notes.append(NOT_ASKED if named_server(options.profile) else NO_SERVER)
+        if not options.store:
             made.findings.extend(orchestrator.dead_runs(measure=True))
         showing = _Showing(made, ui, _report_address(options, made, ui))
         showing.plan()
@@ -141,7 +143,7 @@ def _maintain(
         require_allowed(made.plan, made.policy, options.yes_really)
         if not _approved(made, showing):
             return showing.nothing_done("was not approved")
-        live = orchestrator.live_flow_runs() if orchestrator else None
+        live = orchestrator.live_flow_runs()
         return showing.done(carry_out(made, options.yes_really, live or ()))
 
 
@@ -155,40 +157,36 @@ def checked_policy(policy: str, overrides: Sequence[str]) -> Policy:
     return checked
 
 
-def with_store(policy: Policy, options: MaintainOptions) -> "tuple[Policy, Places | None]":
+def with_store(
+    policy: Policy, options: MaintainOptions, orchestrator: "Orchestrator"
+) -> "tuple[Policy, Places | None]":
     """Apply the profile, whose store has to answer unless a folder takes its place.
 
     Returns: the policy, which says where archives go; and where trainings leave things. Raises: Mistakes.
     """
     from onerun import storage
     from onerun.cleanup.litter import Places
-    from onerun.config.prefect_address import with_prefect
 
     places = None
     if options.store is None:
-        profile = with_prefect(use_store(options.profile))
-        profile.apply()
-        variables = profile.variables()
+        variables = orchestrator.use_store(options.profile).variables()
         places = Places(work=variables["ONERUN_WORK"], store=variables["ONERUN_STORE"])
     else:
         variables = use_folder(options.store, options.profile).variables()
     return policy.with_archives(storage.join(variables["ONERUN_STORE"], "backups")), places
 
 
-def _server_is_named() -> bool:
-    return bool(os.environ.get("PREFECT_API_URL"))
-
-
-def _need_every_answer(orchestrator: "Orchestrator | None") -> None:
-    """Refuse to change anything while a server that nobody asks may know of live flow runs.
+def _require_every_answer(profile: str | None) -> None:
+    """Refuse to change anything while a server that is not asked may know of live flow runs.
 
     One that waits for a retry or for an approval has a run that ended, which looks like any other.
     """
-    if orchestrator is None and _server_is_named():
+    server = named_server(profile)
+    if server:
         message = (
-            "names a server, and `onerun maintain` does not ask it which flow runs are live; nothing was changed. "
-            "Run `python -m flows.maintain` with the same options, or empty the variable where no training "
-            "of this store runs under that server"
+            f"names {redact(server)}, and `onerun maintain` does not ask it which flow runs are live; nothing was "
+            "changed. Run `python -m flows.maintain` with the same options, or set the variable to nothing "
+            "(PREFECT_API_URL=) where no training of this store runs under that server"
         )
         raise Mistakes([Mistake("PREFECT_API_URL", message)])
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from onerun.commands.command import Command
+from onerun.commands.dead_runs import NoOrchestrator
 from onerun.commands.options import Argument, CommonOptions
-from onerun.commands.profile_store import use_store
 from onerun.commands.ui import Ui
 from onerun.domain.cleanup.summary import Summary
 
@@ -41,17 +41,14 @@ def summary_of(options: SummaryOptions, orchestrator: "Orchestrator | None" = No
     """
     from onerun.cleanup.litter import Places
     from onerun.cleanup.summary import summarise
-    from onerun.config.prefect_address import with_prefect
 
-    places = None
-    if options.store is None:
-        profile = with_prefect(use_store(options.profile))
-        profile.apply()
-        variables = profile.variables()
-        places = Places(work=variables["ONERUN_WORK"], store=variables["ONERUN_STORE"])
-    result = summarise(options.store, options.files, places)
-    if orchestrator and options.store is None:
-        result.troubles += orchestrator.dead_runs(measure=options.files)
+    if options.store is not None:
+        return summarise(options.store, options.files)
+    asked = orchestrator or NoOrchestrator()
+    variables = asked.use_store(options.profile).variables()
+    places = Places(work=variables["ONERUN_WORK"], store=variables["ONERUN_STORE"])
+    result = summarise(None, options.files, places)
+    result.troubles += asked.dead_runs(measure=options.files)
     return result
 
 

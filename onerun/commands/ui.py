@@ -5,7 +5,6 @@ from typing import Protocol
 
 from onerun.engine.events import StageEvent
 
-
 Row = Mapping[str, object]
 
 

@@ -18,6 +18,7 @@ from flows.upkeep.commands import MAINTAIN, SUMMARY
 from onerun.cleanup.execution import TooMuch
 from onerun.cleanup.reports import address_of_report, keep_report, list_beside, write_list
 from onerun.cleanup.store_protocol import open_store
+from onerun.commands.dead_runs import NoOrchestrator
 from onerun.commands.maintain import MaintainOptions, checked_policy, with_store
 from onerun.config.mistakes import Mistakes
 from onerun.config.policy import Policy
@@ -212,7 +213,9 @@ def test_an_apply_that_fails_is_told_and_its_error_stays(
 
 
 def store_of(policy: str, overrides: Sequence[str]) -> Policy:
-    return with_store(checked_policy(policy, overrides), MaintainOptions(store="mlruns"))[0]
+    return with_store(
+        checked_policy(policy, overrides), MaintainOptions(store="mlruns"), NoOrchestrator()
+    )[0]
 
 
 def test_archives_go_to_the_profiles_store_also_for_a_folder(
