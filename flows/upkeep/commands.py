@@ -1,4 +1,6 @@
-"""The commands of the maintenance as flows and `python -m flows.*` run them: Prefect is asked what is live and dead."""
+"""The commands of the maintenance as flows and `python -m flows.*` run them: Prefect is asked what
+is live and dead.
+"""
 
 from dataclasses import replace
 from functools import partial
@@ -14,13 +16,17 @@ class PrefectOrchestrator:
     """The server that PREFECT_API_URL names. Nothing of Prefect is imported where none is named."""
 
     def use_store(self, profile: str | None) -> PrefectProfile:
-        """Apply the profile of that name, with the server that Prefect's own profile names where it names none."""
+        """Apply the profile of that name, with the server that Prefect's own profile names where it
+        names none.
+        """
         chosen = with_prefect(use_store_as(PrefectProfile, profile))
         chosen.apply()
         return chosen
 
     def live_flow_runs(self) -> frozenset[str] | None:
-        """Return the ids of flow runs that are running, paused or waiting; None when no server is named."""
+        """Return the ids of flow runs that are running, paused or waiting; None when no server is
+        named.
+        """
         from flows.reconciling import living
 
         return living.living_flow_runs()

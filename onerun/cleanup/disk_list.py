@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 
 
 class ExperimentPlan(NamedTuple):
-    """What would be removed of one experiment, and what no rule keeps of it and something protects."""
+    """What would be removed of one experiment, and what of it something protects."""
 
     location: str  # of its artifacts
     items: list[Item]
@@ -37,7 +37,10 @@ def _from_columns(
 
 
 class DiskList(Generic[Value]):
-    """Values in the order in which they were added. The file ends with its process, however that ends."""
+    """Values in the order in which they were added.
+
+    The file ends with its process, however that ends.
+    """
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 -- lives as long as this object
@@ -71,10 +74,11 @@ class DiskList(Generic[Value]):
 def by_id(
     plans: Iterable[ExperimentPlan], wanted: Callable[[Item], bool]
 ) -> Iterator[tuple[str, Item]]:
-    """Yield the wanted items in the order of their ids, families together, each with its experiment's location.
+    """Yield the wanted items in the order of their ids, families together, each with its
+    experiment's location.
 
-    Indexes of tables have that order too: so a transaction writes to a part of them, and not everywhere. As ids begin
-    with a random digit, a sixteenth of the items is in memory at a time.
+    Indexes of tables have that order too: so a transaction writes to a part of them, and not
+    everywhere. As ids begin with a random digit, a sixteenth of the items is in memory at a time.
     """
     with ExitStack() as files:
         parts: dict[str, DiskList[ExperimentPlan]] = defaultdict(

@@ -1,4 +1,6 @@
-"""Carrying a plan out: archive first, then rows, then files; what is interrupted, the next clean-up finishes."""
+"""Carrying a plan out: archive first, then rows, then files; what is interrupted, the next clean-up
+finishes.
+"""
 
 import time
 from collections.abc import Collection, Iterator, Sequence, Set
@@ -164,10 +166,11 @@ def _delete_runs(
     archived_at: int,
     result: Result,
 ) -> None:
-    """Write a batch into a journal, delete its rows in one transaction, then its files, then the journal.
+    """Write a batch into a journal, delete its rows in one transaction, then its files, then the
+    journal.
 
-    Files are removed while the next transaction works and waits for the disk, one batch at a time: memory does not
-    grow where removing is the slower half.
+    Files are removed while the next transaction works and waits for the disk, one batch at a time:
+    memory does not grow where removing is the slower half.
 
     Args:
         runs: ids of everything in the plan.
@@ -196,7 +199,9 @@ def _delete_runs(
 def _archive(
     store: Store, policy: Policy, runs: Set[str], experiments: Sequence[str], result: Result
 ) -> set[str]:
-    """Return the planned runs that are still there, and archived now: a person may take a week to answer."""
+    """Return the planned runs that are still there, and archived now: a person may take a week to
+    answer.
+    """
     there = store.existing(sorted(runs))
     missing = Reason(ReasonKind.MISSING)
     result.skip(dict.fromkeys(sorted(runs - there), missing))
@@ -208,7 +213,9 @@ def _archive(
 
 
 def _holds_files(store: Store, location: str) -> Reason | None:
-    """Return why the row of an emptied experiment stays: without it nothing says what its folder belongs to."""
+    """Return why the row of an emptied experiment stays: without it nothing says what its folder
+    belongs to.
+    """
     if not store.finds_owners:
         return None  # in a store of files it all goes as one folder, and is archived as one
     try:
@@ -237,7 +244,8 @@ def _count_experiments(outcome: Outcome, experiments: Sequence[Item], result: Re
 
 
 def finish_interrupted(store: Store, destination: str, result: Result) -> None:
-    """Remove the files of runs whose rows a killed clean-up of this database deleted; only what was archived.
+    """Remove the files of runs whose rows a killed clean-up of this database deleted; only what was
+    archived.
 
     Args: destination: where archives go.
     """
@@ -263,7 +271,8 @@ def finish(
     result: Result,
     begun: bool = False,
 ) -> int:
-    """Remove the files of runs whose rows are deleted, and close the journal when nothing is left to do.
+    """Remove the files of runs whose rows are deleted, and close the journal when nothing is left
+    to do.
 
     Args: begun: a clean-up that was killed may have removed some of them.
 

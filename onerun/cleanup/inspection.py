@@ -26,7 +26,9 @@ NO_POLICY = Policy()
 
 
 def examine(store: Store, policy: Policy = NO_POLICY) -> list[Finding]:
-    """Return everything that is wrong. The store is read first, its artifacts are looked at afterwards.
+    """Return everything that is wrong.
+
+    The store is read first, its artifacts are looked at afterwards.
 
     Args: policy: which tags of experiments matter.
     """
@@ -46,7 +48,10 @@ def examine(store: Store, policy: Policy = NO_POLICY) -> list[Finding]:
 
 
 def _measured(finding: Finding) -> Finding:
-    """Count the bytes. Parameters are a matter of records: what else the run holds is no part of it."""
+    """Count the bytes.
+
+    Parameters are a matter of records: what else the run holds is no part of it.
+    """
     if finding.bytes is not None or not finding.place or finding.kind in ABOUT_PARAMETERS:
         return finding
     return finding._replace(bytes=artifact_paths.size_of(finding.place))
@@ -65,7 +70,9 @@ def _with_experiments(troubles: list[Finding], groups: DiskList[Group]) -> list[
 
 
 def _still_orphaned(store: Store, candidates: Sequence[Finding]) -> list[Finding]:
-    """Ask once more, and the whole store: experiments may share a folder, and runs begin while we look."""
+    """Ask once more, and the whole store: experiments may share a folder, and runs begin while we
+    look.
+    """
     owned = owners(store, [finding.id for finding in candidates])
     found = [finding for finding in candidates if owner_of(finding.id) not in owned]
     if not found:
@@ -79,9 +86,11 @@ def _still_orphaned(store: Store, candidates: Sequence[Finding]) -> list[Finding
 
 
 def needed_by(store: Store) -> Callable[[str, str], str | None]:
-    """Return a function that names the registered version which needs a run or logged model, by its id and folder.
+    """Return a function that names the registered version which needs a run or logged model, by its
+    id and folder.
 
-    A registry may be another database, and know models of which the tracking store knows nothing any more.
+    A registry may be another database, and know models of which the tracking store knows nothing
+    any more.
     """
     named: dict[str, str] = {}
     places: dict[str, str] = {}
@@ -141,7 +150,8 @@ def _is_missing(address: str) -> bool:
 def _files_of_deleted(group: Group, inner: str) -> Iterator[Finding]:
     """Yield deleted runs and experiments that still hold artifacts.
 
-    Args: inner: where artifacts lie in a run's folder: in a store of files the folder itself is the run.
+    Args: inner: where artifacts lie in a run's folder: in a store of files the folder itself is the
+    run.
     """
     location = group.experiment.location
     deleted = {}

@@ -1,4 +1,6 @@
-"""Work folders, snapshots and lock files that trainings left: found, and removed after a second look."""
+"""Work folders, snapshots and lock files that trainings left: found, and removed after a second
+look.
+"""
 
 import fcntl
 import os
@@ -32,7 +34,8 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 class Places:
     """Where trainings leave things.
 
-    work: a local folder. store: a local folder or s3://bucket/prefix. temporary: the folder of lock files.
+    work: a local folder. store: a local folder or s3://bucket/prefix. temporary: the folder of lock
+    files.
     """
 
     work: str
@@ -69,7 +72,8 @@ def remove_litter(
     live: Collection[str],
     result: Result,
 ) -> None:
-    """Remove what was found, as far as it is still litter: each is looked at once more right before.
+    """Remove what was found, as far as it is still litter: each is looked at once more right
+    before.
 
     Args: live: ids of flow runs that are not over now.
     """

@@ -24,8 +24,9 @@ from onerun.domain.cleanup.result import Result
 class Planned:
     """A plan with all that carrying it out needs.
 
-    policy: as far as the store allows. asked: the policy as it was asked for. folder: the store, when it is one of
-    files. places: where trainings of this store leave things; None: those are not looked at.
+    policy: as far as the store allows. asked: the policy as it was asked for. folder: the store,
+    when it is one of files. places: where trainings of this store leave things; None: those are not
+    looked at.
     """
 
     store: Store
@@ -39,7 +40,10 @@ class Planned:
     places: Places | None = None
 
     def page(self, result: Result | None = None, listed: str = "") -> str:
-        """Return the report in HTML. Args: listed: where the list of all items is, beside the page."""
+        """Return the report in HTML.
+
+        Args: listed: where the list of all items is, beside the page.
+        """
         return render(self.policy, self.plan, self.findings, result, listed.rpartition("/")[2])
 
     @property
@@ -99,7 +103,8 @@ def planned(
 def carry_out(made: Planned, yes_really: bool, live: Collection[str] = ()) -> Result:
     """Do what was planned, while no other clean-up of the store does anything.
 
-    Args: live: ids of flow runs that are not over now: a plan may be a week old when a person had to be asked.
+    Args: live: ids of flow runs that are not over now: a plan may be a week old when a person had
+    to be asked.
 
     Raises: MaintenanceUnderWay, TooMuch, what writing the archive raises.
     """

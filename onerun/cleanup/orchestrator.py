@@ -1,4 +1,6 @@
-"""What an orchestrator knows of the trainings that it started: passed in, since the library knows none by name."""
+"""What an orchestrator knows of the trainings that it started: passed in, since the library knows
+none by name.
+"""
 
 from collections.abc import Collection
 from typing import Protocol
@@ -11,7 +13,10 @@ class Orchestrator(Protocol):
     """Such as a Prefect server."""
 
     def use_store(self, profile: str | None) -> Profile:
-        """Apply the profile of that name, with what reaching the orchestrator needs. Raises: Mistakes."""
+        """Apply the profile of that name, with what reaching the orchestrator needs.
+
+        Raises: Mistakes.
+        """
 
     def live_flow_runs(self) -> Collection[str] | None:
         """Return the ids of flow runs that can still work; None when no server is named.

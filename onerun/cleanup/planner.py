@@ -25,7 +25,8 @@ def plan_store(
 ) -> tuple[Plan, DiskList[ExperimentPlan]]:
     """Return the totals, and everything that would be removed or is protected.
 
-    The store is read and decided on first and measured afterwards: while SQLite is read, nothing can write to it.
+    The store is read and decided on first and measured afterwards: while SQLite is read, nothing
+    can write to it.
 
     Args:
         live: ids of flow runs that are not over.
@@ -124,7 +125,9 @@ def _sum(sizes: list[int | None]) -> int | None:
 def _is_emptied(
     group: Group, to_delete: int, policy: Policy, protections: Protections, now: int
 ) -> bool:
-    """Return whether the experiment is removed with its last runs: deleted long enough ago, and nothing in it stays."""
+    """Return whether the experiment is removed with its last runs: deleted long enough ago, and
+    nothing in it stays.
+    """
     experiment, ids = group.experiment, {run.id for run in group.runs}
     return (
         policy.action == "hard_delete"

@@ -1,4 +1,6 @@
-"""Orphaned artifacts, moved into a quarantine within their experiment's folder; moving one back undoes it."""
+"""Orphaned artifacts, moved into a quarantine within their experiment's folder; moving one back
+undoes it.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,11 +26,13 @@ def quarantine(
 ) -> tuple[int, list[str]]:
     """Move orphaned folders, and the files of orphaned models, into the quarantine beside them.
 
-    Findings may be a week old when a person had to be asked: need and age are looked up once more for each of them.
+    Findings may be a week old when a person had to be asked: need and age are looked up once more
+    for each of them.
 
     Args: before: milliseconds since 1970; what was changed since stays.
 
-    Returns: how many were moved, and what was kept and why. One that cannot be moved does not keep the others.
+    Returns: how many were moved, and what was kept and why. One that cannot be moved does not keep
+    the others.
     """
     moved, notes = 0, list[str]()
     for finding, kept in to_quarantine(store, findings, policy, before):
@@ -44,7 +48,8 @@ def quarantine(
 def to_quarantine(
     store: Store, findings: Sequence[Finding], policy: Policy, before: int
 ) -> list[tuple[Finding, Reason | None]]:
-    """Return the orphans that are old enough and of experiments that the policy selects and does not protect.
+    """Return the orphans that are old enough and of experiments that the policy selects and does
+    not protect.
 
     Returns: with each, why it is kept all the same; None: it would be moved.
     """
@@ -90,7 +95,7 @@ def _kept(
 
 
 def _folder(finding: Finding) -> str:
-    """Return the folder; of a logged model the one that is named after it, which holds `artifacts`."""
+    """Return the folder; of a logged model the one named after it, which holds `artifacts`."""
     if finding.kind == ORPHANED_MODEL:
         return plain(finding.path or "").removesuffix("/artifacts")
     return finding.id

@@ -1,4 +1,6 @@
-"""Reports of clean-ups, each with its list of all items, beside the archives: as many as the policy keeps of those."""
+"""Reports of clean-ups, each with its list of all items, beside the archives: as many as the policy
+keeps of those.
+"""
 
 import json
 import re
@@ -18,7 +20,7 @@ _NAME = re.compile(r"(.+-[0-9a-f]{12})-\d{8}T\d{12}Z\.html")
 
 
 def address_of_report(policy: Policy, store: str, at: int) -> str:
-    """Args: store: its identity; at: when the plan was made. Returns: where its report goes."""
+    """Return where a report goes. Args: store: its identity. at: when the plan was made."""
     when = datetime.fromtimestamp(at / 1000, UTC)
     return storage.join(
         policy.archives, FOLDER, f"{policy.name}-{store}-{when:%Y%m%dT%H%M%S%fZ}.html"
@@ -44,12 +46,12 @@ def keep_report(policy: Policy, address: str, page: str) -> None:
 
 
 def list_beside(report: str) -> str:
-    """Returns: where the list that belongs to a report goes; nothing where there is no report."""
+    """Return where the list that belongs to a report goes; empty where there is no report."""
     return report and f"{report.removesuffix('.html')}.jsonl"
 
 
 def write_list(shares: Iterable[ExperimentPlan], address: str) -> None:
-    """Writes a line of JSON for everything that would go and every run kept against the rule, an experiment at a time.
+    """Write a line of JSON for every item and every protected run, an experiment at a time.
 
     Raises: Mistakes when it cannot be written.
     """
@@ -65,6 +67,6 @@ def write_list(shares: Iterable[ExperimentPlan], address: str) -> None:
 
 
 def _series(uri: str) -> str | None:
-    """Returns: policy and store of a report; None: it is none."""
+    """Return policy and store of a report; None: the file is no report."""
     named = _NAME.fullmatch(uri.rpartition("/")[2])
     return named[1] if named else None

@@ -19,17 +19,17 @@ from onerun.store.sql.store import TablesStore
 class Store(Protocol):
     """A tracking store."""
 
-    identity: str  # tells stores apart, by their addresses
-    limits: tuple[str, ...]  # what this kind of store does not allow, in words
+    identity: str  # distinguishes stores by their addresses
+    limits: tuple[str, ...]  # what this kind of store does not allow, for a person
     can_hard_delete: bool
-    finds_owners: bool  # whether artifacts without an owner can be told from damage
+    finds_owners: bool  # whether orphaned artifacts can be distinguished from damage
 
     @property
     def fingerprint(self) -> str:
-        """Tells databases apart that stood at one address one after the other."""
+        """Return what distinguishes databases that were at one address one after the other."""
 
     def close(self) -> None:
-        """Nobody asks any more."""
+        """Close what was opened."""
 
     def exclusive_lock(self) -> AbstractContextManager[None]:
         """Let one clean-up of this store run at a time. Raises: MaintenanceUnderWay."""
@@ -37,17 +37,20 @@ class Store(Protocol):
     def inventory(
         self, policy: Policy, live: Collection[str]
     ) -> AbstractContextManager[tuple[Protections, Iterator[Group]]]:
-        """Who protects what, and every experiment in turn. Args: live: ids of flow runs that are not over."""
+        """Yield what protects, and every experiment in turn.
+
+        Args: live: flow runs that are not over.
+        """
 
     def damaged(self, policy: Policy, guard: Protections, now: int) -> Iterable[Item]:
-        """Experiments that MLflow cannot read, and that nobody changed for long or protects."""
+        """Return experiments that MLflow cannot read, unchanged for long and not protected."""
 
     def back_up(
         self, runs: Collection[str], experiments: Sequence[str], policy: Policy
     ) -> tuple[str, str, list[str]]:
-        """Address and SHA-256 of a verified archive of these, and notes; no address: nothing of it is there any more.
+        """Return address and SHA-256 of a verified archive, and notes; empty: nothing of it exists.
 
-        Args: runs: that are there; experiments: those that are gone are passed over.
+        Args: runs: that exist. experiments: those that are missing are passed over.
 
         Raises: then nothing may be deleted.
         """
@@ -55,43 +58,43 @@ class Store(Protocol):
     def mark(
         self, items: Sequence[Item], policy: Policy, going: Collection[str], tag: tuple[str, str]
     ) -> Outcome:
-        """Tags runs that are still as planned."""
+        """Tag runs that are still as planned."""
 
     def soft_delete(
         self, items: Sequence[Item], policy: Policy, going: Collection[str], now: int
     ) -> Outcome:
-        """Deletes runs that are still as planned, as MLflow does."""
+        """Delete runs that are still as planned, as MLflow does."""
 
     def hard_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str]) -> Outcome:
-        """Removes the records of runs that are still as planned; their files are the caller's."""
+        """Remove the records of runs that are still as planned; their files are the caller's."""
 
     def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> Outcome:
-        """Removes deleted experiments that hold nothing any more."""
+        """Remove deleted experiments that hold nothing any more."""
 
     def existing(self, runs: Sequence[str]) -> set[str]:
-        """Those of the runs that are still there."""
+        """Return those of the runs that exist."""
 
     def existing_models(self, models: Sequence[str]) -> set[str]:
-        """Those of the logged models that are still there."""
+        """Return those of the logged models that exist."""
 
     def existing_traces(self, traces: Sequence[str]) -> set[str]:
-        """Those of the traces that are still there."""
+        """Return those of the traces that exist."""
 
     def snapshots_in_use(self) -> SnapshotUse:
         """Return the snapshots that runs name, deleted runs included."""
 
     def database_size(self) -> int | None:
-        """Bytes of the database; None where there is none, or none that can be asked."""
+        """Return the bytes of the database; None where none can be asked."""
 
     def troubles(self) -> Iterable[Finding]:
-        """What is wrong in the store itself, artifacts aside."""
+        """Return what is wrong in the store itself, artifacts aside."""
 
     def version_places(self) -> Iterable[tuple[Version, str | None]]:
-        """Every registered version, and where its files lie, as `version_address` says; none is left out."""
+        """Return every registered version, and where its files lie, as `version_address` says."""
 
 
 def open_store(uri: str | None = None) -> Store:
-    """Returns: the store of `uri`, or else the one that the environment names. Raises: Mistakes: it cannot be read."""
+    """Return the store of `uri`, else the environment's. Raises: Mistakes: it cannot be read."""
     uri = uri or os.environ["MLFLOW_TRACKING_URI"]
     if uri.startswith("file:") or "://" not in uri:
         return FoldersStore(uri)

@@ -9,7 +9,10 @@ from onerun.domain.reconcile.plan import Plan
 
 
 def dead_run_findings(plan: Plan, measure: bool) -> list[Finding]:
-    """Return the dead runs of a reconciler's plan, with the evidence. Args: measure: count the bytes that they left."""
+    """Return the dead runs of a reconciler's plan, with the evidence.
+
+    Args: measure: count the bytes that they left.
+    """
     from onerun.store import artifact_paths
 
     return [

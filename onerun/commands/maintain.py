@@ -1,4 +1,4 @@
-"""`onerun maintain`: plan what a store no longer needs and, when asked to, archive and remove it."""
+"""`onerun maintain`: plan what a store no longer needs and, when asked, archive and remove it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 WAITS_FOR_A_PERSON = 7 * 86_400  # seconds, where no terminal is at hand
 NO_SERVER = (
-    "Prefect was not asked which flow runs are live (no API is named): only runs with status RUNNING or SCHEDULED "
-    "count as live. Set PREFECT_API_URL where trainings run under a server"
+    "Prefect was not asked which flow runs are live (no API is named): only runs with status "
+    "RUNNING or SCHEDULED count as live. Set PREFECT_API_URL where trainings run under a server"
 )
 NOT_ASKED = (
-    "Prefect was not asked which flow runs are live: `python -m flows.maintain` asks the server that PREFECT_API_URL "
-    "names. Here only runs with status RUNNING or SCHEDULED count as live"
+    "Prefect was not asked which flow runs are live: `python -m flows.maintain` asks the server "
+    "that PREFECT_API_URL names. Here only runs with status RUNNING or SCHEDULED count as live"
 )
 
 
@@ -60,8 +60,9 @@ class MaintainOptions(CommonOptions):
 class MaintainResult(BaseModel):
     """What would be done, or was.
 
-    findings: what is wrong in the store. notes: what the plan could not look at. result: what was done; None: nothing.
-    report, listed: addresses of the report and of the list of all items; empty: none was written.
+    findings: what is wrong in the store. notes: what the plan could not look at. result: what was
+    done; None: nothing. report, listed: addresses of the report and of the list of all items;
+    empty: none was written.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -101,7 +102,8 @@ def run(
     """Plan and, with `apply`, carry the plan out.
 
     Args:
-        orchestrator: is asked which flow runs are live, for the plan and again right before it is carried out.
+        orchestrator: is asked which flow runs are live, for the plan and again right before it is
+            carried out.
 
     Raises:
         Mistakes: something in what was asked is wrong, or no person agreed; nothing was changed.
@@ -162,7 +164,8 @@ def with_store(
 ) -> "tuple[Policy, Places | None]":
     """Apply the profile, whose store has to answer unless a folder takes its place.
 
-    Returns: the policy, which says where archives go; and where trainings leave things. Raises: Mistakes.
+    Returns: the policy, which says where archives go; and where trainings leave things. Raises:
+    Mistakes.
     """
     from onerun import storage
     from onerun.cleanup.litter import Places
@@ -184,15 +187,19 @@ def _require_every_answer(profile: str | None) -> None:
     server = named_server(profile)
     if server:
         message = (
-            f"names {redact(server)}, and `onerun maintain` does not ask it which flow runs are live; nothing was "
-            "changed. Run `python -m flows.maintain` with the same options, or set the variable to nothing "
-            "(PREFECT_API_URL=) where no training of this store runs under that server"
+            f"names {redact(server)}, and `onerun maintain` does not ask it which flow runs are live; "
+            "nothing was changed. Run `python -m flows.maintain` with the same options, or set the "
+            "variable to nothing (PREFECT_API_URL=) where no training of this store runs under that "
+            "server"
         )
         raise Mistakes([Mistake("PREFECT_API_URL", message)])
 
 
 def _approved(made: "Planned", showing: "_Showing") -> bool:
-    """Return whether to go on. Raises: Mistakes when a person has to agree and none did at the terminal."""
+    """Return whether to go on.
+
+    Raises: Mistakes when a person has to agree and none did at the terminal.
+    """
     policy = made.policy
     if policy.approval == "auto" or policy.action != "hard_delete" or not made.plan.amount:
         return True
@@ -211,7 +218,10 @@ def _approved(made: "Planned", showing: "_Showing") -> bool:
 
 
 def _report_address(options: MaintainOptions, made: "Planned", ui: Ui) -> str:
-    """Return where the report goes; empty: none is wanted. Where no person reads along, one is always kept."""
+    """Return where the report goes; empty: none is wanted.
+
+    Where no person reads along, one is always kept.
+    """
     from onerun.cleanup.reports import address_of_report
 
     if options.report:
@@ -299,8 +309,8 @@ class _Showing:
     def _write_report(self, result: Result | None) -> None:
         """Write the report, with its list beside it before anything is done.
 
-        A person who asked for one is told at once that it cannot be written; once something was done, and where
-        nobody watches, that is a warning.
+        A person who asked for one is told at once that it cannot be written; once something was
+        done, and where nobody watches, that is a warning.
         """
         from onerun.cleanup.reports import keep_report, write_list, write_report
 
@@ -326,7 +336,9 @@ class _Showing:
 
 
 def key_of(policy: str) -> str:
-    """Return the beginning of the keys of a policy's pages; Prefect takes small letters, digits and dashes."""
+    """Return the beginning of the keys of a policy's pages; Prefect takes small letters, digits and
+    dashes.
+    """
     return "maintenance-" + "".join(
         letter if letter.isalnum() else "-" for letter in policy.lower()
     )
@@ -343,9 +355,9 @@ COMMAND = Command(
         "onerun maintain --policy weekly --set keep.younger_than=60d --report report.html",
     ],
     notes=(
-        "Without --apply nothing is changed. Aliases, registered versions, pins and live runs protect, whatever the "
-        "policy says.\n`python -m flows.maintain` also asks the Prefect server that PREFECT_API_URL names which flow "
-        "runs are live; while one\nis named, only that command changes anything."
+        "Without --apply nothing is changed. Aliases, registered versions, pins and live runs\n"
+        "protect, whatever the policy says. `python -m flows.maintain` also asks the Prefect\n"
+        "server that PREFECT_API_URL names; while one is named, only that command changes anything."
     ),
     exit_codes={
         1: "something could not be done",

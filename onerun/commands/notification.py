@@ -1,4 +1,6 @@
-"""Messages about a clean-up to the addresses of its policy: that it waits, what was done, that it failed."""
+"""Messages about a clean-up to the addresses of its policy: that it waits, what was done, that it
+failed.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,8 +15,8 @@ def notify_about(policy: Policy, event: str, lines: Sequence[str]) -> list[str]:
 
     Args: event: what the title says besides the policy's name; empty for what was done.
 
-    Returns: what could not be sent, for a person. Nothing is raised: what the message is about is done already, or is
-        an error that matters more.
+    Returns: what could not be sent, for a person. Nothing is raised: what the message is about is
+        done already, or is an error that matters more.
     """
     from onerun.notify import notify
 

@@ -54,7 +54,7 @@ def summary_of(options: SummaryOptions, orchestrator: "Orchestrator | None" = No
 
 COMMAND = Command(
     name="summary",
-    summary="Show what a store holds: experiments, runs by state, models, bytes, troubles. Changes nothing.",
+    summary="Show what a store holds: experiments, runs, models, bytes, troubles.",
     options=SummaryOptions,
     run=run,
     examples=[

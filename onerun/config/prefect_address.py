@@ -11,9 +11,11 @@ VARIABLE = "PREFECT_API_URL"
 
 
 def named_server(profile: str | None = None) -> str:
-    """Return the address of the Prefect server that environment, `.env`, profile or Prefect's own profile name.
+    """Return the address of the Prefect server that environment, `.env`, profile or Prefect's own
+    profile name.
 
-    Empty: none is named, or the environment sets the variable to nothing. Raises: Mistakes: the profile cannot be read.
+    Empty: none is named, or the environment sets the variable to nothing. Raises: Mistakes: the
+    profile cannot be read.
     """
     if os.environ.get(VARIABLE) == "":
         return ""

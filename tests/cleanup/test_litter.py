@@ -1,4 +1,6 @@
-"""What trainings leave outside of MLflow: shown with its bytes, removed when old, never while something may need it."""
+"""What trainings leave outside of MLflow: shown with its bytes, removed when old, never while
+something may need it.
+"""
 
 import fcntl
 import json
@@ -191,7 +193,9 @@ def test_the_commands_show_it_with_its_bytes_and_remove_it(
 def test_snapshots_in_a_bucket(
     s3_server: str, places: Places, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An object's age cannot be set: the policy's least span is an hour, so nothing here is old enough."""
+    """An object's age cannot be set: the policy's least span is an hour, so nothing here is old
+    enough.
+    """
     from onerun import storage
 
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3_server)

@@ -1,4 +1,6 @@
-"""Addresses of artifacts, by their text alone: which folder is a run's own, where a version's files lie."""
+"""Addresses of artifacts, by their text alone: which folder is a run's own, where a version's files
+lie.
+"""
 
 import re
 from collections.abc import Callable

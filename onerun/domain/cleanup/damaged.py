@@ -1,4 +1,7 @@
-"""An experiment that cannot be read: what keeps it from being removed. Where something is not known, it is kept."""
+"""An experiment that cannot be read: what keeps it from being removed.
+
+Where something is not known, it is kept.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

@@ -59,7 +59,9 @@ def with_families(
 def ties_outside(
     parents: Parents, planned: Collection[str], existing: Collection[str]
 ) -> dict[str, Reason]:
-    """Return the runs that have a child which is not planned, or a parent which exists and is not planned."""
+    """Return the runs that have a child which is not planned, or a parent which exists and is not
+    planned.
+    """
     found: dict[str, Reason] = {}
     for child, parent in parents.items():
         if child not in planned:

@@ -1,6 +1,9 @@
-"""What a store holds, as far as the maintenance needs to know. Times are milliseconds since 1970, as MLflow keeps them.
+"""What a store holds, as far as the maintenance needs to know.
 
-Named tuples, not models: a store has hundreds of thousands of them, and these cost a third of a microsecond each.
+Times are milliseconds since 1970, as MLflow keeps them.
+
+Named tuples, not models: a store has hundreds of thousands of them, and these cost a third of a
+microsecond each.
 """
 
 import re
@@ -75,7 +78,9 @@ class Version(NamedTuple):
 
     @property
     def address(self) -> str:
-        """Its source where that is a place that can be looked at; nothing where it is a name, or of another service."""
+        """Its source where that is a place that can be looked at; nothing where it is a name, or of
+        another service.
+        """
         return "" if _NAMED.match(self.source) else self.source
 
     @property

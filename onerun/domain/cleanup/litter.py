@@ -1,4 +1,7 @@
-"""What trainings leave outside of MLflow: work folders, snapshots and lock files. Decided without looking at any of them."""
+"""What trainings leave outside of MLflow: work folders, snapshots and lock files.
+
+Decided without looking at any of them.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -25,9 +28,10 @@ class Left(NamedTuple):
 class Use(NamedTuple):
     """What a store says of the work folders and snapshots in use.
 
-    statuses: of runs, by their ids; at least of those that have a work folder. live: ids of runs whose flow run is live.
-    digests: of the snapshots that a run names, deleted runs included. unnamed: trainings under way that have not named
-    their snapshot yet. unknown: registered versions whose run is missing: nothing says which snapshot they came from.
+    statuses: of runs, by their ids; at least of those that have a work folder. live: ids of runs
+    whose flow run is live. digests: of the snapshots that a run names, deleted runs included.
+    unnamed: trainings under way that have not named their snapshot yet. unknown: registered
+    versions whose run is missing: nothing says which snapshot they came from.
     """
 
     statuses: Mapping[str, str]
@@ -38,7 +42,10 @@ class Use(NamedTuple):
 
 
 def kept_work(left: Left, use: Use, policy: Policy, now: int) -> Reason | None:
-    """Return why a work folder is kept. One of a run that the store does not know is judged by its age alone."""
+    """Return why a work folder is kept.
+
+    One of a run that the store does not know is judged by its age alone.
+    """
     status = use.statuses.get(left.name)
     if status in UNFINISHED_STATES:
         return Reason(ReasonKind.STATUS, str(status))
@@ -78,7 +85,7 @@ def findings(
             yield Finding(SNAPSHOT, left.place, left.bytes, left.changed, cause, action)
 
 
-REPORTED = "left; snapshots.action: remove in the policy removes it, where no other store shares the folder"
+REPORTED = "left; snapshots.action: remove in the policy removes it, where no other store shares it"
 
 
 def to_remove(found: Iterable[Finding], policy: Policy) -> list[Finding]:

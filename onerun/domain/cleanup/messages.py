@@ -140,7 +140,9 @@ def _details(result: Result) -> Iterator[str]:
 def message_lines(
     plan: Plan, findings: Sequence[Finding], result: Result | None, listed: str = ""
 ) -> Iterator[str]:
-    """Yield the same for a chat, which cuts: what was done, what plan and troubles come to, details last."""
+    """Yield the same for a chat, which cuts: what was done, what plan and troubles come to, details
+    last.
+    """
     if result:
         yield from _done(plan.action, result)
     yield from plan_head(plan)
@@ -154,7 +156,10 @@ def message_lines(
 
 
 def command_back(archive: str, folder: str) -> str:
-    """Return the command that restores an archive. Args: folder: the store of files that was cleaned up."""
+    """Return the command that restores an archive.
+
+    Args: folder: the store of files that was cleaned up.
+    """
     if folder:
         return f"python -m flows.restore {shlex.quote(archive)} --to {shlex.quote(folder)} --apply"
     return f"python -m flows.restore {shlex.quote(archive)} --apply"

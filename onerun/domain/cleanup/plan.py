@@ -20,9 +20,10 @@ SHOWN = 200  # items of each kind that a plan keeps to show; its list has all of
 class Item(NamedTuple):
     """One thing that would be removed.
 
-    bytes: None where they are not known. prefixes: the folders that are removed with it. family: the topmost run of its
-    family, which is changed in one transaction. inside: runs that are removed with a damaged experiment. ended: when
-    the run ended: one that ends again has something that no archive holds.
+    bytes: None where they are not known. prefixes: the folders that are removed with it. family:
+    the topmost run of its family, which is changed in one transaction. inside: runs that are
+    removed with a damaged experiment. ended: when the run ended: one that ends again has something
+    that no archive holds.
     """
 
     kind: ItemKind
@@ -64,12 +65,13 @@ class Totals:
 
 @dataclass
 class Plan:
-    """Totals and examples; grows with the number of experiments and reasons, not with the number of runs.
+    """Totals and examples; grows with the number of experiments and reasons, not with the number of
+    runs.
 
-    runs, experiments: in the store. to_delete: runs, those in damaged experiments (`inside`) included.
-    experiments_to_delete: deleted and damaged ones. quarantined: orphaned folders that would be moved into quarantine.
-    unmeasured: items whose bytes are not known. litter: work folders, snapshots and kinds of lock files.
-    protected: label of a reason -> runs.
+    runs, experiments: in the store. to_delete: runs, those in damaged experiments (`inside`)
+    included. experiments_to_delete: deleted and damaged ones. quarantined: orphaned folders that
+    would be moved into quarantine. unmeasured: items whose bytes are not known. litter: work
+    folders, snapshots and kinds of lock files. protected: label of a reason -> runs.
     """
 
     policy: str
@@ -231,21 +233,27 @@ def by_family(items: Iterable[Item]) -> Iterator[list[Item]]:
 
 @dataclass
 class BatchSizer:
-    """How many runs one transaction takes: many are cheaper, but nothing else can write to SQLite meanwhile.
+    """How many runs one transaction takes: many are cheaper, but nothing else can write to SQLite
+    meanwhile.
 
-    What a run costs depends on its history and the disk; so the next transaction follows from what the last one took.
+    What a run costs depends on its history and the disk; so the next transaction follows from what
+    the last one took.
     """
 
     at_once: int = 250
 
     def took(self, seconds: float, runs: int) -> None:
-        """Size the next one for about a second; it is at most eight times as large, and never above 8,000."""
+        """Size the next one for about a second; it is at most eight times as large, and never above
+        8,000.
+        """
         fitting = int(runs * AIM / max(seconds, 0.001))
         self.at_once = max(LEAST, min(fitting, 8 * runs, MOST))
 
 
 def batches(items: Iterable[Item], sizer: BatchSizer) -> Iterator[list[Item]]:
-    """Yield the items in their order, about as many at a time as `sizer` says; a family is never torn apart."""
+    """Yield the items in their order, about as many at a time as `sizer` says; a family is never
+    torn apart.
+    """
     batch: list[Item] = []
     for item in items:
         if len(batch) >= sizer.at_once and (not item.family or item.family != batch[-1].family):

@@ -38,7 +38,8 @@ def protections_of(
     protect_experiments: tuple[str, ...] = (),
     measured_by: Iterable[tuple[str, str]] = (),
 ) -> Protections:
-    """Return everything that protects; of a run that several things protect, the first that is named here.
+    """Return everything that protects; of a run that several things protect, the first that is
+    named here.
 
     Args:
         versions: the registered ones.
@@ -48,7 +49,8 @@ def protections_of(
         apart: ids of runs with a parent or child in another experiment.
         parents: run id -> its parent's.
         protect_tags, protect_experiments: of the policy.
-        measured_by: a run, and the version whose model it measured: what it measured would be removed with it.
+        measured_by: a run, and the version whose model it measured: what it measured would be
+            removed with it.
     """
     runs, models = _registered(versions)
     for model, run in models_of_runs.items():
@@ -78,7 +80,9 @@ def _registered(versions: Iterable[Version]) -> tuple[dict[str, Reason], dict[st
 
 
 def references(version: Version) -> set[str]:
-    """Return the ids of runs and logged models that a version needs: as named, and inside its addresses."""
+    """Return the ids of runs and logged models that a version needs: as named, and inside its
+    addresses.
+    """
     found = set(_IDS.findall(f"{version.source} {version.location}"))
     return found | {version.run_id} if version.run_id else found
 

@@ -5,7 +5,10 @@ from typing import NamedTuple
 
 
 class ReasonKind(StrEnum):
-    """What keeps a run, an experiment or a folder. The value is the label under which a plan counts it."""
+    """What keeps a run, an experiment or a folder.
+
+    The value is the label under which a plan counts it.
+    """
 
     # protection
     REGISTERED = "registered"

@@ -1,4 +1,6 @@
-"""What changed since the plan: decided right before a run is changed, the same for every kind of store."""
+"""What changed since the plan: decided right before a run is changed, the same for every kind of
+store.
+"""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
@@ -22,7 +24,7 @@ class RunNow(NamedTuple):
 
 
 def recheck(item: Item, now: RunNow | None, protections: Protections) -> Reason | None:
-    """Return why a planned run is skipped; None: it is as it was planned, and nothing protects it."""
+    """Return why a planned run is skipped; None: it is as planned, and nothing protects it."""
     if now is None or not now.experiments:
         return Reason(ReasonKind.MISSING)
     if len(now.experiments) > 1:

@@ -22,10 +22,10 @@ class Outcome(NamedTuple):
 class Result:
     """What was done. Grows with what was skipped, up to a limit, not with what was removed.
 
-    skipped: the first of what was skipped, by id. finished: runs of an earlier, interrupted clean-up whose files were
-    removed now. litter: work folders, snapshots and lock files that were removed. set_aside: orphaned folders that were
-    moved into quarantine. folder: the store, when it is one of
-    files: an archive of folders is unpacked into it again.
+    skipped: the first of what was skipped, by id. finished: runs of an earlier, interrupted
+    clean-up whose files were removed now. litter: work folders, snapshots and lock files that were
+    removed. set_aside: orphaned folders that were moved into quarantine. folder: the store, when it
+    is one of files: an archive of folders is unpacked into it again.
     """
 
     done: int = 0

@@ -1,4 +1,4 @@
-"""What goes and what stays: pure, for one experiment at a time; lists and the clock are passed in."""
+"""What is kept and what is not: pure, one experiment at a time; the clock is passed in."""
 
 from collections.abc import Iterable, Mapping
 from heapq import nlargest, nsmallest
@@ -21,7 +21,7 @@ from onerun.domain.text import age
 
 
 class Decision(NamedTuple):
-    """A run that the rules let go: it goes, unless somebody protects it."""
+    """A run that no rule keeps: it is deleted, unless something protects it."""
 
     run: Run
     why: str
@@ -29,7 +29,7 @@ class Decision(NamedTuple):
 
 
 def decide(group: Group, policy: Policy, protections: Protections, now: int) -> list[Decision]:
-    """Returns: one decision for every run that no rule keeps; all others stay. `now` in milliseconds."""
+    """Return one decision for every run that no rule keeps. Args: now: milliseconds since 1970."""
     if not selected(group.experiment, policy.select):
         return []
     going = _going(group, policy, now)
@@ -55,7 +55,7 @@ def selected_name(name: str, select: Select) -> bool:
 
 
 def _going(group: Group, policy: Policy, now: int) -> list[tuple[Run, str]]:
-    """Returns: all runs that no rule keeps, and why they go. Every run of a store passes here."""
+    """Return all runs that no rule keeps, and why. Every run of a store passes here."""
     keep, purges = policy.keep, policy.action == "hard_delete"
     best = _best(group.runs, keep) | _last(group.runs, keep)
     whole, deleted = 1000 * keep.younger_than, 1000 * keep.deleted_younger_than
@@ -66,9 +66,7 @@ def _going(group: Group, policy: Policy, now: int) -> list[tuple[Run, str]]:
     going: list[tuple[Run, str]] = []
     for run in group.runs:
         if run.lifecycle == DELETED:
-            since = now - (
-                now if run.deleted is None else run.deleted
-            )  # nobody knows when: it stays
+            since = now - (now if run.deleted is None else run.deleted)  # not known when: it stays
             if purges and since >= deleted:
                 going.append((run, f"deleted {age(since)} ago"))
         else:

@@ -14,8 +14,9 @@ SHOWN = 20  # troubles that are listed one by one
 class Summary(BaseModel):
     """What a store holds.
 
-    experiments: by lifecycle. runs: by status, and `deleted`. bytes: of artifacts; None: they were not looked at.
-    unmeasured: experiments whose artifacts cannot be reached. at: when it was made, in milliseconds since 1970.
+    experiments: by lifecycle. runs: by status, and `deleted`. bytes: of artifacts; None: they were
+    not looked at. unmeasured: experiments whose artifacts cannot be reached. at: when it was made,
+    in milliseconds since 1970.
     """
 
     status: str = "done"

@@ -1,4 +1,6 @@
-"""What protects runs in a store of files: for the plan, and again right before something is removed."""
+"""What protects runs in a store of files: for the plan, and again right before something is
+removed.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -63,7 +65,9 @@ def store_protections(root: Path, policy: Policy, live: Collection[str]) -> Prot
 def _census(
     root: Path, policy: Policy
 ) -> tuple[dict[str, dict[str, str]], dict[str, list[Path]], dict[str, Reason]]:
-    """Return of every run its tags and the experiments that hold it; and what protects a copy of it."""
+    """Return of every run its tags and the experiments that hold it; and what protects a copy of
+    it.
+    """
     tags: dict[str, dict[str, str]] = {}
     homes: dict[str, list[Path]] = defaultdict(list)
     pinned: dict[str, Reason] = {}
@@ -175,7 +179,9 @@ def _tags_now(items: Sequence[Item], places: Places, policy: Policy) -> dict[str
 
 
 def _needed_now(root: Path, policy: Policy) -> dict[str, Reason]:
-    """Return the runs that a registered version needs, or that logged a model which something protects."""
+    """Return the runs that a registered version needs, or that logged a model which something
+    protects.
+    """
     needed = {
         each: Reason(ReasonKind.REGISTERED, version.title)
         for version in entities.versions(root)

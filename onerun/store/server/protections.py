@@ -20,7 +20,7 @@ from onerun.tracking.runs import client
 
 
 class Rechecker:
-    """Versions, families and experiments are asked for once, each run right before it is changed."""
+    """Ask for versions, families and experiments once, and for each run before its change."""
 
     def __init__(self, policy: Policy, planned: Collection[str], owners: Mapping[str, str]) -> None:
         """Ask what protects now.
@@ -37,7 +37,10 @@ class Rechecker:
         self._whole: dict[str, Reason | None] = {}
 
     def carry_out(self, items: Sequence[Item], do: Callable[[str], object]) -> dict[str, Reason]:
-        """Do it to each run that is as planned. Returns: run id -> why it was skipped; its family with it."""
+        """Do it to each run that is as planned.
+
+        Returns: run id -> why it was skipped; its family with it.
+        """
         skipped: dict[str, Reason] = {}
         for family in by_family(items):
             now = {item.id: self._run_now(item.id) for item in family}

@@ -1,4 +1,6 @@
-"""What protects runs in the tables: for the plan, and again within the transaction that changes them."""
+"""What protects runs in the tables: for the plan, and again within the transaction that changes
+them.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -64,7 +66,8 @@ def recheck_runs(
     Args:
         items: the runs that are about to be changed.
         planned: ids of everything in the plan.
-        archived: run id -> fingerprint of its records when the archive was begun; None: no archive is needed.
+        archived: run id -> fingerprint of its records when the archive was begun; None: no archive
+            is needed.
 
     Returns: run id -> why it is skipped; its family with it.
     """
@@ -162,7 +165,9 @@ def _runs_of_models(connection: "Connection", models: Sequence[str]) -> dict[str
 
 
 def _measured_by(connection: "Connection", registered: Sequence[Version]) -> list[tuple[str, str]]:
-    """Return runs that measured a model which another run logged and a version needs, and that version."""
+    """Return runs that measured a model which another run logged and a version needs, and that
+    version.
+    """
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModelMetric as X
     from sqlalchemy import or_
@@ -302,7 +307,9 @@ def _tagged(rows: Iterable[Any], kind: ReasonKind, patterns: Sequence[str]) -> d
 def _needed_now(
     connection: "Connection", registered: Sequence[Version], ids: Sequence[str]
 ) -> dict[str, Reason]:
-    """Return the runs that a version needs: for themselves, or for a model that they logged or measured."""
+    """Return the runs that a version needs: for themselves, or for a model that they logged or
+    measured.
+    """
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModelMetric as X
 
@@ -324,7 +331,8 @@ def _needed_now(
 def _named_by_issues(
     connection: "Connection", runs: Sequence[str] | None = None
 ) -> dict[str, Reason]:
-    """Return the runs that an issue names as where it arose; without them it would forget that for good.
+    """Return the runs that an issue names as where it arose; without them it would forget that for
+    good.
 
     Args: runs: None: all of the store.
     """
