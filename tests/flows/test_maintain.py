@@ -19,7 +19,7 @@ from onerun.cleanup.execution import TooMuch
 from onerun.cleanup.reports import address_of_report, keep_report, list_beside, write_list
 from onerun.cleanup.store_protocol import open_store
 from onerun.commands.dead_runs import NoOrchestrator
-from onerun.commands.maintain import MaintainOptions, checked_policy, with_store
+from onerun.commands.maintain import COMMAND, MaintainOptions, checked_policy, with_store
 from onerun.config.mistakes import Mistakes
 from onerun.config.policy import Policy
 from onerun.domain import names
@@ -378,3 +378,21 @@ def answered(yes: bool, module: Any) -> Any:
     person.join()
     assert result.status == ("done" if yes else "planned")
     return str(asked[0])
+
+
+def test_without_asking_a_named_server_nothing_is_changed(
+    old_run: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A flow run that waits for a retry has a run that reads like any other that failed."""
+    monkeypatch.setenv("PREFECT_API_URL", "http://user:secret@127.0.0.1:9/api")
+    assert COMMAND.main(["--policy", POLICY]) == 0
+    assert "`python -m flows.maintain` asks the server" in capsys.readouterr().out
+    assert COMMAND.main(["--policy", POLICY, "--apply"]) == 2
+    said = capsys.readouterr().err
+    assert "PREFECT_API_URL: names http://" in said
+    assert "nothing was changed. Run `python -m flows.maintain`" in said
+    assert "secret" not in said
+    assert is_there(old_run)
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    assert COMMAND.main(["--policy", POLICY, "--apply"]) == 0
+    assert not is_there(old_run)
