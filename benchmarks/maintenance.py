@@ -263,24 +263,24 @@ def _first_to_go(asked: argparse.Namespace) -> list[str]:
 
 
 def _planned(asked: argparse.Namespace) -> dict[str, Any]:
-    from onerun.cleanup import planning, stores
+    from onerun.cleanup import planner, store_protocol
     from onerun.store import artifact_paths
 
     policy = _policy("soft_delete")
-    store = stores.open_store()
+    store = store_protocol.open_store()
     with store.inventory(policy, ()):
         pass  # the same first question that the client was asked: libraries load and classes are mapped
     before = _settled()
     started, begun = time.perf_counter(), _cpu()
-    plan, spool = planning.plan_store(store, policy, ())
+    plan, spool = planner.plan_store(store, policy, ())
     seconds, cpu = time.perf_counter() - started, _cpu() - begun
     spool.close()
     artifact_paths.sizes = lambda location, folders: dict.fromkeys(folders, 0)
     started = time.perf_counter()
-    planning.plan_store(store, policy, ())[1].close()
+    planner.plan_store(store, policy, ())[1].close()
     decided = time.perf_counter() - started
     return {
-        "seconds": seconds, "cpu": cpu, "decided": decided, "runs": plan.runs, "going": plan.going, "bytes": plan.bytes,
+        "seconds": seconds, "cpu": cpu, "decided": decided, "runs": plan.runs, "going": plan.to_delete, "bytes": plan.bytes,
         "peak": _peak(), "grew": _peak() - before,
     }  # fmt: skip
 
@@ -288,19 +288,19 @@ def _planned(asked: argparse.Namespace) -> dict[str, Any]:
 def _deleted(asked: argparse.Namespace) -> dict[str, Any]:
     """Both halves of a clean-up. The archive is a matter of its own: MLflow has none to compare it with."""
     from onerun import archive as archives
-    from onerun.cleanup import applying, stores
-    from onerun.cleanup.planning import milliseconds, plan_store
+    from onerun.cleanup import execution, store_protocol
+    from onerun.cleanup.planner import milliseconds, plan_store
     from onerun.domain.archives import Archive
 
     archives.back_up = lambda *_: Archive(str(Path(asked.work) / "archive"), "", 0, {})
-    store = stores.open_store()
+    store = store_protocol.open_store()
     before, started, begun, done = _settled(), time.perf_counter(), _cpu(), 0
     for action, now in (("soft_delete", milliseconds()), ("hard_delete", milliseconds() + DAY)):
         policy = _policy(action, asked.work)
-        with store.alone():
+        with store.exclusive_lock():
             plan, spool = plan_store(store, policy, (), now)
             with spool:
-                done = applying.apply(store, policy, plan, spool).done
+                done = execution.apply(store, policy, plan, spool).done
     seconds, cpu = time.perf_counter() - started, _cpu() - begun
     return {"seconds": seconds, "cpu": cpu, "runs": done, "peak": _peak(), "grew": _peak() - before}
 

@@ -1,13 +1,22 @@
 """What happens in a flow, shown: in the flow run's log always, and at a terminal when one started it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 
+from prefect import runtime
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging.handlers import APILogHandler
 
+from flows.command_line.links import flow_run_url
+from onerun.commands.ui import Row
 from onerun.engine.events import Observer, StageEvent, StageState
 
 logger = logging.getLogger("onerun")
@@ -33,12 +42,42 @@ def log_to_prefect() -> None:
 class LogUi:
     """Lines in the flow run's log; a question has no answer here: a flow that needs one pauses for it."""
 
+    attended = False
+
     def __init__(self) -> None:
         log_to_prefect()
 
     def say(self, line: str) -> None:
         """Log one line."""
         logger.info("%s", line)
+
+    @property
+    def page(self) -> str:
+        """Return the address of the flow run's page; empty where it has none."""
+        return flow_run_url(str(runtime.flow_run.id)) or ""
+
+    def warn(self, line: str) -> None:
+        """Log one line as a warning."""
+        logger.warning("%s", line)
+
+    def publish(
+        self,
+        key: str,
+        title: str,
+        *,
+        lines: Sequence[str] | None = None,
+        rows: Sequence[Row] | None = None,
+        link: str | None = None,
+    ) -> None:
+        """Create an artifact for each of text, table and link that is given."""
+        if lines is not None:
+            text = "\n".join(["```", *lines, "```"])
+            create_markdown_artifact(text, key=key, description=title)
+        if rows is not None:
+            create_table_artifact([dict(row) for row in rows], key=key, description=title)
+        if link is not None:
+            address = link if "://" in link else Path(link).as_uri()
+            create_link_artifact(address, link, key=key, description=title)
 
     def confirm(self, question: str) -> bool | None:
         """Return None: there is no person at a log."""

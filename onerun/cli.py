@@ -9,7 +9,15 @@ from onerun.commands.command import Command
 from onerun.config.mistakes import did_you_mean
 from onerun.version import __version__
 
-COMMANDS = ("train", "init", "promote", "reconcile", "backup")  # in the order of the help
+COMMANDS = (  # as the help lists them
+    "train",
+    "init",
+    "promote",
+    "reconcile",
+    "maintain",
+    "summary",
+    "backup",
+)
 
 
 def command(name: str) -> Command[Any, Any]:

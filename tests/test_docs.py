@@ -14,14 +14,23 @@ from deployments.stack import __main__ as stack
 from flows import metrics
 from flows.checking import checkup
 from flows.training import launch
-from flows.upkeep import maintenance, rescuing, restoring, summarising
+from flows.upkeep import rescuing, restoring
 from onerun.cli import command
 from onerun.config.evaluation import BetterThan, Evaluate, Explain, Promote, Register, Threshold
 from onerun.config.loading import load_policy, load_recipe
-from onerun.config.policy import Backups, Best, Keep, Policy, Protect, Select
+from onerun.config.policy import (
+    Backups,
+    Best,
+    Keep,
+    Policy,
+    Protect,
+    Select,
+    Snapshots,
+    Work,
+)
 from onerun.config.recipe import Categorical, Data, Model, Numeric, Preprocess, Recipe, Split, Train
 from onerun.config.schema import PATH, schema_text
-from onerun.domain.cleanup.plan import Pace
+from onerun.domain.cleanup.plan import BatchSizer
 from onerun.domain.monitoring import series
 
 PARSERS = {
@@ -30,7 +39,7 @@ PARSERS = {
     "deployments.stack": stack.parser, "deployments.worker": worker.parser,
     "deployments.kubernetes": kubernetes.parser,
 }  # fmt: skip
-PARSERS |= {"flows.maintain": maintenance.parser, "flows.summary": summarising.parser}
+PARSERS |= {f"flows.{name}": command(name).parser for name in ("maintain", "summary")}
 PARSERS |= {"flows.metrics": metrics.parser}
 PARSERS |= {
     "deployments.deploy": deploy.COMMAND.parser,
@@ -63,7 +72,7 @@ def test_the_editor_schema_is_current() -> None:
     assert PATH.read_text() == schema_text(), "run python -m onerun.config.schema"
 
 
-@pytest.mark.parametrize("section", [Policy, Select, Keep, Best, Protect, Backups])
+@pytest.mark.parametrize("section", [Policy, Select, Keep, Best, Protect, Backups, Work, Snapshots])
 def test_every_key_of_a_policy_is_described(section: type[BaseModel]) -> None:
     text = (ROOT / "docs" / "maintenance.md").read_text()
     for key in section.model_fields:
@@ -133,9 +142,9 @@ def test_the_examples_of_the_maintenances_help_are_good_ones(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)
-    lines = re.findall(r"python -m flows.maintain (.+)", maintenance.EXAMPLE)
-    for asked in (maintenance.parser().parse_args(shlex.split(line)) for line in lines):
-        load_policy(asked.policy, asked.set)
+    lines = [shlex.split(line)[2:] for line in command("maintain").examples]
+    for options in map(command("maintain").parse, lines):
+        load_policy(options.policy, options.overrides)
     assert len(lines) >= 3
 
 
@@ -163,12 +172,12 @@ def test_the_examples_of_deployments_are_good_ones() -> None:
 
 def test_pages_say_how_large_a_batch_is_and_where_a_repair_keeps_its_backup() -> None:
     (page,) = (ROOT / "docs" / "decisions").glob("0009-*.md")
-    least, most = Pace(), Pace()
+    least, most = BatchSizer(), BatchSizer()
     for _ in range(20):
         least.took(10, least.at_once)
         most.took(0.1, most.at_once)
     words = (
-        f"first batch has {Pace().at_once} runs",
+        f"first batch has {BatchSizer().at_once} runs",
         f"never fewer than {least.at_once} or more than {most.at_once:,}",
     )
     assert all(each in page.read_text().replace("\n", " ") for each in words)

@@ -1,15 +1,15 @@
 """The folder of the stack: one command at a time changes it, and what it keeps of settings gives no secret away."""
 
-import fcntl
 import hmac
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from onerun.config.env_file import work_folder
 from onerun.config.mistakes import Mistake, Mistakes
+from onerun.processes.locks import exclusive_lock
 from settings.servers import stack_folder
 
 
@@ -22,12 +22,12 @@ def state_folder(profile: str) -> Path:
 def alone(folder: Path) -> Iterator[None]:
     """One `up` or `down` at a time: two would start everything twice. Raises: Mistakes when another is at work."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+") as lock:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = stack.enter_context(exclusive_lock(folder / "lock", wait=False))
         except BlockingIOError:
-            lock.seek(0)
-            says = f"another up or down is at work here (process {lock.read() or 'unknown'}); wait for it, or end it"
+            holder = (folder / "lock").read_text() or "unknown"
+            says = f"another up or down is at work here (process {holder}); wait for it, or end it"
             raise Mistakes([Mistake(str(folder), says)]) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))

@@ -6,7 +6,6 @@ ends with its process, however that ends.
 """
 
 import contextlib
-import fcntl
 import gc
 import logging
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onerun.config.mistakes import Mistake, Mistakes
+from onerun.processes.locks import exclusive_lock
 
 if TYPE_CHECKING:
     import uvicorn
@@ -138,8 +138,7 @@ def _one_start_at_a_time() -> Iterator[None]:
     """Two servers that migrate one new database at once break it."""
     home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
     home.mkdir(parents=True, exist_ok=True)
-    with (home / "temporary-server.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with exclusive_lock(home / "temporary-server.lock"):
         yield
 
 

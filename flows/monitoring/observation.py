@@ -5,8 +5,9 @@ from datetime import timedelta
 
 from flows.command_line.prefect_address import with_prefect
 from flows.reconciling.dead import seen_now
-from flows.upkeep.summarising import summary_of
+from flows.upkeep.commands import PREFECT
 from onerun.commands.profile_store import use_store_as
+from onerun.commands.summary import SummaryOptions, summary_of
 from onerun.domain.monitoring.series import Samples
 from onerun.domain.monitoring.stores import merged, of_models, of_running, of_store
 from onerun.domain.monitoring.trainings import of_trainings
@@ -27,4 +28,5 @@ def trainings(profile: str | None, window: timedelta) -> Samples:
 
 def store(profile: str | None, files: bool) -> Samples:
     """One look at all of the store. Raises: Mistakes, StoreUnreachable."""
-    return of_store(summary_of(profile, None, files))
+    summary = summary_of(SummaryOptions(profile=profile, files=files), PREFECT)
+    return of_store(summary.model_dump(mode="json"))

@@ -3,11 +3,11 @@
 import os
 
 from flows.reconciling.flow_runs import FlowRuns
+from onerun.commands.dead_runs import dead_run_findings
 from onerun.domain.cleanup.findings import Finding
 from onerun.domain.reconcile.plan import Plan
 from onerun.domain.reconcile.seen import Policy
 from onerun.reconcile.survey import plan
-from onerun.store import artifact_paths
 
 
 def seen_now() -> Plan:
@@ -21,11 +21,5 @@ def seen_now() -> Plan:
 
 
 def dead_runs(files: bool = True) -> list[Finding]:
-    """Args: files: measure what they left. Returns: them with the evidence; nothing is changed."""
-    return [
-        Finding(
-            "dead-running", run.run_id, artifact_paths.size_of(run.place) if files and run.place else None,
-            int(1000 * run.started.timestamp()), "; ".join(dead.evidence), place=run.place,
-        )
-        for run, dead in seen_now().dead
-    ]  # fmt: skip
+    """Return dead runs with the evidence; nothing is changed. Args: files: measure what they left."""
+    return dead_run_findings(seen_now(), files)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from onerun import storage
-from onerun.archive import keeping, places
+from onerun.archive import artifacts, keeping
 from onerun.archive.container import Writer
 from onerun.archive.index import Index
 from onerun.archive.record_io.source import Source, source
@@ -147,7 +147,7 @@ def _add_files(writer: Writer, index: Index, server: str) -> list[str]:
     notes = []
     for kind in WITH_FILES:
         for identity, place in index.places(kind):
-            for artifact in places.files(place, server):
+            for artifact in artifacts.files(place, server):
                 name = file_member(kind, identity, artifact.path)
                 if artifact.note or not inside(artifact.path):
                     notes.append(

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from onerun.archive import elsewhere, places
+from onerun.archive import artifacts, elsewhere
 from onerun.archive.container import listed
 from onerun.archive.index import Index
 from onerun.archive.record_io import reading, writing
@@ -212,8 +212,8 @@ class Deciding:
         if self._index.verdict(kind, identity) == BLOCKED:
             return BLOCKED, ""
         place, may_be_written = place_of(kind, identity)
-        target = places.below(place, path)
-        found = places.digest(target, line["size"])
+        target = artifacts.below(place, path)
+        found = artifacts.digest(target, line["size"])
         verdict = NEW if found is None else SAME if found == line["sha256"] else DIFFERS
         if verdict != SAME and not may_be_written:
             words = (

@@ -5,12 +5,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from onerun.archive import places
+from onerun.archive import artifacts
 from onerun.archive.container import listed
 from onerun.archive.index import Index
 from onerun.config.mistakes import Mistakes
 from onerun.domain.archives import split_member
-from onerun.domain.cleanup.prefixes import plain
+from onerun.domain.cleanup.artifact_paths import plain
 from onerun.domain.errors import ArchiveDamaged
 
 
@@ -55,7 +55,7 @@ def _reason(place: str, files: Iterable[Mapping[str, Any]]) -> str:
         return f"at {place}" if place else "nowhere"
     try:
         same = all(
-            places.digest(places.below(place, each["path"]), each["size"]) == each["sha256"]
+            artifacts.digest(artifacts.below(place, each["path"]), each["size"]) == each["sha256"]
             for each in files
         )
     except (Mistakes, ArchiveDamaged) as error:

@@ -18,7 +18,7 @@ from onerun import storage
 from onerun.archive import keeping
 from onerun.archive.container import BLOCK, LEVEL, damage_told
 from onerun.domain.errors import ArchiveDamaged
-from onerun.tracking.identity import identity_of
+from onerun.tracking.database import identity_of
 
 LIST = "SHA256SUMS"
 

@@ -1,6 +1,5 @@
 """Where archives are kept: named by label, store, time and digest, brought to their place, older ones removed."""
 
-import fcntl
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from onerun import storage
 from onerun.config.addresses import folder_or_bucket
 from onerun.config.mistakes import Mistake, Mistakes
+from onerun.processes.locks import exclusive_lock
 
 SUFFIX = ".tar.gz"
 FOLDERS = ".folders.tar.gz"  # of archives of folders
@@ -62,8 +62,7 @@ def workplace(destination: str) -> Iterator[Path]:
         tempfile.TemporaryDirectory(prefix=_WORK, dir=local) as name,
     ):
         folder = Path(name)
-        with (folder / "unlocked").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with exclusive_lock(folder / "unlocked"):
             (folder / "unlocked").rename(folder / "lock")  # nobody sees it before it is locked
             _remove_dead(folder)
             yield folder
@@ -74,10 +73,11 @@ def _remove_dead(mine: Path) -> None:
 
     for folder in mine.parent.glob(f"{_WORK}*"):
         try:
-            with (folder / "lock").open("r+") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not (folder / "lock").exists():
+                continue  # this moment being made
+            with exclusive_lock(folder / "lock", wait=False):
                 shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # it lives, is not ours, or is this moment being made
+        except OSError:  # it lives, or is not ours
             continue
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from onerun.archive import places
+from onerun.archive import artifacts
 from onerun.archive.container import members
 from onerun.archive.deciding import DIFFERS, NEW, REPLACE, Deciding, fill
 from onerun.archive.index import Index
@@ -17,7 +17,8 @@ from onerun.archive.records import Rewriting, records
 from onerun.archive.verify import Verified, streamed, verify
 from onerun.domain.archives import Restored, Selection, split_member
 from onerun.domain.errors import OnerunError
-from onerun.store.sql.database import KNOWN, open_database
+from onerun.store.artifact_paths import resolve
+from onerun.store.sql.database import BACKENDS, open_database
 
 
 def restore(
@@ -63,10 +64,10 @@ def _alone(uri: str, apply: bool) -> Iterator[None]:
 
     Raises: MaintenanceUnderWay.
     """
-    if not apply or kind_of(uri) not in KNOWN:  # the others are not cleaned up here
+    if not apply or kind_of(uri) not in BACKENDS:  # the others are not cleaned up here
         yield
         return
-    with closing(open_database(uri)) as database, database.alone():
+    with closing(open_database(uri)) as database, database.exclusive_lock():
         yield
 
 
@@ -127,7 +128,7 @@ def _write_files(verified: Verified, writable: set[str], work: Path) -> None:
             verdict, place = json.loads(decision)
             said = json.loads(manifest.readline())
             if verdict in writable and split_member(member.name):
-                places.write(place, member.blocks(), said["sha256"], work)
+                artifacts.write(place, member.blocks(), said["sha256"], work)
 
 
 def _write_records(
@@ -155,7 +156,7 @@ def _require_whole(after: Deciding, overwrite: bool) -> None:
 
 def _restored(verified: Verified, deciding: Deciding, applied: bool, index: Index) -> Restored:
     findings = deciding.findings
-    roots = sorted({places.resolve(home) for home in index.homes_wanted() if home})
+    roots = sorted({resolve(home) for home in index.homes_wanted() if home})
     notes = [
         f"experiment {old} has number {new} here" for old, new in deciding.renumbered().items()
     ]

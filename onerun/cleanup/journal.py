@@ -1,7 +1,9 @@
-"""What a clean-up was about to do, written down before: the next one finishes what a killed one began.
+"""What a clean-up was about to do, written down before: the next one finishes what a killed one
+began.
 
-A journal lies beside the archives. It lists runs whose rows are about to go and the folders that go with them. A run
-that the store still knows was not deleted, or came back: its folders stay. One it does not know left folders behind.
+A journal lies beside the archives. It lists runs whose rows are about to go and the folders that go
+with them. A run that the store still knows was not deleted, or came back: its folders stay. Of one
+that it does not know, the folders are still to be removed.
 """
 
 import json
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from onerun import storage
-from onerun.cleanup.stores import Store
+from onerun.cleanup.store_protocol import Store
 from onerun.domain.cleanup.plan import Item
 
 FOLDER = "journals"
@@ -44,7 +46,14 @@ def write(
     locations: Mapping[str, str],
     items: Sequence[Item],
 ) -> Journal:
-    """Args: destination: where the archives go; locations: experiment id -> its artifacts."""
+    """Write a journal of the runs that are about to be deleted.
+
+    Args:
+        destination: where the archives go.
+        archived: when the archive was begun, in milliseconds since 1970.
+        locations: experiment id -> its artifacts.
+        items: the runs.
+    """
     entries = tuple(Entry(item.id, locations[item.experiment_id], item.prefixes) for item in items)
     uri = storage.join(destination, FOLDER, f"{store.identity}-{uuid4().hex}.json")
     listed = [[entry.run, entry.location, *entry.folders] for entry in entries]
@@ -58,10 +67,11 @@ def write(
     return Journal(uri, store.fingerprint, archive, archived, entries)
 
 
-def left_behind(destination: str, store: str, notes: list[str]) -> Iterator[Journal]:
-    """Yields: the journals that clean-ups of this store did not finish; `notes` is told of those that are damaged.
+def unfinished(destination: str, store: str, notes: list[str]) -> Iterator[Journal]:
+    """Yield the journals that clean-ups of this store did not finish; damaged ones become notes.
 
-    One that was killed while it wrote a journal had done nothing yet of what stands there: that is removed.
+    One that was killed while it wrote a journal had done nothing yet of what stands there: that is
+    removed.
     """
     for uri in storage.list_files(storage.join(destination, FOLDER)):
         if not uri.rpartition("/")[2].startswith(f"{store}-"):
@@ -80,12 +90,12 @@ def left_behind(destination: str, store: str, notes: list[str]) -> Iterator[Jour
                 )
             except (ValueError, KeyError, TypeError) as error:
                 notes.append(
-                    f"{uri} cannot be read ({error}); files of runs that it names were left"
+                    f"{uri} cannot be read ({error}); files of runs that it names were kept"
                 )
             else:
                 yield found
 
 
 def close(journal: Journal) -> None:
-    """All of it is done."""
+    """Remove the journal: all of it is done."""
     storage.remove(journal.uri)

@@ -1,4 +1,7 @@
-"""Removing the artifacts of runs and logged models. Never any other folder, and nothing that no archive holds."""
+"""Removing the artifacts of runs and logged models.
+
+Never any other folder, and nothing that no archive holds.
+"""
 
 import errno
 import os
@@ -9,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onerun import storage
-from onerun.domain.cleanup.prefixes import below
+from onerun.domain.cleanup.artifact_paths import below
 from onerun.domain.errors import TerminalError
 from onerun.store.artifact_paths import newest, real_address
 
@@ -17,29 +20,31 @@ ARTIFACTS = "artifacts"  # of a run or logged model: all that MLflow writes in i
 Tree = dict[str, "Tree | None"]  # name -> what is in it; None: it is no folder
 
 
-class Left(TerminalError):
-    """A folder that was to be removed was left as it is; why, it says."""
+class NotRemoved(TerminalError):
+    """A folder that was to be removed is kept as it is; the message says why."""
 
 
-class OutsideTheStore(Left):
+class OutsideTheStore(NotRemoved):
     """It is not one of the store's own."""
 
 
-class ChangedMeanwhile(Left):
+class ChangedMeanwhile(NotRemoved):
     """It holds what no archive holds."""
 
 
 def remove(location: str, folders: Iterable[str], archived: int, begun: bool = False) -> None:
-    """Removes the artifacts of runs and logged models of one experiment; what is gone already is no mistake.
+    """Remove the artifacts of runs and logged models of one experiment; what is missing already is
+    no mistake.
 
     What lies beside `artifacts` in such a folder is in no archive, and stays.
 
     Args:
-        archived: when their archive was begun, in milliseconds since 1970; what changed after that stays.
+        archived: when their archive was begun, in milliseconds since 1970; what changed after that
+            stays.
         begun: a removal of them may have been killed.
 
-    Raises: OutsideTheStore when one is not the experiment's own or is reached through a link; ChangedMeanwhile;
-        Left when there is more in it; Mistakes when refused.
+    Raises: OutsideTheStore when one is not the experiment's own or is reached through a link;
+        ChangedMeanwhile; NotRemoved when there is more in it; Mistakes when refused.
     """
     root = real_address(location)
     for folder in folders:
@@ -61,11 +66,11 @@ def _remove_objects(place: str, archived: int) -> None:
     last = newest(found) or 0
     in_seconds = (
         last % 1000 == 0
-    )  # as Amazon's store tells it: later in the same second is not told
+    )  # as Amazon's store reports it: later in the same second does not show
     _need_unchanged(place, last, archived // 1000 * 1000 - 1 if in_seconds else archived)
     storage.remove_below(place, [path for path, _, _ in found])
     if len(found) < len(everything):
-        raise Left(_more_in(place))
+        raise NotRemoved(_more_in(place))
 
 
 def _more_in(place: str) -> str:
@@ -84,15 +89,18 @@ def _remove_local(root: str, parts: tuple[str, ...], archived: int, begun: bool)
             _remove_artifacts(root, parts, archived, begun)
             os.rmdir(folder)  # noqa: PTH106
         except FileNotFoundError:
-            pass  # gone already
+            pass  # missing already
         except OSError as error:
             if error.errno != errno.ENOTEMPTY:
                 raise
-            raise Left(_more_in(folder)) from None
+            raise NotRemoved(_more_in(folder)) from None
 
 
 def _remove_artifacts(root: str, parts: tuple[str, ...], archived: int, begun: bool) -> None:
-    """By handles: no other folder can take the place of one that was looked at. Only what was looked at goes."""
+    """By handles: no other folder can take the place of one that was looked at.
+
+    Only what was looked at goes.
+    """
     place, handles = root, list[int]()
     try:
         for part in (*parts, ARTIFACTS):
@@ -100,21 +108,21 @@ def _remove_artifacts(root: str, parts: tuple[str, ...], archived: int, begun: b
             handles.append(
                 _open(part, handles[-1], place) if handles else _open(place, None, place)
             )
-        looking = _Looking(place, begun)
-        changed, inside = looking.at(handles[-1], place)
-        changed = max(changed, looking.of_folder(handles[-2]))
+        inspection = _Inspection(place, begun)
+        changed, inside = inspection.at(handles[-1], place)
+        changed = max(changed, inspection.of_folder(handles[-2]))
         _need_unchanged(place.removesuffix(f"/{ARTIFACTS}"), changed // 1_000_000, archived)
         _empty(handles[-1], inside)
         os.rmdir(ARTIFACTS, dir_fd=handles[-2])
     except FileNotFoundError:
-        pass  # gone already
+        pass  # missing already
     finally:
         for handle in handles:
             os.close(handle)
 
 
 def _open(name: str, within: int | None, place: str) -> int:
-    """Returns: a handle of a folder, never of what a link points at. Raises: OutsideTheStore."""
+    """Return a handle of a folder, never of what a link points at. Raises: OutsideTheStore."""
     try:
         return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=within)
     except OSError:
@@ -125,18 +133,20 @@ def _open(name: str, within: int | None, place: str) -> int:
 
 
 @dataclass(frozen=True)
-class _Looking:
+class _Inspection:
     """When artifacts changed last, and which of them were archived."""
 
     artifacts: str  # where they are
     begun: bool  # a removal of them may have been killed: that entries went is no change then
 
     def at(self, folder: int, place: str) -> tuple[int, Tree]:
-        """Returns: when anything in the folder changed last, in nanoseconds since 1970; and what was archived of it."""
+        """Return when anything in the folder changed last, in nanoseconds since 1970; and what was
+        archived of it.
+        """
         newest, inside = self.of_folder(folder), Tree({})
         with os.scandir(folder) as entries:
             for entry in entries:
-                with suppress(FileNotFoundError):  # gone already
+                with suppress(FileNotFoundError):  # missing already
                     if entry.is_dir(follow_symlinks=False):
                         with _opened(entry.name, folder) as inner:
                             changed, inside[entry.name] = self.at(inner, f"{place}/{entry.name}")
@@ -149,7 +159,8 @@ class _Looking:
         return newest, inside
 
     def of_folder(self, folder: int) -> int:
-        """Returns: when an entry came or went, or the folder was moved; only the latter once a removal was begun.
+        """Return when an entry came or went, or the folder was moved; only the latter once a
+        removal was begun.
 
         What came since then has times of its own.
         """
@@ -159,11 +170,15 @@ class _Looking:
         return max(about.st_ctime_ns, about.st_mtime_ns)
 
     def _of_file(self, file: os.stat_result) -> int:
-        """Its folder tells that it was moved there, but once a removal was begun only the file itself does."""
+        """Its folder tells that it was moved there, but once a removal was begun only the file
+        itself does.
+        """
         return file.st_ctime_ns if self.begun and file.st_nlink == 1 else file.st_mtime_ns
 
     def _leads_inside(self, path: str) -> bool:
-        """Whether it is a link to one of the other artifacts; what it points at was archived, or is gone already."""
+        """Return whether it is a link to one of the other artifacts; what it points at was
+        archived, or is missing already.
+        """
         return Path(path).is_symlink() and os.path.realpath(path).startswith(
             f"{os.path.realpath(self.artifacts)}/"
         )
@@ -171,7 +186,7 @@ class _Looking:
 
 def _empty(folder: int, inside: Tree) -> None:
     for name, deeper in inside.items():
-        with suppress(FileNotFoundError):  # gone already
+        with suppress(FileNotFoundError):  # missing already
             if deeper is None:
                 os.unlink(name, dir_fd=folder)
             else:

@@ -30,7 +30,8 @@ PLAIN_MESSAGES = {
 class Argument:
     """How a field looks on the command line.
 
-    flag: the option's name, where it is not `--field-name`; empty for a positional argument.
+    flag: the option's name, where it is not `--field-name`; empty for a positional argument. Where the default is
+        True, the flag switches it off, such as `--no-files`.
     metavar: what stands for the value in the help.
     """
 
@@ -82,7 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser, options: type[Options]) -> No
         flag = flag_of(name, field)
         given: dict[str, Any] = {"dest": name, "default": argparse.SUPPRESS, "help": help_of(field)}
         if flag and _kind(field) is bool:
-            parser.add_argument(flag, action="store_true", **given)
+            action = "store_false" if field.default is True else "store_true"
+            parser.add_argument(flag, action=action, **given)
             continue
         metavar = argument.metavar or name.upper().replace("_", "-")
         if _is_list(field):

@@ -7,6 +7,7 @@ from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.profile import AnyProfile, Profile, check_profile, load_profile_as
 
 ABOUT_STORES = ("MLFLOW_", "AWS_")
+ABOUT_BUCKETS = ("AWS_", "MLFLOW_S3_")
 
 
 def use_store(
@@ -59,3 +60,18 @@ def use_registry(profile: str | None) -> None:
     if mistakes:
         raise Mistakes(mistakes)
     chosen.apply()
+
+
+def use_folder(folder: str, name: str | None) -> Profile:
+    """Use a store of files; of the profile, apply what reaching buckets needs.
+
+    Returns: the profile. Raises: Mistakes when `folder` is the address of a database or server.
+    """
+    if "://" in folder and not folder.startswith("file:"):
+        message = f"expected a folder, got {folder}; databases and servers go by --profile"
+        raise Mistakes([Mistake("--store", message)])
+    chosen = load_profile_as(Profile, name)
+    for key, value in chosen.variables().items():
+        if key.startswith(ABOUT_BUCKETS):
+            os.environ[key] = value
+    return chosen

@@ -3,8 +3,10 @@
 import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import TextIO
 
+from onerun.commands.ui import Row
 from onerun.engine.events import StageEvent, StageState
 
 BAR = 24  # characters
@@ -22,6 +24,9 @@ QUIET = {
 class Terminal:
     """Shows lines and stages on a stream; draws a bar where the stream is a terminal."""
 
+    attended = True
+    page = ""
+
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._draws = out.isatty()
@@ -32,6 +37,23 @@ class Terminal:
     def say(self, line: str) -> None:
         """Print one line, over a bar that stands there."""
         self._write(f"{self._over}{line}\n")
+
+    def warn(self, line: str) -> None:
+        """Print one line."""
+        self.say(line)
+
+    def publish(
+        self,
+        key: str,
+        title: str,
+        *,
+        lines: Sequence[str] | None = None,
+        rows: Sequence[Row] | None = None,
+        link: str | None = None,
+    ) -> None:
+        """Print the text."""
+        if lines:
+            self.say("\n".join(lines))
 
     def confirm(self, question: str) -> bool | None:
         """Ask on stderr; only `yes` is a yes. Return None where there is no person to ask."""

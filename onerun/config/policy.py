@@ -169,6 +169,27 @@ class Backups(Section):
     )
 
 
+class Work(Section):
+    """Work folders of trainings that failed, which keep what a retry goes on from."""
+
+    older_than: Age = Field(
+        2592000.0,
+        description="Remove those in which nothing changed for this long (30d), with action: hard_delete.",
+    )
+
+
+class Snapshots(Section):
+    """Snapshots of ingested data that no run of the store names any more."""
+
+    unused_for: Age = Field(
+        7776000.0, description="How long one has to be unused before it counts (90d)."
+    )
+    action: Literal["report", "remove"] = Field(
+        "report",
+        description="remove: with action: hard_delete, for good; only where no other MLflow store shares ONERUN_STORE.",
+    )
+
+
 class Policy(Section):
     """What the maintenance keeps and what it does with the rest."""
 
@@ -186,6 +207,8 @@ class Policy(Section):
         "hard_delete: rows and files, after a backup.",
     )
     backups: Backups = Backups()
+    work: Work = Work()
+    snapshots: Snapshots = Snapshots()
     max_delete: Fraction = Field(
         0.2,
         ge=0,

@@ -2,6 +2,7 @@
 digest's address.
 """
 
+import os
 import shutil
 import time
 import uuid
@@ -92,6 +93,8 @@ def _keep(folder: Path, snapshot: Snapshot, pending: PendingUpload) -> None:
 def _upload(folder: Path, snapshot: Snapshot) -> None:
     if not storage.exists(snapshot.uri):
         _publish(folder, snapshot.uri.rpartition("/")[0])
+    elif not storage.is_s3(snapshot.uri):
+        os.utime(snapshot.uri)  # `onerun maintain` counts from here how long it is unused
 
 
 def _write_table(table: TypedSource, folder: Path) -> ContentDigest:

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from onerun.rescue import reading
+from onerun.domain.file_store import milliseconds
 from onerun.rescue.case import MENDED, QUARANTINED, Case
+from onerun.store.files import reader as reading
 
 LONGEST_ID = 50  # characters
 KINDS = ("feedback", "expectation")  # MLflow's tool takes no others
@@ -108,7 +109,7 @@ def _mended(path: Path, meta: dict[str, Any], identity: str) -> tuple[dict[str, 
     for key, otherwise in zip(
         ("create_time", "last_update_time"), reading.times_below(path), strict=True
     ):
-        time = reading.milliseconds(meta.get(f"{key}_ms", meta.get(key)))
+        time = milliseconds(meta.get(f"{key}_ms", meta.get(key)))
         whole[f"{key}_ms"] = otherwise if time is None else time
         wrong += [f"has no {key}"] if time is None else []
     for key in (*LONGEST, "rationale"):

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from onerun.domain.text import printable
-from onerun.rescue import reading
 from onerun.rescue.facts import Facts
+from onerun.store.files import reader as reading
 
 LARGEST_QUARANTINED = (
     64 * 2**20
@@ -131,37 +131,28 @@ class Case:
 
     def values(self, folder: Path, what: str, longest: int | None = None) -> dict[str, str]:
         """Returns: the good ones of the parameters or tags in a folder; the others become findings."""
-        good: dict[str, str] = {}
         try:
-            for key, file in reading.files_below(folder):
-                try:
-                    good[self.key(key)] = reading.text(file)
-                except reading.Unreadable as error:
-                    self.found(file, what, str(error), QUARANTINED)
-                    continue
-                if "\r" in good[key]:  # MLflow's tool reads it so
-                    self.found(file, what, "its carriage returns become line breaks", QUARANTINED)
-                    good[key] = good[key].replace("\r\n", "\n").replace("\r", "\n")
-                if longest and len(good[key]) > longest:
-                    self.found(
-                        file, what, f"{len(good[key])} characters, cut to {longest}", QUARANTINED
-                    )
-                    good[key] = good[key][:longest]
+            found = reading.values(folder)
         except reading.Unreadable as error:
             self.unreadable(folder, f"{what}s", error)
+            return {}
+        for file, reason in found.unreadable:
+            self.found(file, what, str(reason), QUARANTINED)
+        good = found.good
+        for key, value in good.items():
+            file = folder / key
+            if "\r" in value:  # MLflow's tool reads it so
+                self.found(file, what, "its carriage returns become line breaks", QUARANTINED)
+                good[key] = value.replace("\r\n", "\n").replace("\r", "\n")
+            if longest and len(good[key]) > longest:
+                cause = f"{len(good[key])} characters, cut to {longest}"
+                self.found(file, what, cause, QUARANTINED)
+                good[key] = good[key][:longest]
         return good
 
     def key(self, key: str) -> str:
-        """Returns: the name of a parameter, tag, metric or model. Raises: Unreadable when no database holds it."""
-        try:
-            key.encode()
-        except UnicodeEncodeError:
-            raise reading.Unreadable("its name is no text (not UTF-8)") from None
-        if len(key) > reading.LONGEST_KEY:
-            raise reading.Unreadable(
-                f"its name has {len(key)} characters, where {reading.LONGEST_KEY} fit"
-            )
-        return key
+        """Return the name of a parameter, tag, metric or model. Raises: Unreadable: too long, no text."""
+        return reading.checked_key(key)
 
 
 def _without_artifacts(folder: str, names: list[str]) -> list[str]:

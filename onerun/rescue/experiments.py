@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from onerun.domain import names
-from onerun.rescue import reading
-from onerun.rescue.case import DENIED, DROPPED, MENDED, QUARANTINED, REBUILT, TOLD, Case
+from onerun.domain.file_store import LONGEST_EXPERIMENT_NAME, experiment_faults, is_whole
+from onerun.rescue.case import DROPPED, MENDED, QUARANTINED, REBUILT, TOLD, Case
 from onerun.rescue.models import rescue_model
 from onerun.rescue.places import place
 from onerun.rescue.runs import RESERVED, rescue_run
 from onerun.rescue.traces import rescue_trace
+from onerun.store.files import reader as reading
 
 TRASH, REGISTRY = ".trash", "models"
 
@@ -64,7 +65,7 @@ def rescue_experiment(case: Case, folder: Path, trashed: bool) -> None:
         rebuilt = ""
     except reading.Unreadable as error:
         if (
-            DENIED not in str(error)
+            error.cause != reading.Cause.DENIED
             and not runs
             and not strangers
             and not reading.size_below(folder)
@@ -152,36 +153,13 @@ def _rebuilt(folder: Path, trashed: bool) -> dict[str, Any]:
 def _mended(case: Case, folder: Path, meta: dict[str, Any], trashed: bool) -> dict[str, Any]:
     """Every field that MLflow reads is what it must be; the others come from the folder."""
     whole = _rebuilt(folder, trashed)
-    if str(meta.get("experiment_id")) != folder.name:
-        case.found(
-            folder / "meta.yaml",
-            "experiment",
-            f"says it is {str(meta.get('experiment_id'))[:40]}",
-            MENDED,
-        )
+    for fault in experiment_faults(meta, folder.name):
+        case.found(folder / "meta.yaml", "experiment", fault.text, MENDED)
     if isinstance(meta.get("name"), str) and meta["name"].strip():
-        whole["name"] = meta["name"][:256]
-        if len(meta["name"]) > 256:
-            case.found(
-                folder / "meta.yaml",
-                "experiment",
-                f"its name has {len(meta['name'])} characters",
-                MENDED,
-            )
-    else:
-        case.found(
-            folder / "meta.yaml",
-            "experiment",
-            f"its name is {str(meta.get('name'))[:40]!r}",
-            MENDED,
-        )
-    for key in ("creation_time", "last_update_time"):
-        # Stores of old versions have no times: that is no damage, but MLflow's tool would write down this moment.
-        if meta.get(key) is not None and not reading.is_whole(meta[key]):
-            case.found(
-                folder / "meta.yaml", "experiment", f"has {key} {str(meta[key])[:40]!r}", MENDED
-            )
-        whole[key] = meta[key] if reading.is_whole(meta.get(key)) else whole[key]
+        whole["name"] = meta["name"][:LONGEST_EXPERIMENT_NAME]
+    for key in ("creation_time", "last_update_time"):  # MLflow's tool would write down this moment
+        if is_whole(meta.get(key)):
+            whole[key] = meta[key]
     stage = meta.get("lifecycle_stage")
     if stage != whole["lifecycle_stage"]:
         where = "the trash" if trashed else "use"

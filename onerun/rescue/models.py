@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from onerun.domain import names
-from onerun.rescue import reading
+from onerun.domain.file_store import MODEL_STATUSES, is_whole, model_faults
 from onerun.rescue.case import DROPPED, MENDED, QUARANTINED, REBUILT, TOLD, Case
 from onerun.rescue.places import add_facts, place
+from onerun.store.files import reader as reading
 
 READY, FAILED = 2, 3
-STATUSES = (0, 1, 2, 3)
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,35}")
 
 
@@ -82,20 +82,14 @@ def _rebuilt(folder: Path, experiment: str) -> dict[str, Any]:
 
 def _mended(case: Case, folder: Path, meta: dict[str, Any], experiment: str) -> dict[str, Any]:
     whole = _rebuilt(folder, experiment)
-    wrong = (
-        []
-        if meta.get("model_id") == folder.name
-        else [f"says it is {str(meta.get('model_id'))[:40]}"]
-    )
-    for key in ("name", "creation_timestamp", "last_updated_timestamp"):
-        if isinstance(meta.get(key), str) if key == "name" else reading.is_whole(meta.get(key)):
+    wrong = [fault.text for fault in model_faults(meta, folder.name)]
+    if isinstance(meta.get("name"), str):
+        whole["name"] = meta["name"]
+    for key in ("creation_timestamp", "last_updated_timestamp"):
+        if is_whole(meta.get(key)):
             whole[key] = meta[key]
-        else:
-            wrong.append(f"has {key} {str(meta.get(key))[:40]!r}")
-    if meta.get("status") in STATUSES:
+    if meta.get("status") in MODEL_STATUSES:
         whole["status"] = meta["status"]
-    else:
-        wrong.append(f"has status {str(meta.get('status'))[:40]!r}")
     for key in ("status_message", "model_type", "source_run_id"):
         whole[key] = meta[key] if isinstance(meta.get(key), str) else None
     whole["lifecycle_stage"] = "deleted" if meta.get("lifecycle_stage") == "deleted" else "active"

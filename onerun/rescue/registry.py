@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from onerun.domain import names
-from onerun.rescue import reading
+from onerun.domain.file_store import (
+    VERSION_STATUSES,
+    is_whole,
+    registered_model_faults,
+    version_faults,
+)
 from onerun.rescue.case import DROPPED, MENDED, QUARANTINED, REBUILT, TOLD, Case
-from onerun.rescue.places import is_near, place
+from onerun.rescue.places import place
+from onerun.store.artifact_paths import is_local
+from onerun.store.files import reader as reading
 
 _VERSION = re.compile(r"version-([1-9]\d{0,8})")
-STATUSES = ("READY", "PENDING_REGISTRATION", "FAILED_REGISTRATION")
 
 
 def rescue_registry(case: Case) -> None:
@@ -42,13 +48,8 @@ def _model(case: Case, folder: Path) -> None:
     tags = case.values(folder / "tags", "registered model's tag")
     try:
         meta = reading.meta(folder / "meta.yaml")
-        if meta.get("name") != name:
-            case.found(
-                folder / "meta.yaml",
-                "registered model",
-                f"says it is {str(meta.get('name'))[:40]!r}",
-                MENDED,
-            )
+        for fault in registered_model_faults(meta, name):
+            case.found(folder / "meta.yaml", "registered model", fault.text, MENDED)
     except reading.Unreadable as error:
         if not versions:
             case.found(
@@ -61,7 +62,7 @@ def _model(case: Case, folder: Path) -> None:
         case.found(folder / "meta.yaml", "registered model", str(error), REBUILT)
         tags[names.TAG_RESCUED] = f"meta.yaml: {error}"
         meta = {}
-    whole = _times(case, folder, meta, "registered model") | {
+    whole = _times(folder, meta) | {
         "name": name,
         "description": _text(meta.get("description")),
     }
@@ -76,20 +77,10 @@ def _model(case: Case, folder: Path) -> None:
     _aliases(case, folder, good)
 
 
-def _times(case: Case, folder: Path, meta: dict[str, Any], what: str) -> dict[str, Any]:
-    whole = dict(
-        zip(
-            ("creation_timestamp", "last_updated_timestamp"),
-            reading.times_below(folder),
-            strict=True,
-        )
-    )
-    for key in whole:
-        if reading.is_whole(meta.get(key)):
-            whole[key] = meta[key]
-        elif meta.get(key) is not None:
-            case.found(folder / "meta.yaml", what, f"has {key} {str(meta[key])[:40]!r}", MENDED)
-    return whole
+def _times(folder: Path, meta: dict[str, Any]) -> dict[str, Any]:
+    first, last = reading.times_below(folder)
+    found = {"creation_timestamp": first, "last_updated_timestamp": last}
+    return found | {key: meta[key] for key in found if is_whole(meta.get(key))}
 
 
 def _text(value: object) -> str | None:
@@ -108,22 +99,13 @@ def _version(case: Case, folder: Path, name: str) -> int | None:
             folder, "version", f"meta.yaml: {error}; nothing says which model it is", QUARANTINED
         )
         return None
-    if str(meta.get("version")) != str(number):
-        case.found(
-            folder / "meta.yaml",
-            "version",
-            f"says it is version {str(meta.get('version'))[:40]}",
-            MENDED,
-        )
-    if meta.get("status") not in STATUSES:
-        case.found(
-            folder / "meta.yaml", "version", f"has status {str(meta.get('status'))[:40]!r}", MENDED
-        )
-    whole = _times(case, folder, meta, "version") | {
+    for fault in version_faults(meta, str(number)):
+        case.found(folder / "meta.yaml", "version", fault.text, MENDED)
+    whole = _times(folder, meta) | {
         "name": name,
         "version": number,
         "source": meta["source"],
-        "status": meta["status"] if meta.get("status") in STATUSES else "READY",
+        "status": meta["status"] if meta.get("status") in VERSION_STATUSES else "READY",
         "current_stage": meta["current_stage"]
         if isinstance(meta.get("current_stage"), str)
         else "None",
@@ -158,7 +140,7 @@ def _tell_missing(case: Case, folder: Path, version: dict[str, Any]) -> None:
         and version["source"].removeprefix("models:/") not in case.models
     ):
         case.found(folder, "version", f"its logged model {version['source'][8:60]} is gone", TOLD)
-    elif is_near(where) and ":/" not in near and not os.path.exists(near):  # noqa: PTH110
+    elif is_local(where) and ":/" not in near and not os.path.exists(near):  # noqa: PTH110
         case.found(folder, "version", f"its files are gone: {where[:200]}", TOLD)
 
 

@@ -26,6 +26,7 @@ from onerun.rescue.facts import SHOWN, Facts
 from onerun.rescue.models import tell_orphans
 from onerun.rescue.proof import prove
 from onerun.rescue.registry import rescue_registry
+from onerun.tracking.database import is_missing
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def _require_free(to: str, root: Path) -> None:
                 )
             ]
         )
-    if database.is_missing(to):
+    if is_missing(to):
         return
     with database.engine(to) as engine:
         half = filling.source(engine)

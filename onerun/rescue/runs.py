@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from onerun.domain import names
-from onerun.rescue import reading
+from onerun.domain.file_store import (
+    LIFECYCLES,
+    LONGEST_RUN_NAME,
+    RUN_STATUSES,
+    is_whole,
+    run_faults,
+)
 from onerun.rescue.case import DROPPED, MENDED, QUARANTINED, REBUILT, TOLD, Case
 from onerun.rescue.places import add_facts, place
+from onerun.store.files import reader as reading
 
 RESERVED = {"tags", "datasets", "traces", "models", ".trash"}
-STATUSES = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
 LARGEST_FLOAT = 1.7976931348623157e308
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
@@ -97,55 +103,28 @@ def _mended(
 ) -> dict[str, Any]:
     """Every field that MLflow reads is what it must be; the others come from the folder."""
     whole = _rebuilt(folder, experiment, {})
-    wrong = []
-    said = meta.get("run_id") or meta.get("run_uuid")
-    if said != folder.name:
-        wrong.append(f"says it is run {str(said)[:40]}")
-    if str(meta.get("experiment_id")) != experiment["experiment_id"]:
-        wrong.append(f"says it is of experiment {str(meta.get('experiment_id'))[:40]}")
+    wrong = [fault.text for fault in run_faults(meta, folder.name, experiment["experiment_id"])]
     status = meta.get("status")
-    if status in STATUSES.values():
-        whole["status"] = next(number for number, name in STATUSES.items() if name == status)
-    elif isinstance(status, int) and not isinstance(status, bool) and status in STATUSES:
+    if isinstance(status, str):
+        status = {name: number for number, name in RUN_STATUSES.items()}.get(status)
+    if is_whole(status) and status in RUN_STATUSES:
         whole["status"] = status
-    else:
-        wrong.append(f"has status {str(status)[:40]!r}")
-    if meta.get("lifecycle_stage") in ("active", "deleted"):
+    if meta.get("lifecycle_stage") in LIFECYCLES:
         whole["lifecycle_stage"] = meta["lifecycle_stage"]
-    else:
-        wrong.append(f"has life cycle {str(meta.get('lifecycle_stage'))[:40]!r}")
-    wrong += _times(meta, whole)
-    for key in ("source_name", "entry_point_name", "source_version", "user_id"):
-        whole[key] = (
-            meta[key] if isinstance(meta.get(key), str) else None if key == "user_id" else ""
-        )
-    wrong += _name(meta, whole)
+    for key in ("start_time", "end_time", "deleted_time"):
+        value = meta.get(key)
+        if is_whole(value) or (value is None and key != "start_time"):
+            whole[key] = value
+    for key in ("source_name", "entry_point_name", "source_version"):
+        whole[key] = meta[key] if isinstance(meta.get(key), str) else ""
+    whole["user_id"] = meta["user_id"] if isinstance(meta.get("user_id"), str) else None
+    name = meta.get("run_name") or meta.get("name")
+    whole["run_name"] = name[:LONGEST_RUN_NAME] if isinstance(name, str) else None
     whole["artifact_uri"] = place(meta.get("artifact_uri"), folder / "artifacts")
     case.totals["moved"] += whole["artifact_uri"] != meta.get("artifact_uri")
     if wrong:
         case.found(folder / "meta.yaml", "run", ", ".join(wrong), MENDED)
     return whole
-
-
-def _name(meta: Mapping[str, Any], whole: dict[str, Any]) -> list[str]:
-    name = meta.get("run_name") or meta.get("name")
-    whole["run_name"] = name[:250] if isinstance(name, str) else None
-    if whole["run_name"] == name:
-        return []
-    return [f"has the name {str(name)[:40]!r}, of which a database holds 250 characters"]
-
-
-def _times(meta: Mapping[str, Any], whole: dict[str, Any]) -> list[str]:
-    wrong = []
-    for key in ("start_time", "end_time", "deleted_time"):
-        value = meta.get(key)
-        if value is None and key == "start_time":
-            wrong.append("has no start_time")  # MLflow's tool would write down this moment
-        elif value is None or reading.is_whole(value):
-            whole[key] = value
-        else:
-            wrong.append(f"has {key} {str(value)[:40]!r}")
-    return wrong
 
 
 def _take(case: Case, folder: Path, meta: dict[str, Any], tags: Mapping[str, str]) -> None:
@@ -165,7 +144,7 @@ def _take(case: Case, folder: Path, meta: dict[str, Any], tags: Mapping[str, str
         folder.name,
         "",
         meta["experiment_id"],
-        STATUSES[meta["status"]],
+        RUN_STATUSES[meta["status"]],
         *(meta.get(key) for key in keys),
     )
     for key, value in case.values(folder / "params", "parameter", 8000).items():
@@ -261,7 +240,7 @@ def _no_input(
 
 def _outputs(case: Case, folder: Path) -> None:
     for name, _, meta in _vertices(case, folder / "outputs", "output"):
-        step = meta["step"] if reading.is_whole(meta.get("step")) else 0
+        step = meta["step"] if is_whole(meta.get("step")) else 0
         case.write_meta(f"{case.relative(folder)}/outputs/{name}/meta.yaml", {**meta, "step": step})
         case.facts.add("output", f"run {folder.name}", name, step)
 

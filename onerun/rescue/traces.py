@@ -6,10 +6,11 @@ from typing import Any
 
 from onerun.archive.record_io import traces
 from onerun.archive.record_io.layout import PLACE_OF_TRACE
-from onerun.rescue import reading
+from onerun.domain.file_store import is_whole, milliseconds
 from onerun.rescue.assessments import rescue_assessments
 from onerun.rescue.case import MENDED, QUARANTINED, Case
 from onerun.rescue.places import add_facts, place
+from onerun.store.files import reader as reading
 
 STATES = ("STATE_UNSPECIFIED", "OK", "ERROR", "IN_PROGRESS")
 LONGEST_ID = 50  # characters
@@ -57,7 +58,7 @@ def _mended(case: Case, folder: Path, meta: dict[str, Any]) -> dict[str, Any]:
     """In the words of MLflow 2, which its tool reads to the millisecond; those of MLflow 3 say the same."""
     said = meta.get("trace_id") or meta.get("request_id")
     wrong = [] if said == folder.name else [f"says it is {str(said)[:60]}"]
-    start = reading.milliseconds(meta.get("timestamp_ms", meta.get("request_time")))
+    start = milliseconds(meta.get("timestamp_ms", meta.get("request_time")))
     if start is None:
         wrong.append("has no time")
     status = meta.get("status") or meta.get("state")
@@ -67,7 +68,7 @@ def _mended(case: Case, folder: Path, meta: dict[str, Any]) -> dict[str, Any]:
     whole = {
         "trace_id": folder.name,
         "timestamp_ms": reading.times_below(folder)[0] if start is None else start,
-        "execution_duration_ms": duration if reading.is_whole(duration) else None,
+        "execution_duration_ms": duration if is_whole(duration) else None,
         "status": status if status in STATES else STATES[0],
     }
     for key, longest in LONGEST.items():

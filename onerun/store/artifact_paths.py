@@ -1,4 +1,4 @@
-"""Folders of runs, logged models and traces: where they really lie, how large they are, when they changed."""
+"""Where artifacts really lie, how large their folders are, and when these changed last."""
 
 import os
 import re
@@ -6,40 +6,75 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from onerun import storage
-from onerun.domain.cleanup.prefixes import GROUPED, below, plain
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.domain.cleanup.artifact_paths import GROUPED, below, plain
 
-Value = TypeVar("Value")
 PROXY = "mlflow-artifacts:"
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-DESTINATION = (
-    "MLFLOW_ARTIFACTS_DESTINATION"  # the variable of `mlflow server --artifacts-destination`
-)
+DESTINATION = "MLFLOW_ARTIFACTS_DESTINATION"  # the variable of `mlflow server`
+_SCHEME = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*:"
+)  # mlflow-artifacts:/1/... and dbfs:/... have no //
+Answer = TypeVar("Answer")
+Names = tuple[str, ...]  # below an experiment's location: one, or two below `models` or `traces`
+
+
+# Addresses
+
+
+def resolve(address: str) -> str:
+    """Return where an address really lies: an absolute folder, with its links, or s3://...
+
+    What lies behind a server's proxy is found when MLFLOW_ARTIFACTS_DESTINATION says where the
+    server keeps it. An experiment without an address has none, and not the whole disk.
+
+    Raises: Mistakes: that cannot be told, or it is another kind of place.
+    """
+    if address.startswith(PROXY):
+        return _behind_proxy(address)
+    place = plain(address)
+    if storage.is_s3(place):
+        return place
+    if not place.strip("/") or _SCHEME.match(place):
+        message = f"{address or 'no address'}: expected a local folder, S3 or MLflow's proxy"
+        raise Mistakes([Mistake("", message)])
+    return os.path.abspath(place)  # noqa: PTH100 -- keeps links as they are
+
+
+def _behind_proxy(address: str) -> str:
+    destination = os.environ.get(DESTINATION)
+    if not destination:
+        raise Mistakes([Mistake(DESTINATION, f"is not set: where does the server keep {address}?")])
+    names = [name for name in urlsplit(address).path.split("/") if name]
+    if ".." in names:
+        raise Mistakes([Mistake("", f"{address} leads out of the server's artifacts: refused")])
+    return "/".join([resolve(destination), *names])
 
 
 def real_address(address: str) -> str | None:
-    """Returns: where an address really lies: an absolute folder or s3://...; None: behind a server's proxy, or unknown.
+    """Return where an address really lies; None where that cannot be told from here."""
+    try:
+        return resolve(address)
+    except Mistakes:
+        return None
 
-    An experiment without an address has none, and not the whole disk.
 
-    What lies behind a proxy is found when MLFLOW_ARTIFACTS_DESTINATION says where the server keeps it.
-    """
-    if address.startswith(PROXY):
-        destination = os.environ.get(DESTINATION)
-        path = address[len(PROXY) :]
-        path = "/" + path[2:].partition("/")[2] if path.startswith("//") else path
-        return real_address(f"{plain(destination)}/{path.strip('/')}") if destination else None
-    address = plain(address)
-    if storage.is_s3(address):
-        return address
-    return None if not address.strip("/") or _SCHEME.match(address) else os.path.abspath(address)  # noqa: PTH100 -- keeps links as they are
+def is_local(address: str) -> bool:
+    """Return whether an address names a folder of this machine."""
+    return address.startswith("file:") or not _SCHEME.match(address)
+
+
+# Sizes
 
 
 def sizes(location: str, folders: Iterable[str]) -> dict[str, int | None]:
-    """Returns: folder -> bytes in it; 0 where it does not exist; None where it cannot be reached.
+    """Return the bytes in each folder: 0 where it does not exist, None where it cannot be reached.
 
-    Args: location: of the experiment; in an object store it is listed once for all its folders.
+    Args:
+        location: of the experiment; in an object store it is listed once for all its folders.
+        folders: of its runs and logged models.
     """
     folders = list(folders)
     root = real_address(location)
@@ -50,38 +85,30 @@ def sizes(location: str, folders: Iterable[str]) -> dict[str, int | None]:
         return {
             folder: listed.get(below(location, folder) or (), (0, None))[0] for folder in folders
         }
-    begins, there = len(plain(location)), _unless_refused(_there, root)
-    if there is None:
+    return _local_sizes(root, len(plain(location)), folders)
+
+
+def _local_sizes(root: str, begins: int, folders: list[str]) -> dict[str, int | None]:
+    """Look at the experiment's folder first: that spares a look for each run without files."""
+    names = unless_denied(_names, root)
+    if names is None:
         return dict.fromkeys(folders)
-    return {
-        folder: _unless_refused(_local_size, root + folder[begins:])
-        if folder[begins + 1 :].partition("/")[0] in there
-        else 0
-        for folder in folders
-    }
+    found: dict[str, int | None] = dict.fromkeys(folders, 0)
+    for folder in folders:
+        if folder[begins + 1 :].partition("/")[0] in names:
+            found[folder] = unless_denied(_local_size, root + folder[begins:])
+    return found
 
 
-def _there(root: str) -> set[str]:
-    """One look at the experiment's folder spares one for each run that left no files."""
+def _names(root: str) -> set[str]:
     try:
-        return {path.name for path in Path(root).iterdir()}
+        return set(os.listdir(root))  # noqa: PTH208 -- names alone are needed
     except (FileNotFoundError, NotADirectoryError):
         return set()
 
 
-def _listed(root: str) -> dict[tuple[str, ...], tuple[int, int | None]]:
-    """Returns: names below the root (one, or two below `models` or `traces`) -> bytes, last change in milliseconds."""
-    found: dict[tuple[str, ...], tuple[int, int | None]] = {}
-    for path, count, changed in storage.walk(root):
-        parts = tuple(path.split("/"))
-        own = parts[: 2 if parts[0] in GROUPED else 1]
-        total, latest = found.get(own, (0, None))
-        found[own] = (total + count, max(latest or 0, changed or 0) or None)
-    return found
-
-
-def _unless_refused(look: Callable[[str], Value], folder: str) -> Value | None:
-    """Returns: what is seen; None: the folder is somebody else's, which is no reason to see nothing of the others."""
+def unless_denied(look: Callable[[str], Answer], folder: str) -> Answer | None:
+    """Return what is seen; None where permission is denied: the others can still be looked at."""
     try:
         return look(folder)
     except PermissionError:
@@ -89,7 +116,7 @@ def _unless_refused(look: Callable[[str], Value], folder: str) -> Value | None:
 
 
 def _local_size(folder: str) -> int:
-    """Thousands of small folders are looked at: a look costs as little as it can."""
+    """Return the bytes below a folder. Thousands are looked at: it costs as little as it can."""
     total = 0
     try:
         entries = os.scandir(folder)
@@ -106,23 +133,23 @@ def _local_size(folder: str) -> int:
 
 
 def size_of(location: str) -> int | None:
-    """Returns: bytes below an address; 0 where there is nothing, None where it cannot be reached or may not be read."""
+    """Return the bytes below an address: 0 where nothing is, None where it cannot be read."""
     root = real_address(location)
     if root is None:
         return None
-    return (
-        sum(count for _, count, _ in storage.walk(root))
-        if storage.is_s3(root)
-        else _unless_refused(_local_size, root)
-    )
+    if storage.is_s3(root):
+        return sum(count for _, count, _ in storage.walk(root))
+    return unless_denied(_local_size, root)
 
 
 def holds_files(location: str) -> bool:
-    """Whether there is anything but empty folders; not where it cannot be known. Raises: OSError, Mistakes."""
+    """Return whether it is known to hold anything but empty folders. Raises: OSError, Mistakes."""
     root = real_address(location)
     if root is None:
         return False
-    return any(True for _ in storage.walk(root)) if storage.is_s3(root) else _holds_files(root)
+    if storage.is_s3(root):
+        return any(True for _ in storage.walk(root))
+    return _holds_files(root)
 
 
 def _holds_files(folder: str) -> bool:
@@ -136,46 +163,81 @@ def _holds_files(folder: str) -> bool:
         )
 
 
+# Folders and their last change. Times are milliseconds since 1970.
+
+
 def folders(
-    location: str, wanted: Callable[[tuple[str, ...]], bool]
-) -> Iterator[tuple[tuple[str, ...], int | None, int | None]]:
-    """Yields: names below the location (one, or two below `models` or `traces`), bytes, last change of anything in it.
+    location: str, wanted: Callable[[Names], bool]
+) -> Iterator[tuple[Names, int | None, int | None]]:
+    """Yield names of folders below a location, their bytes, and the last change of anything in them.
 
-    Both are None where it may not be looked at.
+    Bytes and time are None where a folder may not be looked at.
 
-    Args: wanted: says of the names whether they are; others are not looked into. Times are milliseconds since 1970.
+    Args:
+        location: of an experiment.
+        wanted: says whether a folder of these names is wanted; others are not looked into.
     """
     root = real_address(location)
     if root is None:
         return
     if storage.is_s3(root):
-        yield from ((parts, *about) for parts, about in _listed(root).items() if wanted(parts))
+        for names, (count, changed) in _listed(root).items():
+            if wanted(names):
+                yield names, count, changed
         return
-    for parts, path in (
-        _unless_refused(lambda folder: list(_local_folders(Path(folder))), root) or ()
-    ):
-        if wanted(parts):
-            yield parts, *(_unless_refused(measured, str(path)) or (None, None))
+    for names, path in unless_denied(_local_folders, root) or ():
+        if wanted(names):
+            yield names, *(unless_denied(measured, path) or (None, None))
+
+
+def _listed(root: str) -> dict[Names, tuple[int, int | None]]:
+    """Return the bytes and the last change of each folder below a root in an object store."""
+    found: dict[Names, tuple[int, int | None]] = {}
+    for path, count, changed in storage.walk(root):
+        names = tuple(path.split("/"))
+        own = names[: 2 if names[0] in GROUPED else 1]
+        total, latest = found.get(own, (0, None))
+        found[own] = (total + count, max(latest or 0, changed or 0) or None)
+    return found
+
+
+def _local_folders(root: str) -> list[tuple[Names, str]]:
+    found: list[tuple[Names, str]] = []
+    for path in _folders_in(Path(root)):
+        if path.is_symlink():
+            continue
+        if path.name in GROUPED:
+            found += [((path.name, inner.name), str(inner)) for inner in _folders_in(path)]
+        else:
+            found.append(((path.name,), str(path)))
+    return found
+
+
+def _folders_in(path: Path) -> list[Path]:
+    return sorted(inner for inner in path.iterdir() if inner.is_dir()) if path.is_dir() else []
 
 
 def changed_at(place: str) -> int | None:
-    """Returns: when anything at a real address changed last, in milliseconds since 1970; None: there is nothing."""
-    return newest(storage.walk(place)) if storage.is_s3(place) else measured(place)[1]
+    """Return when anything at a real address changed last; None where nothing is."""
+    if storage.is_s3(place):
+        return newest(storage.walk(place))
+    return measured(place)[1]
 
 
 def newest(objects: Iterable[tuple[str, int, int | None]]) -> int | None:
-    """Returns: when one of the objects changed last, in milliseconds since 1970; None: there is none."""
+    """Return when one of the objects changed last; None where there is none."""
     return max((changed or 0 for _, _, changed in objects), default=None)
 
 
 def measured(folder: str) -> tuple[int, int | None]:
-    """Returns: bytes below a local folder, and when it or anything in it changed last; None: it is not there.
+    """Return the bytes below a local folder, and when it or anything in it changed last.
 
-    A folder's own time does not tell of files further down that are written to. Nothing behind links is looked at.
+    A folder's own time does not tell of files further down that are written to. Nothing behind
+    links is looked at. The time is None where there is no such folder.
     """
-    total, newest = 0, 0
+    total = 0
     try:
-        newest = os.lstat(folder).st_mtime_ns // 1_000_000
+        latest = os.lstat(folder).st_mtime_ns // 1_000_000
         entries = os.scandir(folder)
     except (FileNotFoundError, NotADirectoryError):
         return 0, None
@@ -183,24 +245,10 @@ def measured(folder: str) -> tuple[int, int | None]:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 inside, changed = measured(entry.path)
-                total, newest = total + inside, max(newest, changed or 0)
+                total, latest = total + inside, max(latest, changed or 0)
             else:
                 with suppress(FileNotFoundError):
                     found = entry.stat(follow_symlinks=False)
-                    total, newest = (
-                        total + found.st_size,
-                        max(newest, found.st_mtime_ns // 1_000_000),
-                    )
-    return total, newest
-
-
-def _local_folders(root: Path) -> Iterator[tuple[tuple[str, ...], Path]]:
-    for path in sorted(root.iterdir()) if root.is_dir() else ():
-        if path.name in GROUPED and path.is_dir() and not path.is_symlink():
-            yield from (
-                ((path.name, inner.name), inner)
-                for inner in sorted(path.iterdir())
-                if inner.is_dir()
-            )
-        elif path.is_dir() and not path.is_symlink():
-            yield (path.name,), path
+                    total += found.st_size
+                    latest = max(latest, found.st_mtime_ns // 1_000_000)
+    return total, latest

@@ -1,24 +1,25 @@
-"""Whether MLflow works from here: its version, its database's schema, and its artifacts, tried with one small file."""
+"""Check that MLflow works from here: version, database schema, and one small artifact written."""
 
 import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
 
+from onerun.tracking.database import newest_revision, plain_engine
 from onerun.tracking.runs import client
 
 CONTENT = "written, read and deleted by a pre-flight check\n"
 
 
 def installed_version() -> str:
-    """Returns: of the MLflow here."""
+    """Return the version of the MLflow installed here."""
     import mlflow
 
     return str(mlflow.__version__)
 
 
 def server_version(uri: str) -> str:
-    """Returns: of the server at `uri`."""
+    """Return the version of the server at `uri`."""
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
@@ -28,23 +29,18 @@ def server_version(uri: str) -> str:
 
 
 def schema(uri: str) -> tuple[str | None, str]:
-    """Returns: the database's schema revision (None: no tables yet) and the newest that this version knows."""
-    from mlflow.store.db.utils import (
-        _get_latest_schema_revision,
-        _get_schema_version,
-        create_sqlalchemy_engine,
-    )
+    """Return a database's schema revision (None: no tables yet) and the newest one known here."""
+    from mlflow.store.db.utils import _get_schema_version
 
-    engine = create_sqlalchemy_engine(uri)  # type: ignore[no-untyped-call]
-    try:
-        current = _get_schema_version(engine)  # type: ignore[no-untyped-call]
-    finally:
-        engine.dispose()
-    return current, str(_get_latest_schema_revision())  # type: ignore[no-untyped-call]
+    with plain_engine(uri) as engine:
+        return _get_schema_version(engine), newest_revision()  # type: ignore[no-untyped-call]
 
 
 def artifact_round_trip() -> str:
-    """Writes one small artifact where experiments keep theirs, reads it back, deletes it. Returns: where."""
+    """Write one small artifact where experiments keep theirs, read it back and delete it.
+
+    Returns: the artifact location that was tried.
+    """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     root, name = _root(), f"pre-flight-{uuid.uuid4().hex}.txt"
@@ -57,7 +53,7 @@ def artifact_round_trip() -> str:
             read = Path(
                 repository.download_artifacts(name, tempfile.mkdtemp(dir=folder))
             ).read_text()
-        finally:  # after a write that failed there is nothing, and the words would be those of a second failure
+        finally:  # not after a failed write: the error would be that of a second failure
             repository.delete_artifacts(name)
     if read != CONTENT:
         raise OSError(f"what was written to {root} came back changed")
@@ -67,7 +63,7 @@ def artifact_round_trip() -> str:
 
 
 def _root() -> str:
-    """Returns: the artifact location of the oldest experiment: of a server, every user may write there."""
+    """Return the artifact location of the oldest experiment: every user may write there."""
     found = client().search_experiments(max_results=1, order_by=["experiment_id ASC"])
     if not found:
         raise LookupError("there is no experiment yet; train once, then look again")

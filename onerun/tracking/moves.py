@@ -3,7 +3,6 @@
 One tag per move means that writers never overwrite each other's entries and no entry outgrows a tag.
 """
 
-import fcntl
 import getpass
 import hashlib
 import os
@@ -17,6 +16,7 @@ from uuid import uuid4
 
 from onerun.domain import names
 from onerun.domain.ledger import Move
+from onerun.processes.locks import exclusive_lock
 from onerun.tracking.runs import client
 
 LONGEST_ALIAS_IN_TAG = 200  # MLflow takes tag keys of 250 characters and aliases of 255
@@ -101,8 +101,7 @@ def alone(model: str) -> Iterator[str]:
     digest = hashlib.sha256(f"{registry}\n{model}".encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir()) / f"onerun-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    with (folder / f"{digest}.lock").open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with exclusive_lock(folder / f"{digest}.lock") as file:
         file.seek(0)
         place = file.read()
         if not place:

@@ -14,8 +14,7 @@ from onerun.domain.errors import OnerunError
 from onerun.domain.references import Snapshot
 from onerun.storage import translated_errors
 from onerun.tracking.answering import patient
-from onerun.tracking.database import make_whole
-from onerun.tracking.schema import schema_explained
+from onerun.tracking.database import make_whole, schema_explained
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -10,11 +10,11 @@ import pytest
 from mlflow import MlflowClient
 
 from onerun import storage
-from onerun.archive import Selection, back_up, keeping, places, restore
+from onerun.archive import Selection, artifacts, back_up, keeping, restore
 from onerun.archive.deciding import DIFFERS
 from onerun.config.mistakes import Mistakes
 from onerun.domain.errors import ArchiveDamaged
-from onerun.tracking.identity import identity_of
+from onerun.tracking.database import identity_of
 from tests import servers
 from tests.archive.conftest import Store
 from tests.archive.everything import everything
@@ -124,7 +124,7 @@ def test_p4_postgres_with_artifacts_in_s3(
     assert archive.counts["files"] == 20
     for uri, _ in list(storage.list_objects("s3://artifacts/far")):
         storage.remove(uri)
-    assert not list(places.files("s3://artifacts/far"))
+    assert not list(artifacts.files("s3://artifacts/far"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uris[1])
     assert restore(archive.uri, apply=True).found["files"] == {"same": 18, "new": 2}
     assert everything(uris[1]) == before
@@ -329,12 +329,12 @@ def test_a_file_that_changes_while_it_is_read(
     from onerun.archive import backup
 
     monkeypatch.setattr(backup, "SMALL", -1)  # as a large file is read
-    size = places.Artifact.__init__
+    size = artifacts.Artifact.__init__
 
-    def larger(self: places.Artifact, path: str, said: int, *others: object) -> None:
+    def larger(self: artifacts.Artifact, path: str, said: int, *others: object) -> None:
         size(self, path, said + 5, *others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(places.Artifact, "__init__", larger)
+    monkeypatch.setattr(artifacts.Artifact, "__init__", larger)
     with pytest.raises(ArchiveDamaged, match="changed while it was read"):
         back_up(Selection(), "backups", "daily")
     assert not list(Path("backups").iterdir())

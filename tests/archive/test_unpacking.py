@@ -13,7 +13,7 @@ from flows.upkeep import restoring
 from onerun import storage
 from onerun.archive import folders, keeping
 from onerun.archive.unpacking import unpack
-from onerun.domain.cleanup.telling import command_back
+from onerun.domain.cleanup.messages import command_back
 from onerun.domain.errors import ArchiveDamaged
 from tests import servers
 

@@ -1,13 +1,14 @@
 """A store of its own for each test: maintenance looks at all of it."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from onerun.domain.cleanup.reason import Reason
 from onerun.tracking.database import make_whole
 from onerun.tracking.runs import client
 from tests import servers
@@ -99,6 +100,11 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 MakeRun = Callable[..., str]
+
+
+def texts(reasons: Mapping[str, Reason]) -> dict[str, str]:
+    """Returns: what was skipped, and why as a person reads it."""
+    return {identity: str(reason) for identity, reason in reasons.items()}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from onerun.cleanup.maintain import carry_out, planned
+from onerun.cleanup.maintenance import carry_out, planned
 from onerun.config.loading import load_policy
 from onerun.domain.cleanup.plan import Plan
 from onerun.domain.cleanup.result import Result

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from flows.upkeep import restoring
-from flows.upkeep.maintenance import main
 from onerun import storage
+from onerun.commands.maintain import COMMAND
 from onerun.tracking.runs import client
 from tests import servers
 from tests.cleanup.conftest import DAY
+
+main = COMMAND.main
 
 NOW = int(time.time() * 1000)
 ASKED = [

@@ -10,16 +10,16 @@ import pytest
 
 from onerun import archive as archives
 from onerun.archive import restore
-from onerun.cleanup import applying
-from onerun.cleanup.applying import TooMuch, apply
-from onerun.cleanup.planning import plan_store
-from onerun.cleanup.stores import open_store
+from onerun.cleanup import execution
+from onerun.cleanup.execution import TooMuch, apply
+from onerun.cleanup.planner import plan_store
+from onerun.cleanup.store_protocol import open_store
 from onerun.config.loading import load_policy
 from onerun.config.policy import Policy
-from onerun.domain.cleanup.plan import Item, Pace, Plan
+from onerun.domain.cleanup.plan import BatchSizer, Item, Plan
 from onerun.domain.cleanup.result import Result
 from onerun.tracking.runs import client
-from tests.cleanup.conftest import POSTGRESQL, SQLITE, MakeRun, log_model, on
+from tests.cleanup.conftest import POSTGRESQL, SQLITE, MakeRun, log_model, on, texts
 
 NOW = int(time.time() * 1000)
 RULES = "keep: {younger_than: 30d, last: 0}\nmax_delete: 100%\n"
@@ -38,7 +38,7 @@ def planned(rules: Policy, live: set[str] | None = None) -> tuple[Plan, list[Ite
 
 def clean_up(rules: Policy, live: set[str] | None = None) -> Result:
     store = open_store()
-    with store.alone():
+    with store.exclusive_lock():
         plan, spool = plan_store(store, rules, live or set(), NOW)
         with spool:
             return apply(store, rules, plan, spool)
@@ -73,14 +73,14 @@ def test_the_plan_says_what_why_and_how_many_bytes_and_changes_nothing(
     assert sorted(tmp_path.rglob("*")) == before[1]
     (item,) = items
     assert (item.id, item.why, item.bytes) == (old, "FINISHED 40 days ago", 1500)
-    assert (plan.runs, plan.going, plan.bytes, plan.experiments) == (2, 1, 1500, 2)
+    assert (plan.runs, plan.to_delete, plan.bytes, plan.experiments) == (2, 1, 1500, 2)
     assert young in runs_left(experiment)
 
 
 def test_soft_delete_is_mlflows_own_and_can_be_restored(experiment: str, make_run: MakeRun) -> None:
     old, young = make_run(40, NOW), make_run(3, NOW)
     result = clean_up(policy("soft_delete"))
-    assert (result.done, result.left) == (1, {})
+    assert (result.done, texts(result.skipped)) == (1, {})
     assert runs_left(experiment, 1) == {young}
     client().restore_run(old)
     assert runs_left(experiment, 1) == {old, young}
@@ -104,7 +104,7 @@ def test_hard_delete_leaves_no_row_and_no_file(
     old = make_run(40, NOW)
     gone = log_model(old)
     result = clean_up(policy("hard_delete"))
-    assert (result.done, result.bytes, result.left) == (1, 1500, {})
+    assert (result.done, result.bytes, texts(result.skipped)) == (1, 1500, {})
     assert {table: rows(table) for table in OF_RUNS} == before
     houses = tmp_path / "artifacts" / "houses"
     assert not (houses / old).exists()
@@ -139,7 +139,7 @@ def test_what_was_deleted_for_good_comes_back_from_the_archive(
 def test_files_of_one_batch_go_while_the_rows_of_the_next_one_go(
     experiment: str, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(applying, "Pace", lambda: Pace(1))
+    monkeypatch.setattr(execution, "BatchSizer", lambda: BatchSizer(1))
     young, *_ = make_run(3, NOW), *(make_run(40, NOW) for _ in range(12))
     assert clean_up(policy("hard_delete")).done == 12
     assert runs_left(experiment) == {young}
@@ -170,9 +170,9 @@ def test_what_protects_is_seen_in_the_store(experiment: str, make_run: MakeRun) 
     rules = policy("hard_delete", "protect: {tags: ['release.*']}\n")
     plan, items = planned(rules, {"f-1"})
     assert [item.id for item in items] == [gone]
-    words = {kept.id: kept.protected_by for kept in plan.kept}
+    words = {kept.id: str(kept.protected_by) for kept in plan.skipped}
     assert [words[each].partition(" of ")[0] for each in (registered, pinned, tagged, running, live, parent)] == [
-        "prices version 1 (champion)", "tag pin", "tag release.2=x"[:13], "reads RUNNING", "its flow run lives",
+        "prices version 1 (champion)", "tag pin", "tag release.2=x"[:13], "has status RUNNING", "its flow run is live",
         "parent or child",
     ]  # fmt: skip
     assert len(words) == len(names)
@@ -187,7 +187,7 @@ def test_what_changes_after_the_plan_is_left(experiment: str, make_run: MakeRun)
     )
     store, rules = open_store(), policy("hard_delete")
     plan, spool = plan_store(store, rules, set(), NOW)
-    assert plan.going == 8
+    assert plan.to_delete == 8
     mlflow = client()
     mlflow.set_tag(changed["pinned"], "pin", "true")
     mlflow.update_run(changed["running"], status="RUNNING")
@@ -199,15 +199,17 @@ def test_what_changes_after_the_plan_is_left(experiment: str, make_run: MakeRun)
     with spool:
         result = apply(store, rules, plan, spool)
     assert result.done == 1
-    assert {run: why for run, why in result.left.items() if run != sibling} == {
+    assert {run: why for run, why in texts(result.skipped).items() if run != sibling} == {
         changed["pinned"]: "tag pin",
-        changed["running"]: "reads RUNNING meanwhile",
-        changed["resumed"]: "was resumed meanwhile",
+        changed["running"]: "has status RUNNING",
+        changed["resumed"]: "was resumed since the plan",
         changed["registered"]: "late version 1",
-        changed["deleted"]: "deleted meanwhile",
+        changed["deleted"]: "is deleted now",
         changed["parent"]: f"has child {child}",
     }
-    assert result.left[sibling] == f"parent or child of {changed['pinned']}, which is kept"
+    assert (
+        texts(result.skipped)[sibling] == f"parent or child of {changed['pinned']}, which is kept"
+    )
     assert quiet not in runs_left(experiment)
 
 
@@ -232,9 +234,9 @@ def test_what_somebody_removed_after_the_plan_ends_nothing(
     plan, spool = plan_store(store, rules, set(), NOW)
     removed_by_hand(gone)
     with spool, monkeypatch.context() as patch:
-        patch.setattr(applying.journal, "close", lambda written: None)
+        patch.setattr(execution.journal, "close", lambda written: None)
         result = apply(store, rules, plan, spool)
-    assert (result.done, result.left) == (1, {gone: "gone meanwhile"})
+    assert (result.done, texts(result.skipped)) == (1, {gone: "is not there any more"})
     assert quiet not in runs_left(experiment)
     clean_up(rules)  # finishes what the journal says
     assert (tmp_path / "artifacts" / "houses" / gone / "artifacts" / "data.bin").exists()
@@ -258,14 +260,17 @@ def test_when_all_of_the_plan_is_gone_nothing_is_archived_or_deleted(
             text(f"UPDATE experiments SET last_update_time = 1 WHERE experiment_id = {emptied}")
         )
     plan, spool = plan_store(store, rules, set(), NOW)
-    assert (plan.going, plan.going_experiments) == (1, 1)
+    assert (plan.to_delete, plan.experiments_to_delete) == (1, 1)
     removed_by_hand(gone)
     with store.database.writing() as connection:  # type: ignore[attr-defined]
         connection.execute(text(f"DELETE FROM experiments WHERE experiment_id = {emptied}"))
     with spool:
         result = apply(store, rules, plan, spool)
     assert (result.done, result.archive) == (0, "")
-    assert result.left == {gone: "gone meanwhile", emptied: "gone meanwhile"}
+    assert texts(result.skipped) == {
+        gone: "is not there any more",
+        emptied: "is not there any more",
+    }
     assert runs_left(experiment) == {young}
     assert not list(tmp_path.rglob("*.tar.gz"))
     assert (tmp_path / "artifacts" / "houses" / gone / "artifacts" / "data.bin").exists()
@@ -283,7 +288,9 @@ def test_an_experiment_that_is_pinned_after_the_plan_stays_whole(
     plan, spool = plan_store(store, rules, set(), NOW)
     client().set_experiment_tag(experiment, "keep", "yes")
     with spool:
-        assert apply(store, rules, plan, spool).left == {old: "tag keep=yes of the experiment"}
+        assert texts(apply(store, rules, plan, spool).skipped) == {
+            old: "tag keep=yes of the experiment"
+        }
     assert old in runs_left(experiment)
 
 
@@ -298,7 +305,7 @@ def test_a_deleted_experiment_that_is_pinned_after_the_plan_stays(
         connection.execute(text("UPDATE experiments SET last_update_time = 1"))
         connection.execute(text(f"INSERT INTO experiment_tags VALUES ('pin', '1', {experiment})"))
     items = [Item("experiment", experiment, "houses", experiment, "houses", "", 0, (), "deleted")]
-    assert store.hard_delete_experiments(items, rules).left == {
+    assert texts(store.hard_delete_experiments(items, rules).skipped) == {
         experiment: "tag pin of the experiment"
     }
 
@@ -312,13 +319,13 @@ def test_what_measured_a_registered_model_stays_with_its_metrics(
     mlflow.log_metric(late, "rmse", 2.0, model_id=other)
     store, rules = open_store(), policy("hard_delete")
     plan, spool = plan_store(store, rules, set(), NOW)
-    assert [(kept.id, kept.protected_by) for kept in plan.kept] == [
+    assert [(kept.id, str(kept.protected_by)) for kept in plan.skipped] == [
         (judge, "measured prices version 1")
     ]
     assert plan.protected == {"measured a registered model": 1}
     mlflow.create_model_version("prices", f"models:/{other}", model_id=other)
     with spool:
-        assert apply(store, rules, plan, spool).left == {late: "prices version 2"}
+        assert texts(apply(store, rules, plan, spool).skipped) == {late: "prices version 2"}
     assert {metric.value for metric in mlflow.get_logged_model(other).metrics} >= {2.0}
 
 
@@ -340,12 +347,14 @@ def test_what_an_issue_names_stays(experiment: str, make_run: MakeRun, store_uri
 
     issue(1, named)
     plan, spool = plan_store(store, rules, set(), NOW)
-    assert [(kept.id, kept.protected_by) for kept in plan.kept] == [(named, "issue iss-1 names it")]
+    assert [(kept.id, str(kept.protected_by)) for kept in plan.skipped] == [
+        (named, "issue iss-1 names it")
+    ]
     assert plan.protected == {"named by an issue": 1}
     issue(2, late)
     with spool:
         result = apply(store, rules, plan, spool)
-    assert (result.done, result.left) == (1, {late: "issue iss-2 names it"})
+    assert (result.done, texts(result.skipped)) == (1, {late: "issue iss-2 names it"})
     assert runs_left(experiment) == {named, late}
     assert gone not in runs_left(experiment)
 
@@ -410,7 +419,7 @@ def test_what_is_logged_while_the_archive_is_written_stays_with_its_family(
     child, model = make_run(40, NOW, **{"mlflow.parentRunId": late}), log_model(late)
     after_the_archive(monkeypatch, lambda: RECORDS_AFTER_THE_ARCHIVE[case](late, model))
     result = clean_up(policy("hard_delete"))
-    assert result.left == {
+    assert texts(result.skipped) == {
         late: "its records changed since they were archived",
         child: f"parent or child of {late}, which is kept",
     }

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from onerun.cleanup.maintain import planned
-from onerun.cleanup.summarise import summarise
+from onerun.cleanup.maintenance import planned
+from onerun.cleanup.summary import summarise
 from onerun.config.loading import load_policy
 from tests.rescue.conftest import file_stores, healthy, old
 from tests.rescue.damage import CORPUS, Store
@@ -54,7 +54,7 @@ def test_nothing_is_wrong_with_a_healthy_store(old: Store) -> None:
 def test_damage_is_told_and_stops_nothing(name: str, old: Store) -> None:
     CORPUS[name].do(old)
     kinds = {kind for kind, _, _ in found(old.root)}
-    assert summarise(str(old.root))["status"] == "done"
+    assert summarise(str(old.root)).model_dump(mode="json")["status"] == "done"
     if CORPUS[name].done == "left out":
         return  # MLflow follows links to folders, and so does the maintenance
     if name in IN_THE_FILES:

@@ -11,12 +11,14 @@ import pytest
 import yaml
 
 from flows.upkeep import restoring
-from flows.upkeep.maintenance import main
 from onerun.archive import folders
-from onerun.cleanup.summarise import summarise
+from onerun.cleanup.summary import summarise
+from onerun.commands.maintain import COMMAND
 from onerun.domain.errors import ArchiveDamaged
 from onerun.store.files import layout
 from tests.cleanup.file_stores import age, digests, make_experiment
+
+main = COMMAND.main
 
 POLICY = """
 name: weekly
@@ -192,7 +194,7 @@ def test_what_protects_in_folders(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert told["result"]["done"] == 1
     assert not folders[5].exists()
     assert {kept["id"]: kept["protected_by"] for kept in told["plan"]["kept"]} == {
-        folders[1].name: "tag pin", folders[2].name: "reads RUNNING", folders[4].name: "prices version 1",
+        folders[1].name: "tag pin", folders[2].name: "has status RUNNING", folders[4].name: "prices version 1",
         folders[3].name: f"parent or child of {folders[1].name}, which is kept",
     }  # fmt: skip
 
@@ -239,7 +241,7 @@ def test_every_version_is_counted_and_one_without_files_is_found(tmp_path: Path)
         )
     (root / "models" / "prices" / "version-5").mkdir()
     (root / "models" / "prices" / "version-5" / "meta.yaml").write_text("\0: [")
-    told = summarise(str(root))
+    told = summarise(str(root)).model_dump(mode="json")
     assert (told["registered_models"], told["versions"]) == (1, 5)
     lacking = [
         trouble for trouble in told["troubles"] if trouble["kind"] == "version-without-files"

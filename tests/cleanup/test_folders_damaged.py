@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.upkeep.maintenance import main
-from onerun.cleanup.applying import TooMuch
-from onerun.cleanup.maintain import planned
-from onerun.cleanup.summarise import summarise
+from onerun.cleanup.execution import TooMuch
+from onerun.cleanup.maintenance import planned
+from onerun.cleanup.summary import summarise
+from onerun.commands.maintain import COMMAND
 from onerun.config.loading import load_policy
+from tests.cleanup.conftest import texts
 from tests.cleanup.file_stores import (
     PARENT,
     POLICY,
@@ -26,6 +27,8 @@ from tests.cleanup.file_stores import (
     version_of,
 )
 
+main = COMMAND.main
+
 
 def test_runs_of_damaged_experiments_count_for_max_delete_and_approval(
     root: Path, capsys: pytest.CaptureFixture[str]
@@ -39,7 +42,7 @@ def test_runs_of_damaged_experiments_count_for_max_delete_and_approval(
     assert "approval: is manual" in capsys.readouterr().err
     assert len(list(damaged.iterdir())) == 95
     plan, result = clean_up(root)
-    assert (plan.going, plan.runs, plan.inside, plan.going_experiments) == (95, 100, 95, 1)
+    assert (plan.to_delete, plan.runs, plan.inside, plan.experiments_to_delete) == (95, 100, 95, 1)
     assert (result.done, result.experiments) == (95, 1)
     assert result.bytes == plan.bytes > 95 * 100
     assert not damaged.exists()
@@ -94,7 +97,7 @@ def test_a_damaged_experiment_is_protected_as_any_other(case: str, root: Path) -
     if case != "it changed of late":
         age(root, 60)
     plan, _ = clean_up(root, *([override] if override else []))
-    assert plan.going_experiments == 0
+    assert plan.experiments_to_delete == 0
     assert damaged.exists()
     if override:
         assert clean_up(root)[1].experiments == 1  # it was that alone
@@ -102,13 +105,13 @@ def test_a_damaged_experiment_is_protected_as_any_other(case: str, root: Path) -
 
 MEANWHILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "repaired": (
-        lambda at: (at / "meta.yaml").write_text("experiment_id: '2'\nname: two\n"), "was repaired meanwhile"
+        lambda at: (at / "meta.yaml").write_text("experiment_id: '2'\nname: two\n"), "was repaired since the plan"
     ),
     "pinned": (lambda at: (at / f"{2000:032x}" / "tags" / "pin").write_text("1"), "tag pin"),
     "registered": (lambda at: version_of(at.parent, run_id=f"{2000:032x}"), "prices version 1"),
     "running": (lambda at: edit(at / f"{2000:032x}", status=1), "changed"),
     "written": (lambda at: (at / "notes.txt").write_text("new"), "changed"),
-    "gone": (lambda at: shutil.rmtree(at), "gone meanwhile"),
+    "gone": (lambda at: shutil.rmtree(at), "is not there any more"),
 }  # fmt: skip
 
 
@@ -125,7 +128,7 @@ def test_a_damaged_experiment_is_looked_at_again(case: str, root: Path) -> None:
 
     _, result = clean_up(root, meanwhile=meanwhile)
     assert result.experiments == 0
-    assert word in result.left["2"]
+    assert word in texts(result.skipped)["2"]
     assert case == "gone" or damaged.exists()
 
 
@@ -140,7 +143,7 @@ def test_only_an_experiment_is_a_damaged_experiment(name: str, root: Path) -> No
     (mine / "mine.png").write_text("png")
     age(root, 60)
     plan, result = clean_up(root)
-    assert (plan.going_experiments, result.experiments) == (0, 0)
+    assert (plan.experiments_to_delete, result.experiments) == (0, 0)
     assert (mine / "mine.png").exists()
     assert kinds(root) == {(name, "folder-of-something-else")}
 
@@ -158,8 +161,8 @@ def test_copies_of_experiments_are_left_and_their_pins_protect(root: Path) -> No
     shutil.copytree(root / "1", root / "1.bak")
     (run_of(root, "1.bak", 1) / "tags" / "pin").write_text("1")
     plan, result = clean_up(root)
-    assert (plan.runs, plan.going, result.done) == (2, 1, 1)
-    assert [kept.protected_by for kept in plan.kept] == ["tag pin"]
+    assert (plan.runs, plan.to_delete, result.done) == (2, 1, 1)
+    assert [str(kept.protected_by) for kept in plan.skipped] == ["tag pin"]
     assert run_of(root, 1, 1).exists()
     assert not run_of(root, 1, 2).exists()
     assert run_of(root, "1.bak", 1).exists()
@@ -172,15 +175,15 @@ def test_a_pin_on_the_original_is_seen_whatever_a_copy_says(root: Path) -> None:
     shutil.copytree(root / "1", root / "1.bak")
     (run_of(root, 1, 1) / "tags" / "pin").write_text("1")
     (run_of(root, "1.bak", 1) / "tags" / "pin").write_text("false")
-    assert clean_up(root)[0].going == 0
+    assert clean_up(root)[0].to_delete == 0
 
 
 def test_a_run_in_two_experiments_stays_in_both(root: Path) -> None:
     make_experiment(root, 1, {1: 60, 2: 60})
     make_experiment(root, 2, {1: 60})
     plan, result = clean_up(root)
-    assert (plan.going, result.done) == (1, 1)
-    assert {kept.protected_by for kept in plan.kept} == {"lies in 2 experiments"}
+    assert (plan.to_delete, result.done) == (1, 1)
+    assert {str(kept.protected_by) for kept in plan.skipped} == {"lies in 2 experiments"}
     assert run_of(root, 1, 1).exists()
     assert run_of(root, 2, 1).exists()
     assert kinds(root) == {(f"2/{1:032x}", "run-twice")}
@@ -204,7 +207,7 @@ def test_a_run_that_was_copied_meanwhile_is_left(root: Path) -> None:
     _, result = clean_up(
         root, meanwhile=lambda: shutil.copytree(run_of(root, 1, 1), run_of(root, 2, 1))
     )
-    assert result.left == {f"{1:032x}": "lies in 2 experiments"}
+    assert texts(result.skipped) == {f"{1:032x}": "lies in 2 experiments"}
 
 
 def test_of_what_is_deleted_its_artifacts_alone_are_measured(root: Path) -> None:
@@ -243,8 +246,8 @@ def test_where_versions_lie_is_known_wherever_the_store_was_moved(root: Path) ->
         "prices version 7": f"there is nothing at {run}/artifacts/gone",
         "prices version 8": "there is nothing at /nowhere/model",
     }  # fmt: skip
-    assert summarise(str(root))["versions"] == 8
-    assert summarise(str(root))["registered_models"] == 1
+    assert summarise(str(root)).model_dump(mode="json")["versions"] == 8
+    assert summarise(str(root)).model_dump(mode="json")["registered_models"] == 1
 
 
 def test_models_that_nobody_owns_are_told(root: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.upkeep.maintenance import main
-from onerun.cleanup.maintain import carry_out, planned
-from onerun.cleanup.stores import open_store
+from onerun.cleanup.maintenance import carry_out, planned
+from onerun.cleanup.store_protocol import open_store
+from onerun.commands.maintain import COMMAND
 from onerun.config.loading import load_policy
 from tests.cleanup.conftest import DYING
 from tests.cleanup.file_stores import (
@@ -22,16 +22,18 @@ from tests.cleanup.file_stores import (
     unreadable,
 )
 
+main = COMMAND.main
+
 ROOT = Path(__file__).parents[2]
 CLEAN_UP = """
 import shutil
-from onerun.store.files import leaving
+from onerun.store.files import trash
 from onerun.store.files.store import FoldersStore
 from tests.cleanup.test_folders_interrupted import clean_up
 
 def half(root):
-    shutil.rmtree(sorted((root / leaving.GOING).iterdir())[0])
-    for path in sorted((root / leaving.GOING).iterdir())[0].rglob("*"):
+    shutil.rmtree(sorted((root / trash.GOING).iterdir())[0])
+    for path in sorted((root / trash.GOING).iterdir())[0].rglob("*"):
         if path.is_file():
             path.unlink()
     die()
@@ -42,11 +44,11 @@ clean_up()
 POINTS = {
     "before the archive": "FoldersStore.back_up = die",
     "after the archive": "FoldersStore.back_up = then_die(FoldersStore.back_up)",
-    "a run moved, its models not": "leaving.move_out = then_die(leaving.move_out)",
-    "a run and its models moved": "leaving.move_run_out = then_die(leaving.move_run_out)",
-    "all runs moved": "leaving.empty = die",
-    "half of them removed": "leaving.empty = half",
-    "runs removed": "leaving.empty = then_die(leaving.empty)",
+    "a run moved, its models not": "trash.move_out = then_die(trash.move_out)",
+    "a run and its models moved": "trash.move_run_out = then_die(trash.move_run_out)",
+    "all runs moved": "trash.empty = die",
+    "half of them removed": "trash.empty = half",
+    "runs removed": "trash.empty = then_die(trash.empty)",
     "a damaged experiment moved": "FoldersStore._delete_experiment = then_die(FoldersStore._delete_experiment)",
 }
 OFTEN = "a run moved, its models not"
@@ -129,7 +131,7 @@ def test_what_was_brought_back_after_a_kill_is_not_finished(root: Path, tmp_path
     killed(OFTEN, tmp_path)
     (archive,) = (tmp_path / ".onerun" / "backups").glob("*.tar.gz")
     subprocess.run(["tar", "xzf", archive], cwd=root, check=True)
-    with open_store(str(root)).alone():
+    with open_store(str(root)).exclusive_lock():
         assert not (root / ".onerun-going").exists()
     restored = files(root)
     restored.pop("SHA256SUMS")
@@ -139,7 +141,7 @@ def test_what_was_brought_back_after_a_kill_is_not_finished(root: Path, tmp_path
 def test_two_at_once_do_not_meet(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     filled(root)
     before = files(root)
-    with open_store(str(root)).alone():
+    with open_store(str(root)).exclusive_lock():
         assert main(["--policy", POLICY, "--store", str(root), "--apply"]) == 1
     assert "another clean-up" in capsys.readouterr().err
     assert files(root) == before

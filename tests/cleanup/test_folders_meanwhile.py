@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from onerun.store.files import leaving
+from onerun.store.files import trash
 from onerun.store.files.store import FoldersStore
+from tests.cleanup.conftest import texts
 from tests.cleanup.file_stores import (
     PARENT,
     clean_up,
@@ -27,17 +28,17 @@ def test_a_family_across_experiments_stays(action: str, root: Path) -> None:
     make_experiment(root, 2, {3: 3})
     (run_of(root, 1, 1) / "tags" / PARENT).write_text(f"{3:032x}")
     plan, result = clean_up(root, f"action={action}")
-    assert (plan.going, result.done) == (1, 1)
-    assert [kept.protected_by for kept in plan.kept] == [
+    assert (plan.to_delete, result.done) == (1, 1)
+    assert [str(kept.protected_by) for kept in plan.skipped] == [
         "has a parent or child in another experiment"
     ]
 
 
 ONE_OF_A_FAMILY: dict[str, tuple[Callable[[Path], object], str]] = {
     "pinned": (lambda run: (run / "tags" / "pin").write_text("1"), "tag pin"),
-    "reopened": (lambda run: edit(run, status=1), "reads RUNNING meanwhile"),
-    "resumed": (lambda run: edit(run, end_time=5), "was resumed meanwhile"),
-    "deleted": (lambda run: edit(run, lifecycle_stage="deleted"), "deleted meanwhile"),
+    "reopened": (lambda run: edit(run, status=1), "has status RUNNING"),
+    "resumed": (lambda run: edit(run, end_time=5), "was resumed since the plan"),
+    "deleted": (lambda run: edit(run, lifecycle_stage="deleted"), "is deleted now"),
     "broken": (lambda run: (run / "meta.yaml").write_text(""), "cannot be read any more"),
     "registered": (lambda run: version_of(run.parents[1], run_id=run.name), "prices version 1"),
     "its model registered": (
@@ -63,11 +64,11 @@ def test_of_a_family_nobody_goes_once_one_changed(case: str, action: str, root: 
     does, word = ONE_OF_A_FAMILY[case]
     family = {f"{number:032x}" for number in (1, 2, 3)}
     plan, result = clean_up(root, f"action={action}", meanwhile=lambda: does(run_of(root, 1, 1)))
-    assert (plan.going, result.done) == (4, 1)
-    assert result.left.keys() == family
-    assert result.left[f"{1:032x}"] == word
+    assert (plan.to_delete, result.done) == (4, 1)
+    assert texts(result.skipped).keys() == family
+    assert texts(result.skipped)[f"{1:032x}"] == word
     if case != "a parent that stays":
-        assert result.left[f"{2:032x}"] == f"parent or child of {1:032x}, which is kept"
+        assert texts(result.skipped)[f"{2:032x}"] == f"parent or child of {1:032x}, which is kept"
     assert all((root / "1" / run / "artifacts" / "data.bin").exists() for run in family)
 
 
@@ -75,7 +76,7 @@ def test_who_is_gone_keeps_nobody(root: Path) -> None:
     make_experiment(root, 1, {1: 60, 2: 60})
     (run_of(root, 1, 2) / "tags" / PARENT).write_text(f"{1:032x}")
     _, result = clean_up(root, meanwhile=lambda: shutil.rmtree(run_of(root, 1, 1)))
-    assert (result.done, result.left) == (1, {f"{1:032x}": "gone meanwhile"})
+    assert (result.done, texts(result.skipped)) == (1, {f"{1:032x}": "is not there any more"})
 
 
 @pytest.mark.parametrize("action", ["quarantine", "soft_delete", "hard_delete"])
@@ -87,7 +88,7 @@ def test_an_experiment_that_is_pinned_after_the_plan_stays(action: str, root: Pa
         (root / "1" / "tags" / "pin").write_text("1")
 
     _, result = clean_up(root, f"action={action}", meanwhile=pin)
-    assert result.left == {f"{1:032x}": "tag pin of the experiment"}
+    assert texts(result.skipped) == {f"{1:032x}": "tag pin of the experiment"}
 
 
 AFTER_THE_ARCHIVE: dict[str, Callable[[Path], object]] = {
@@ -111,9 +112,9 @@ def test_what_is_not_in_the_archive_as_it_is_stays(
     )
     _, result = clean_up(root)
     assert (result.done, result.experiments) == (1, 0)
-    assert result.left.keys() == {f"{1:032x}", f"{2:032x}", "4"}
-    assert "archive" in result.left[f"{1:032x}"]
-    assert "archive" in result.left["4"]
+    assert texts(result.skipped).keys() == {f"{1:032x}", f"{2:032x}", "4"}
+    assert "archive" in texts(result.skipped)[f"{1:032x}"]
+    assert "archive" in texts(result.skipped)["4"]
     assert (damaged / f"{4000:032x}").exists()
 
 
@@ -123,15 +124,15 @@ def test_what_changes_while_others_go_stays_with_its_family(
 ) -> None:
     make_experiment(root, 1, {1: 60, 2: 60, 3: 60})
     (run_of(root, 1, 3) / "tags" / PARENT).write_text(f"{2:032x}")
-    move = leaving.move_run_out
+    move = trash.move_run_out
 
     def then(store: Path, run: Path, models: Any) -> str | None:
         (run_of(root, 1, 3) / file).write_text("1")
         return move(store, run, models)
 
-    monkeypatch.setattr(leaving, "move_run_out", then)
+    monkeypatch.setattr(trash, "move_run_out", then)
     _, result = clean_up(root)
-    assert result.left == {
+    assert texts(result.skipped) == {
         f"{2:032x}": f"parent or child of {3:032x}, which is kept",
         f"{3:032x}": "its files changed since they were archived",
     }
@@ -169,9 +170,11 @@ def test_a_deleted_experiment_is_looked_at_again(
 
     _after_the_archive(monkeypatch, meanwhile)
     plan, result = clean_up(root)
-    assert (plan.going_experiments, result.experiments) == (1, 0)
+    assert (plan.experiments_to_delete, result.experiments) == (1, 0)
     words = {"restored": "is not deleted any more", "pinned": "tag pin of the experiment"}
-    assert result.left == {"1": words.get(does, "its files changed since they were archived")}
+    assert texts(result.skipped) == {
+        "1": words.get(does, "its files changed since they were archived")
+    }
 
 
 def test_what_lies_behind_links_is_left_and_all_else_goes(root: Path, tmp_path: Path) -> None:
@@ -183,7 +186,7 @@ def test_what_lies_behind_links_is_left_and_all_else_goes(root: Path, tmp_path: 
     unreadable(root, 4, 1)
     plan, result = clean_up(root)
     assert (result.done, result.experiments) == (2, 1)
-    assert [kept.protected_by for kept in plan.kept] == ["lies behind a link"]
+    assert [str(kept.protected_by) for kept in plan.skipped] == ["lies behind a link"]
     assert run_of(tmp_path / "elsewhere", 2, 2).exists()
     assert run_of(tmp_path / "elsewhere", 3, 3000).exists()
 
@@ -205,17 +208,17 @@ def test_an_experiment_that_became_a_link_is_left(
     _, result = clean_up(root)
     assert (result.done, result.experiments) == (1, 0)
     words = "lies behind a link, which is never followed to delete"
-    assert result.left == {f"{1:032x}": words, "3": words}
+    assert texts(result.skipped) == {f"{1:032x}": words, "3": words}
     assert not run_of(root, 2, 2).exists()
 
 
 def test_when_all_of_the_plan_is_gone_there_is_no_archive(root: Path) -> None:
     make_experiment(root, 1, {1: 60, 2: 3})
     plan, result = clean_up(root, meanwhile=lambda: shutil.rmtree(run_of(root, 1, 1)))
-    assert (plan.going, result.done, result.archive, result.left) == (
+    assert (plan.to_delete, result.done, result.archive, texts(result.skipped)) == (
         1,
         0,
         "",
-        {f"{1:032x}": "gone meanwhile"},
+        {f"{1:032x}": "is not there any more"},
     )
     assert run_of(root, 1, 2).exists()

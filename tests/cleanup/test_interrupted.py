@@ -10,17 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from flows.upkeep.maintenance import main
-from onerun.cleanup.stores import open_store
+from onerun.cleanup.store_protocol import open_store
+from onerun.commands.maintain import COMMAND
 from onerun.tracking.runs import client
 from tests.cleanup.conftest import DYING, POSTGRESQL, SQLITE, MakeRun, log_model, on
 from tests.cleanup.test_clean_up import NOW, OF_RUNS, clean_up, policy, rows, runs_left
 
+main = COMMAND.main
+
 ROOT = Path(__file__).parents[2]
 CLEAN_UP = """
-from onerun.domain.cleanup.plan import Pace
+from onerun.domain.cleanup.plan import BatchSizer
 from onerun.cleanup import removal
-from onerun.cleanup import applying, journal
+from onerun.cleanup import execution, journal
 from onerun.store.sql import deletion
 from onerun.store.sql.store import TablesStore
 from tests.cleanup.test_clean_up import clean_up, policy
@@ -51,11 +53,11 @@ POINTS = {
     "while the journal is written": "import os\nos.fsync = die_in_journals(os.fsync)",
     "after the journal": "journal.write = then_die(journal.write)",
     "rows away, not committed": "deletion._remove_rows = then_die(deletion._remove_rows)",
-    "rows away, files there": "removing.remove = die",
-    "half of the files away": "removing.remove = die_at_second(removing.remove)",
-    "a folder is empty, but there": "removing._empty = then_die(removing._empty)",
+    "rows away, files there": "removal.remove = die",
+    "half of the files away": "removal.remove = die_at_second(removal.remove)",
+    "a folder is empty, but there": "removal._empty = then_die(removal._empty)",
     "all away, journal open": "journal.close = die",
-    "rows of one batch away, the next one's under way": "applying.Pace = lambda: Pace(1)\nremoving.remove = die",
+    "rows of one batch away, the next one's under way": "execution.BatchSizer = lambda: BatchSizer(1)\nremoving.remove = die",
 }
 
 
@@ -107,7 +109,7 @@ def test_two_at_once_do_not_meet(
 ) -> None:
     make_run(40, NOW)
     asked = ["--policy", "action: soft_delete\nkeep: {last: 0}\n", "--apply", "--yes-really"]
-    with open_store().alone():
+    with open_store().exclusive_lock():
         assert main(asked) == 1
         assert "another clean-up" in capsys.readouterr().err
         assert len(runs_left(experiment, 1)) == 1

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.upkeep.maintenance import main
-from onerun.cleanup.stores import open_store
+from onerun.cleanup.store_protocol import open_store
+from onerun.commands.maintain import COMMAND
+
+main = COMMAND.main
 
 GOING, KEPT = 240, 210
 POLICY = "name: ours\nkeep: {last: 0}\nmax_delete: 100%\naction: hard_delete\n"

@@ -14,12 +14,12 @@ from mlflow import MlflowClient
 
 from onerun import storage
 from onerun.cleanup import removal
-from onerun.cleanup.applying import TooMuch, apply
-from onerun.cleanup.examining import examine
-from onerun.cleanup.maintain import carry_out, planned
-from onerun.cleanup.planning import plan_store
-from onerun.cleanup.setting_aside import QUARANTINE, set_aside
-from onerun.cleanup.stores import open_store
+from onerun.cleanup.execution import TooMuch, apply
+from onerun.cleanup.inspection import examine
+from onerun.cleanup.maintenance import carry_out, planned
+from onerun.cleanup.planner import plan_store
+from onerun.cleanup.quarantine import QUARANTINE, quarantine
+from onerun.cleanup.store_protocol import open_store
 from onerun.domain.cleanup.findings import Finding
 from onerun.store import artifact_paths
 from onerun.store.sql import deletion
@@ -33,6 +33,7 @@ from tests.cleanup.conftest import (
     fresh_database,
     log_model,
     on,
+    texts,
 )
 from tests.cleanup.test_clean_up import NOW, after_the_archive, clean_up, policy, rows, runs_left
 from tests.cleanup.test_troubles import execute
@@ -76,8 +77,10 @@ def test_files_of_a_version_stay_though_the_tracking_store_knows_nothing_of_them
         by_address: "left: prices version 2 needs it",
     }
     with planned(policy("hard_delete"), ()) as what:
-        assert what.plan.aside == 1, "a person is asked about what would be moved, and nothing else"
-    moved, notes = set_aside(open_store(), policy("hard_delete"), findings, before=NOW)
+        assert what.plan.quarantined == 1, (
+            "a person is asked about what would be moved, and nothing else"
+        )
+    moved, notes = quarantine(open_store(), policy("hard_delete"), findings, before=NOW)
     assert (moved, len(notes)) == (1, 3)
     assert (houses / "models" / model / "artifacts" / "MLmodel").exists()
     assert (houses / by_address / "artifacts" / "data.bin").exists()
@@ -144,14 +147,16 @@ def test_a_pin_on_a_logged_model_keeps_its_run(experiment: str, make_run: MakeRu
     mlflow.set_logged_model_tags(models[staged], {"stage": "production"})
     store, rules = open_store(), policy("hard_delete", "protect: {tags: ['stage=prod*']}\n")
     plan, spool = plan_store(store, rules, (), NOW)
-    words = {kept.id: kept.protected_by for kept in plan.kept}
+    words = {kept.id: str(kept.protected_by) for kept in plan.skipped}
     assert words == {
         pinned: "tag pin of a logged model",
         staged: "tag stage=production of a logged model",
     }
     mlflow.set_logged_model_tags(models[late], {"pin": "1"})
     with spool:
-        assert apply(store, rules, plan, spool).left == {late: "tag pin of a logged model"}
+        assert texts(apply(store, rules, plan, spool).skipped) == {
+            late: "tag pin of a logged model"
+        }
     assert runs_left(experiment) == {pinned, staged, late}
 
 
@@ -163,7 +168,7 @@ def test_a_pinned_model_whose_run_is_gone_is_not_set_aside(
     execute(f"UPDATE logged_models SET source_run_id = '{'c' * 32}', creation_timestamp_ms = 1")
     models = aged(tmp_path / "artifacts" / "houses") / "models"
     rules = policy("hard_delete", "select: {models: [a, c]}\n")
-    moved, notes = set_aside(open_store(), rules, examine(open_store()), before=NOW)
+    moved, notes = quarantine(open_store(), rules, examine(open_store()), before=NOW)
     assert (moved, len(notes)) == (1, 2)
     assert {path.name for path in models.iterdir()} == {pinned, unselected}
     assert lonely
@@ -201,10 +206,10 @@ def test_a_flow_run_that_lives_again_when_a_person_has_answered_keeps_its_family
     failed = make_run(40, NOW, status="FAILED", **{"onerun.flow_run_id": "f-1"})
     child, gone = make_run(40, NOW, **{"mlflow.parentRunId": failed}), make_run(40, NOW)
     with planned(policy("hard_delete"), ()) as what:
-        assert what.plan.going == 3
+        assert what.plan.to_delete == 3
         result = carry_out(what, yes_really=False, live={"f-1"})
-    assert result.left == {
-        failed: "its flow run lives",
+    assert texts(result.skipped) == {
+        failed: "its flow run is live",
         child: f"parent or child of {failed}, which is kept",
     }
     assert runs_left(experiment) == {failed, child}
@@ -233,12 +238,12 @@ clean_up(policy("hard_delete"))
     with store.database.writing() as connection:  # type: ignore[attr-defined]
         deletion._remove_rows(connection, [old])
     rules = policy("hard_delete")
-    with store.alone():
+    with store.exclusive_lock():
         plan, spool = plan_store(store, rules, (), NOW)
         with spool:
             result = apply(store, rules, plan, spool)
     assert result.finished == 0
-    assert "is of another database that was at this address; its files were left" in result.notes[0]
+    assert "is of another database that was at this address; its files were kept" in result.notes[0]
     assert (tmp_path / "artifacts" / "houses" / old / "artifacts" / "data.bin").exists()
 
 
@@ -275,10 +280,10 @@ def test_a_folder_that_may_not_be_looked_at_is_not_known_and_keeps_no_other(
     assert artifact_paths.sizes(str(houses), [str(houses / f"{0:032x}")]) == {
         str(houses / f"{0:032x}"): None
     }
-    moved, (note,) = set_aside(
+    moved, (note,) = quarantine(
         open_store(), policy("hard_delete"), list(findings.values()), before=NOW
     )
-    assert (moved, "cannot be looked at (Permission denied); it was left" in note) == (1, True)
+    assert (moved, "cannot be looked at (Permission denied); it was kept" in note) == (1, True)
 
 
 def test_files_that_cannot_go_now_do_not_end_the_clean_up_and_go_with_the_next(
@@ -358,7 +363,7 @@ def test_folders_of_traces_that_are_gone_are_found_and_set_aside(
     aged(traces)
     (finding,) = examine(open_store())
     assert finding.cause == f"the store knows no trace {gone} in houses"
-    assert set_aside(open_store(), policy("hard_delete"), [finding], before=NOW) == (1, [])
+    assert quarantine(open_store(), policy("hard_delete"), [finding], before=NOW) == (1, [])
     assert [path.name for path in traces.iterdir()] == [known]
     assert (traces.parent / QUARANTINE / "traces" / gone).exists()
 

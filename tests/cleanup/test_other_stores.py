@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 from onerun import storage
-from onerun.cleanup.applying import apply
-from onerun.cleanup.examining import examine
-from onerun.cleanup.planning import plan_store
-from onerun.cleanup.setting_aside import QUARANTINE, set_aside
-from onerun.cleanup.stores import open_store
+from onerun.cleanup.execution import apply
+from onerun.cleanup.inspection import examine
+from onerun.cleanup.planner import plan_store
+from onerun.cleanup.quarantine import QUARANTINE, quarantine
+from onerun.cleanup.store_protocol import open_store
 from onerun.config.mistakes import Mistakes
 from onerun.store.sql.database import MaintenanceUnderWay
 from onerun.tracking.runs import client
 from tests import servers
-from tests.cleanup.conftest import DAY, POSTGRESQL, log_model
+from tests.cleanup.conftest import DAY, POSTGRESQL, log_model, texts
 from tests.cleanup.test_clean_up import NOW, OF_RUNS, clean_up, planned, policy, rows, runs_left
 from tests.cleanup.test_troubles import execute
 
@@ -48,15 +48,15 @@ def test_postgres(experiment: str, tmp_path: Path) -> None:
     gone, pinned, registered = make(experiment, 40), make(experiment, 40), make(experiment, 40)
     log_model(gone)
     store, rules = open_store(), policy("hard_delete")
-    with pytest.raises(MaintenanceUnderWay), store.alone(), open_store().alone():
+    with pytest.raises(MaintenanceUnderWay), store.exclusive_lock(), open_store().exclusive_lock():
         pass
     plan, spool = plan_store(store, rules, set(), NOW)
-    assert plan.going == 5
+    assert plan.to_delete == 5
     client().set_tag(pinned, "pin", "true")
     log_model(registered, register="prices")
-    with spool, store.alone():
+    with spool, store.exclusive_lock():
         result = apply(store, rules, plan, spool)
-    assert result.left == {pinned: "tag pin", registered: "prices version 1"}
+    assert texts(result.skipped) == {pinned: "tag pin", registered: "prices version 1"}
     assert runs_left(experiment) == {young, pinned, registered}
     assert child not in runs_left(experiment)
     client().delete_tag(pinned, "pin")
@@ -86,7 +86,7 @@ def test_what_is_no_store_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for uri, said in (
         (f"sqlite:///{tmp_path}/none.db", "does not exist"),
         (f"sqlite:///{tmp_path}/text.db", "cannot be read: file is not a database"),
-        ("mysql://me@127.0.0.1/x", "knows SQLite and PostgreSQL, not mysql"),
+        ("mysql://me@127.0.0.1/x", "supports SQLite and PostgreSQL, not mysql"),
     ):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         with pytest.raises(Mistakes, match=said):
@@ -116,7 +116,7 @@ def test_artifacts_in_an_object_store(in_a_bucket: str) -> None:
         )
     rules = policy("hard_delete", "backups: {to: 's3://maintenance-backups/weekly'}\n")
     plan, _ = planned(rules)
-    assert (plan.going, plan.bytes) == (1, 1020)
+    assert (plan.to_delete, plan.bytes) == (1, 1020)
     result = clean_up(rules)
     assert result.done == 1
     assert in_houses() == {young}
@@ -139,15 +139,15 @@ def test_what_nobody_owns_in_an_object_store_is_set_aside(in_a_bucket: str) -> N
         storage.write_bytes_atomically(f"{place}/{name}", content)
     findings, now = examine(open_store()), int(time.time() * 1000)
     assert {finding.kind for finding in findings} == {"prefix-without-owner", "model-without-run"}
-    assert set_aside(open_store(), policy("hard_delete"), findings, before=now - DAY) == (0, []), (
+    assert quarantine(open_store(), policy("hard_delete"), findings, before=now - DAY) == (0, []), (
         "too young"
     )
     storage.write_bytes_atomically(f"{place}/{QUARANTINE}/{'a' * 32}/artifacts/deep/x", b"z")
-    moved, (note,) = set_aside(open_store(), policy("hard_delete"), findings, before=now + DAY)
+    moved, (note,) = quarantine(open_store(), policy("hard_delete"), findings, before=now + DAY)
     assert moved == 1
     assert f"{QUARANTINE}/{'a' * 32}/artifacts/deep/x holds something else" in note
     storage.remove(f"{place}/{QUARANTINE}/{'a' * 32}/artifacts/deep/x")
-    assert set_aside(open_store(), policy("hard_delete"), findings, before=now + DAY)[0] == 1
+    assert quarantine(open_store(), policy("hard_delete"), findings, before=now + DAY)[0] == 1
     for name, content in files.items():
         assert storage.read_bytes(f"{place}/{QUARANTINE}/{name}") == content
     assert storage.read_bytes(f"{place}/{QUARANTINE}/models/{model}/artifacts/MLmodel") == b"m"

@@ -13,16 +13,16 @@ import pytest
 from onerun import storage
 from onerun.archive import restore
 from onerun.cleanup import removal
-from onerun.cleanup.examining import examine
-from onerun.cleanup.planning import plan_store
-from onerun.cleanup.stores import open_store
+from onerun.cleanup.inspection import examine
+from onerun.cleanup.planner import plan_store
+from onerun.cleanup.store_protocol import open_store
 from onerun.config.mistakes import Mistakes
 from onerun.store import artifact_paths
-from onerun.store.files import leaving
+from onerun.store.files import trash
 from onerun.store.sql.database import MaintenanceUnderWay, open_database
 from onerun.tracking.runs import client
 from tests.cleanup import file_stores
-from tests.cleanup.conftest import MakeRun, log_model
+from tests.cleanup.conftest import MakeRun, log_model, texts
 from tests.cleanup.test_clean_up import NOW, after_the_archive, clean_up, policy
 from tests.cleanup.test_troubles import execute
 
@@ -168,7 +168,7 @@ def test_a_deleted_experiment_stays_while_its_folder_holds_files(
             once, lambda: (time.sleep(0.05), (of(houses, run) / "late").write_text("x"))
         )
         result = clean_up(policy(HARD))
-    assert (result.done, result.experiments, result.left) == (
+    assert (result.done, result.experiments, texts(result.skipped)) == (
         1,
         0,
         {experiment: "still holds files"},
@@ -184,7 +184,7 @@ def test_a_restore_and_a_clean_up_do_not_meet(
     """The clean-up would remove files that the restore found the same."""
     make_run(40, NOW)
     archive = clean_up(policy(HARD)).archive
-    with closing(open_database(store_uri)) as database, database.alone():
+    with closing(open_database(store_uri)) as database, database.exclusive_lock():
         assert restore(archive).found["run"] == {"new": 1}
         with pytest.raises(MaintenanceUnderWay, match="another clean-up or restore"):
             restore(archive, apply=True)
@@ -197,9 +197,9 @@ def test_a_database_and_a_link_to_it_are_one(store_uri: str, tmp_path: Path) -> 
     with (
         closing(here),
         closing(linked),
-        here.alone(),
+        here.exclusive_lock(),
         pytest.raises(MaintenanceUnderWay),
-        linked.alone(),
+        linked.exclusive_lock(),
     ):
         pass
 
@@ -263,10 +263,10 @@ def test_folders_that_cannot_be_removed_keep_none_of_the_others(
                 "out of the store and archived, but cannot be removed: Permission denied"
                 in "".join(result.notes)
             )
-            assert len(list((root / leaving.GOING).iterdir())) == 1
+            assert len(list((root / trash.GOING).iterdir())) == 1
             file_stores.make_run(root / "1", f"{3:032x}", 60)
     file_stores.clean_up(root)
-    assert not (root / leaving.GOING).exists()
+    assert not (root / trash.GOING).exists()
 
 
 def test_a_run_that_cannot_be_changed_keeps_none_of_the_others(
@@ -282,7 +282,10 @@ def test_a_run_that_cannot_be_changed_keeps_none_of_the_others(
 
     monkeypatch.setattr(Path, "write_text", refused)
     _, result = file_stores.clean_up(root, "action=soft_delete")
-    assert (result.done, result.left) == (2, {f"{2:032x}": "cannot be changed: Permission denied"})
+    assert (result.done, texts(result.skipped)) == (
+        2,
+        {f"{2:032x}": "cannot be changed: Permission denied"},
+    )
 
 
 def test_names_that_are_no_text_are_told(root: Path) -> None:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from onerun.cleanup.maintain import carry_out, planned
-from onerun.cleanup.stores import open_store
-from onerun.cleanup.summarise import summarise
+from onerun.cleanup.maintenance import carry_out, planned
+from onerun.cleanup.store_protocol import open_store
+from onerun.cleanup.summary import summarise
 from onerun.config.loading import load_policy
 from onerun.domain.cleanup.plan import Plan
 from onerun.domain.cleanup.result import Result
-from onerun.store.server.looking import Look
+from onerun.store.server.protections import Rechecker
 from onerun.tracking.runs import client
-from tests.cleanup.conftest import DAY
+from tests.cleanup.conftest import DAY, texts
 from tests.servers import MlflowServer
 
 NOW = int(time.time() * 1000)
@@ -66,12 +66,12 @@ def test_a_server_deletes_so_that_it_can_be_restored(name: str) -> None:
         f"action: hard_delete\nkeep: {{last: 0}}\nselect: {{experiments: ['{name}']}}\n"
     )
     copied = client().create_model_version(name, f"models:/{name}/1")
-    places = {version.words: place for version, place in open_store().version_places()}
+    places = {version.title: place for version, place in open_store().version_places()}
     assert (
         places.pop(f"{name} version 1") == f"{client().get_run(registered).info.artifact_uri}/model"
     )
     assert f"{name} version {copied.version}" in places, "though nothing says where its files are"
-    told = summarise(files=False)
+    told = summarise(files=False).model_dump(mode="json")
     names = {version.model for version, _ in open_store().version_places()}
     assert (told["registered_models"], told["versions"]) == (len(names), len(places) + 1)
     with planned(policy, frozenset()) as what:
@@ -81,10 +81,10 @@ def test_a_server_deletes_so_that_it_can_be_restored(name: str) -> None:
             for note in what.notes
         )
         assert {item.id for item in what.plan.items} == {old, late}
-        assert {kept.id for kept in what.plan.kept} == {pinned, parent, registered}
+        assert {kept.id for kept in what.plan.skipped} == {pinned, parent, registered}
         client().set_tag(late, "pin", "true")
         result = carry_out(what, yes_really=True)
-    assert (result.done, result.left) == (1, {late: "tag pin"})
+    assert (result.done, texts(result.skipped)) == (1, {late: "tag pin"})
     left = {run.info.run_id for run in client().search_runs([experiment])}
     assert young in left
     assert old not in left
@@ -131,19 +131,19 @@ def test_what_changed_since_the_plan_stays_with_its_family(
         mlflow.set_tag(parent, PARENT, make(experiment, 3))
 
     plan, result = clean_up(name, action, meanwhile)
-    assert plan.going == 2 * len(heads) + 2
+    assert plan.to_delete == 2 * len(heads) + 2
     for kind, word in (
-        ("pinned", "tag pin"), ("running", "reads RUNNING meanwhile"), ("resumed", "was resumed meanwhile"),
-        ("deleted", "deleted meanwhile"), ("gone", "gone meanwhile"), ("registered", f"{name}-run version 1"),
+        ("pinned", "tag pin"), ("running", "has status RUNNING"), ("resumed", "was resumed since the plan"),
+        ("deleted", "is deleted now"), ("gone", "is not there any more"), ("registered", f"{name}-run version 1"),
         ("its model registered", f"{name}-model version 1"), ("whole", "tag pin of the experiment"),
     ):  # fmt: skip
-        assert result.left[heads[kind]] == word
-    assert result.left[heads["a new child"]].startswith("has child ")
-    assert result.left[parent].startswith("has parent ")
+        assert texts(result.skipped)[heads[kind]] == word
+    assert texts(result.skipped)[heads["a new child"]].startswith("has child ")
+    assert texts(result.skipped)[parent].startswith("has parent ")
     # Both of a family but the one whose parent is gone, and the parent alone.
-    assert result.left_count == 2 * len(heads) - 1 + 1
+    assert result.skipped_count == 2 * len(heads) - 1 + 1
     assert result.done == 2
-    assert alone not in result.left
+    assert alone not in texts(result.skipped)
 
 
 def in_database(server: MlflowServer, statement: str, *values: str) -> None:
@@ -162,7 +162,7 @@ def erase(server: MlflowServer, run: str) -> None:
 def test_what_is_wrong_behind_a_server_is_told(
     name: str, mlflow_server: MlflowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = summarise(files=False)
+    before = summarise(files=False).model_dump(mode="json")
     mlflow = client()
     experiment = mlflow.create_experiment(name)
     run, gone = make(experiment, 3), make(experiment, 3)
@@ -185,7 +185,7 @@ def test_what_is_wrong_behind_a_server_is_told(
         "INSERT INTO registered_model_aliases (name, alias, version) VALUES (?, 'old', 7)",
         f"{name}-kept",
     )
-    told = summarise(files=False)
+    told = summarise(files=False).model_dump(mode="json")
     assert (told["versions"], told["registered_models"]) == (
         before["versions"] + 5, before["registered_models"] + 5
     )  # fmt: skip
@@ -225,15 +225,15 @@ def test_who_was_quicker_ends_nothing(name: str) -> None:
         f"action: soft_delete\nkeep: {{last: 0}}\nselect: {{experiments: ['{name}']}}\n"
     )
     with planned(rules, frozenset()) as what:
-        items = [item for share in what.spool for item in share.items]
+        items = [item for share in what.items for item in share.items]
 
     def too_late(run: str) -> None:
         client().delete_run(run)  # as if somebody else had done it since our look
         client().set_tag(run, "a", "b")
 
-    look = Look(rules, {run, other}, {})
-    assert look.carry_out([item for item in items if item.id == run], too_late) == {
-        run: "deleted meanwhile"
+    look = Rechecker(rules, {run, other}, {})
+    assert texts(look.carry_out([item for item in items if item.id == run], too_late)) == {
+        run: "is deleted now"
     }
     with pytest.raises(MlflowException):  # what is not explained is not hidden
         look.carry_out(

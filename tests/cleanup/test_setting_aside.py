@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from onerun.cleanup.examining import examine
-from onerun.cleanup.maintain import carry_out, planned
-from onerun.cleanup.setting_aside import QUARANTINE, set_aside
-from onerun.cleanup.stores import open_store
+from onerun.cleanup.inspection import examine
+from onerun.cleanup.maintenance import carry_out, planned
+from onerun.cleanup.quarantine import QUARANTINE, quarantine
+from onerun.cleanup.store_protocol import open_store
 from onerun.domain.cleanup.findings import Finding
 from onerun.domain.cleanup.inventory import Experiment
 from onerun.tracking.runs import client
@@ -52,8 +52,8 @@ def houses(experiment: str, make_run: MakeRun, tmp_path: Path) -> Path:
 def test_it_can_be_moved_back(houses: Path) -> None:
     store, findings = open_store(), examine(open_store())
     assert {(finding.since, finding.bytes) for finding in findings} == {(LONG_AGO, 7)}
-    assert set_aside(store, RULES, findings, before=LONG_AGO - 1) == (0, []), "too young"
-    assert set_aside(store, RULES, findings, before=NOW) == (2, [])
+    assert quarantine(store, RULES, findings, before=LONG_AGO - 1) == (0, []), "too young"
+    assert quarantine(store, RULES, findings, before=NOW) == (2, [])
     assert folders(houses) == {f"{QUARANTINE}/{RUN}", f"{QUARANTINE}/models/{MODEL}"}
     assert examine(store) == []
     (houses / QUARANTINE / RUN).rename(houses / RUN)
@@ -67,8 +67,8 @@ def test_a_file_deep_inside_that_somebody_still_writes_keeps_it(houses: Path) ->
     os.utime(deep, ns=(NOW * 10**6,) * 2)
     found = {Path(finding.id).name: finding.since for finding in examine(open_store())}
     assert found == {RUN: NOW, MODEL: LONG_AGO}
-    moved, (note,) = set_aside(open_store(), RULES, early, before=NOW - DAY)
-    assert (moved, note) == (1, f"{houses / RUN}: was changed meanwhile; it was left (7 B)")
+    moved, (note,) = quarantine(open_store(), RULES, early, before=NOW - DAY)
+    assert (moved, note) == (1, f"{houses / RUN}: was changed since the plan; it was kept (7 B)")
     assert deep.exists()
 
 
@@ -87,17 +87,17 @@ def test_a_run_that_came_back_while_a_person_was_asked_keeps_its_files(
             experiment=HOUSES,
         )
     ]
-    moved, (note,) = set_aside(open_store(), RULES, stale, before=NOW)
+    moved, (note,) = quarantine(open_store(), RULES, stale, before=NOW)
     assert (moved, note) == (
         0,
-        f"{houses / owned}: {owned} is in the store again; it was left (1.01 kB)",
+        f"{houses / owned}: {owned} is in the store again; it was kept (1.01 kB)",
     )
     assert (houses / owned / "artifacts" / "data.bin").exists()
 
 
 def test_one_that_cannot_be_moved_does_not_keep_the_others(houses: Path) -> None:
     old(houses / QUARANTINE / RUN)
-    moved, (note,) = set_aside(open_store(), RULES, examine(open_store()), before=NOW)
+    moved, (note,) = quarantine(open_store(), RULES, examine(open_store()), before=NOW)
     assert moved == 1
     assert note.startswith(f"{houses / RUN}: cannot be moved to {houses / QUARANTINE / RUN} (")
     assert folders(houses) == {RUN, f"{QUARANTINE}/{RUN}", f"{QUARANTINE}/models/{MODEL}"}
@@ -123,7 +123,7 @@ def test_where_nobody_says_what_lies_behind_the_proxy_it_is_a_note(
     finding = Finding(
         "prefix-without-owner", f"mlflow-artifacts:/1/{RUN}", 7, LONG_AGO, "", experiment=HOUSES
     )
-    moved, (note,) = set_aside(open_store(), RULES, [finding], before=NOW)
+    moved, (note,) = quarantine(open_store(), RULES, [finding], before=NOW)
     assert moved == 0
     assert "MLFLOW_ARTIFACTS_DESTINATION does not say where" in note
     assert not list(tmp_path.glob("mlflow-artifacts*"))
@@ -141,7 +141,7 @@ def test_what_was_done_is_told_though_setting_aside_fails_as_a_whole(
         )
         result = carry_out(what, yes_really=False)
     assert result.done == 1
-    assert "artifacts that nobody owns were left: ValueError" in result.notes[-1]
+    assert "orphaned artifacts were kept: ValueError" in result.notes[-1]
     assert not (houses / gone).exists()
 
 
@@ -163,15 +163,15 @@ def test_a_logged_model_whose_run_is_gone_is_set_aside_unless_a_version_needs_it
         (model, 500, (houses / "models" / model / "artifacts").as_uri())
         for model in (lonely, registered, young)
     }
-    moved, notes = set_aside(open_store(), RULES, findings, before=NOW - DAY)
+    moved, notes = quarantine(open_store(), RULES, findings, before=NOW - DAY)
     assert (moved, len(notes)) == (1, 2)
-    assert "prices version 1 needs it; it was left (500 B)" in "".join(notes)
-    assert "was changed meanwhile; it was left (500 B)" in "".join(notes)
+    assert "prices version 1 needs it; it was kept (500 B)" in "".join(notes)
+    assert "was changed since the plan; it was kept (500 B)" in "".join(notes)
     assert {path.name for path in (houses / "models").iterdir()} == {registered, young}
     assert (houses / QUARANTINE / "models" / lonely / "artifacts" / "MLmodel").exists()
     again = [finding for finding in examine(open_store()) if finding.id == lonely]
     assert [finding.bytes for finding in again] == [0]
-    assert set_aside(open_store(), RULES, again, before=NOW) == (0, [])
+    assert quarantine(open_store(), RULES, again, before=NOW) == (0, [])
 
 
 @pytest.mark.parametrize(

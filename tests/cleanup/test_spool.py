@@ -2,7 +2,7 @@
 
 import random
 
-from onerun.cleanup.spool import Share, Spool, by_id
+from onerun.cleanup.disk_list import DiskList, ExperimentPlan, by_id
 from onerun.domain.cleanup.plan import Item
 
 
@@ -13,9 +13,9 @@ def test_items_come_in_the_order_of_their_ids_and_families_together() -> None:
     items = [
         Item("run", run, "", "1", "houses", "", 0, family=families.get(run, "")) for run in ids
     ]
-    with Spool[Share]() as spool:
+    with DiskList[ExperimentPlan]() as spool:
         for number in range(3):
-            spool.add(Share(f"/store/{number}", items[100 * number : 100 * (number + 1)]))
+            spool.add(ExperimentPlan(f"/store/{number}", items[100 * number : 100 * (number + 1)]))
         sorted_ones = list(by_id(spool, lambda item: item.id != ids[7]))
     assert {item.id: location for location, item in sorted_ones} == {
         run: f"/store/{number // 100}" for number, run in enumerate(ids) if number != 7

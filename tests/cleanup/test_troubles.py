@@ -6,9 +6,9 @@ import sqlite3
 import time
 from pathlib import Path
 
-from onerun.cleanup.examining import examine
-from onerun.cleanup.stores import open_store
-from onerun.cleanup.summarise import summarise
+from onerun.cleanup.inspection import examine
+from onerun.cleanup.store_protocol import open_store
+from onerun.cleanup.summary import summarise
 from onerun.tracking.runs import client, log_params
 from tests.cleanup.conftest import MakeRun, log_model
 
@@ -93,7 +93,7 @@ def test_a_summary_counts(experiment: str, make_run: MakeRun) -> None:
     make_run(3, NOW, "FAILED")
     client().delete_run(make_run(3, NOW))
     log_model(make_run(3, NOW), register="prices")
-    told = summarise()
+    told = summarise().model_dump(mode="json")
     assert (told["experiments"], told["runs"]) == (
         {"active": 2},
         {"FAILED": 1, "deleted": 1, "FINISHED": 1},
@@ -105,4 +105,4 @@ def test_a_summary_counts(experiment: str, make_run: MakeRun) -> None:
         3500,
     )
     assert [trouble["kind"] for trouble in told["troubles"]] == ["deleted-run-files"]
-    assert summarise(files=False)["bytes"] is None
+    assert summarise(files=False).model_dump(mode="json")["bytes"] is None

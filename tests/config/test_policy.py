@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 import yaml
 
-from flows.upkeep.showing import key_of
 from onerun.archive import keeping
+from onerun.commands.maintain import key_of
 from onerun.config.loading import load_policy
 from onerun.config.mistakes import Mistakes
 from onerun.config.schema import POLICY_PATH, policy_schema_text

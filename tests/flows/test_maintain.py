@@ -4,7 +4,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,23 @@ from uuid import uuid4
 
 import pytest
 
+from flows import maintain as maintain_flow
 from flows.reconciling import living
-from flows.upkeep import summarising
-from flows.upkeep.maintenance import main, use, wanted
-from onerun.cleanup.applying import TooMuch
-from onerun.cleanup.reporting import address_of_report, keep_report, list_beside, write_list
-from onerun.cleanup.stores import open_store
+from flows.upkeep.commands import MAINTAIN, SUMMARY
+from onerun.cleanup.execution import TooMuch
+from onerun.cleanup.reports import address_of_report, keep_report, list_beside, write_list
+from onerun.cleanup.store_protocol import open_store
+from onerun.commands.dead_runs import NoOrchestrator
+from onerun.commands.maintain import COMMAND, MaintainOptions, checked_policy, with_store
 from onerun.config.mistakes import Mistakes
+from onerun.config.policy import Policy
 from onerun.domain import names
 from onerun.processes.identity import this_process
 from onerun.tracking.database import make_whole
 from onerun.tracking.runs import client
+from tests.cleanup.conftest import texts
 
+main, summary = MAINTAIN.main, SUMMARY.main
 DAY = 86_400_000
 POLICY = "name: ours\nkeep: {last: 0}\nmax_delete: 100%\naction: hard_delete\n"
 WEEKLY = str(Path(__file__).parents[2] / "policies" / "weekly.yaml")
@@ -81,8 +86,9 @@ def listener() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     server.server_close()
 
 
-def test_without_arguments_it_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 0
+def test_it_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
     assert "--yes-really" in capsys.readouterr().out
 
 
@@ -95,7 +101,7 @@ def test_p4_which_flow_runs_live_is_asked_again_before_anything_is_done(
     client().set_tag(old_run, names.TAG_FLOW_RUN_ID, "f-1")
     assert main(["--policy", POLICY, "--apply", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["plan"]["going"], told["result"]["left"]) == (1, {old_run: "its flow run lives"})
+    assert (told["plan"]["going"], told["result"]["left"]) == (1, {old_run: "its flow run is live"})
     assert is_there(old_run)
 
 
@@ -191,7 +197,7 @@ def test_an_apply_that_fails_is_told_and_its_error_stays(
     said = capsys.readouterr().err
     assert "say --yes-really" in said
     assert "${WRONG} is no address that Apprise knows: nobody was told there" in said
-    with open_store().alone():
+    with open_store().exclusive_lock():
         assert main(asked) == 1
     Path("no-folder").write_text("a file")
     assert main([*asked, "--set", "backups.to=no-folder"]) in (1, 2)
@@ -206,6 +212,12 @@ def test_an_apply_that_fails_is_told_and_its_error_stays(
     assert is_there(old_run)
 
 
+def store_of(policy: str, overrides: Sequence[str]) -> Policy:
+    return with_store(
+        checked_policy(policy, overrides), MaintainOptions(store="mlruns"), NoOrchestrator()
+    )[0]
+
+
 def test_archives_go_to_the_profiles_store_also_for_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,15 +225,15 @@ def test_archives_go_to_the_profiles_store_also_for_a_folder(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ONERUN_STORE", "s3://ours/data")
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://127.0.0.1:9")
-    assert use(wanted(POLICY, ()), None, "mlruns").archives == "s3://ours/data/backups"
-    assert use(wanted(WEEKLY, ()), None, "mlruns").archives == "s3://ours/data/backups"
-    assert use(wanted(POLICY, ["backups.to=here"]), None, "mlruns").archives == f"{tmp_path}/here"
+    assert store_of(POLICY, ()).archives == "s3://ours/data/backups"
+    assert store_of(WEEKLY, ()).archives == "s3://ours/data/backups"
+    assert store_of(POLICY, ["backups.to=here"]).archives == f"{tmp_path}/here"
     with pytest.raises(Mistakes, match="is missing, and no profile names a store"):
-        _ = wanted(POLICY, ()).archives
+        _ = checked_policy(POLICY, ()).archives
 
 
 def test_reports_of_a_policy_are_kept_as_its_archives_are(tmp_path: Path) -> None:
-    policy = wanted(POLICY, [f"backups.to={tmp_path}", "backups.keep=2"])
+    policy = checked_policy(POLICY, [f"backups.to={tmp_path}", "backups.keep=2"])
     other = tmp_path / "reports" / "ours-too-0123456789ab-20260101T000000000000Z.html"
     for second in (3, 1, 2, 4):
         address = address_of_report(policy, "0123456789ab", second * 1000)
@@ -235,7 +247,7 @@ def test_reports_of_a_policy_are_kept_as_its_archives_are(tmp_path: Path) -> Non
 
 
 def test_a_summary_is_told(old_run: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert summarising.main([]) == 0
+    assert summary([]) == 0
     told = capsys.readouterr().out
     assert "runs               1 (1 FINISHED)" in told
     assert "troubles           0" in told
@@ -251,7 +263,7 @@ def test_plan_and_summary_tell_of_a_run_that_reads_running_and_is_dead(
     dead = run.run_id
     Path(run.artifact_uri.removeprefix("file://")).mkdir(parents=True)
     Path(run.artifact_uri.removeprefix("file://"), "x").write_text("left")
-    for command, *arguments in ((summarising.main,), (main, "--policy", POLICY)):
+    for command, *arguments in ((summary,), (main, "--policy", POLICY)):
         assert command([*arguments, "--json"]) == 0
         told = json.loads(capsys.readouterr().out)
         (found,) = told.get("troubles") or told["findings"]
@@ -265,13 +277,14 @@ def test_p4_the_flow_too_asks_again_which_flow_runs_live(
     old_run: str, prefect_api: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stand-in for Prefect's answers: nobody lives for the plan, the run's flow run does afterwards."""
-    from flows import maintain as module
-
     answers = iter([frozenset(), frozenset({"f-1"})])
-    monkeypatch.setattr(module, "living_flow_runs", lambda: next(answers))
+    monkeypatch.setattr(living, "living_flow_runs", lambda: next(answers))
     client().set_tag(old_run, names.TAG_FLOW_RUN_ID, "f-1")
-    told = module.maintain(POLICY, apply=True)
-    assert (told["plan"]["going"], told["result"]["left"]) == (1, {old_run: "its flow run lives"})
+    told = maintain_flow.maintain(POLICY, apply=True)
+    assert (told.plan.to_delete, texts(told.result.skipped)) == (
+        1,
+        {old_run: "its flow run is live"},
+    )
     assert is_there(old_run)
 
 
@@ -283,12 +296,11 @@ def test_the_flow_asks_a_person_and_shows_plan_and_result(
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
-    from flows import maintain as module
-
+    module = maintain_flow
     monkeypatch.setenv("CHANNEL", listener[0])
     told = listener[1]
     planned = module.maintain(ASKS)
-    assert planned["status"] == "planned"
+    assert planned.status == "planned"
     with pytest.raises(TooMuch):
         module.maintain(ASKS, apply=True, overrides=["max_delete=20%"])
     answered(False, module)
@@ -299,16 +311,16 @@ def test_the_flow_asks_a_person_and_shows_plan_and_result(
         " is planned", " failed", " waits for a person", " was not approved", " waits for a person", "",
     ]  # fmt: skip
     assert told[2]["message"].startswith(
-        "answer within a week: 1 of 1 runs, 1 B: deleted for good?\nhttp://127.0.0.1"
+        "answer within a week: delete 1 of 1 runs, 1 B, for good?\nhttp://127.0.0.1"
     )
     assert flow_run in told[4]["message"]
     assert "say --yes-really" in told[1]["message"]
     assert "/runs/flow-run/" in told[1]["message"]
-    report = Path(planned["report"])
+    report = Path(planned.report)
     assert report.parent == tmp_path / ".onerun" / "backups" / "reports"
-    (line,) = Path(planned["list"]).read_text().splitlines()
+    (line,) = Path(planned.listed).read_text().splitlines()
     assert (json.loads(line)["plan"], json.loads(line)["id"]) == ("goes", old_run)
-    assert Path(planned["list"]).name in report.read_text()
+    assert Path(planned.listed).name in report.read_text()
     assert "nothing was changed" in report.read_text()
     with get_client(sync_client=True) as prefect:
         wanted = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run]))
@@ -364,5 +376,23 @@ def answered(yes: bool, module: Any) -> Any:
     person.start()
     result = module.maintain(ASKS, apply=True)
     person.join()
-    assert result["status"] == ("done" if yes else "planned")
+    assert result.status == ("done" if yes else "planned")
     return str(asked[0])
+
+
+def test_without_asking_a_named_server_nothing_is_changed(
+    old_run: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A flow run that waits for a retry has a run that reads like any other that failed."""
+    monkeypatch.setenv("PREFECT_API_URL", "http://user:secret@127.0.0.1:9/api")
+    assert COMMAND.main(["--policy", POLICY]) == 0
+    assert "`python -m flows.maintain` asks the server" in capsys.readouterr().out
+    assert COMMAND.main(["--policy", POLICY, "--apply"]) == 2
+    said = capsys.readouterr().err
+    assert "PREFECT_API_URL: names http://" in said
+    assert "nothing was changed. Run `python -m flows.maintain`" in said
+    assert "secret" not in said
+    assert is_there(old_run)
+    monkeypatch.setenv("PREFECT_API_URL", "")
+    assert COMMAND.main(["--policy", POLICY, "--apply"]) == 0
+    assert not is_there(old_run)

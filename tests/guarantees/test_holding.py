@@ -47,7 +47,7 @@ BREAKS: dict[str, tuple[Broken, str]] = {
     ),
     "still running": (
         lambda client, run_id, _: client.update_run(run_id, "RUNNING"),
-        "reads RUNNING",
+        "has status RUNNING",
     ),
     "failed": (lambda client, run_id, _: client.set_terminated(run_id, "FAILED"), "reads FAILED"),
     "a second version": (

@@ -184,6 +184,6 @@ def working_in(folder: Path) -> list[int]:
                 and alive(int(entry.name))
             ):
                 found.append(int(entry.name))
-        except OSError:  # gone meanwhile, or somebody else's
+        except OSError:  # is not there any more, or somebody else's
             continue
     return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from onerun.archive.record_io.layout import WORKSPACE
 from onerun.archive.record_io.reading import LINE, Rows
 from onerun.domain.archives import Entry
-from onerun.tracking.identity import identity_of
+from onerun.tracking.database import identity_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run

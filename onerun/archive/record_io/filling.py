@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from onerun.tracking.database import writing
+
 if TYPE_CHECKING:
     from sqlalchemy import Engine, Table
 
@@ -11,7 +13,7 @@ TABLE = "onerun_rescue"
 def begin(engine: "Engine", source: str) -> None:
     """What comes now comes from `source` and is not proven yet."""
     table = _table()
-    with engine.begin() as connection:
+    with writing(engine) as connection:
         table.create(connection, checkfirst=True)
         connection.execute(table.delete())
         connection.execute(table.insert().values(source=source))
@@ -30,7 +32,7 @@ def source(engine: "Engine") -> str | None:
 
 def end(engine: "Engine") -> None:
     """All of it is there and proven."""
-    with engine.begin() as connection:
+    with writing(engine) as connection:
         _table().drop(connection)
 
 

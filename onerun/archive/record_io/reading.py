@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from onerun.archive.record_io.database import Databases, one_moment, tables
+from onerun.archive.record_io.database import Databases, tables
 from onerun.archive.record_io.layout import (
     ARCHIVED,
     DELETED,
@@ -19,6 +19,7 @@ from onerun.archive.record_io.layout import (
     identity,
 )
 from onerun.domain.archives import KINDS, Entry, Sameness, entry_of
+from onerun.tracking.database import reading
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Select
@@ -31,7 +32,7 @@ Rows = tuple[str, str, list[dict[str, Any]]]  # id, table, rows
 def entries(databases: Databases) -> Iterator[Entry]:
     """Yields: every record of the store, without its rows."""
     for kind in KINDS:
-        with one_moment(databases.of(kind)) as connection:
+        with reading(databases.of(kind)) as connection:
             yield from _entries(connection, kind)
 
 
@@ -65,7 +66,7 @@ def made_at(databases: Databases) -> int | None:
     import sqlalchemy as sa
 
     table = tables()["experiments"]
-    with one_moment(databases.tracking) as connection:
+    with reading(databases.tracking) as connection:
         made = connection.scalar(
             sa.select(table.c.creation_time).order_by(table.c.experiment_id).limit(1)
         )
@@ -79,7 +80,7 @@ def rows(databases: Databases, kind: str, ids: Sequence[str]) -> Iterator[Rows]:
     """
     for start in range(0, len(ids), BATCH):
         batch = list(ids[start : start + BATCH])
-        with one_moment(databases.of(kind)) as connection:
+        with reading(databases.of(kind)) as connection:
             yield from _batch(connection, kind, batch)
 
 

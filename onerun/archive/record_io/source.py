@@ -9,8 +9,7 @@ from onerun.archive.record_io import database, reading
 from onerun.archive.record_io.api import Api
 from onerun.archive.record_io.reading import Rows
 from onerun.domain.archives import Entry
-from onerun.tracking.identity import identity_of
-from onerun.tracking.schema import newest_revision
+from onerun.tracking.database import identity_of, newest_revision
 
 
 class Source(Protocol):

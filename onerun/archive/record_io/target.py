@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from onerun.archive.record_io import database
 from onerun.config.addresses import redact
 from onerun.config.mistakes import Mistake, Mistakes
+from onerun.tracking.database import is_missing
 
 
 @contextmanager
@@ -17,7 +18,7 @@ def target(make: bool, store: str | None = None) -> Iterator[database.Databases 
     for uri in database.uris(store):
         if not database.is_sql(uri):
             raise Mistakes([Mistake("MLFLOW_TRACKING_URI", f"{redact(uri)}: {_why(uri)}")])
-    if not make and any(database.is_missing(uri) for uri in database.uris(store)):
+    if not make and any(is_missing(uri) for uri in database.uris(store)):
         yield None
         return
     with database.opened(store, make) as databases:

@@ -8,6 +8,8 @@ from onerun.archive.record_io.database import Databases, tables
 from onerun.archive.record_io.layout import PARTS
 from onerun.domain import names
 from onerun.domain.errors import StoreUnknown
+from onerun.tracking.database import connect_to_write
+from onerun.tracking.database import writing as begin
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -57,7 +59,7 @@ class Writing:
         if self._open and self._open[0] is not engine:
             self._close(commit=True)
         if not self._open:
-            connection = engine.connect()
+            connection = connect_to_write(engine)
             self._open = engine, connection
         return self._open[1]
 
@@ -123,7 +125,7 @@ def finish(databases: Databases) -> None:
             "SELECT setval(pg_get_serial_sequence('experiments', 'experiment_id'),"
             " GREATEST((SELECT max(experiment_id) FROM experiments), 1))"
         )
-        with databases.tracking.begin() as connection:
+        with begin(databases.tracking) as connection:
             connection.exec_driver_sql(advance)
 
 

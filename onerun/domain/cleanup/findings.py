@@ -10,10 +10,13 @@ REBUILT = "python -m flows.rescue --from THE_FOLDER --to A_DATABASE --apply rebu
 # kind -> what it is, what is done about it
 KINDS = {
     "run-without-experiment": (
-        "run whose experiment is gone",
+        "run whose experiment is missing",
         "python -m flows.rescue --repair --to THE_DATABASE --apply gives it one again",
     ),
-    "dead-running": ("run that reads RUNNING and is dead", "python -m flows.reconcile ends it"),
+    "dead-running": (
+        "run with status RUNNING whose training is dead",
+        "python -m flows.reconcile ends it",
+    ),
     "deleted-run-files": (
         "deleted run that still holds artifacts",
         "a policy with action: hard_delete removes them",
@@ -23,12 +26,12 @@ KINDS = {
         "a policy with action: hard_delete removes them",
     ),
     "model-without-run": (
-        "logged model whose run is gone",
-        "its files are set aside by action: hard_delete unless a version needs them; until then it loads by its id",
+        "orphaned logged model: its run is missing",
+        "its files are moved into quarantine by action: hard_delete unless a version needs them",
     ),
     "prefix-without-owner": (
-        "artifacts that no run, model or trace owns",
-        "set aside by action: hard_delete",
+        "orphaned artifacts: no run, model or trace of that name",
+        "moved into quarantine by action: hard_delete",
     ),
     "version-without-files": (
         "registered version whose files are missing",
@@ -71,11 +74,31 @@ KINDS = {
         "part of an experiment, run or registered model that cannot be read",
         "python -m flows.rescue saves the rest",
     ),
+    "beyond-a-database": (
+        "value that MLflow reads and no database holds",
+        "left: python -m flows.rescue cuts or drops it",
+    ),
+    "old-work-folder": (
+        "work folder of a training that ended",
+        "a policy with action: hard_delete removes it",
+    ),
+    "unused-snapshot": (
+        "snapshot that no run names",
+        "a policy with action: hard_delete and snapshots.action: remove removes it",
+    ),
+    "old-lock-files": (
+        "lock files of trainings that ended",
+        "a policy with action: hard_delete removes them",
+    ),
     "backup-folder": (
         "backup folder that MLflow takes for an experiment",
         "left: move it out of the store",
     ),
 }
+
+
+ORPHANED_FOLDER, ORPHANED_MODEL = "prefix-without-owner", "model-without-run"
+ABOUT_PARAMETERS = ("duplicate-parameter", "conflicting-parameter")
 
 
 class Finding(NamedTuple):
@@ -92,21 +115,21 @@ class Finding(NamedTuple):
 
     @property
     def path(self) -> str | None:
-        """Where its files lie, or would; None: it has none, or nobody knows."""
+        """Return where its files lie, or would; None: it has none, or that is not known."""
         return self.place or (self.id if "/" in self.id else None)
 
     @property
     def title(self) -> str:
-        """What it is."""
+        """Return what it is."""
         return KINDS[self.kind][0]
 
     @property
     def remedy(self) -> str:
-        """What would be done about it."""
+        """Return what would be done about it."""
         return self.action or KINDS[self.kind][1]
 
     def as_json(self, now: int) -> dict[str, object]:
-        """Returns: plain values; the age in seconds."""
+        """Return plain values; the age in seconds."""
         seconds = None if self.since is None else max(0, now - self.since) // 1000
         return {
             "kind": self.kind, "what": self.title, "id": self.id, "path": self.path, "bytes": self.bytes,
@@ -114,7 +137,7 @@ class Finding(NamedTuple):
         }  # fmt: skip
 
     def line(self, now: int) -> str:
-        """Returns: one line for a person."""
+        """Return one line for a person."""
         old = "" if self.since is None else f", {age(max(0, now - self.since))} old"
         large = "" if self.bytes is None else f", {size(self.bytes)}"
         at = f" at {self.place}" if self.place else ""
@@ -122,7 +145,7 @@ class Finding(NamedTuple):
 
 
 def counted(findings: Sequence[Finding]) -> list[tuple[str, int, int, str]]:
-    """Returns: what, how many, bytes, remedy; the most bytes first."""
+    """Return what, how many, bytes, remedy; the most bytes first."""
     rows: dict[str, tuple[str, int, int, str]] = {}
     for finding in findings:
         title, count, total, remedy = rows.get(finding.kind, (finding.title, 0, 0, finding.remedy))

@@ -1,15 +1,19 @@
-"""What a store holds, as far as the maintenance needs to know. Times are milliseconds since 1970, as MLflow keeps them.
+"""What a store holds, as far as the maintenance needs to know.
 
-Named tuples, not models: a store has hundreds of thousands of them, and these cost a third of a microsecond each.
+Times are milliseconds since 1970, as MLflow keeps them.
+
+Named tuples, not models: a store has hundreds of thousands of them, and these cost a third of a
+microsecond each.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 _NAMED = re.compile(r"(?!file:|mlflow-artifacts:)[\w+.-]+:/(?!/)")  # models:/, runs:/, dbfs:/
 ACTIVE, DELETED = "active", "deleted"
 FAILED_STATES = ("FAILED", "KILLED")
+UNFINISHED_STATES = ("RUNNING", "SCHEDULED")
 
 
 class Experiment(NamedTuple):
@@ -74,14 +78,23 @@ class Version(NamedTuple):
 
     @property
     def address(self) -> str:
-        """Its source where that is a place that can be looked at; nothing where it is a name, or of another service."""
+        """Its source where that is a place that can be looked at; nothing where it is a name, or of
+        another service.
+        """
         return "" if _NAMED.match(self.source) else self.source
 
     @property
-    def words(self) -> str:
+    def title(self) -> str:
         """How it is called."""
         aliases = f" ({', '.join(self.aliases)})" if self.aliases else ""
         return f"{self.model} version {self.version}{aliases}"
+
+
+class SnapshotUse(NamedTuple):
+    """The snapshots that a store's runs name."""
+
+    digests: Collection[str]
+    unnamed: int  # trainings under way that have not named theirs yet
 
 
 class Group(NamedTuple):

@@ -1,14 +1,14 @@
 """The report of a clean-up: one page that stands alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.findings import Finding, counted
+from onerun.domain.cleanup.messages import command_back
 from onerun.domain.cleanup.plan import Plan
-from onerun.domain.cleanup.telling import command_back
+from onerun.domain.cleanup.result import Result
 from onerun.domain.report.page import page_environment
 from onerun.domain.text import age, size
 
@@ -19,12 +19,14 @@ def render(
     policy: Policy,
     plan: Plan,
     findings: Sequence[Finding],
-    result: Mapping[str, Any] | None,
+    result: Result | None,
     listed: str = "",
 ) -> str:
-    """Args: result: what was done; None: nothing was; listed: the name of the file beside it that has all items.
+    """Return the page, the same for the same values.
 
-    Returns: the page, the same for the same values.
+    Args:
+        result: what was done; None: nothing was.
+        listed: the name of the file beside it that has all items.
     """
     import yaml
 
@@ -41,7 +43,8 @@ def render(
         ),
         plan=plan,
         experiments=sorted(
-            plan.by_experiment.items(), key=lambda row: (-row[1][1], -row[1][2], row[0])
+            plan.by_experiment.items(),
+            key=lambda row: (-row[1].to_delete, -row[1].protected, row[0]),
         ),
         findings=findings[:200],
         found=len(findings),

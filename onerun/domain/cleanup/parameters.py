@@ -22,7 +22,9 @@ def duplicates(params: Mapping[str, str]) -> Iterator[str]:
 
 
 def conflicts(params: Mapping[str, str], tags: Mapping[str, str]) -> Iterator[str]:
-    """Yields: in words, parameters that a later attempt logged differently; a tag keeps the later value."""
+    """Yields: in words, parameters that a later attempt logged differently; a tag keeps the later
+    value.
+    """
     for key, later in tags.items():
         if (found := _LATER.fullmatch(key)) and params.get(found[1], later) != later:
             yield f"{found[1]} was {params[found[1]][:SHOWN]}, and {later[:SHOWN]} at attempt {found[2]}"

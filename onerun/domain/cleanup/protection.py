@@ -1,15 +1,14 @@
-"""Who protects a run. Protection always wins; a policy can add to it and take nothing from it."""
+"""What protects a run. Protection always wins; a policy can add to it and take nothing from it."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from onerun.domain.cleanup.inventory import Experiment, Run, Version
+from onerun.domain.cleanup.inventory import UNFINISHED_STATES, Experiment, Run, Version
+from onerun.domain.cleanup.reason import Reason, ReasonKind
 from onerun.domain.text import matches
 
 PIN = "pin"
-LIVES = "its flow run lives"
-GONE = "gone meanwhile"  # why a run is left that is not there any more: nothing of its family is kept for it
 NOT_PINNED = ("false", "no", "0", "off")
 _IDS = re.compile(r"m-[0-9a-f]{32}|[0-9a-f]{32}")
 
@@ -17,19 +16,18 @@ Tags = Mapping[str, Mapping[str, str]]  # run id -> key -> value
 
 
 @dataclass(frozen=True)
-class Guards:
+class Protections:
     """Everything that protects, looked up once for the whole store."""
 
-    runs: Mapping[str, str] = field(default_factory=dict)  # run id -> who protects it
-    models: Mapping[str, str] = field(
-        default_factory=dict
-    )  # id of a logged model -> who protects it
+    runs: Mapping[str, Reason] = field(default_factory=dict)  # by run id
+    models: Mapping[str, Reason] = field(default_factory=dict)  # by the id of a logged model
     parents: Mapping[str, str] = field(default_factory=dict)  # run id -> its parent's
     tags: tuple[str, ...] = ()  # the policy's protecting tags
     experiments: tuple[str, ...] = ()  # the policy's protected experiments
+    whole: Mapping[str, Reason] = field(default_factory=dict)  # by the id of an experiment
 
 
-def guards(
+def protections_of(
     versions: Iterable[Version],
     models_of_runs: Mapping[str, str],
     tags: Tags,
@@ -39,105 +37,79 @@ def guards(
     protect_tags: tuple[str, ...] = (),
     protect_experiments: tuple[str, ...] = (),
     measured_by: Iterable[tuple[str, str]] = (),
-) -> Guards:
-    """Args:
-    models_of_runs: id of a logged model that a version names -> the run that logged it.
-    tags: of runs, at least those that can protect.
-    live: ids of runs whose flow run lives.
-    apart: ids of runs with a parent or child in another experiment.
-    measured_by: a run, and the version whose model it measured: what it measured of the model would go with it.
+) -> Protections:
+    """Return everything that protects; of a run that several things protect, the first that is
+    named here.
+
+    Args:
+        versions: the registered ones.
+        models_of_runs: id of a logged model that a version names -> the run that logged it.
+        tags: of runs, at least those that can protect.
+        live: ids of runs whose flow run is live.
+        apart: ids of runs with a parent or child in another experiment.
+        parents: run id -> its parent's.
+        protect_tags, protect_experiments: of the policy.
+        measured_by: a run, and the version whose model it measured: what it measured would be
+            removed with it.
     """
-    runs: dict[str, str] = {}
-    models: dict[str, str] = {}
-    for version in versions:
-        for named in references(version):
-            known = models if named.startswith("m-") else runs
-            known.setdefault(named, version.words)
+    runs, models = _registered(versions)
     for model, run in models_of_runs.items():
         if model in models:
             runs.setdefault(run, models[model])
-    for run, words in measured_by:
-        runs.setdefault(run, f"measured {words}")
+    for run, version_title in measured_by:
+        runs.setdefault(run, Reason(ReasonKind.MEASURED, version_title))
     for run, held in tags.items():
-        if word := protecting_tag(held, protect_tags):
-            runs.setdefault(run, word)
-    runs |= {run: LIVES for run in live if run not in runs}
-    runs |= {run: "has a parent or child in another experiment" for run in apart if run not in runs}
-    return Guards(runs, models, parents, protect_tags, protect_experiments)
+        if tag := protecting_tag(held, protect_tags):
+            runs.setdefault(run, Reason(ReasonKind.TAG, tag))
+    for run in live:
+        runs.setdefault(run, Reason(ReasonKind.LIVE))
+    for run in apart:
+        runs.setdefault(run, Reason(ReasonKind.APART))
+    return Protections(runs, models, parents, protect_tags, protect_experiments)
+
+
+def _registered(versions: Iterable[Version]) -> tuple[dict[str, Reason], dict[str, Reason]]:
+    """Return the runs and the logged models that versions name."""
+    runs: dict[str, Reason] = {}
+    models: dict[str, Reason] = {}
+    for version in versions:
+        for named in references(version):
+            known = models if named.startswith("m-") else runs
+            known.setdefault(named, Reason(ReasonKind.REGISTERED, version.title))
+    return runs, models
 
 
 def references(version: Version) -> set[str]:
-    """Returns: the ids of runs and logged models that a version needs: as said, and inside its addresses."""
+    """Return the ids of runs and logged models that a version needs: as named, and inside its
+    addresses.
+    """
     found = set(_IDS.findall(f"{version.source} {version.location}"))
     return found | {version.run_id} if version.run_id else found
 
 
 def protecting_tag(tags: Mapping[str, str], patterns: Iterable[str]) -> str | None:
-    """Returns: the tag that protects, in words; None: none does."""
+    """Return the tag that protects, as `key` or `key=value`; None: none does."""
     for key, value in tags.items():
         if key == PIN and value.lower() not in NOT_PINNED:
-            return f"tag {PIN}"
+            return PIN
         for pattern in patterns:
             wanted, equals, wanted_value = pattern.partition("=")
             if matches(key, wanted) and (not equals or matches(value, wanted_value)):
-                return f"tag {key}" + (f"={value}" if equals else "")
+                return f"{key}={value}" if equals else key
     return None
 
 
-def of_experiment(experiment: Experiment, guard: Guards) -> str | None:
-    """Returns: what protects all runs of the experiment; None: nothing does."""
-    if word := protecting_tag(experiment.tags, guard.tags):
-        return f"{word} of the experiment"
-    if any(matches(experiment.name, pattern) for pattern in guard.experiments):
-        return "protect.experiments"
+def of_experiment(experiment: Experiment, protections: Protections) -> Reason | None:
+    """Return what protects all runs of the experiment."""
+    if tag := protecting_tag(experiment.tags, protections.tags):
+        return Reason(ReasonKind.EXPERIMENT_TAG, tag)
+    if any(matches(experiment.name, pattern) for pattern in protections.experiments):
+        return Reason(ReasonKind.EXPERIMENT)
     return None
 
 
-def of_run(run: Run, guard: Guards) -> str | None:
-    """Returns: what protects the run itself; None: nothing does. A run that reads RUNNING is never known to be dead."""
-    if run.status in ("RUNNING", "SCHEDULED"):
-        return f"reads {run.status}"
-    return guard.runs.get(run.id)
-
-
-def left_with_family(
-    left: Mapping[str, str], ids: Collection[str], parents: Mapping[str, str]
-) -> dict[str, str]:
-    """Args: left: run id -> why it is left after all; ids: runs that were to go; parents: run id -> its parent's.
-
-    Returns: `left`, and their parents and children among `ids`: a family goes whole or not at all.
-    """
-    near: dict[str, list[str]] = {}
-    for child, parent in parents.items():
-        near.setdefault(child, []).append(parent)
-        near.setdefault(parent, []).append(child)
-    found = dict(left)
-    kept = [run for run, word in left.items() if word != GONE]
-    inside = set(ids)
-    while kept:
-        run = kept.pop()
-        for other in near.get(run, ()):
-            if other in inside and other not in found:
-                found[other] = f"parent or child of {run}, which is kept"
-                kept.append(other)
-    return found
-
-
-def families(runs: Iterable[Run], parents: Mapping[str, str]) -> Iterator[list[str]]:
-    """Yields: the ids of runs that belong together as parents and children, two or more each."""
-    ids = {run.id for run in runs}
-    above = {child: parents[child] for child in parents.keys() & ids if parents[child] in ids}
-    members: dict[str, list[str]] = {}
-    for run in {*above, *above.values()}:
-        members.setdefault(_root(run, above), []).append(run)
-    yield from members.values()
-
-
-def _root(run: str, above: Mapping[str, str]) -> str:
-    """The topmost ancestor; of runs that claim each other as parent, the smallest id."""
-    path = [run]
-    while (parent := above.get(path[-1])) is not None:
-        if parent in path:
-            return min(path[path.index(parent) :])
-        path.append(parent)
-    return path[-1]
+def of_run(run: Run, protections: Protections) -> Reason | None:
+    """Return what protects the run itself. One with status RUNNING is never known to be dead."""
+    if run.status in UNFINISHED_STATES:
+        return Reason(ReasonKind.STATUS, run.status)
+    return protections.runs.get(run.id)

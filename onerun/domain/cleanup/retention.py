@@ -1,10 +1,11 @@
-"""What goes and what stays: pure, for one experiment at a time; lists and the clock are passed in."""
+"""What is kept and what is not: pure, one experiment at a time; the clock is passed in."""
 
 from collections.abc import Iterable, Mapping
 from heapq import nlargest, nsmallest
 from typing import NamedTuple
 
 from onerun.config.policy import Best, Keep, Policy, Select
+from onerun.domain.cleanup.families import inside, relatives
 from onerun.domain.cleanup.inventory import (
     DELETED,
     FAILED_STATES,
@@ -13,26 +14,27 @@ from onerun.domain.cleanup.inventory import (
     LoggedModel,
     Run,
 )
-from onerun.domain.cleanup.protection import Guards, families, of_experiment, of_run, protecting_tag
+from onerun.domain.cleanup.protection import Protections, of_experiment, of_run, protecting_tag
+from onerun.domain.cleanup.reason import Reason, ReasonKind
 from onerun.domain.text import age, matches
 
 
 class Decision(NamedTuple):
-    """A run that the rules let go: it goes, unless somebody protects it."""
+    """A run that no rule keeps: it is deleted, unless something protects it."""
 
     run: Run
     why: str
-    protected_by: str | None
+    protected_by: Reason | None
 
 
-def decide(group: Group, policy: Policy, guard: Guards, now: int) -> list[Decision]:
-    """Returns: one decision for every run that no rule keeps; all others stay. `now` in milliseconds."""
+def decide(group: Group, policy: Policy, protections: Protections, now: int) -> list[Decision]:
+    """Return one decision for every run that no rule keeps. Args: now: milliseconds since 1970."""
     if not selected(group.experiment, policy.select):
         return []
     going = _going(group, policy, now)
     if not going:
         return []
-    protected = _protected(group, policy.select, guard, {run.id: run for run, _ in going})
+    protected = _protected(group, policy.select, protections, {run.id: run for run, _ in going})
     return [Decision(run, why, protected.get(run.id)) for run, why in going]
 
 
@@ -52,7 +54,7 @@ def selected_name(name: str, select: Select) -> bool:
 
 
 def _going(group: Group, policy: Policy, now: int) -> list[tuple[Run, str]]:
-    """Returns: all runs that no rule keeps, and why they go. Every run of a store passes here."""
+    """Return all runs that no rule keeps, and why. Every run of a store passes here."""
     keep, purges = policy.keep, policy.action == "hard_delete"
     best = _best(group.runs, keep) | _last(group.runs, keep)
     whole, deleted = 1000 * keep.younger_than, 1000 * keep.deleted_younger_than
@@ -63,9 +65,7 @@ def _going(group: Group, policy: Policy, now: int) -> list[tuple[Run, str]]:
     going: list[tuple[Run, str]] = []
     for run in group.runs:
         if run.lifecycle == DELETED:
-            since = now - (
-                now if run.deleted is None else run.deleted
-            )  # nobody knows when: it stays
+            since = now - (now if run.deleted is None else run.deleted)  # not known when: it stays
             if purges and since >= deleted:
                 going.append((run, f"deleted {age(since)} ago"))
         else:
@@ -104,31 +104,34 @@ def _best_by(runs: Iterable[Run], position: int, best: Best) -> Iterable[str]:
 
 
 def _protected(
-    group: Group, select: Select, guard: Guards, going: Mapping[str, Run]
-) -> dict[str, str]:
-    """Returns: run id -> who protects it, of those that would go."""
-    if word := of_experiment(group.experiment, guard):
-        return dict.fromkeys(going, word)
-    direct = {run.id: word for run in going.values() if (word := of_run(run, guard))}
+    group: Group, select: Select, protections: Protections, planned: Mapping[str, Run]
+) -> dict[str, Reason]:
+    """Return what protects runs that would be removed, by their ids."""
+    if reason := of_experiment(group.experiment, protections):
+        return dict.fromkeys(planned, reason)
+    direct: dict[str, Reason] = {}
+    for run in planned.values():
+        if reason := of_run(run, protections):
+            direct[run.id] = reason
     for model in group.models:
-        if (
-            model.run_id
-            and model.run_id in going
-            and (word := of_logged_model(model, select, guard))
-        ):
-            direct.setdefault(model.run_id, word)
-    found = dict(direct)
-    for members in families(group.runs, guard.parents):
-        kept = sorted(run for run in members if run not in going or run in direct)
-        if kept:
-            word = f"parent or child of {kept[0]}, which is kept"
-            found |= {run: word for run in members if run in going and run not in direct}
-    return found
+        if not model.run_id or model.run_id not in planned:
+            continue
+        if reason := of_logged_model(model, select, protections):
+            direct.setdefault(model.run_id, reason)
+    links = inside(protections.parents, {run.id for run in group.runs})
+    if not links:
+        return direct
+    kept = sorted(run for run in {*links, *links.values()} if run not in planned or run in direct)
+    related = relatives(kept, planned.keys() - direct.keys(), links)
+    return direct | {run: Reason(ReasonKind.FAMILY, near) for run, near in related.items()}
 
 
-def of_logged_model(model: LoggedModel, select: Select, guard: Guards) -> str | None:
-    """Returns: what protects the logged model, and with it its run; None: nothing does."""
+def of_logged_model(model: LoggedModel, select: Select, protections: Protections) -> Reason | None:
+    """Return what protects the logged model, and with it its run."""
     if not any(matches(model.name, pattern) for pattern in select.models):
-        return f"logged model {model.name}, which the policy does not select"
-    tag = protecting_tag(model.tags, guard.tags)
-    return guard.models.get(model.id) or (f"{tag} of a logged model" if tag else None)
+        return Reason(ReasonKind.MODEL, model.name)
+    if reason := protections.models.get(model.id):
+        return reason
+    if tag := protecting_tag(model.tags, protections.tags):
+        return Reason(ReasonKind.MODEL_TAG, tag)
+    return None

@@ -1,62 +1,70 @@
-"""Experiments that MLflow cannot read: which of them go, and whether they still may when their turn comes."""
+"""Experiments that MLflow cannot read: which of them may be removed, and whether they still may."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.damaged import Damaged, kept_by
-from onerun.domain.cleanup.inventory import Run
 from onerun.domain.cleanup.plan import Item
-from onerun.domain.cleanup.protection import Guards
+from onerun.domain.cleanup.protection import Protections
 from onerun.domain.text import age
-from onerun.store.files import layout, measuring, reading
-from onerun.store.files.layout import Broken, Kind
+from onerun.store.files import entities, layout
+from onerun.store.files.layout import META, Kind
+from onerun.store.files.reader import Cause, Unreadable
+from onerun.store.files.trash import newest_change, size_of
 
 DAMAGED = "damaged"  # an item's lifecycle
+READ_BY_MLFLOW = (Cause.LINK, Cause.DENIED, Cause.SYSTEM)  # it may be sound, only not read here
 
 
-def items(root: Path, policy: Policy, guard: Guards, now: int) -> Iterator[Item]:
-    """Yields: the damaged experiments that the policy lets go and nobody protects."""
+def items(root: Path, policy: Policy, protections: Protections, now: int) -> Iterator[Item]:
+    """Yield the damaged experiments that the policy lets go and nothing protects."""
     twice = _ids_in_the_trash_too(root)
     for folder, kind in layout.classified(root):
-        if kind == Kind.DAMAGED and folder.name not in twice:
-            damaged = examined(folder)
-            if kept_by(damaged, policy, guard, now) is None:
-                why = f"{_cause(folder)}, unchanged for {age(now - damaged.changed)}"
-                yield Item(
-                    "experiment", folder.name, damaged.name or folder.name, folder.name, damaged.name or folder.name,
-                    why, measuring.size_of(folder), (), DAMAGED, inside=len(damaged.runs),
-                )  # fmt: skip
+        if kind != Kind.DAMAGED or folder.name in twice:
+            continue
+        error = damage(folder)
+        damaged = examined(folder)
+        if error is None or kept_by(damaged, policy, protections, now) is not None:
+            continue
+        name = damaged.name or folder.name
+        yield Item(
+            kind="experiment",
+            id=folder.name,
+            name=name,
+            experiment_id=folder.name,
+            experiment=name,
+            why=f"{META}: {error}, unchanged for {age(now - damaged.changed)}",
+            bytes=size_of(folder),
+            lifecycle=DAMAGED,
+            inside=len(damaged.runs),
+        )
+
+
+def damage(folder: Path) -> Unreadable | None:
+    """Return what is wrong with an experiment's meta.yaml; None: MLflow may be able to read it."""
+    try:
+        entities.experiment(folder)
+    except Unreadable as error:
+        return None if error.cause in READ_BY_MLFLOW else error
+    return None
 
 
 def examined(folder: Path) -> Damaged:
-    """Returns: what the folder of a damaged experiment still tells."""
+    """Return what the folder of a damaged experiment still tells."""
     runs = layout.run_folders(folder)
-    readable = [run for path in runs if (run := readable_run(path))]
-    names = dict.fromkeys((path.name for path in layout.model_folders(folder)), None)
-    models = names | {model.id: model.name for model in reading.models(folder)}
+    models: dict[str, str | None] = {path.name: None for path in layout.model_folders(folder)}
+    models |= {model.id: model.name for model in entities.models(folder)}
     return Damaged(
-        folder.name, reading.name_of(folder), str(folder), reading.texts(folder / "tags"),
-        [path.name for path in runs], readable, models, measuring.newest_change(folder),
-    )  # fmt: skip
-
-
-def readable_run(folder: Path, metrics: tuple[str, ...] = ()) -> Run | None:
-    """Returns: the run; None: it cannot be read."""
-    try:
-        return reading.run(folder, metrics)
-    except (FileNotFoundError, Broken):
-        return None
-
-
-def _cause(folder: Path) -> str:
-    try:
-        reading.experiment(folder)
-    except FileNotFoundError:
-        return "no meta.yaml"
-    except Broken as error:
-        return f"meta.yaml {error}"
-    return "was repaired"
+        id=folder.name,
+        name=entities.name_of(folder),
+        location=str(folder),
+        tags=entities.texts(folder / "tags"),
+        runs=[path.name for path in runs],
+        readable=[run for path in runs if (run := entities.readable_run(path))],
+        models=models,
+        changed=newest_change(folder),
+    )
 
 
 def _ids_in_the_trash_too(root: Path) -> set[str]:

@@ -1,6 +1,5 @@
-"""A store of files, as the maintenance asks for it. What it deletes is first moved into its own trash, in one step."""
+"""A store of files, as clean-up asks for it. What it deletes is first moved into its own trash."""
 
-import fcntl
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -14,21 +13,22 @@ from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.damaged import kept_by
 from onerun.domain.cleanup.findings import Finding
-from onerun.domain.cleanup.inventory import DELETED, Group, Version
+from onerun.domain.cleanup.inventory import DELETED, Group, SnapshotUse, Version
 from onerun.domain.cleanup.plan import Item, by_family
-from onerun.domain.cleanup.protection import GONE, Guards
+from onerun.domain.cleanup.protection import Protections
+from onerun.domain.cleanup.reason import Reason, ReasonKind
 from onerun.domain.cleanup.result import Outcome
-from onerun.domain.text import printable
-from onerun.store.files import damaged, layout, leaving, measuring, reading
+from onerun.store.files import damaged, entities, layout, problems, trash
 from onerun.store.files.layout import Kind
-from onerun.store.files.looking import look_again, protected
-from onerun.store.files.places import version_places
-from onerun.store.files.protecting import store_guards
-from onerun.store.files.troubles import troubles
-from onerun.store.sql.database import MaintenanceUnderWay
-from onerun.tracking.identity import identity_of
-
-Do = Callable[[Path], str | None]  # returns why it was not done
+from onerun.store.files.protections import (
+    protected,
+    recheck_runs,
+    snapshots_in_use,
+    store_protections,
+)
+from onerun.store.files.trash import NotMoved
+from onerun.store.sql.database import maintenance_lock
+from onerun.tracking.database import identity_of
 
 
 class FoldersStore:
@@ -36,11 +36,9 @@ class FoldersStore:
 
     can_hard_delete = True
     fingerprint = ""  # its files lie in it: those of another one are not there
-    finds_owners = (
-        False  # a run's folder is the run: one without meta.yaml is damaged, not ownerless
-    )
+    finds_owners = False  # a run's folder is the run: without meta.yaml it is damaged, no orphan
     limits: tuple[str, ...] = (
-        "a store of files has no transactions: clean it up while nobody trains with it",
+        "a store of files has no transactions: clean it up while nothing trains with it",
     )
 
     def __init__(self, root: str) -> None:
@@ -49,56 +47,48 @@ class FoldersStore:
         if not self.root.is_dir():
             raise Mistakes([Mistake("MLFLOW_TRACKING_URI", f"{self.root}: no such folder")])
         self.identity = identity_of(str(self.root))
-        self._archived: dict[Path, int] = {}  # folder -> what it was like when it was archived
-        self._planned_at = (
-            0  # milliseconds since 1970: how old damaged experiments are follows from it
-        )
+        self._archived: dict[Path, int] = {}  # folder -> its fingerprint when it was archived
+        self._planned_at = 0  # milliseconds since 1970: the age of damaged experiments follows
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is held."""
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Two clean-ups do not meet. What a killed one moved aside is removed: it was archived."""
-        with (self.root / ".onerun-maintenance.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise MaintenanceUnderWay(
-                    f"another clean-up of {self.root} is under way; run this one after it"
-                ) from None
-            leaving.finish(self.root)
+    def exclusive_lock(self) -> Iterator[None]:
+        """Let one clean-up of this store run at a time, after finishing what a killed one began.
+
+        Raises: MaintenanceUnderWay.
+        """
+        with maintenance_lock(self.root / ".onerun-maintenance.lock", str(self.root)):
+            trash.finish(self.root)
             yield
 
     @contextmanager
     def inventory(
         self, policy: Policy, live: Collection[str]
-    ) -> Iterator[tuple[Guards, Iterator[Group]]]:
-        """Folders that MLflow cannot read are left out; `damaged` and `troubles` tell of them."""
-        yield (
-            store_guards(self.root, policy, live),
-            self._groups(tuple(best.metric for best in policy.keep.best)),
-        )
+    ) -> Iterator[tuple[Protections, Iterator[Group]]]:
+        """Yield what protects, and the experiments that MLflow can read."""
+        metrics = tuple(best.metric for best in policy.keep.best)
+        yield store_protections(self.root, policy, live), self._groups(metrics)
 
     def _groups(self, metrics: tuple[str, ...]) -> Iterator[Group]:
         for folder, kind in layout.classified(self.root):
             if kind == Kind.EXPERIMENT:
-                runs = [
-                    run
-                    for path in layout.run_folders(folder)
-                    if (run := damaged.readable_run(path, metrics))
-                ]
-                yield Group(reading.experiment(folder), runs, list(reading.models(folder)))
+                found = (
+                    entities.readable_run(path, metrics) for path in layout.run_folders(folder)
+                )
+                runs = [run for run in found if run]
+                yield Group(entities.experiment(folder), runs, list(entities.models(folder)))
 
-    def damaged(self, policy: Policy, guard: Guards, now: int) -> Iterator[Item]:
-        """Yields: experiments that MLflow cannot read and nobody changed or protects, to be archived and removed."""
+    def damaged(self, policy: Policy, protections: Protections, now: int) -> Iterator[Item]:
+        """Yield experiments that MLflow cannot read and that nothing protects, to be removed."""
         self._planned_at = now
-        yield from damaged.items(self.root, policy, guard, now)
+        yield from damaged.items(self.root, policy, protections, now)
 
     def back_up(
         self, runs: Collection[str], experiments: Sequence[str], policy: Policy
     ) -> tuple[str, str, list[str]]:
-        """Returns: address and SHA-256 of a verified archive of the folders, and notes; none when all are gone."""
+        """Return address and SHA-256 of a verified archive, and notes; none when all is missing."""
         wanted = set(experiments)
         whole = [path for path in layout.experiment_folders(self.root) if path.name in wanted]
         single = [path for path in self._folders_of(runs) if not set(path.parents) & set(whole)]
@@ -109,38 +99,35 @@ class FoldersStore:
             for path in whole
             for each in (*layout.run_folders(path), *layout.model_folders(path))
         ]
-        self._archived = {path: measuring.print_of(path) for path in (*single, *inside)}
-        self._archived |= {
-            path: measuring.print_of(path, own_alone=layout.kind_of(path) == Kind.EXPERIMENT)
-            for path in whole
-        }
+        self._archived = {path: trash.fingerprint(path) for path in (*single, *inside)}
+        for path in whole:
+            own_alone = layout.kind_of(path) == Kind.EXPERIMENT
+            self._archived[path] = trash.fingerprint(path, own_alone)
         return folders.back_up(self.root, [*whole, *single], policy.archives, policy.name)
 
     def _folders_of(self, runs: Collection[str]) -> Iterator[Path]:
-        """The runs' own folders and those of the models that they logged."""
+        """Yield the runs' own folders and those of the models that they logged."""
         for folder in layout.experiment_folders(self.root):
             yield from (path for path in layout.run_folders(folder) if path.name in runs)
-            yield from (
-                Path(model.location).parent
-                for model in reading.models(folder)
-                if model.run_id in runs
-            )
+            for model in entities.models(folder):
+                if model.run_id in runs:
+                    yield Path(model.location).parent
 
     def mark(
         self, items: Sequence[Item], policy: Policy, going: Collection[str], tag: tuple[str, str]
     ) -> Outcome:
-        """Writes a tag, as MLflow does."""
+        """Write a tag to runs, as MLflow does."""
 
         def write(path: Path) -> None:
             (path / "tags").mkdir(exist_ok=True)
             (path / "tags" / tag[0]).write_text(tag[1])
 
-        return self._each(items, policy, going, write, _nothing)
+        return self._each(items, policy, going, write)
 
     def soft_delete(
         self, items: Sequence[Item], policy: Policy, going: Collection[str], now: int
     ) -> Outcome:
-        """Deletes as MLflow does: the run's meta.yaml says so."""
+        """Delete runs as MLflow does: their meta.yaml says so."""
 
         def write(path: Path) -> None:
             meta = layout.meta_of(path) | {"lifecycle_stage": DELETED, "deleted_time": now}
@@ -148,143 +135,148 @@ class FoldersStore:
             draft.write_text(yaml.safe_dump(meta))
             draft.replace(path / layout.META)
 
-        return self._each(items, policy, going, write, _nothing)
+        return self._each(items, policy, going, write)
 
     def hard_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str]) -> Outcome:
-        """Moves the folders of runs and of their models out of the store, then removes them."""
-        by_run = cache(
-            leaving.models_by_run
-        )  # an experiment is read once, not for each of its runs
+        """Move the folders of runs and of their models out of the store, then remove them."""
+        # an experiment is read once, not for each of its runs
+        by_run = cache(trash.models_by_run)
 
         def models(run: Path) -> Sequence[Path]:
             return by_run(run.parent).get(run.name, ())
 
-        def move(run: Path) -> str | None:
-            return leaving.move_run_out(self.root, run, models(run))
+        def move(run: Path) -> None:
+            trash.move_run_out(self.root, run, models(run))
 
-        def as_archived(run: Path) -> str | None:
-            """Returns: why a run or one of its models cannot be removed; None: it can."""
-            words = (
-                leaving.behind_a_link(self.root, path) or self._changed(path)
-                for path in (run, *models(run))
-            )
-            return next(filter(None, words), None)
+        def require_archived(run: Path) -> None:
+            for path in (run, *models(run)):
+                trash.require_no_link(self.root, path)
+                self._require_unchanged(path)
 
-        outcome = self._each(items, policy, going, move, as_archived)
-        return outcome._replace(notes=leaving.empty(self.root))
+        outcome = self._each(items, policy, going, move, require_archived)
+        return outcome._replace(notes=trash.empty(self.root))
 
     def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> Outcome:
-        """Moves folders of emptied deleted experiments, and of damaged ones, out of the store; then removes them."""
+        """Move folders of emptied and of damaged experiments out of the store, then remove them."""
         left = {}
         for item in items:
-            if word := self._delete_experiment(item, policy):
-                left[item.id] = word
-        return Outcome(
-            tuple(item.id for item in items if item.id not in left), left, leaving.empty(self.root)
-        )
+            try:
+                self._delete_experiment(item, policy)
+            except NotMoved as refused:
+                left[item.id] = refused.reason
+        done = tuple(item.id for item in items if item.id not in left)
+        return Outcome(done, left, trash.empty(self.root))
 
-    def _delete_experiment(self, item: Item, policy: Policy) -> str | None:
-        """Returns: why it was left; None: it is out of the store."""
+    def _delete_experiment(self, item: Item, policy: Policy) -> None:
         found = [path for path in layout.experiment_folders(self.root) if path.name == item.id]
         if len(found) != 1:
-            return "its id is in the trash too" if found else GONE
-        still = self._still_damaged if item.lifecycle == damaged.DAMAGED else self._still_empty
-        return still(found[0], policy) or leaving.move_out(self.root, found[0])
+            raise NotMoved(Reason(ReasonKind.TWICE if found else ReasonKind.MISSING))
+        if item.lifecycle == damaged.DAMAGED:
+            self._require_damaged(found[0], policy)
+        else:
+            self._require_empty(found[0], policy)
+        trash.move_out(self.root, found[0])
 
-    def _still_damaged(self, folder: Path, policy: Policy) -> str | None:
-        """Returns: why a damaged experiment is left after all."""
-        if layout.kind_of(folder) != Kind.DAMAGED:
-            return "was repaired meanwhile"
-        if word := self._changed(folder):
-            return word
-        guard = store_guards(
-            self.root, policy, ()
-        )  # whose flow run lived for the plan was kept there
-        return kept_by(damaged.examined(folder), policy, guard, self._planned_at)
+    def _require_damaged(self, folder: Path, policy: Policy) -> None:
+        """Check that a damaged experiment still is one. Raises: NotMoved."""
+        if layout.kind_of(folder) != Kind.DAMAGED or damaged.damage(folder) is None:
+            raise NotMoved(Reason(ReasonKind.REPAIRED))
+        self._require_unchanged(folder)
+        # live flow runs need no look: what they keep was kept by the plan
+        protections = store_protections(self.root, policy, ())
+        if reason := kept_by(damaged.examined(folder), policy, protections, self._planned_at):
+            raise NotMoved(reason)
 
-    def _still_empty(self, folder: Path, policy: Policy) -> str | None:
-        """Returns: why an emptied, deleted experiment is left after all."""
-        if (
-            layout.kind_of(folder) != Kind.EXPERIMENT
-            or reading.experiment(folder).lifecycle != DELETED
-        ):
-            return "is not deleted any more"
+    def _require_empty(self, folder: Path, policy: Policy) -> None:
+        """Check that an experiment still is deleted and empty. Raises: NotMoved."""
+        readable = layout.kind_of(folder) == Kind.EXPERIMENT
+        if not readable or entities.experiment(folder).lifecycle != DELETED:
+            raise NotMoved(Reason(ReasonKind.RESTORED))
         if layout.run_folders(folder) or layout.model_folders(folder):
-            return "still holds runs or logged models"
-        return protected(folder, policy) or self._changed(folder, own_alone=True)
+            raise NotMoved(Reason(ReasonKind.NOT_EMPTY, "runs or logged models"))
+        if reason := protected(folder, policy):
+            raise NotMoved(reason)
+        self._require_unchanged(folder, own_alone=True)
 
-    def _changed(self, folder: Path, own_alone: bool = False) -> str | None:
-        """Returns: why a folder is not in the archive as it is now; None: it is."""
+    def _require_unchanged(self, folder: Path, own_alone: bool = False) -> None:
+        """Check that a folder is in the archive as it is now. Raises: NotMoved."""
         if folder not in self._archived:
-            return "is not in the archive"
-        same = measuring.print_of(folder, own_alone) == self._archived[folder]
-        return None if same else "its files changed since they were archived"
+            raise NotMoved(Reason(ReasonKind.NOT_ARCHIVED))
+        if trash.fingerprint(folder, own_alone) != self._archived[folder]:
+            raise NotMoved(Reason(ReasonKind.CHANGED, "files"))
 
     def _each(
-        self, items: Sequence[Item], policy: Policy, going: Collection[str], do: Do, last_look: Do
+        self,
+        items: Sequence[Item],
+        policy: Policy,
+        going: Collection[str],
+        do: Callable[[Path], None],
+        check: Callable[[Path], None] = lambda _: None,
     ) -> Outcome:
-        """Looks again before the runs are changed, and at the folders of a family once more right before."""
-        look = look_again(self.root, items, policy, going, last_look)
-        left = dict(look.left)
-        for family in by_family([item for item in items if item.id in look.folders]):
-            folders = {item.id: look.folders[item.id] for item in family}
-            changed = {run: word for run, path in folders.items() if (word := last_look(path))}
-            for run, path in folders.items():
-                if changed:
-                    left[run] = (
-                        changed.get(run)
-                        or f"parent or child of {next(iter(changed))}, which is kept"
-                    )
-                elif word := _tried(do, path):
-                    left[run] = word
+        """Recheck the runs before they are changed, and each family once more right before.
+
+        Args:
+            items: runs of the plan.
+            policy: what protects now.
+            going: ids of everything in the plan.
+            do: changes one run; raises NotMoved, OSError.
+            check: says of a run's folder, by NotMoved, that it must be left.
+        """
+        found = recheck_runs(
+            self.root, items, policy, planned=going, check=lambda path: _refusal(check, path)
+        )
+        left = dict(found.skipped)
+        for family in by_family([item for item in items if item.id in found.folders]):
+            left |= _change_family({item.id: found.folders[item.id] for item in family}, do, check)
         return Outcome(tuple(item.id for item in items if item.id not in left), left)
 
+    def snapshots_in_use(self) -> SnapshotUse:
+        """Return the snapshots that runs name, deleted runs included."""
+        return snapshots_in_use(self.root)
+
     def database_size(self) -> None:
-        """There is none."""
+        """Return None: there is no database."""
 
     def troubles(self) -> list[Finding]:
-        """What MLflow stumbles over."""
-        return [
-            each._replace(
-                id=printable(each.id), cause=printable(each.cause), place=printable(each.place)
-            )
-            for each in troubles(self.root)
-        ]
+        """Return what MLflow stumbles over."""
+        return [problem.finding() for problem in problems.problems(self.root)]
 
     def version_places(self) -> list[tuple[Version, str | None]]:
-        """Every registered version, and where its files lie; None: what it was made of is gone; "": not known."""
-        return list(version_places(self.root))
+        """Return every registered version and where its files lie, as `version_address` says."""
+        return list(entities.version_places(self.root))
 
     def existing(self, runs: Sequence[str]) -> set[str]:
-        """Returns: those of the runs that are still there."""
-        found = (
-            path.name
-            for folder in layout.experiment_folders(self.root)
-            for path in layout.run_folders(folder)
-        )
-        return set(found) & set(runs)
+        """Return those of the runs that are still there."""
+        homes = layout.experiment_folders(self.root)
+        return {path.name for home in homes for path in layout.run_folders(home)} & set(runs)
 
     def existing_models(self, models: Sequence[str]) -> set[str]:
-        """Returns: those of the logged models that are still there."""
-        found = (
-            each.id
-            for folder in layout.experiment_folders(self.root)
-            for each in reading.models(folder)
-        )
-        return set(found) & set(models)
+        """Return those of the logged models that are still there."""
+        homes = layout.experiment_folders(self.root)
+        return {model.id for home in homes for model in entities.models(home)} & set(models)
 
     def existing_traces(self, traces: Sequence[str]) -> set[str]:
-        """Returns: all of them: in a store of files none is asked about."""
+        """Return all of them: in a store of files none is asked about."""
         return set(traces)
 
 
-def _tried(do: Do, folder: Path) -> str | None:
-    """One folder that may not be written to keeps none of the others."""
+def _change_family(
+    folders: dict[str, Path], do: Callable[[Path], None], check: Callable[[Path], None]
+) -> dict[str, Reason]:
+    """Change a family of runs, whole or not at all. Returns: run id -> why it was left."""
+    refused = {run: why for run, path in folders.items() if (why := _refusal(check, path))}
+    if refused:
+        related = Reason(ReasonKind.FAMILY, next(iter(refused)))
+        return {run: refused.get(run, related) for run in folders}
+    return {run: why for run, path in folders.items() if (why := _refusal(do, path))}
+
+
+def _refusal(step: Callable[[Path], None], folder: Path) -> Reason | None:
+    """Return why a step left a folder; one that may not be written to keeps none of the others."""
     try:
-        return do(folder)
+        step(folder)
+    except NotMoved as refused:
+        return refused.reason
     except OSError as error:
-        return f"cannot be changed: {error.strerror}"
-
-
-def _nothing(_path: Path) -> None:
-    """What is only marked needs no archive."""
+        return Reason(ReasonKind.REFUSED, str(error.strerror))
+    return None

@@ -1,27 +1,25 @@
 """A store behind an MLflow server, as the maintenance asks for it."""
 
-import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from onerun.config.addresses import redact
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.policy import Policy
 from onerun.domain import names
 from onerun.domain.cleanup.findings import Finding
-from onerun.domain.cleanup.inventory import Experiment, Group, Version
+from onerun.domain.cleanup.inventory import Experiment, Group, SnapshotUse, Version
 from onerun.domain.cleanup.parameters import conflicts, duplicates
 from onerun.domain.cleanup.plan import Item
-from onerun.domain.cleanup.protection import Guards, guards, references
+from onerun.domain.cleanup.protection import Protections, protections_of, references
 from onerun.domain.cleanup.result import Outcome
 from onerun.store.server import reading
-from onerun.store.server.looking import Look
 from onerun.store.server.places import place_of
-from onerun.store.sql.database import MaintenanceUnderWay
-from onerun.tracking.identity import identity_of
+from onerun.store.server.protections import Rechecker, snapshots_in_use
+from onerun.store.sql.database import maintenance_lock
+from onerun.tracking.database import identity_of
 from onerun.tracking.runs import client
 
 
@@ -54,24 +52,20 @@ class ServerStore:
         """Nothing is held."""
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Two clean-ups by one user on one machine do not meet; the API has no lock for more."""
+    def exclusive_lock(self) -> Iterator[None]:
+        """Let one clean-up by this user on this machine run at a time; the API has no lock for more.
+
+        Raises: MaintenanceUnderWay.
+        """
         folder = Path(tempfile.gettempdir()) / f"onerun-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
-        with (folder / f"maintenance-{self.identity}.lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                words = (
-                    f"another clean-up of {redact(self._uri)} is under way; run this one after it"
-                )
-                raise MaintenanceUnderWay(words) from None
+        with maintenance_lock(folder / f"maintenance-{self.identity}.lock", self._uri):
             yield
 
     @contextmanager
     def inventory(
         self, policy: Policy, live: Collection[str]
-    ) -> Iterator[tuple[Guards, Iterator[Group]]]:
+    ) -> Iterator[tuple[Protections, Iterator[Group]]]:
         """Runs are listed once, a page at a time; what protects stands on them."""
         self._troubles.clear()
         groups = [self._group(experiment, policy) for experiment in reading.experiments()]
@@ -89,7 +83,7 @@ class ServerStore:
         }
         named = {each for version in registered for each in references(version)}
         yield (
-            guards(
+            protections_of(
                 registered,
                 {model: run for model, run in self._owners.items() if model in named},
                 tags,
@@ -133,7 +127,7 @@ class ServerStore:
         ]
         return Group(experiment, runs, models)
 
-    def damaged(self, policy: Policy, guard: Guards, now: int) -> tuple[Item, ...]:
+    def damaged(self, policy: Policy, protections: Protections, now: int) -> tuple[Item, ...]:
         """None that the API would tell of."""
         return ()
 
@@ -163,7 +157,7 @@ class ServerStore:
         do: Callable[[str], object],
     ) -> Outcome:
         """Looks again at each family right before it is changed."""
-        left = Look(policy, going, self._owners).carry_out(items, do)
+        left = Rechecker(policy, going, self._owners).carry_out(items, do)
         return Outcome(tuple(item.id for item in items if item.id not in left), left)
 
     def hard_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str]) -> Outcome:
@@ -173,6 +167,10 @@ class ServerStore:
     def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> Outcome:
         """Refused."""
         raise Mistakes([Mistake("action", self.limits[0])])
+
+    def snapshots_in_use(self) -> SnapshotUse:
+        """Return the snapshots that runs name, deleted runs included."""
+        return snapshots_in_use()
 
     def database_size(self) -> None:
         """Its server does not tell."""

@@ -1,27 +1,22 @@
-"""The database behind an MLflow store: opened only when its schema is the one that MLflow here knows."""
+"""The database behind an MLflow store: SQLite or PostgreSQL, read and written in transactions."""
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onerun.config.addresses import redact
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.domain.errors import StoreUnreachable
-from onerun.tracking.identity import identity_of
-from onerun.tracking.schema import require_known
+from onerun.processes.locks import exclusive_lock
+from onerun.tracking import database
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Engine, Select
 
-BUSY_MILLISECONDS = 20_000  # as long as MLflow itself waits for SQLite
-CACHE_KILOBYTES = (
-    64_000  # of SQLite, at most; with its 2,000 the same pages are read and written again and again
-)
-KNOWN = ("sqlite", "postgresql")
+BACKENDS = ("sqlite", "postgresql")
 STREAMED = 2_000  # rows fetched at a time
 
 
@@ -38,166 +33,140 @@ class Database:
 
     @property
     def identity(self) -> str:
-        """Tells stores apart: 12 hexadecimal digits."""
-        return identity_of(self.uri)
+        """Return 12 hexadecimal digits that tell stores apart."""
+        return database.identity_of(self.uri)
 
     @property
     def fingerprint(self) -> str:
-        """Tells databases apart that stood at one address one after the other."""
-        from mlflow.store.tracking.dbmodels.models import SqlExperiment
+        """Return what tells databases apart that stood at one address one after the other."""
+        from mlflow.store.tracking.dbmodels.models import SqlExperiment as E
         from sqlalchemy import text
 
         with self.reading() as connection:
             if self.is_sqlite:
-                made = (
-                    choose(SqlExperiment.creation_time)
-                    .order_by(SqlExperiment.experiment_id)
-                    .limit(1)
-                )
-                first = connection.execute(made).scalar()  # of the default one: others come and go
-                return f"{Path(str(self.engine.url.database)).stat().st_ino}-{first}"
-            of_server = "SELECT system_identifier, oid FROM pg_control_system(), pg_database WHERE datname = "
-            return "-".join(
-                map(str, connection.execute(text(f"{of_server}current_database()")).one())
+                # of the default experiment: others come and go
+                created = choose(E.creation_time).order_by(E.experiment_id).limit(1)
+                first = connection.execute(created).scalar()
+                return f"{self._file.stat().st_ino}-{first}"
+            query = (
+                "SELECT system_identifier, oid FROM pg_control_system(), pg_database "
+                "WHERE datname = current_database()"
             )
+            return "-".join(map(str, connection.execute(text(query)).one()))
 
-    def close(self) -> None:
-        """Gives back all connections."""
-        self.engine.dispose()
+    @property
+    def _file(self) -> Path:
+        return Path(str(self.engine.url.database))
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Return the database's size in bytes."""
         from sqlalchemy import text
 
         if self.is_sqlite:
-            file = str(self.engine.url.database)
-            return sum(
-                path.stat().st_size for path in (Path(file), Path(f"{file}-wal")) if path.exists()
-            )
+            files = (self._file, self._file.with_name(f"{self._file.name}-wal"))
+            return sum(file.stat().st_size for file in files if file.exists())
+        query = text("SELECT pg_database_size(current_database())")
         with self.reading() as connection:
-            return int(
-                connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
-            )
+            return int(connection.execute(query).scalar_one())
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
 
     @contextmanager
     def reading(self) -> Iterator["Connection"]:
-        """Within the block all queries see the same moment; nobody is held up."""
-        level = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-        with self.engine.connect().execution_options(**level) as connection, connection.begin():
+        """Yield a connection whose queries all see the same moment; it holds up nobody."""
+        with database.reading(self.engine) as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator["Connection"]:
-        """A short transaction that may write from its beginning: what it reads stays true until its end."""
-        with self.engine.connect().execution_options(write=True) as connection, connection.begin():
+        """Yield a short transaction that may write from its beginning: what it reads stays true."""
+        with database.writing(self.engine) as connection:
             yield connection
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Two clean-ups of one store do not meet, nor a clean-up and a restore. Whoever is killed gives the lock back.
-
-        Raises: MaintenanceUnderWay.
-        """
+    def exclusive_lock(self) -> Iterator[None]:
+        """Let one clean-up or restore of this store run at a time. Raises: MaintenanceUnderWay."""
         with self._file_lock() if self.is_sqlite else self._advisory_lock():
             yield
 
     @contextmanager
     def _file_lock(self) -> Iterator[None]:
-        file = Path(f"{Path(str(self.engine.url.database)).resolve()}.maintenance.lock")
-        with file.open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise self._under_way() from None
+        with maintenance_lock(Path(f"{self._file.resolve()}.maintenance.lock"), self.uri):
             yield
 
     @contextmanager
     def _advisory_lock(self) -> Iterator[None]:
         from sqlalchemy import text
 
+        number = int.from_bytes(hashlib.sha256(b"onerun.maintenance").digest()[:7], "big")
+        key = {"key": number}
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            key = int.from_bytes(hashlib.sha256(b"onerun.maintenance").digest()[:7], "big")
-            if not connection.execute(
-                text("SELECT pg_try_advisory_lock(:key)"), {"key": key}
-            ).scalar():
-                raise self._under_way()
+            if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar():
+                raise _under_way(self.uri)
             try:
                 yield
             finally:  # it also ends with the session, however that ends; but the pool keeps sessions
-                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
 
-    def _under_way(self) -> MaintenanceUnderWay:
-        return MaintenanceUnderWay(
-            f"another clean-up or restore of {redact(self.uri)} is under way; run this one after it"
-        )
+
+@contextmanager
+def maintenance_lock(file: Path, uri: str) -> Iterator[None]:
+    """Hold the file lock of a clean-up within the block. Raises: MaintenanceUnderWay."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive_lock(file, wait=False))
+        except BlockingIOError:
+            raise _under_way(uri) from None
+        yield
+
+
+def _under_way(uri: str) -> MaintenanceUnderWay:
+    return MaintenanceUnderWay(
+        f"another clean-up or restore of {redact(uri)} is under way; run this one after it"
+    )
 
 
 def open_database(uri: str) -> Database:
-    """Returns: the database of a store's URI. Raises: Mistakes: there is none, or MLflow here cannot read it."""
-    from mlflow.store.db.utils import create_sqlalchemy_engine
+    """Return the database of a store's URI.
+
+    Raises: Mistakes: there is none, or MLflow here cannot read it.
+    """
     from sqlalchemy import make_url
 
-    url = make_url(uri)
-    backend = url.get_backend_name()
-    if backend not in KNOWN:
-        raise _mistake(
-            f"the maintenance knows SQLite and PostgreSQL, not {backend}; clean up through an MLflow server"
+    backend = make_url(uri).get_backend_name()
+    if backend not in BACKENDS:
+        message = (
+            f"maintenance supports SQLite and PostgreSQL, not {backend}; "
+            "clean up through an MLflow server"
         )
-    if backend == "sqlite" and not Path(url.database or "").is_file():
-        raise _mistake(f"{url.database} does not exist: nothing was tracked there yet")
-    database = Database(uri, create_sqlalchemy_engine(uri))  # type: ignore[no-untyped-call]
-    _listen(database)
-    require_known(database.engine, uri)
-    return database
+        raise Mistakes([Mistake("MLFLOW_TRACKING_URI", message)])
+    return Database(uri, database.open_engine(uri))
 
 
 def choose(*columns: Any) -> "Select[Any]":
-    """Returns: a SELECT of MLflow's columns, whose types its models do not declare."""
+    """Return a SELECT of MLflow's columns, whose types its models do not declare."""
     from sqlalchemy import select
 
     return select(*columns)
 
 
 def among(connection: "Connection", column: Any, values: Collection[Any]) -> "ColumnElement[bool]":
-    """Returns: that the column holds one of the values, however many they are.
+    """Return the condition that a column holds one of the values, however many they are.
 
-    They travel as one value: as a parameter each, thousands of them cost more than most of the queries do.
+    They travel as one value: as a parameter each, thousands of them cost more than most of the
+    queries do.
     """
     from sqlalchemy import any_, func, literal, select
     from sqlalchemy.dialects.postgresql import ARRAY
 
-    is_one: ColumnElement[bool]
     if connection.dialect.name == "sqlite":
         each = func.json_each(json.dumps(list(values))).table_valued("value")
-        is_one = column.in_(select(each.c.value))
-    else:
-        kind = type(
-            column.type
-        )()  # without its length, to which PostgreSQL would cut what is compared
-        is_one = column == any_(literal(list(values), ARRAY(kind)))
+        condition: ColumnElement[bool] = column.in_(select(each.c.value))
+        return condition
+    # without its length, to which PostgreSQL would cut what is compared
+    unlimited = type(column.type)()
+    is_one: ColumnElement[bool] = column == any_(literal(list(values), ARRAY(unlimited)))
     return is_one
-
-
-def _mistake(message: str) -> Mistakes:
-    return Mistakes([Mistake("MLFLOW_TRACKING_URI", message)])
-
-
-def _listen(database: Database) -> None:
-    """Transactions begin when we say so: Python's SQLite driver begins them late, and never for reading."""
-    from sqlalchemy import event
-
-    if not database.is_sqlite:
-        return
-
-    @event.listens_for(database.engine, "connect")
-    def _connected(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KILOBYTES}")
-
-    @event.listens_for(database.engine, "begin")
-    def _begin(connection: "Connection") -> None:
-        write = connection.get_execution_options().get("write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

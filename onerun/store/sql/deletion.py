@@ -7,7 +7,7 @@ from onerun.config.policy import Policy
 from onerun.domain.cleanup.plan import Item
 from onerun.domain.cleanup.result import Outcome
 from onerun.store.sql.database import Database, among, choose
-from onerun.store.sql.looking import left_after_all
+from onerun.store.sql.protections import recheck_runs
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -26,7 +26,7 @@ def soft_delete(
     from sqlalchemy import update
 
     with database.writing() as connection:
-        left = left_after_all(connection, database, registry, items, policy, going)
+        left = recheck_runs(connection, database, registry, items, policy, going)
         done = tuple(item.id for item in items if item.id not in left)
         values = {"lifecycle_stage": "deleted", "deleted_time": now}
         connection.execute(
@@ -48,7 +48,7 @@ def mark(
     from sqlalchemy import delete, insert
 
     with database.writing() as connection:
-        left = left_after_all(connection, database, registry, items, policy, going)
+        left = recheck_runs(connection, database, registry, items, policy, going)
         done = tuple(item.id for item in items if item.id not in left)
         connection.execute(
             delete(SqlTag).where(SqlTag.key == tag[0], among(connection, SqlTag.run_uuid, done))
@@ -72,7 +72,7 @@ def hard_delete(
     Args: archived: run id -> its print when the archive was begun; what is not as it was then, or not in it, is left.
     """
     with database.writing() as connection:
-        left = left_after_all(connection, database, registry, items, policy, going, archived)
+        left = recheck_runs(connection, database, registry, items, policy, going, archived)
         done = tuple(item.id for item in items if item.id not in left)
         if done:
             _remove_rows(connection, done)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.plan import Item
-from onerun.domain.cleanup.protection import GONE
+from onerun.domain.cleanup.reason import Reason, ReasonKind
 from onerun.domain.cleanup.result import Outcome
 from onerun.store.sql.database import Database, choose
-from onerun.store.sql.looking import protected_experiments
+from onerun.store.sql.protections import protected_experiments
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -18,7 +18,7 @@ GO_WITH_IT = ("experiment_tags", "datasets")
 
 def hard_delete_experiments(database: Database, items: Sequence[Item], policy: Policy) -> Outcome:
     """Whatever table still refers to an experiment keeps it: runs, models, traces, and those of a later MLflow."""
-    left: dict[str, str] = {}
+    left: dict[str, Reason] = {}
     for item in items:
         with database.writing() as connection:
             if word := _kept_by(connection, database, int(item.id), policy):
@@ -30,7 +30,7 @@ def hard_delete_experiments(database: Database, items: Sequence[Item], policy: P
 
 def _kept_by(
     connection: "Connection", database: Database, experiment: int, policy: Policy
-) -> str | None:
+) -> Reason | None:
     from mlflow.store.db.base_sql_model import Base
     from mlflow.store.tracking.dbmodels.models import SqlExperiment
     from sqlalchemy import exists
@@ -38,8 +38,8 @@ def _kept_by(
     query = choose(SqlExperiment.lifecycle_stage).where(SqlExperiment.experiment_id == experiment)
     stage = connection.execute(query if database.is_sqlite else query.with_for_update()).scalar()
     if stage != "deleted":
-        return GONE if stage is None else "restored meanwhile"
-    if word := protected_experiments(connection, [experiment], policy).get(experiment):
+        return Reason(ReasonKind.MISSING if stage is None else ReasonKind.RESTORED)
+    if word := protected_experiments(connection, [experiment], policy).get(str(experiment)):
         return word
     for table in Base.metadata.sorted_tables:
         if table.name not in GO_WITH_IT:
@@ -47,7 +47,7 @@ def _kept_by(
                 if key.column.table.name == "experiments":
                     rows = choose(exists().where(table.c[key.parent.name] == experiment))
                     if connection.execute(rows).scalar():
-                        return f"still holds {table.name}"
+                        return Reason(ReasonKind.NOT_EMPTY, table.name)
     return None
 
 

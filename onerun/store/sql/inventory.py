@@ -7,8 +7,8 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from onerun.config.policy import Policy
+from onerun.domain.cleanup.artifact_paths import joined, version_address
 from onerun.domain.cleanup.inventory import Experiment, Group, LoggedModel, Run, Version
-from onerun.domain.cleanup.places import joined, place_of
 from onerun.store.sql.database import STREAMED, choose
 from onerun.store.sql.tags import by_owner, tag_condition
 
@@ -149,7 +149,7 @@ def versions(connection: "Connection") -> list[Version]:
 def version_places(
     connection: "Connection", registry: "Connection"
 ) -> Iterator[tuple[Version, str | None]]:
-    """Yields: every registered version, and where its files lie, as `place_of` says."""
+    """Yields: every registered version, and where its files lie, as `version_address` says."""
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
     from mlflow.store.tracking.dbmodels.models import SqlRun as R
 
@@ -164,4 +164,4 @@ def version_places(
         )
 
     for version in versions(registry):
-        yield version, place_of(version, of_model, of_run)
+        yield version, version_address(version, of_model, of_run)

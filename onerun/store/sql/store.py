@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from onerun import archive as archives
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.findings import Finding
-from onerun.domain.cleanup.inventory import Group, Version
+from onerun.domain.cleanup.inventory import Group, SnapshotUse, Version
 from onerun.domain.cleanup.plan import Item
-from onerun.domain.cleanup.protection import Guards
+from onerun.domain.cleanup.protection import Protections
 from onerun.domain.cleanup.result import Outcome
 from onerun.store.sql import deletion, inventory
 from onerun.store.sql.database import Database, open_database
 from onerun.store.sql.emptied import hard_delete_experiments
 from onerun.store.sql.prints import prints
-from onerun.store.sql.protecting import store_guards
+from onerun.store.sql.protections import snapshots_in_use, store_protections
 from onerun.store.sql.troubles import troubles
 
 if TYPE_CHECKING:
@@ -52,25 +52,25 @@ class TablesStore:
         self.database.close()
         self._registry.close()
 
-    def alone(self) -> AbstractContextManager[None]:
-        """Two clean-ups do not meet. Raises: MaintenanceUnderWay."""
-        return self.database.alone()
+    def exclusive_lock(self) -> AbstractContextManager[None]:
+        """Let one clean-up of this store run at a time. Raises: MaintenanceUnderWay."""
+        return self.database.exclusive_lock()
 
     @contextmanager
     def inventory(
         self, policy: Policy, live: Collection[str]
-    ) -> Iterator[tuple[Guards, Iterator[Group]]]:
+    ) -> Iterator[tuple[Protections, Iterator[Group]]]:
         """Yields: who protects what, and every experiment in turn; all of one moment."""
         with (
             self.database.reading() as connection,
             self._registry_connection(connection) as registry,
         ):
             yield (
-                store_guards(connection, registry, policy, live),
+                store_protections(connection, registry, policy, live),
                 inventory.groups(connection, policy),
             )
 
-    def damaged(self, policy: Policy, guard: Guards, now: int) -> tuple[Item, ...]:
+    def damaged(self, policy: Policy, protections: Protections, now: int) -> tuple[Item, ...]:
         """None: a row is there or not."""
         return ()
 
@@ -110,6 +110,11 @@ class TablesStore:
     def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> Outcome:
         """Removes deleted experiments that hold nothing any more, one transaction each."""
         return hard_delete_experiments(self.database, items, policy)
+
+    def snapshots_in_use(self) -> SnapshotUse:
+        """Return the snapshots that runs name, deleted runs included."""
+        with self.database.reading() as connection:
+            return snapshots_in_use(connection)
 
     def database_size(self) -> int:
         """Bytes; of both, where the registry has a database of its own."""
