@@ -47,7 +47,7 @@ def test_imports_follow_the_layers() -> None:
         ("onerun/config/violation.py", "import onerun.domain.names", LAYERS),
         ("onerun/domain/violation.py", "import onerun.progress", LAYERS),
         ("onerun/storage/violation.py", "import onerun.tracking.runs", LAYERS),
-        ("onerun/training/violation.py", "import onerun.store.count", LAYERS),
+        ("onerun/training/violation.py", "import onerun.store.trainings", LAYERS),
         ("onerun/cleanup/violation.py", "import flows", LAYERS),
         ("flows/violation.py", "import deployments", LAYERS),
         ("onerun/config/violation.py", "import mlflow", "import mlflow"),

@@ -11,7 +11,7 @@ from onerun.commands.summary import SummaryOptions, summary_of
 from onerun.domain.monitoring.series import Samples
 from onerun.domain.monitoring.stores import merged, of_models, of_running, of_store
 from onerun.domain.monitoring.trainings import of_trainings
-from onerun.store.count import count_models, count_trainings
+from onerun.store.trainings import count_models, count_trainings
 from settings.profile import PrefectProfile
 
 

@@ -18,7 +18,7 @@ from onerun.archive.verify import Verified, streamed, verify
 from onerun.domain.archives import Restored, Selection, split_member
 from onerun.domain.errors import OnerunError
 from onerun.store.artifact_paths import resolve
-from onerun.store.sql.database import BACKENDS, open_database
+from onerun.store.sql.engine import BACKENDS, open_database
 
 
 def restore(

@@ -5,6 +5,7 @@ Metadata is what a YAML file says: nothing about it is certain but that its keys
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from math import isfinite
 from typing import Any, NamedTuple, TypeGuard
 
@@ -19,43 +20,42 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Meta = Mapping[str, Any]
 
 
+class Harm(StrEnum):
+    """What a fault does."""
+
+    UNREADABLE = "unreadable"  # nothing can be done with it
+    MISLEADING = "misleading"  # MLflow stumbles over it, or shows what is not so
+    BEYOND = "beyond a database"  # MLflow reads it, and no database holds it
+
+
 class Fault(NamedTuple):
     """One thing that is wrong with metadata."""
 
     text: str
-    readable: bool = False  # whether MLflow reads it all the same, and only a database refuses it
+    harm: Harm = Harm.UNREADABLE
 
 
-def experiment_faults(meta: Meta, identity: str) -> list[Fault]:
-    """Return what is wrong with an experiment's metadata.
+def experiment_faults(meta: Meta, identity: str) -> Iterator[Fault]:
+    """Yield what is wrong with an experiment's metadata.
 
     Stores of old versions have no times: that is no fault.
     """
-    return list(_experiment_faults(meta, identity))
-
-
-def _experiment_faults(meta: Meta, identity: str) -> Iterator[Fault]:
     if str(meta.get("experiment_id")) != identity:
         yield Fault(f"says it is {shown(meta.get('experiment_id'))}")
     name = meta.get("name")
     if not isinstance(name, str) or not name.strip():
-        yield Fault(f"its name is {shown(name)!r}", readable="name" in meta)
+        harm = Harm.MISLEADING if "name" in meta else Harm.UNREADABLE
+        yield Fault(f"its name is {shown(name)!r}", harm)
     elif len(name) > LONGEST_EXPERIMENT_NAME:
-        yield Fault(f"its name has {len(name)} characters", readable=True)
-    for key in ("creation_time", "last_update_time"):
-        if meta.get(key) is not None and not is_whole(meta[key]):
-            yield Fault(f"has {key} {shown(meta[key])!r}", readable=True)
+        yield Fault(f"its name has {len(name)} characters", Harm.BEYOND)
+    yield from _time_faults(meta, "creation_time", "last_update_time")
 
 
-def run_faults(meta: Meta, identity: str, experiment: str) -> list[Fault]:
-    """Return what is wrong with the metadata of a run of that experiment."""
-    return list(_run_faults(meta, identity, experiment))
-
-
-def _run_faults(meta: Meta, identity: str, experiment: str) -> Iterator[Fault]:
-    said = meta.get("run_id") or meta.get("run_uuid")
-    if said != identity:
-        yield Fault(f"says it is run {shown(said)}")
+def run_faults(meta: Meta, identity: str, experiment: str) -> Iterator[Fault]:
+    """Yield what is wrong with the metadata of a run of that experiment."""
+    named = meta.get("run_id") or meta.get("run_uuid")
+    if named != identity:
+        yield Fault(f"says it is run {shown(named)}")
     if str(meta.get("experiment_id")) != experiment:
         yield Fault(f"says it is of experiment {shown(meta.get('experiment_id'))}")
     status = meta.get("status")
@@ -63,70 +63,63 @@ def _run_faults(meta: Meta, identity: str, experiment: str) -> Iterator[Fault]:
         yield Fault(f"has status {shown(status)!r}")
     lifecycle = meta.get("lifecycle_stage")
     if lifecycle not in LIFECYCLES:
-        yield Fault(f"has life cycle {shown(lifecycle)!r}", readable=lifecycle is None)
-    yield from _run_times(meta)
+        harm = Harm.MISLEADING if lifecycle is None else Harm.UNREADABLE
+        yield Fault(f"has life cycle {shown(lifecycle)!r}", harm)
+    if meta.get("start_time") is None:
+        harm = Harm.MISLEADING if "start_time" in meta else Harm.UNREADABLE
+        yield Fault("has no start_time", harm)
+    keys = ("start_time", "end_time", "deleted_time")
+    yield from _time_faults(meta, *keys, text=Harm.UNREADABLE)
+    yield from _run_name_faults(meta)
+
+
+def _run_name_faults(meta: Meta) -> Iterator[Fault]:
     name = meta.get("run_name") or meta.get("name")
     if name is not None and (not isinstance(name, str) or len(name) > LONGEST_RUN_NAME):
-        yield Fault(
-            f"has the name {shown(name)!r}, of which a database holds {LONGEST_RUN_NAME} characters",
-            readable=True,
-        )
+        limit = f"of which a database holds {LONGEST_RUN_NAME} characters"
+        yield Fault(f"has the name {shown(name)!r}, {limit}", Harm.BEYOND)
 
 
-def _run_times(meta: Meta) -> Iterator[Fault]:
-    if meta.get("start_time") is None:
-        yield Fault("has no start_time", readable="start_time" in meta)
-    for key in ("start_time", "end_time", "deleted_time"):
-        value = meta.get(key)
-        if value is not None and not is_whole(value):
-            yield Fault(f"has {key} {shown(value)!r}", readable=is_number(value))
-
-
-def model_faults(meta: Meta, identity: str) -> list[Fault]:
-    """Return what is wrong with a logged model's metadata."""
-    return list(_model_faults(meta, identity))
-
-
-def _model_faults(meta: Meta, identity: str) -> Iterator[Fault]:
+def model_faults(meta: Meta, identity: str) -> Iterator[Fault]:
+    """Yield what is wrong with a logged model's metadata."""
     if meta.get("model_id") != identity:
-        yield Fault(f"says it is {shown(meta.get('model_id'))}", readable=True)
+        yield Fault(f"says it is {shown(meta.get('model_id'))}", Harm.MISLEADING)
     if not isinstance(meta.get("name"), str):
-        yield Fault(f"has name {shown(meta.get('name'))!r}", readable=True)
-    for key in ("creation_timestamp", "last_updated_timestamp"):
-        if not is_whole(value := meta.get(key)):
-            readable = value is None or is_number(value)
-            yield Fault(f"has {key} {shown(value)!r}", readable)
+        yield Fault(f"has name {shown(meta.get('name'))!r}", Harm.MISLEADING)
+    keys = ("creation_timestamp", "last_updated_timestamp")
+    for key in keys:
+        if meta.get(key) is None:
+            yield Fault(f"has {key} 'None'", Harm.MISLEADING)
+    yield from _time_faults(meta, *keys, text=Harm.UNREADABLE)
     if meta.get("status") not in MODEL_STATUSES:
-        yield Fault(f"has status {shown(meta.get('status'))!r}", readable=True)
+        yield Fault(f"has status {shown(meta.get('status'))!r}", Harm.MISLEADING)
 
 
-def version_faults(meta: Meta, number: str) -> list[Fault]:
-    """Return what is wrong with a registered version's metadata."""
-    return list(_version_faults(meta, number))
-
-
-def _version_faults(meta: Meta, number: str) -> Iterator[Fault]:
+def version_faults(meta: Meta, number: str) -> Iterator[Fault]:
+    """Yield what is wrong with a registered version's metadata."""
     if not isinstance(meta.get("source"), str):
         yield Fault("has no source")
     if str(meta.get("version")) != number:
-        yield Fault(f"says it is version {shown(meta.get('version'))}", readable=True)
+        yield Fault(f"says it is version {shown(meta.get('version'))}", Harm.MISLEADING)
     if meta.get("status") not in VERSION_STATUSES:
-        yield Fault(f"has status {shown(meta.get('status'))!r}", readable=True)
-    yield from _wrong_times(meta)
+        yield Fault(f"has status {shown(meta.get('status'))!r}", Harm.MISLEADING)
+    yield from _time_faults(meta, "creation_timestamp", "last_updated_timestamp")
 
 
-def registered_model_faults(meta: Meta, name: str) -> list[Fault]:
-    """Return what is wrong with a registered model's metadata."""
-    faults = list(_wrong_times(meta))
+def registered_model_faults(meta: Meta, name: str) -> Iterator[Fault]:
+    """Yield what is wrong with a registered model's metadata."""
     if meta.get("name") != name:
-        faults.append(Fault(f"says it is {shown(meta.get('name'))!r}", readable=True))
-    return faults
+        yield Fault(f"says it is {shown(meta.get('name'))!r}", Harm.MISLEADING)
+    yield from _time_faults(meta, "creation_timestamp", "last_updated_timestamp")
 
 
-def _wrong_times(meta: Meta) -> Iterator[Fault]:
-    for key in ("creation_timestamp", "last_updated_timestamp"):
-        if meta.get(key) is not None and not is_whole(meta[key]):
-            yield Fault(f"has {key} {shown(meta[key])!r}", readable=True)
+def _time_faults(meta: Meta, *keys: str, text: Harm = Harm.MISLEADING) -> Iterator[Fault]:
+    """Yield times that are none. Args: text: the harm of one that is no number."""
+    for key in keys:
+        value = meta.get(key)
+        if value is not None and not is_whole(value):
+            harm = Harm.BEYOND if is_number(value) else text
+            yield Fault(f"has {key} {shown(value)!r}", harm)
 
 
 def shown(value: object) -> str:

@@ -106,7 +106,10 @@ def logged_model(experiment: Path, run: str, number: int = 1, name: str = "model
     folder = experiment / "models" / f"m-{number:032x}"
     (folder / "artifacts").mkdir(parents=True)
     (folder / "artifacts" / "MLmodel").write_text("a: b")
-    about = {"model_id": folder.name, "name": name, "source_run_id": run, "creation_timestamp": 1}
+    about = {
+        "model_id": folder.name, "name": name, "source_run_id": run, "creation_timestamp": 1,
+        "last_updated_timestamp": 1, "status": 2,
+    }  # fmt: skip
     (folder / "meta.yaml").write_text(yaml.safe_dump(about))
     return folder
 

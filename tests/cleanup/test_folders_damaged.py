@@ -236,7 +236,9 @@ def test_where_versions_lie_is_known_wherever_the_store_was_moved(root: Path) ->
         folder = root / "models" / "prices" / f"version-{number}"
         folder.mkdir(parents=True)
         (folder / "meta.yaml").write_text(
-            yaml.safe_dump({"name": "prices", "version": number, "source": source})
+            yaml.safe_dump(
+                {"name": "prices", "version": number, "source": source, "status": "READY"}
+            )
         )
     (root / "models" / "prices" / "meta.yaml").write_text("name: prices\n")
     with planned(load_policy(POLICY), frozenset(), str(root)) as what:
@@ -257,10 +259,14 @@ def test_models_that_nobody_owns_are_told(root: Path) -> None:
     logged_model(root / "1", f"{1:032x}", 3)
     (root / "1" / "models" / f"m-{3:032x}" / "meta.yaml").write_text("creation_timestamp: x\n")
     (root / "1" / "models" / f"m-{4:032x}" / "artifacts").mkdir(parents=True)
+    wrong = (
+        "meta.yaml says it is None, has name 'None', has last_updated_timestamp 'None', "
+        "has creation_timestamp 'x', has status 'None'"
+    )
     with planned(load_policy(POLICY), frozenset(), str(root)) as what:
         assert {(Path(found.id).name, found.kind, found.cause) for found in what.findings} == {
             (f"m-{2:032x}", "model-without-run", f"there is no run {9:032x}"),
-            (f"m-{3:032x}", "model-without-meta", "meta.yaml has creation_timestamp 'x'"),
-            (f"m-{4:032x}", "model-without-meta", "there is no meta.yaml"),
+            (f"m-{3:032x}", "model-without-meta", wrong),
+            (f"m-{4:032x}", "model-without-meta", "meta.yaml: missing"),
         }
         assert all(found.bytes is not None and found.since for found in what.findings)

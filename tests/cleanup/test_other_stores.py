@@ -13,7 +13,7 @@ from onerun.cleanup.planner import plan_store
 from onerun.cleanup.quarantine import QUARANTINE, quarantine
 from onerun.cleanup.store_protocol import open_store
 from onerun.config.mistakes import Mistakes
-from onerun.store.sql.database import MaintenanceUnderWay
+from onerun.store.lock import MaintenanceUnderWay
 from onerun.tracking.runs import client
 from tests import servers
 from tests.cleanup.conftest import DAY, POSTGRESQL, log_model, texts

@@ -19,7 +19,8 @@ from onerun.cleanup.store_protocol import open_store
 from onerun.config.mistakes import Mistakes
 from onerun.store import artifact_paths
 from onerun.store.files import trash
-from onerun.store.sql.database import MaintenanceUnderWay, open_database
+from onerun.store.lock import MaintenanceUnderWay
+from onerun.store.sql.engine import open_database
 from onerun.tracking.runs import client
 from tests.cleanup import file_stores
 from tests.cleanup.conftest import MakeRun, log_model, texts

@@ -23,8 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_plai
 from flows import metrics
 from flows.monitoring.exposition import names_of
 from onerun.domain.monitoring import series
-from onerun.store import trainings as one_by_one
-from onerun.store.count import count_trainings
+from onerun.store.trainings import count_by_client, count_trainings
 from onerun.tracking.database import make_whole
 from onerun.tracking.ownership import Identity, end_run, open_run, record_stage
 from onerun.tracking.runs import client
@@ -168,7 +167,7 @@ def test_exactly_the_declared_series_are_exported(
 
 def test_sets_and_one_by_one_say_the_same(watched: Path) -> None:
     since = int((time.time() - 86_400) * 1000)
-    in_sets, singly = count_trainings(since), one_by_one.trainings(since)
+    in_sets, singly = count_trainings(since), count_by_client(since)
     assert singly._replace(recent=sorted(singly.recent)) == in_sets._replace(
         recent=sorted(in_sets.recent)
     )
@@ -314,7 +313,7 @@ def compare_on(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for status in ("FINISHED", "FAILED", "FINISHED", None):
         trained(experiment, str(uuid4()), status)
     since = int((time.time() - 3600) * 1000)
-    found, singly = count_trainings(since), one_by_one.trainings(since)
+    found, singly = count_trainings(since), count_by_client(since)
     assert found.counts[experiment, "FINISHED"] == 2 and found.counts[experiment, "RUNNING"] == 1
     assert found.last[experiment] == singly.last[experiment] and found.last[experiment].stages == {
         "ingest": 1.5
@@ -329,7 +328,7 @@ def test_postgresql_says_the_same(
 ) -> None:
     from sqlalchemy import create_engine, text
 
-    from onerun.store.sql.database import open_database
+    from onerun.store.sql.engine import open_database
 
     monkeypatch.chdir(tmp_path)
     server = f"postgresql+psycopg://{POSTGRES_USER}:{POSTGRES_PASSWORD}@{postgres}"

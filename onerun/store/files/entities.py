@@ -11,6 +11,7 @@ from onerun.domain.cleanup.inventory import ACTIVE, DELETED, Experiment, LoggedM
 from onerun.domain.file_store import (
     RUN_STATUSES,
     Fault,
+    Harm,
     experiment_faults,
     is_number,
     model_faults,
@@ -75,7 +76,7 @@ def readable_run(folder: Path, metrics: Iterable[str] = ()) -> Run | None:
 
 
 def _require_readable(faults: Iterable[Fault]) -> None:
-    if wrong := [fault.text for fault in faults if not fault.readable]:
+    if wrong := [fault.text for fault in faults if fault.harm == Harm.UNREADABLE]:
         raise Unreadable(", ".join(wrong))
 
 

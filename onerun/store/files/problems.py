@@ -13,6 +13,7 @@ from onerun.domain.cleanup.findings import Finding
 from onerun.domain.cleanup.parameters import conflicts, duplicates
 from onerun.domain.file_store import (
     Fault,
+    Harm,
     experiment_faults,
     model_faults,
     registered_model_faults,
@@ -76,11 +77,12 @@ def _not_an_experiment(folder: Path, kind: Kind) -> Problem:
 
 
 def _meta(folder: Path, kind: str, faults: Iterable[Fault]) -> Iterator[Problem]:
-    """Yield problems of a meta.yaml that can be read: those that MLflow has, and a database."""
-    wrong = list(faults)
-    for kind_of_fault, readable in ((kind, False), (BEYOND, True)):
-        if texts := [fault.text for fault in wrong if fault.readable == readable]:
-            yield Problem(kind_of_fault, folder, f"{META} {', '.join(texts)}")
+    """Yield problems of a meta.yaml that can be read: those of MLflow, and those of a database."""
+    texts: dict[str, list[str]] = defaultdict(list)
+    for fault in faults:
+        texts[BEYOND if fault.harm == Harm.BEYOND else kind].append(fault.text)
+    for each, found in texts.items():
+        yield Problem(each, folder, f"{META} {', '.join(found)}")
 
 
 def _unreadable(folder: Path, what: str, error: Unreadable) -> Problem:

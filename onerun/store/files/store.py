@@ -27,7 +27,7 @@ from onerun.store.files.protections import (
     store_protections,
 )
 from onerun.store.files.trash import NotMoved
-from onerun.store.sql.database import maintenance_lock
+from onerun.store.lock import maintenance_lock
 from onerun.tracking.database import identity_of
 
 

@@ -15,7 +15,7 @@ from onerun.domain.cleanup.protection import (
 )
 from onerun.domain.cleanup.reason import Reason, ReasonKind
 from onerun.domain.cleanup.recheck import RunNow, recheck, recheck_all
-from onerun.store.server import reading
+from onerun.store.server import entities
 from onerun.tracking.runs import client
 
 
@@ -30,9 +30,9 @@ class Rechecker:
             owners: logged model -> its run, as far as known.
         """
         self._policy, self._planned = policy, planned
-        self._parents = reading.parents()
+        self._parents = entities.parents()
         outside = {parent for parent in self._parents.values() if parent not in planned}
-        self._existing = {run for run in outside if reading.known(client().get_run, run)}
+        self._existing = {run for run in outside if entities.known(client().get_run, run)}
         self._needed = _needed(owners)
         self._whole: dict[str, Reason | None] = {}
 
@@ -73,7 +73,7 @@ class Rechecker:
 
     def _run_now(self, run_id: str) -> tuple[RunNow | None, Mapping[str, str]]:
         """Return the run, and its tags."""
-        run = reading.known(client().get_run, run_id)
+        run = entities.known(client().get_run, run_id)
         if run is None:
             return None, {}
         info = run.info
@@ -116,8 +116,8 @@ def snapshots_in_use() -> SnapshotUse:
     """Return the snapshots that runs name, deleted runs included."""
     digests: set[str] = set()
     unnamed = 0
-    for experiment in reading.experiments():
-        for run in reading.runs(experiment.id):
+    for experiment in entities.experiments():
+        for run in entities.runs(experiment.id):
             tags = run.data.tags
             if names.TAG_SNAPSHOT_DIGEST in tags:
                 digests.add(tags[names.TAG_SNAPSHOT_DIGEST])
@@ -129,7 +129,7 @@ def snapshots_in_use() -> SnapshotUse:
 def _needed(owners: Mapping[str, str]) -> dict[str, Reason]:
     """Return the runs that a registered version needs, for themselves or for a logged model."""
     needed: dict[str, Reason] = {}
-    for version in reading.versions():
+    for version in entities.versions():
         for named in references(version):
             run = _run_of(named, owners) or named
             needed.setdefault(run, Reason(ReasonKind.REGISTERED, version.title))
@@ -139,5 +139,5 @@ def _needed(owners: Mapping[str, str]) -> dict[str, Reason]:
 def _run_of(named: str, owners: Mapping[str, str]) -> str | None:
     if not named.startswith("m-") or named in owners:
         return owners.get(named)
-    model = reading.known(client().get_logged_model, named)
+    model = entities.known(client().get_logged_model, named)
     return model.source_run_id if model else None

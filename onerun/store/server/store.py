@@ -1,4 +1,4 @@
-"""A store behind an MLflow server, as the maintenance asks for it."""
+"""A store behind an MLflow server, as clean-up asks for it."""
 
 import os
 import tempfile
@@ -15,29 +15,29 @@ from onerun.domain.cleanup.parameters import conflicts, duplicates
 from onerun.domain.cleanup.plan import Item
 from onerun.domain.cleanup.protection import Protections, protections_of, references
 from onerun.domain.cleanup.result import Outcome
-from onerun.store.server import reading
-from onerun.store.server.places import place_of
+from onerun.store.lock import maintenance_lock
+from onerun.store.server import entities
 from onerun.store.server.protections import Rechecker, snapshots_in_use
-from onerun.store.sql.database import maintenance_lock
 from onerun.tracking.database import identity_of
 from onerun.tracking.runs import client
 
 
 class ServerStore:
-    """Everything through MLflow's own client, run by run."""
+    """A store that is asked through MLflow's own client, run by run."""
 
     can_hard_delete = False
     fingerprint = ""  # nothing is deleted for good
     finds_owners = True
     limits: tuple[str, ...] = (
         (
-            "an MLflow server's API deletes runs so that they can be restored, and no further: for hard_delete run "
-            "this where the database can be reached (MLFLOW_TRACKING_URI=postgresql://... or sqlite:///...)"
+            "an MLflow server's API deletes runs so that they can be restored, and no further: for "
+            "hard_delete run this where the database can be reached "
+            "(MLFLOW_TRACKING_URI=postgresql://... or sqlite:///...)"
         ),
         (
-            "an MLflow server's API tells nothing of rows without an experiment; artifacts behind its proxy are looked "
-            "at where MLFLOW_ARTIFACTS_DESTINATION says where they lie; clean-ups from two machines do not see each "
-            "other"
+            "an MLflow server's API hides rows without an experiment; artifacts behind its proxy are "
+            "looked at where MLFLOW_ARTIFACTS_DESTINATION says where they lie; clean-ups from two "
+            "machines do not see each other"
         ),
     )
 
@@ -49,7 +49,7 @@ class ServerStore:
         self._troubles: list[Finding] = []  # of runs, seen while they are listed
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is held."""
 
     @contextmanager
     def exclusive_lock(self) -> Iterator[None]:
@@ -66,14 +66,14 @@ class ServerStore:
     def inventory(
         self, policy: Policy, live: Collection[str]
     ) -> Iterator[tuple[Protections, Iterator[Group]]]:
-        """Runs are listed once, a page at a time; what protects stands on them."""
+        """Yield what protects, and the experiments; runs are listed once, a page at a time."""
         self._troubles.clear()
-        groups = [self._group(experiment, policy) for experiment in reading.experiments()]
-        registered = list(reading.versions())
+        groups = [self._group(experiment, policy) for experiment in entities.experiments()]
+        registered = list(entities.versions())
         tags = self._tags
         place = {run.id: run.experiment_id for group in groups for run in group.runs}
         parents = {
-            run: held[reading.PARENT] for run, held in tags.items() if reading.PARENT in held
+            run: held[entities.PARENT] for run, held in tags.items() if entities.PARENT in held
         }
         apart = {
             each
@@ -98,55 +98,50 @@ class ServerStore:
 
     def _group(self, experiment: Experiment, policy: Policy) -> Group:
         runs = []
-        for found in reading.runs(experiment.id):
-            run, params, tags = reading.run(found, policy), found.data.params, dict(found.data.tags)
+        for found in entities.runs(experiment.id):
+            run, params, tags = (
+                entities.run(found, policy),
+                found.data.params,
+                dict(found.data.tags),
+            )
             runs.append(run)
             self._tags[run.id] = tags
-            for kind, words in (
-                ("duplicate", duplicates(params)),
-                ("conflicting", conflicts(params, tags)),
-            ):
-                self._troubles += [
-                    Finding(f"{kind}-parameter", run.id, None, run.last_seen, word)
-                    for word in words
-                ]
-        models = list(reading.models(experiment.id))
+            causes = [("duplicate-parameter", cause) for cause in duplicates(params)]
+            causes += [("conflicting-parameter", cause) for cause in conflicts(params, tags)]
+            for kind, cause in causes:
+                self._troubles.append(Finding(kind, run.id, None, run.last_seen, cause))
+        models = list(entities.models(experiment.id))
         self._owners |= {model.id: model.run_id for model in models if model.run_id}
-        self._troubles += [
-            Finding(
-                "model-without-run",
-                model.id,
-                None,
-                model.created,
-                f"there is no run {model.run_id}",
-            )
-            for model in models
-            if model.run_id
-            and model.run_id not in self._tags
-            and not reading.known(client().get_run, model.run_id)
-        ]
+        for model in models:
+            if model.run_id and not self._knows(model.run_id):
+                cause = f"there is no run {model.run_id}"
+                finding = Finding("model-without-run", model.id, None, model.created, cause)
+                self._troubles.append(finding)
         return Group(experiment, runs, models)
 
+    def _knows(self, run: str) -> bool:
+        return run in self._tags or entities.known(client().get_run, run) is not None
+
     def damaged(self, policy: Policy, protections: Protections, now: int) -> tuple[Item, ...]:
-        """None that the API would tell of."""
+        """Return none: the API lists no damage."""
         return ()
 
     def back_up(
         self, runs: Collection[str], experiments: Sequence[str], policy: Policy
     ) -> tuple[str, str, list[str]]:
-        """Never asked for: nothing is deleted for good here."""
+        """Refuse: nothing is deleted for good here."""
         raise Mistakes([Mistake("action", self.limits[0])])
 
     def mark(
         self, items: Sequence[Item], policy: Policy, going: Collection[str], tag: tuple[str, str]
     ) -> Outcome:
-        """Sets a tag, run by run."""
+        """Set a tag, run by run."""
         return self._each(items, policy, going, lambda run: client().set_tag(run, *tag))
 
     def soft_delete(
         self, items: Sequence[Item], policy: Policy, going: Collection[str], now: int
     ) -> Outcome:
-        """MLflow's own delete, run by run."""
+        """Delete as MLflow does, run by run."""
         return self._each(items, policy, going, lambda run: client().delete_run(run))
 
     def _each(
@@ -156,16 +151,16 @@ class ServerStore:
         going: Collection[str],
         do: Callable[[str], object],
     ) -> Outcome:
-        """Looks again at each family right before it is changed."""
+        """Recheck each family right before it is changed."""
         left = Rechecker(policy, going, self._owners).carry_out(items, do)
         return Outcome(tuple(item.id for item in items if item.id not in left), left)
 
     def hard_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str]) -> Outcome:
-        """Refused."""
+        """Refuse: the API has no hard delete."""
         raise Mistakes([Mistake("action", self.limits[0])])
 
     def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> Outcome:
-        """Refused."""
+        """Refuse: the API has no hard delete."""
         raise Mistakes([Mistake("action", self.limits[0])])
 
     def snapshots_in_use(self) -> SnapshotUse:
@@ -173,35 +168,32 @@ class ServerStore:
         return snapshots_in_use()
 
     def database_size(self) -> None:
-        """Its server does not tell."""
+        """Return None: its server does not say."""
 
     def troubles(self) -> Iterator[Finding]:
-        """What stands on runs, models and aliases, seen at the last inventory; the API tells of no more."""
+        """Yield what is wrong with runs, models and aliases, as of the last inventory; the API lists no more."""
         yield from self._troubles
-        there = {(version.model, version.version) for version in reading.versions()}
-        for (model, version), aliases in reading.aliases().items():
-            for alias in aliases if (model, version) not in there else ():
-                yield Finding(
-                    "alias-to-nothing",
-                    f"{model}@{alias}",
-                    None,
-                    None,
-                    f"there is no version {version}",
-                )
+        there = {(version.model, version.version) for version in entities.versions()}
+        for (model, version), aliases in entities.aliases().items():
+            if (model, version) in there:
+                continue
+            cause = f"there is no version {version}"
+            for alias in aliases:
+                yield Finding("alias-to-nothing", f"{model}@{alias}", None, None, cause)
 
     def version_places(self) -> Iterator[tuple[Version, str | None]]:
-        """Every registered version, and where its files lie; None: what it was made of is gone; "": not known."""
-        for version in reading.versions():
-            yield version, place_of(version)
+        """Yield every registered version and where its files lie, as `version_address` says."""
+        for version in entities.versions():
+            yield version, entities.address_of(version)
 
     def existing(self, runs: Sequence[str]) -> set[str]:
-        """Returns: those of the runs that the server knows now."""
-        return {run for run in runs if reading.known(client().get_run, run)}
+        """Return those of the runs that the server knows now."""
+        return {run for run in runs if entities.known(client().get_run, run)}
 
     def existing_models(self, models: Sequence[str]) -> set[str]:
-        """Returns: those of the logged models that the server knows now."""
-        return {model for model in models if reading.known(client().get_logged_model, model)}
+        """Return those of the logged models that the server knows now."""
+        return {model for model in models if entities.known(client().get_logged_model, model)}
 
     def existing_traces(self, traces: Sequence[str]) -> set[str]:
-        """Returns: all of them: a server is not asked for one trace after the other."""
+        """Return all of them: a server is not asked for one trace after the other."""
         return set(traces)

@@ -1,16 +1,19 @@
-"""Deleting runs in batches: each in one short transaction that first looks again at who protects what."""
+"""Deletion in batches: each in one short transaction that first rechecks what protects."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.plan import Item
+from onerun.domain.cleanup.reason import Reason, ReasonKind
 from onerun.domain.cleanup.result import Outcome
-from onerun.store.sql.database import Database, among, choose
-from onerun.store.sql.protections import recheck_runs
+from onerun.store.sql.engine import Database, among, choose
+from onerun.store.sql.protections import protected_experiments, recheck_runs
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+GO_WITH_IT = ("experiment_tags", "datasets")  # tables whose rows go with an experiment
 
 
 def soft_delete(
@@ -21,7 +24,7 @@ def soft_delete(
     going: Collection[str],
     now: int,
 ) -> Outcome:
-    """Marks runs as deleted, as MLflow's own delete does. Args: going: ids of everything in the plan."""
+    """Mark runs as deleted, as MLflow does. Args: going: ids of everything in the plan."""
     from mlflow.store.tracking.dbmodels.models import SqlRun
     from sqlalchemy import update
 
@@ -43,7 +46,7 @@ def mark(
     going: Collection[str],
     tag: tuple[str, str],
 ) -> Outcome:
-    """Tags runs and changes nothing else."""
+    """Tag runs and change nothing else."""
     from mlflow.store.tracking.dbmodels.models import SqlTag
     from sqlalchemy import delete, insert
 
@@ -67,9 +70,11 @@ def hard_delete(
     going: Collection[str],
     archived: Mapping[str, int],
 ) -> Outcome:
-    """Removes the rows of runs and of the models that they logged, from every table. Traces stay.
+    """Remove the rows of runs and of the models that they logged, from every table. Traces stay.
 
-    Args: archived: run id -> its print when the archive was begun; what is not as it was then, or not in it, is left.
+    Args:
+        archived: run id -> its fingerprint when the archive was begun; what is not as it was then,
+            or not in it, is left.
     """
     with database.writing() as connection:
         left = recheck_runs(connection, database, registry, items, policy, going, archived)
@@ -80,7 +85,7 @@ def hard_delete(
 
 
 def existing(database: Database, column: Any, ids: Sequence[Any]) -> set[Any]:
-    """Returns: those of the ids that the column holds."""
+    """Return those of the ids that the column holds."""
     with database.reading() as connection:
         return set(
             connection.execute(choose(column).where(among(connection, column, ids))).scalars()
@@ -123,3 +128,62 @@ def _remove_rows(connection: "Connection", runs: Sequence[str]) -> None:
             connection.execute(delete(table).where(among(connection, table.model_id, logged)))
     for rows in (m.SqlMetric, m.SqlLatestMetric, m.SqlParam, m.SqlTag, m.SqlRun):
         connection.execute(delete(rows).where(among(connection, rows.run_uuid, runs)))
+
+
+# Experiments
+
+
+def hard_delete_experiments(database: Database, items: Sequence[Item], policy: Policy) -> Outcome:
+    """Remove the rows of deleted experiments that hold nothing any more, one transaction each.
+
+    Whatever table still refers to an experiment keeps it: runs, models, traces, and those of a
+    later MLflow.
+    """
+    left: dict[str, Reason] = {}
+    for item in items:
+        with database.writing() as connection:
+            if reason := _kept_by(connection, database, int(item.id), policy):
+                left[item.id] = reason
+            else:
+                _remove_experiment(connection, int(item.id))
+    return Outcome(tuple(item.id for item in items if item.id not in left), left)
+
+
+def _kept_by(
+    connection: "Connection", database: Database, experiment: int, policy: Policy
+) -> Reason | None:
+    """Return what protects an experiment now, or what it still holds."""
+    from mlflow.store.db.base_sql_model import Base
+    from mlflow.store.tracking.dbmodels.models import SqlExperiment
+    from sqlalchemy import exists
+
+    query = choose(SqlExperiment.lifecycle_stage).where(SqlExperiment.experiment_id == experiment)
+    stage = connection.execute(query if database.is_sqlite else query.with_for_update()).scalar()
+    if stage != "deleted":
+        return Reason(ReasonKind.MISSING if stage is None else ReasonKind.RESTORED)
+    if reason := protected_experiments(connection, [experiment], policy).get(str(experiment)):
+        return reason
+    for table in Base.metadata.sorted_tables:
+        if table.name in GO_WITH_IT:
+            continue
+        for key in table.foreign_keys:
+            if key.column.table.name == "experiments":
+                rows = choose(exists().where(table.c[key.parent.name] == experiment))
+                if connection.execute(rows).scalar():
+                    return Reason(ReasonKind.NOT_EMPTY, table.name)
+    return None
+
+
+def _remove_experiment(connection: "Connection", experiment: int) -> None:
+    """Remove the row and all that goes with it.
+
+    Sums over traces have no foreign key, and SQLite gives the number to another experiment.
+    """
+    from mlflow.store.tracking.dbmodels import models as m
+    from sqlalchemy import delete
+
+    sums = (
+        m.SqlTraceRollupRebuild, m.SqlTraceMetricDailyRollup, m.SqlSpanCostDailyRollup, m.SqlAssessmentDailyRollup,
+    )  # fmt: skip
+    for table in (*sums, m.SqlExperimentTag, m.SqlDataset, m.SqlExperiment):
+        connection.execute(delete(table).where(table.experiment_id == experiment))

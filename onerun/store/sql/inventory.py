@@ -1,4 +1,4 @@
-"""Reading what a store holds in a few queries over sets, streamed experiment by experiment."""
+"""What a database holds, read in a few queries over sets and streamed experiment by experiment."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -9,46 +9,57 @@ from typing import TYPE_CHECKING, Any
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.artifact_paths import joined, version_address
 from onerun.domain.cleanup.inventory import Experiment, Group, LoggedModel, Run, Version
-from onerun.store.sql.database import STREAMED, choose
-from onerun.store.sql.tags import by_owner, tag_condition
+from onerun.domain.cleanup.protection import PIN
+from onerun.store.sql.engine import STREAMED, choose
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Select
 
+# Columns of the queries below, by position.
+EXPERIMENT_ID = 2
+FIRST_METRIC = 9
+
 
 def groups(connection: "Connection", policy: Policy) -> Iterator[Group]:
-    """Yields: every experiment with its runs and logged models; one experiment at a time is in memory."""
-    runs = _by_experiment(connection, _runs(policy))
-    models, tags = _by_experiment(connection, _models()), _tags_of_models(connection, policy)
-    next_runs, next_models = next(runs, None), next(models, None)
+    """Yield every experiment with its runs and logged models; one at a time is in memory."""
+    runs = _Merged(connection, _runs(policy))
+    models, tags = _Merged(connection, _models()), _tags_of_models(connection, policy)
     for experiment in sorted(experiments(connection), key=lambda each: int(each.id)):
-        while next_runs and next_runs[0] < int(experiment.id):
-            next_runs = next(runs, None)  # of an experiment that is gone: findings tell of them
-        while next_models and next_models[0] < int(experiment.id):
-            next_models = next(models, None)
-        mine: list[Run] = []
-        logged: list[LoggedModel] = []
-        if next_runs and next_runs[0] == int(experiment.id):
-            mine = _as_runs(next_runs[1], experiment.id)
-            next_runs = next(runs, None)
-        if next_models and next_models[0] == int(experiment.id):
-            logged = [
-                LoggedModel._make((*row[:2], experiment.id, *row[3:], tags.get(row[0], {})))
-                for row in next_models[1]
-            ]
-            next_models = next(models, None)
-        yield Group(experiment, mine, logged)
+        number = int(experiment.id)
+        logged = [
+            LoggedModel._make((*row[:2], experiment.id, *row[3:], tags.get(row[0], {})))
+            for row in models.rows_of(number)
+        ]
+        yield Group(experiment, _as_runs(runs.rows_of(number), experiment.id), logged)
+
+
+class _Merged:
+    """Rows of a query in the order of their experiments, handed out experiment by experiment."""
+
+    def __init__(self, connection: "Connection", query: "Select[Any]") -> None:
+        rows = connection.execute(query.execution_options(yield_per=STREAMED))
+        every = chain.from_iterable(rows.partitions())
+        self._groups = groupby(every, key=itemgetter(EXPERIMENT_ID))
+        self._next = next(self._groups, None)
+
+    def rows_of(self, experiment: int) -> Sequence[Any]:
+        """Return an experiment's rows. Those of missing ones are passed over: `problems` lists them."""
+        while self._next and int(self._next[0]) < experiment:
+            self._next = next(self._groups, None)
+        if not self._next or int(self._next[0]) != experiment:
+            return []
+        rows = list(self._next[1])
+        self._next = next(self._groups, None)
+        return rows
 
 
 def experiments(connection: "Connection") -> list[Experiment]:
-    """Returns: all experiments with their tags."""
+    """Return all experiments with their tags."""
     from mlflow.store.tracking.dbmodels.models import SqlExperiment as E
     from mlflow.store.tracking.dbmodels.models import SqlExperimentTag as T
 
-    tags: dict[int, dict[str, str]] = defaultdict(dict)
-    for experiment, key, value in connection.execute(choose(T.experiment_id, T.key, T.value)):
-        tags[experiment][key] = value or ""
-    columns = (
+    tags = by_owner(connection, choose(T.experiment_id, T.key, T.value))
+    query = choose(
         E.experiment_id,
         E.name,
         E.lifecycle_stage,
@@ -58,29 +69,29 @@ def experiments(connection: "Connection") -> list[Experiment]:
     )
     return [
         Experiment(str(row[0]), row[1], row[2], row[3] or "", row[4], row[5], tags.get(row[0], {}))
-        for row in connection.execute(choose(*columns))
+        for row in connection.execute(query)
     ]
 
 
-def _by_experiment(
-    connection: "Connection", query: "Select[Any]"
-) -> Iterator[tuple[int, Sequence[Any]]]:
-    rows = connection.execute(query.execution_options(yield_per=STREAMED))
-    for experiment, group in groupby(chain.from_iterable(rows.partitions()), key=itemgetter(2)):
-        yield int(experiment), list(group)
-
-
 def _as_runs(rows: Sequence[Any], experiment: str) -> list[Run]:
-    """Column by column: hundreds of thousands pass here, and a call for each would cost more than its query."""
+    """Return runs, made column by column.
+
+    Hundreds of thousands pass here, and a call for each would cost more than its query.
+    """
+    if not rows:
+        return []
     columns = list(zip(*rows, strict=True))
-    metrics = zip(*columns[9:], strict=True) if columns[9:] else repeat(())
-    return list(
-        map(Run._make, zip(*columns[:2], repeat(experiment), *columns[3:9], metrics, strict=False))
-    )
+    measured = columns[FIRST_METRIC:]
+    metrics = zip(*measured, strict=True) if measured else repeat(())
+    values = zip(*columns[:2], repeat(experiment), *columns[3:FIRST_METRIC], metrics, strict=False)
+    return list(map(Run._make, values))
 
 
 def _runs(policy: Policy) -> "Select[Any]":
-    """Columns of the tables, not attributes of the mapped classes: a row costs half as much."""
+    """Return the query of all runs.
+
+    It names columns of the tables, not attributes of the mapped classes: a row costs half as much.
+    """
     from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlRun
     from sqlalchemy import and_, case
 
@@ -120,7 +131,7 @@ def _tags_of_models(connection: "Connection", policy: Policy) -> dict[str, dict[
 
 
 def versions(connection: "Connection") -> list[Version]:
-    """Returns: all registered versions that are not deleted, with their aliases."""
+    """Return all registered versions that are not deleted, with their aliases."""
     from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
     from mlflow.store.model_registry.dbmodels.models import SqlModelVersion as V
     from mlflow.store.model_registry.dbmodels.models import SqlRegisteredModelAlias as A
@@ -149,7 +160,7 @@ def versions(connection: "Connection") -> list[Version]:
 def version_places(
     connection: "Connection", registry: "Connection"
 ) -> Iterator[tuple[Version, str | None]]:
-    """Yields: every registered version, and where its files lie, as `version_address` says."""
+    """Yield every registered version and where its files lie, as `version_address` says."""
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
     from mlflow.store.tracking.dbmodels.models import SqlRun as R
 
@@ -165,3 +176,36 @@ def version_places(
 
     for version in versions(registry):
         yield version, version_address(version, of_model, of_run)
+
+
+# Tags that may protect
+
+
+def tag_condition(patterns: Sequence[str], key: Any) -> "ColumnElement[bool]":
+    """Return the condition that a tag's key may protect: a superset, the domain decides.
+
+    Args:
+        patterns: the policy's protecting tags.
+        key: the column of the key.
+    """
+    from sqlalchemy import or_
+
+    keys = [pattern.partition("=")[0] for pattern in patterns]
+    plain = [PIN, *(each for each in keys if not set(each) & set("*?"))]
+    globs = [each for each in keys if set(each) & set("*?")]
+    likes = [key.like(_like(each), escape="\\") for each in globs]
+    return or_(key.in_(plain), *likes)
+
+
+def _like(glob: str) -> str:
+    for special in "\\%_":
+        glob = glob.replace(special, f"\\{special}")
+    return glob.replace("*", "%").replace("?", "_")
+
+
+def by_owner(connection: "Connection", query: "Select[Any]") -> dict[Any, dict[str, str]]:
+    """Return owner -> key -> value for a query of these three columns."""
+    found: dict[Any, dict[str, str]] = defaultdict(dict)
+    for owner, key, value in connection.execute(query):
+        found[owner][key] = value or ""
+    return found

@@ -19,10 +19,9 @@ from onerun.domain.cleanup.protection import (
 )
 from onerun.domain.cleanup.reason import Reason, ReasonKind
 from onerun.domain.cleanup.recheck import RunNow, recheck_all
-from onerun.store.sql.database import Database, among, choose
-from onerun.store.sql.inventory import versions
-from onerun.store.sql.prints import prints
-from onerun.store.sql.tags import by_owner, tag_condition
+from onerun.store.sql.engine import Database, among, choose
+from onerun.store.sql.fingerprints import fingerprints
+from onerun.store.sql.inventory import by_owner, tag_condition, versions
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Select
@@ -268,7 +267,7 @@ def _changed_records(
 ) -> dict[str, Reason]:
     """Return the runs that are not as they are in the archive."""
     found = {}
-    for run, fingerprint in prints(connection, ids).items():
+    for run, fingerprint in fingerprints(connection, ids).items():
         if run not in archived:
             found[run] = Reason(ReasonKind.NOT_ARCHIVED)
         elif archived[run] != fingerprint:

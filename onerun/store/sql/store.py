@@ -1,4 +1,4 @@
-"""A store whose database can be reached: everything the maintenance asks for, and all of it in sets."""
+"""A store whose database can be reached, as clean-up asks for it: all of it in sets."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -12,16 +12,14 @@ from onerun.domain.cleanup.plan import Item
 from onerun.domain.cleanup.protection import Protections
 from onerun.domain.cleanup.result import Outcome
 from onerun.store.sql import deletion, inventory
-from onerun.store.sql.database import Database, open_database
-from onerun.store.sql.emptied import hard_delete_experiments
-from onerun.store.sql.prints import prints
+from onerun.store.sql.deletion import hard_delete_experiments
+from onerun.store.sql.engine import Database, open_database
+from onerun.store.sql.fingerprints import fingerprints
+from onerun.store.sql.problems import problems
 from onerun.store.sql.protections import snapshots_in_use, store_protections
-from onerun.store.sql.troubles import troubles
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-__all__ = ["TablesStore"]
 
 
 class TablesStore:
@@ -38,17 +36,15 @@ class TablesStore:
             open_database(registry) if registry and registry != tracking else self.database
         )
         self.identity = self.database.identity
-        self._archived: Mapping[
-            str, int
-        ] = {}  # run id -> print of its records when they were archived
+        self._archived: Mapping[str, int] = {}  # run id -> its fingerprint when it was archived
 
     @property
     def fingerprint(self) -> str:
-        """Of the tracking store's database."""
+        """Return what tells the tracking store's database from one that was at its address before."""
         return self.database.fingerprint
 
     def close(self) -> None:
-        """Gives back all connections."""
+        """Close all connections."""
         self.database.close()
         self._registry.close()
 
@@ -60,7 +56,7 @@ class TablesStore:
     def inventory(
         self, policy: Policy, live: Collection[str]
     ) -> Iterator[tuple[Protections, Iterator[Group]]]:
-        """Yields: who protects what, and every experiment in turn; all of one moment."""
+        """Yield what protects, and every experiment in turn; all of one moment."""
         with (
             self.database.reading() as connection,
             self._registry_connection(connection) as registry,
@@ -71,18 +67,21 @@ class TablesStore:
             )
 
     def damaged(self, policy: Policy, protections: Protections, now: int) -> tuple[Item, ...]:
-        """None: a row is there or not."""
+        """Return none: SQL stores cannot hold damaged experiments."""
         return ()
 
     def back_up(
         self, runs: Collection[str], experiments: Sequence[str], policy: Policy
     ) -> tuple[str, str, list[str]]:
-        """One verified archive of rows and files. What the rows were like is kept, so that changes are noticed."""
+        """Return address and SHA-256 of a verified archive of rows and files, and notes.
+
+        The fingerprints of the rows are kept, so that changes are noticed.
+        """
         experiments = self._existing_experiments(experiments)
         if not runs and not experiments:
             return "", "", []  # an empty selection would mean everything
         with self.database.reading() as connection:
-            self._archived = prints(connection, sorted(runs))
+            self._archived = fingerprints(connection, sorted(runs))
         selection = archives.Selection(
             experiments=tuple(sorted(experiments)), runs=tuple(sorted(runs))
         )
@@ -92,23 +91,23 @@ class TablesStore:
     def mark(
         self, items: Sequence[Item], policy: Policy, going: Collection[str], tag: tuple[str, str]
     ) -> Outcome:
-        """Tags runs, in one transaction."""
+        """Tag runs, in one transaction."""
         return deletion.mark(self.database, self._registry, items, policy, going, tag)
 
     def soft_delete(
         self, items: Sequence[Item], policy: Policy, going: Collection[str], now: int
     ) -> Outcome:
-        """Deletes runs as MLflow does, in one transaction."""
+        """Delete runs as MLflow does, in one transaction."""
         return deletion.soft_delete(self.database, self._registry, items, policy, going, now)
 
     def hard_delete(self, items: Sequence[Item], policy: Policy, going: Collection[str]) -> Outcome:
-        """Removes the rows of runs, in one transaction."""
+        """Remove the rows of runs, in one transaction."""
         return deletion.hard_delete(
             self.database, self._registry, items, policy, going, self._archived
         )
 
     def hard_delete_experiments(self, items: Sequence[Item], policy: Policy) -> Outcome:
-        """Removes deleted experiments that hold nothing any more, one transaction each."""
+        """Remove deleted experiments that hold nothing any more, one transaction each."""
         return hard_delete_experiments(self.database, items, policy)
 
     def snapshots_in_use(self) -> SnapshotUse:
@@ -117,20 +116,20 @@ class TablesStore:
             return snapshots_in_use(connection)
 
     def database_size(self) -> int:
-        """Bytes; of both, where the registry has a database of its own."""
+        """Return bytes; of both databases, where the registry has its own."""
         both = {self.database.uri: self.database, self._registry.uri: self._registry}
         return sum(database.size for database in both.values())
 
     def troubles(self) -> list[Finding]:
-        """What is wrong in the tables."""
+        """Return what is wrong in the tables."""
         with (
             self.database.reading() as connection,
             self._registry_connection(connection) as registry,
         ):
-            return list(troubles(connection, registry))
+            return list(problems(connection, registry))
 
     def version_places(self) -> list[tuple[Version, str | None]]:
-        """Every registered version, and where its files lie; None: what it was made of is gone."""
+        """Return every registered version and where its files lie, as `version_address` says."""
         with (
             self.database.reading() as connection,
             self._registry_connection(connection) as registry,
@@ -146,7 +145,7 @@ class TablesStore:
             yield registry
 
     def existing(self, runs: Sequence[str]) -> set[str]:
-        """Returns: those of the runs that are still there."""
+        """Return those of the runs that are still there."""
         from mlflow.store.tracking.dbmodels.models import SqlRun
 
         return deletion.existing(self.database, SqlRun.run_uuid, runs)
@@ -160,13 +159,13 @@ class TablesStore:
         return [each for each in experiments if int(each) in found]
 
     def existing_models(self, models: Sequence[str]) -> set[str]:
-        """Returns: those of the logged models that are still there, deleted ones included."""
+        """Return those of the logged models that are still there, deleted ones included."""
         from mlflow.store.tracking.dbmodels.models import SqlLoggedModel
 
         return deletion.existing(self.database, SqlLoggedModel.model_id, models)
 
     def existing_traces(self, traces: Sequence[str]) -> set[str]:
-        """Returns: those of the traces that are still there."""
+        """Return those of the traces that are still there."""
         from mlflow.store.tracking.dbmodels.models import SqlTraceInfo
 
         return deletion.existing(self.database, SqlTraceInfo.request_id, traces)

@@ -1,34 +1,33 @@
-"""What is on record of a run, in one number: whether anything was added or changed since it was archived."""
+"""What is on record of a run, in one number that changes when anything is added or changed."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from onerun.store.sql.database import among, choose
+from onerun.store.sql.engine import among, choose
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Select
 
-AT_ONCE = 2_000  # runs whose records are in memory
+BATCH = 2_000  # runs whose records are in memory
 
 
-def prints(connection: "Connection", runs: Sequence[str]) -> Mapping[str, int]:
-    """Returns: run id -> a number that this process alone can compare; none for runs that are gone."""
+def fingerprints(connection: "Connection", runs: Sequence[str]) -> Mapping[str, int]:
+    """Return run id -> a number that this process alone can compare; none for missing runs."""
     found: dict[str, int] = {}
-    for start in range(0, len(runs), AT_ONCE):
-        some = runs[start : start + AT_ONCE]
+    for start in range(0, len(runs), BATCH):
+        some = runs[start : start + BATCH]
         for kind, rows in chain(_of_runs(connection, some), _of_models(connection, some)):
             for run, *values in rows:
-                found[run] = found.get(run, 0) ^ hash(
-                    (kind, *values)
-                )  # in whichever order the rows come
+                # in whichever order the rows come
+                found[run] = found.get(run, 0) ^ hash((kind, *values))
     return found
 
 
 def _of_runs(
     connection: "Connection", runs: Sequence[str]
 ) -> Iterator[tuple[str, Iterable[Sequence[Any]]]]:
-    """Yields: rows that begin with a run's id. Of what is only ever added to, how much there is."""
+    """Yield rows that begin with a run's id. Append-only tables are compared by row count."""
     from mlflow.store.tracking.dbmodels.models import SqlInput, SqlMetric, SqlParam, SqlRun, SqlTag
 
     own = choose(
@@ -50,7 +49,7 @@ def _of_runs(
 def _of_models(
     connection: "Connection", runs: Sequence[str]
 ) -> Iterator[tuple[str, Iterable[Sequence[Any]]]]:
-    """Yields: rows that begin with the id of the run that logged the model."""
+    """Yield rows that begin with the id of the run that logged the model."""
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModelMetric, SqlLoggedModelTag
 

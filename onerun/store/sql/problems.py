@@ -1,17 +1,17 @@
-"""What is wrong in the tables themselves: one query for each kind of trouble."""
+"""What is wrong in the tables themselves: one query for each kind of problem."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from onerun.domain.cleanup.findings import Finding
-from onerun.store.sql.database import choose
+from onerun.store.sql.engine import choose
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-def troubles(connection: "Connection", registry: "Connection") -> Iterator[Finding]:
-    """Yields: everything that can be seen without looking at files."""
+def problems(connection: "Connection", registry: "Connection") -> Iterator[Finding]:
+    """Yield everything that can be seen without looking at files."""
     yield from _runs_without_experiment(connection)
     yield from _models_without_run(connection)
     yield from _aliases_to_nothing(registry)
@@ -82,7 +82,7 @@ def _of_run(connection: "Connection", kind: str, run: str, cause: str) -> Findin
 
 
 def _conflicting_parameters(connection: "Connection") -> Iterator[Finding]:
-    """Those that the product kept as `<key>:attempt<n>`."""
+    """Yield parameters that a later attempt logged differently, kept as `<key>:attempt<n>`."""
     from mlflow.store.tracking.dbmodels.models import SqlParam as P
     from mlflow.store.tracking.dbmodels.models import SqlTag as T
 

@@ -3,14 +3,12 @@
 import hashlib
 import json
 from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onerun.config.addresses import redact
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.domain.errors import StoreUnreachable
-from onerun.processes.locks import exclusive_lock
+from onerun.store.lock import MaintenanceUnderWay, maintenance_lock
 from onerun.tracking import database
 
 if TYPE_CHECKING:
@@ -18,10 +16,6 @@ if TYPE_CHECKING:
 
 BACKENDS = ("sqlite", "postgresql")
 STREAMED = 2_000  # rows fetched at a time
-
-
-class MaintenanceUnderWay(StoreUnreachable):
-    """Another clean-up holds the lock."""
 
 
 class Database:
@@ -105,28 +99,11 @@ class Database:
         key = {"key": number}
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), key).scalar():
-                raise _under_way(self.uri)
+                raise MaintenanceUnderWay.of(self.uri)
             try:
                 yield
             finally:  # it also ends with the session, however that ends; but the pool keeps sessions
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
-
-
-@contextmanager
-def maintenance_lock(file: Path, uri: str) -> Iterator[None]:
-    """Hold the file lock of a clean-up within the block. Raises: MaintenanceUnderWay."""
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(exclusive_lock(file, wait=False))
-        except BlockingIOError:
-            raise _under_way(uri) from None
-        yield
-
-
-def _under_way(uri: str) -> MaintenanceUnderWay:
-    return MaintenanceUnderWay(
-        f"another clean-up or restore of {redact(uri)} is under way; run this one after it"
-    )
 
 
 def open_database(uri: str) -> Database:
