@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -50,12 +51,16 @@ def _in_folder(root: Path) -> Iterator[Artifact]:
             if not path.is_file() or not path.resolve().is_relative_to(root.resolve()):
                 yield Artifact(relative, 0, _refuse, f"{path}: {LEFT_OUT}")
             else:
-                yield Artifact(relative, path.stat().st_size, lambda path=path: path.open("rb"))  # type: ignore[misc]
+                yield Artifact(relative, path.stat().st_size, partial(_open, path))
 
 
 def _raise(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
+
+
+def _open(path: Path) -> IO[bytes]:
+    return path.open("rb")
 
 
 def _refuse() -> IO[bytes]:
@@ -64,7 +69,7 @@ def _refuse() -> IO[bytes]:
 
 def _in_bucket(root: str) -> Iterator[Artifact]:
     for uri, size in storage.list_objects(root):
-        yield Artifact(uri.removeprefix(root + "/"), size, lambda uri=uri: storage.open_input(uri))  # type: ignore[misc]
+        yield Artifact(uri.removeprefix(root + "/"), size, partial(storage.open_input, uri))
 
 
 def _behind_proxy(place: str, server: str) -> Iterator[Artifact]:
@@ -79,7 +84,7 @@ def _behind_proxy(place: str, server: str) -> Iterator[Artifact]:
                 folders.append(found.path)
             else:
                 size = int(found.file_size or 0)
-                yield Artifact(found.path, size, lambda path=found.path: _fetch(repository, path))  # type: ignore[misc]
+                yield Artifact(found.path, size, partial(_fetch, repository, found.path))
 
 
 def _fetch(repository: Any, path: str) -> IO[bytes]:

@@ -140,7 +140,7 @@ def is_number(value: object) -> TypeGuard[int | float]:
 
 
 def milliseconds(said: object) -> int | None:
-    """Return a time since 1970, said as a number or as MLflow 3 writes it; None for anything else."""
+    """Return a time since 1970, given as a number or as MLflow 3 writes it; else None."""
     if isinstance(said, int):
         return said if is_whole(said) else None
     try:

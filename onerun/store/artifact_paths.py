@@ -169,7 +169,7 @@ def _holds_files(folder: str) -> bool:
 def folders(
     location: str, wanted: Callable[[Names], bool]
 ) -> Iterator[tuple[Names, int | None, int | None]]:
-    """Yield names of folders below a location, their bytes, and the last change of anything in them.
+    """Yield names of folders below a location, their bytes and the last change in them.
 
     Bytes and time are None where a folder may not be looked at.
 

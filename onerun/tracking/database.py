@@ -1,4 +1,4 @@
-"""MLflow's databases: made whole, told apart, and opened only when the installed MLflow knows their schema."""
+"""MLflow's databases: made whole, told apart, opened when MLflow here knows their schema."""
 
 import hashlib
 import re
@@ -238,7 +238,8 @@ def _way_out(revision: str, uri: str) -> str:
     if any(migrations.glob(f"{revision}_*.py")):
         return (
             f"the database was made by an older MLflow (schema {revision}) and this is "
-            f"{mlflow.__version__}: back it up, end all trainings, and run `mlflow db upgrade {uri}`"
+            f"{mlflow.__version__}: back it up, end all trainings, and run "
+            f"`mlflow db upgrade {uri}`"
         )
     return (
         f"the database was made by a newer MLflow (schema {revision}) than {mlflow.__version__}; "

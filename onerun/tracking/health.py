@@ -23,7 +23,10 @@ def server_version(uri: str) -> str:
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
-    answer = http_request(get_default_host_creds(uri), "/version", "GET", max_retries=1, timeout=10)  # type: ignore[no-untyped-call]
+    credentials = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
+    answer = http_request(  # type: ignore[no-untyped-call]
+        credentials, "/version", "GET", max_retries=1, timeout=10
+    )
     answer.raise_for_status()
     return str(answer.text).strip()
 

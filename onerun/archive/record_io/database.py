@@ -1,4 +1,4 @@
-"""The databases of a tracking store and its registry, opened for the rows of MLflow's own tables."""
+"""The databases of a tracking store and its registry, opened for the rows of MLflow's tables."""
 
 import os
 from collections.abc import Iterator

@@ -1,6 +1,4 @@
-"""Addresses of artifacts, by their text alone: which folder is a run's own, where a version's files
-lie.
-"""
+"""Addresses of artifacts, by their text alone: a run's own folder, a version's files."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Everything in a store of files that MLflow stumbles over, loses in silence, or a database refuses.
+"""What in a store of files MLflow stumbles over, loses in silence, or a database refuses.
 
 Contents of metrics, inputs, outputs, traces and assessments are read by the rescue alone: reading
 all of them takes as long as a rescue does.
@@ -30,7 +30,7 @@ BEYOND = "beyond-a-database"  # read by MLflow, refused by a database
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong: its kind (`onerun.domain.cleanup.findings.KINDS`), where, and why."""
+    """One thing that is wrong: its kind (KINDS of `domain.cleanup.findings`), where, and why."""
 
     kind: str
     path: Path

@@ -91,7 +91,9 @@ def _entries(path: Path) -> list[os.DirEntry[str]]:
 
 
 def files_below(path: Path, depth: int = 0) -> Iterator[tuple[str, Path]]:
-    """Yield relative path and path of everything below that is no folder; MLflow's keys may have slashes.
+    """Yield relative path and path of everything below that is no folder.
+
+    Keys of MLflow may have slashes.
 
     Raises: Unreadable for a folder that cannot be listed.
     """
@@ -163,7 +165,7 @@ def meta(path: Path) -> dict[str, Any]:
 
 
 def checked_key(key: str) -> str:
-    """Return the name of a parameter, tag, metric or model. Raises: Unreadable: no database holds it."""
+    """Return the name of a parameter, tag, metric or model. Raises: Unreadable: no name."""
     try:
         key.encode()
     except UnicodeEncodeError:
@@ -204,7 +206,7 @@ class Point(NamedTuple):
 
 
 def points(path: Path, bad: list[str]) -> Iterator[Point]:
-    """Yield a metric's points, line by line; lines that are none go to `bad`. Raises: Unreadable."""
+    """Yield a metric's points; lines that are none go to `bad`. Raises: Unreadable."""
     yield from (point for fields in metric_lines(path, bad) if (point := _point(fields, bad)))
 
 
@@ -263,7 +265,7 @@ def _integer(word: str) -> int:
 
 
 def size_below(path: Path) -> int:
-    """Return the bytes of a file or of all files in a folder; what cannot be read counts nothing."""
+    """Return the bytes of a file, or of all in a folder; what cannot be read counts nothing."""
     if os.path.islink(path) or not is_folder(path):  # noqa: PTH114 - the other one raises
         return _size_and_time(path)[0]
     return sum(size for size, _ in _below(path))
@@ -278,7 +280,8 @@ def times_below(path: Path) -> tuple[int, int]:
 def _below(path: Path) -> Iterator[tuple[int, float]]:
     for folder, _, names in os.walk(path):
         for name in names:
-            yield _size_and_time(os.path.join(folder, name))  # noqa: PTH118 - half the time of a Path
+            file = os.path.join(folder, name)  # noqa: PTH118 - half the time of a Path
+            yield _size_and_time(file)
 
 
 def _size_and_time(path: str | Path) -> tuple[int, float]:

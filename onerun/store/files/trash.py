@@ -113,7 +113,7 @@ def finish(root: Path) -> None:
 
 
 def _move_models_out(root: Path, runs: set[tuple[str, str]]) -> None:
-    """Move out the models of runs (experiment, run) that are out already, unless they are needed."""
+    """Move out the models of runs (experiment, run) that are out already, unless needed."""
     needed = {each for version in entities.versions(root) for each in references(version)}
     for folder in layout.experiment_folders(root):
         there = {path.name for path in layout.run_folders(folder)}

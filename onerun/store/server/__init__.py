@@ -1,1 +1,1 @@
-"""A store behind an MLflow server, as the maintenance asks for it: what the API allows, and the rest said."""
+"""A store behind an MLflow server: what its API allows, and messages for the rest."""

@@ -85,7 +85,7 @@ def model(found: "MlflowModel") -> LoggedModel:
 
 
 def aliases() -> dict[tuple[str, str], list[str]]:
-    """Return model and version -> the aliases that name them, whether or not there is such a version."""
+    """Return model and version -> the aliases that name it, existing or not."""
     found: dict[tuple[str, str], list[str]] = defaultdict(list)
     for registered in paged(client().search_registered_models, size=100):
         for alias, version in registered.aliases.items():

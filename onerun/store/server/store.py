@@ -35,9 +35,9 @@ class ServerStore:
             "(MLFLOW_TRACKING_URI=postgresql://... or sqlite:///...)"
         ),
         (
-            "an MLflow server's API hides rows without an experiment; artifacts behind its proxy are "
-            "looked at where MLFLOW_ARTIFACTS_DESTINATION says where they lie; clean-ups from two "
-            "machines do not see each other"
+            "an MLflow server's API hides rows without an experiment; artifacts behind its proxy "
+            "are looked at where MLFLOW_ARTIFACTS_DESTINATION says where they lie; clean-ups from "
+            "two machines do not see each other"
         ),
     )
 
@@ -53,7 +53,7 @@ class ServerStore:
 
     @contextmanager
     def exclusive_lock(self) -> Iterator[None]:
-        """Let one clean-up by this user on this machine run at a time; the API has no lock for more.
+        """Let one clean-up by this user on this machine run at a time: the API has no lock.
 
         Raises: MaintenanceUnderWay.
         """
@@ -171,7 +171,7 @@ class ServerStore:
         """Return None: its server does not say."""
 
     def troubles(self) -> Iterator[Finding]:
-        """Yield what is wrong with runs, models and aliases, as of the last inventory; the API lists no more."""
+        """Yield what is wrong with runs and models, as of the last inventory, and with aliases."""
         yield from self._troubles
         there = {(version.model, version.version) for version in entities.versions()}
         for (model, version), aliases in entities.aliases().items():

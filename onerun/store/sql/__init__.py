@@ -1,1 +1,1 @@
-"""MLflow's own tables, read and changed directly where the database can be reached: in sets instead of one by one."""
+"""A store whose database can be reached: MLflow's tables, read and changed in sets."""

@@ -183,7 +183,10 @@ def _remove_experiment(connection: "Connection", experiment: int) -> None:
     from sqlalchemy import delete
 
     sums = (
-        m.SqlTraceRollupRebuild, m.SqlTraceMetricDailyRollup, m.SqlSpanCostDailyRollup, m.SqlAssessmentDailyRollup,
-    )  # fmt: skip
+        m.SqlTraceRollupRebuild,
+        m.SqlTraceMetricDailyRollup,
+        m.SqlSpanCostDailyRollup,
+        m.SqlAssessmentDailyRollup,
+    )
     for table in (*sums, m.SqlExperimentTag, m.SqlDataset, m.SqlExperiment):
         connection.execute(delete(table).where(table.experiment_id == experiment))

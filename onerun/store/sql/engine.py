@@ -102,7 +102,7 @@ class Database:
                 raise MaintenanceUnderWay.of(self.uri)
             try:
                 yield
-            finally:  # it also ends with the session, however that ends; but the pool keeps sessions
+            finally:  # it also ends with its session; but the pool keeps sessions
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), key)
 
 

@@ -43,7 +43,7 @@ class _Merged:
         self._next = next(self._groups, None)
 
     def rows_of(self, experiment: int) -> Sequence[Any]:
-        """Return an experiment's rows. Those of missing ones are passed over: `problems` lists them."""
+        """Return an experiment's rows; those of missing ones are skipped: `problems` lists them."""
         while self._next and int(self._next[0]) < experiment:
             self._next = next(self._groups, None)
         if not self._next or int(self._next[0]) != experiment:
@@ -105,20 +105,25 @@ def _runs(policy: Policy) -> "Select[Any]":
         )
         values.append(case((latest.c.is_nan, None), else_=latest.c.value))
     columns = (
-        r.run_uuid, r.name, r.experiment_id, r.status, r.lifecycle_stage, r.start_time, r.end_time, r.deleted_time,
-        r.artifact_uri,
-    )  # fmt: skip
+        *(r.run_uuid, r.name, r.experiment_id, r.status, r.lifecycle_stage),
+        *(r.start_time, r.end_time, r.deleted_time, r.artifact_uri),
+    )
     return choose(*columns, *values).select_from(joined).order_by(r.experiment_id)
 
 
 def _models() -> "Select[Any]":
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
 
-    columns = (
-        M.model_id, M.name, M.experiment_id, M.source_run_id, M.artifact_location, M.creation_timestamp_ms,
+    query = choose(
+        M.model_id,
+        M.name,
+        M.experiment_id,
+        M.source_run_id,
+        M.artifact_location,
+        M.creation_timestamp_ms,
         M.lifecycle_stage,
-    )  # fmt: skip
-    return choose(*columns).order_by(M.experiment_id)
+    )
+    return query.order_by(M.experiment_id)
 
 
 def _tags_of_models(connection: "Connection", policy: Policy) -> dict[str, dict[str, str]]:

@@ -40,7 +40,7 @@ class TablesStore:
 
     @property
     def fingerprint(self) -> str:
-        """Return what tells the tracking store's database from one that was at its address before."""
+        """Return what tells the database from one that was at its address before."""
         return self.database.fingerprint
 
     def close(self) -> None:
