@@ -6,7 +6,7 @@ from typing import Any
 
 from onerun.domain.file_store import milliseconds
 from onerun.rescue.case import MENDED, QUARANTINED, Case
-from onerun.store.files import reader as reading
+from onerun.store.files import reader
 
 LONGEST_ID = 50  # characters
 KINDS = ("feedback", "expectation")  # MLflow's tool takes no others
@@ -24,26 +24,26 @@ KEYS = (*LONGEST, "rationale", "create_time_ms", "last_update_time_ms", "valid",
 def rescue_assessments(case: Case, folder: Path) -> None:
     """Takes up those of one trace; what is none becomes a finding."""
     try:
-        files = list(reading.files_below(folder / "assessments"))
-    except reading.Unreadable as error:
+        files = list(reader.files_below(folder / "assessments"))
+    except reader.Unreadable as error:
         case.unreadable(folder / "assessments", "assessments", error)
         return
     for name, path in files:
         try:
             _assessment(case, folder, case.key(name), path)
-        except reading.Unreadable as error:
+        except reader.Unreadable as error:
             case.found(path, "assessment", str(error), QUARANTINED)
 
 
 def _assessment(case: Case, folder: Path, name: str, path: Path) -> None:
     identity = name.removesuffix(".yaml")
     if identity == name or "/" in name or len(identity) > LONGEST_ID:
-        raise reading.Unreadable("its name is no assessment's")
+        raise reader.Unreadable("its name is no assessment's")
     if identity in case.assessments:
-        raise reading.Unreadable(
+        raise reader.Unreadable(
             f"an assessment of that id is of trace {case.assessments[identity]}"
         )
-    meta = reading.meta(path)
+    meta = reader.meta(path)
     kind, value = _value(meta)
     error = _plain(meta[kind].get("error") or None)
     said, wrong = _mended(path, meta, identity)
@@ -73,7 +73,7 @@ def _value(meta: dict[str, Any]) -> tuple[str, Any]:
     """Returns: its kind and its value: MLflow keeps lists and mappings as JSON in a text. Raises: Unreadable."""
     kind = next((each for each in KINDS if meta.get(each) and isinstance(meta[each], dict)), None)
     if kind is None:
-        raise reading.Unreadable(
+        raise reader.Unreadable(
             f"neither {' nor '.join(KINDS)}, which is all that MLflow's tool takes"
         )
     said = meta[kind]
@@ -82,14 +82,14 @@ def _value(meta: dict[str, Any]) -> tuple[str, Any]:
     try:
         return kind, json.loads(said["serialized_value"]["value"])
     except (KeyError, TypeError, ValueError):
-        raise reading.Unreadable(f"the value of its {kind} is no JSON") from None
+        raise reader.Unreadable(f"the value of its {kind} is no JSON") from None
 
 
 def _plain(value: object) -> Any:
     try:
         return json.loads(json.dumps(value))
     except (TypeError, ValueError):
-        raise reading.Unreadable(f"{str(value)[:40]!r} is nothing that JSON holds") from None
+        raise reader.Unreadable(f"{str(value)[:40]!r} is nothing that JSON holds") from None
 
 
 def _mended(path: Path, meta: dict[str, Any], identity: str) -> tuple[dict[str, Any], list[str]]:
@@ -107,7 +107,7 @@ def _mended(path: Path, meta: dict[str, Any], identity: str) -> tuple[dict[str, 
         else [f"says it is {str(meta.get('assessment_id'))[:40]}"]
     )
     for key, otherwise in zip(
-        ("create_time", "last_update_time"), reading.times_below(path), strict=True
+        ("create_time", "last_update_time"), reader.times_below(path), strict=True
     ):
         time = milliseconds(meta.get(f"{key}_ms", meta.get(key)))
         whole[f"{key}_ms"] = otherwise if time is None else time

@@ -12,7 +12,7 @@ import yaml
 
 from onerun.domain.text import printable
 from onerun.rescue.facts import Facts
-from onerun.store.files import reader as reading
+from onerun.store.files import reader
 
 LARGEST_QUARANTINED = (
     64 * 2**20
@@ -61,7 +61,7 @@ class Case:
         if DENIED in cause:
             done = LEFT_OUT
         relative = self.relative(path)
-        size = reading.size_below(path)
+        size = reader.size_below(path)
         self.findings.append(Finding(relative, what, cause, done, size))
         self.totals[done] += 1
         if done in (QUARANTINED, REBUILT) and self.quarantine:
@@ -72,18 +72,18 @@ class Case:
 
         Raises: Unreadable.
         """
-        for name in reading.others(path):
+        for name in reader.others(path):
             self.is_left_out(path / name, what)
-        return reading.folders(path)
+        return reader.folders(path)
 
-    def unreadable(self, path: Path, what: str, error: reading.Unreadable) -> None:
+    def unreadable(self, path: Path, what: str, error: reader.Unreadable) -> None:
         """Notes a folder that cannot be listed."""
         if not self.is_left_out(path, what):
             self.found(path, what, str(error), QUARANTINED)
 
     def is_left_out(self, path: Path, what: str) -> bool:
         """Whether it is a link to a folder: what is behind it would be in no backup."""
-        if not (os.path.islink(path) and reading.is_folder(path)):  # noqa: PTH114 - False where the other one raises
+        if not (os.path.islink(path) and reader.is_folder(path)):  # noqa: PTH114 - False where the other one raises
             return False
         advice = f"a link to {path.readlink()}: put that folder itself in its place, or take the link away"
         self.found(path, what, printable(advice), LEFT_OUT)
@@ -132,8 +132,8 @@ class Case:
     def values(self, folder: Path, what: str, longest: int | None = None) -> dict[str, str]:
         """Returns: the good ones of the parameters or tags in a folder; the others become findings."""
         try:
-            found = reading.values(folder)
-        except reading.Unreadable as error:
+            found = reader.values(folder)
+        except reader.Unreadable as error:
             self.unreadable(folder, f"{what}s", error)
             return {}
         for file, reason in found.unreadable:
@@ -152,7 +152,7 @@ class Case:
 
     def key(self, key: str) -> str:
         """Return the name of a parameter, tag, metric or model. Raises: Unreadable: too long, no text."""
-        return reading.checked_key(key)
+        return reader.checked_key(key)
 
 
 def _without_artifacts(folder: str, names: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from onerun.rescue.models import rescue_model
 from onerun.rescue.places import place
 from onerun.rescue.runs import RESERVED, rescue_run
 from onerun.rescue.traces import rescue_trace
-from onerun.store.files import reader as reading
+from onerun.store.files import reader
 
 TRASH, REGISTRY = ".trash", "models"
 
@@ -37,7 +37,7 @@ def experiment_folders(case: Case) -> list[tuple[Path, bool]]:
 def _numbered(case: Case, root: Path, ours: set[str]) -> list[Path]:
     found = []
     try:
-        for name in reading.folders(root):
+        for name in reader.folders(root):
             if name.isdecimal() and name.isascii() and len(name) <= 18 and str(int(name)) == name:
                 found.append(root / name)
             elif name not in ours:
@@ -47,12 +47,12 @@ def _numbered(case: Case, root: Path, ours: set[str]) -> list[Path]:
                     "MLflow would take it for an experiment: its name is no id",
                     QUARANTINED,
                 )
-        for name in reading.others(root):
+        for name in reader.others(root):
             if not (name.isdecimal() or name in ours) or not case.is_left_out(
                 root / name, "experiment"
             ):
                 case.found(root / name, "file", "does not belong here", QUARANTINED)
-    except reading.Unreadable as error:
+    except reader.Unreadable as error:
         case.unreadable(root, "folder", error)
     return found
 
@@ -61,14 +61,14 @@ def rescue_experiment(case: Case, folder: Path, trashed: bool) -> None:
     """Takes up one experiment."""
     runs, strangers = _contents(case, folder)
     try:
-        meta = _mended(case, folder, reading.meta(folder / "meta.yaml"), trashed)
+        meta = _mended(case, folder, reader.meta(folder / "meta.yaml"), trashed)
         rebuilt = ""
-    except reading.Unreadable as error:
+    except reader.Unreadable as error:
         if (
-            error.cause != reading.Cause.DENIED
+            error.cause != reader.Cause.DENIED
             and not runs
             and not strangers
-            and not reading.size_below(folder)
+            and not reader.size_below(folder)
         ):
             case.found(folder, "experiment", "an empty folder", DROPPED)
             return
@@ -97,7 +97,7 @@ def rescue_models(case: Case, folder: Path) -> None:
 def _subfolders(case: Case, folder: Path, what: str) -> list[str]:
     try:
         return case.folders(folder, what)
-    except reading.Unreadable as error:
+    except reader.Unreadable as error:
         case.unreadable(folder, "folder", error)
         return []
 
@@ -106,8 +106,8 @@ def claim(case: Case, folders: list[Path]) -> None:
     """Of a run that is in several experiments' folders, the one that the run itself names has it."""
     seen: dict[str, list[Path]] = {}
     for folder in folders:
-        with suppress(reading.Unreadable):
-            for name in reading.folders(folder):
+        with suppress(reader.Unreadable):
+            for name in reader.folders(folder):
                 seen.setdefault(name, []).append(folder / name)
     for name, copies in seen.items():
         if len(copies) > 1 and name not in RESERVED:
@@ -118,16 +118,16 @@ def claim(case: Case, folders: list[Path]) -> None:
 
 def _says_so(run: Path) -> bool:
     try:
-        return str(reading.meta(run / "meta.yaml").get("experiment_id")) == run.parent.name
-    except reading.Unreadable:
+        return str(reader.meta(run / "meta.yaml").get("experiment_id")) == run.parent.name
+    except reader.Unreadable:
         return False
 
 
 def _contents(case: Case, folder: Path) -> tuple[list[str], list[str]]:
     try:
-        strangers = [name for name in reading.others(folder) if name != "meta.yaml"]
-        runs = [name for name in reading.folders(folder) if name not in RESERVED]
-    except reading.Unreadable as error:
+        strangers = [name for name in reader.others(folder) if name != "meta.yaml"]
+        runs = [name for name in reader.folders(folder) if name not in RESERVED]
+    except reader.Unreadable as error:
         case.found(folder, "experiment", str(error), QUARANTINED)
         return [], []
     for name in strangers:
@@ -139,7 +139,7 @@ def _contents(case: Case, folder: Path) -> tuple[list[str], list[str]]:
 
 def _rebuilt(folder: Path, trashed: bool) -> dict[str, Any]:
     """From the folder's name and the times of what is in it."""
-    first, last = reading.times_below(folder)
+    first, last = reader.times_below(folder)
     return {
         "experiment_id": folder.name,
         "name": f"rescued-{folder.name}" if folder.name != "0" else "Default",
@@ -209,7 +209,7 @@ def _datasets(case: Case, folder: Path) -> dict[str, tuple[str, str]]:
     for name in _subfolders(case, folder / "datasets", "data set"):
         path = folder / "datasets" / name / "meta.yaml"
         try:
-            meta = reading.meta(path)
+            meta = reader.meta(path)
             said = {
                 key: meta.get(key)
                 for key in ("name", "digest", "source_type", "source", "schema", "profile")
@@ -217,8 +217,8 @@ def _datasets(case: Case, folder: Path) -> dict[str, tuple[str, str]]:
             if not all(
                 isinstance(said[key], str) for key in ("name", "digest", "source_type", "source")
             ):
-                raise reading.Unreadable("no name, digest or source")
-        except reading.Unreadable as error:
+                raise reader.Unreadable("no name, digest or source")
+        except reader.Unreadable as error:
             case.found(path, "data set", str(error), QUARANTINED)
             continue
         key = (str(said["name"])[:500], str(said["digest"])[:36])

@@ -9,7 +9,7 @@ from onerun.domain import names
 from onerun.domain.file_store import MODEL_STATUSES, is_whole, model_faults
 from onerun.rescue.case import DROPPED, MENDED, QUARANTINED, REBUILT, TOLD, Case
 from onerun.rescue.places import add_facts, place
-from onerun.store.files import reader as reading
+from onerun.store.files import reader
 
 READY, FAILED = 2, 3
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,35}")
@@ -39,9 +39,9 @@ def rescue_model(case: Case, folder: Path, experiment: str) -> None:
         return
     tags = case.values(folder / "tags", "model's tag")
     try:
-        meta = _mended(case, folder, reading.meta(folder / "meta.yaml"), experiment)
-    except reading.Unreadable as error:
-        if not reading.size_below(folder / "artifacts"):
+        meta = _mended(case, folder, reader.meta(folder / "meta.yaml"), experiment)
+    except reader.Unreadable as error:
+        if not reader.size_below(folder / "artifacts"):
             case.found(folder, "model", f"meta.yaml: {error}; and it has no files", QUARANTINED)
             return
         case.found(folder / "meta.yaml", "model", str(error), REBUILT)
@@ -59,10 +59,10 @@ def rescue_model(case: Case, folder: Path, experiment: str) -> None:
 
 def _rebuilt(folder: Path, experiment: str) -> dict[str, Any]:
     """From the folder and from MLflow's own description beside the model's files."""
-    first, last = reading.times_below(folder)
+    first, last = reader.times_below(folder)
     try:
-        said = reading.meta(folder / "artifacts" / "MLmodel")
-    except reading.Unreadable:
+        said = reader.meta(folder / "artifacts" / "MLmodel")
+    except reader.Unreadable:
         said = {}
     run_id = said.get("run_id")
     return {
@@ -122,14 +122,14 @@ def _take(case: Case, folder: Path, meta: dict[str, Any], tags: dict[str, str]) 
 
 def _metrics(case: Case, folder: Path) -> None:
     try:
-        files = list(reading.files_below(folder / "metrics"))
-    except reading.Unreadable as error:
+        files = list(reader.files_below(folder / "metrics"))
+    except reader.Unreadable as error:
         case.unreadable(folder / "metrics", "model's metrics", error)
         return
     for key, file in files:
         try:
             _metric(case, folder, case.key(key), file)
-        except reading.Unreadable as error:
+        except reader.Unreadable as error:
             case.found(file, "model's metric", str(error), QUARANTINED)
 
 
@@ -138,7 +138,7 @@ def _metric(case: Case, folder: Path, key: str, file: Path) -> None:
     bad: list[str] = []
     good: dict[tuple[int, int, str], tuple[str, Measured]] = {}
     dropped = 0
-    for words in reading.metric_lines(file, bad):
+    for words in reader.metric_lines(file, bad):
         try:
             said = _measured(words, case.runs)
         except (ValueError, OverflowError):

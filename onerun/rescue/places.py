@@ -7,7 +7,7 @@ from onerun.archive import artifacts
 from onerun.domain.cleanup.artifact_paths import plain
 from onerun.rescue.facts import Facts
 from onerun.store.artifact_paths import is_local
-from onerun.store.files import reader as reading
+from onerun.store.files import reader
 
 UNREADABLE = "artifact that may not be read, not compared"
 
@@ -18,9 +18,9 @@ def place(said: object, actual: Path) -> str:
         return said  # S3, a server's proxy and the like cannot have moved along with the folder
     if isinstance(said, str) and said:
         path = Path(plain(said))
-        if reading.is_folder(path) and not path.is_symlink() and path.resolve() == actual.resolve():
+        if reader.is_folder(path) and not path.is_symlink() and path.resolve() == actual.resolve():
             return said
-        if path.is_absolute() and reading.is_folder(path) and not reading.is_folder(actual):
+        if path.is_absolute() and reader.is_folder(path) and not reader.is_folder(actual):
             return said
     return actual.absolute().as_uri()
 

@@ -15,7 +15,7 @@ from onerun.domain.file_store import (
 from onerun.rescue.case import DROPPED, MENDED, QUARANTINED, REBUILT, TOLD, Case
 from onerun.rescue.places import place
 from onerun.store.artifact_paths import is_local
-from onerun.store.files import reader as reading
+from onerun.store.files import reader
 
 _VERSION = re.compile(r"version-([1-9]\d{0,8})")
 
@@ -24,22 +24,22 @@ def rescue_registry(case: Case) -> None:
     """Takes up all registered models."""
     root = case.source / "models"
     try:
-        for name in reading.folders(root):
+        for name in reader.folders(root):
             try:
                 _model(case, root / name)
-            except reading.Unreadable as error:
+            except reader.Unreadable as error:
                 case.unreadable(root / name, "registered model", error)
-        for name in reading.others(root):
+        for name in reader.others(root):
             if not case.is_left_out(root / name, "registered model"):
                 case.found(root / name, "file", "does not belong here", QUARANTINED)
-    except reading.Unreadable as error:
+    except reader.Unreadable as error:
         if root.is_symlink() or root.exists():
             case.unreadable(root, "registry", error)
 
 
 def _model(case: Case, folder: Path) -> None:
     name = case.key(folder.name)
-    if name.startswith("m-") and "artifacts" in reading.folders(folder):
+    if name.startswith("m-") and "artifacts" in reader.folders(folder):
         case.found(
             folder, "registered model", "a logged model in the registry's folder", QUARANTINED
         )
@@ -47,10 +47,10 @@ def _model(case: Case, folder: Path) -> None:
     versions = [each for each in case.folders(folder, "version") if _VERSION.fullmatch(each)]
     tags = case.values(folder / "tags", "registered model's tag")
     try:
-        meta = reading.meta(folder / "meta.yaml")
+        meta = reader.meta(folder / "meta.yaml")
         for fault in registered_model_faults(meta, name):
             case.found(folder / "meta.yaml", "registered model", fault.text, MENDED)
-    except reading.Unreadable as error:
+    except reader.Unreadable as error:
         if not versions:
             case.found(
                 folder,
@@ -78,7 +78,7 @@ def _model(case: Case, folder: Path) -> None:
 
 
 def _times(folder: Path, meta: dict[str, Any]) -> dict[str, Any]:
-    first, last = reading.times_below(folder)
+    first, last = reader.times_below(folder)
     found = {"creation_timestamp": first, "last_updated_timestamp": last}
     return found | {key: meta[key] for key in found if is_whole(meta.get(key))}
 
@@ -91,10 +91,10 @@ def _version(case: Case, folder: Path, name: str) -> int | None:
     """Returns: the version's number; None when nothing says what it is a version of."""
     number = int(folder.name.partition("-")[2])
     try:
-        meta = reading.meta(folder / "meta.yaml")
+        meta = reader.meta(folder / "meta.yaml")
         if not isinstance(meta.get("source"), str):
-            raise reading.Unreadable("no source in it")
-    except reading.Unreadable as error:
+            raise reader.Unreadable("no source in it")
+    except reader.Unreadable as error:
         case.found(
             folder, "version", f"meta.yaml: {error}; nothing says which model it is", QUARANTINED
         )

@@ -15,7 +15,7 @@ from onerun.domain.file_store import (
 )
 from onerun.rescue.case import DROPPED, MENDED, QUARANTINED, REBUILT, TOLD, Case
 from onerun.rescue.places import add_facts, place
-from onerun.store.files import reader as reading
+from onerun.store.files import reader
 
 RESERVED = {"tags", "datasets", "traces", "models", ".trash"}
 LARGEST_FLOAT = 1.7976931348623157e308
@@ -32,8 +32,8 @@ def rescue_run(
         return
     tags = case.values(folder / "tags", "tag", 8000)
     try:
-        meta = _mended(case, folder, reading.meta(folder / "meta.yaml"), experiment)
-    except reading.Unreadable as error:
+        meta = _mended(case, folder, reader.meta(folder / "meta.yaml"), experiment)
+    except reader.Unreadable as error:
         case.found(folder / "meta.yaml", "run", str(error), REBUILT)
         meta = _rebuilt(folder, experiment, tags)
         tags[names.TAG_RESCUED] = f"meta.yaml: {error}"
@@ -55,11 +55,11 @@ def _no_run(case: Case, folder: Path) -> str:
     if case.claims.get(folder.name, folder.parent.name) != folder.parent.name:
         return f"a run of that id is in experiment {case.claims[folder.name]}"
     try:
-        there = {*reading.folders(folder), *reading.others(folder)}
-    except reading.Unreadable as error:
+        there = {*reader.folders(folder), *reader.others(folder)}
+    except reader.Unreadable as error:
         return str(error)
     if not there.intersection(parts):
-        return "an empty folder" if not reading.size_below(folder) else "nothing of a run is in it"
+        return "an empty folder" if not reader.size_below(folder) else "nothing of a run is in it"
     return ""
 
 
@@ -67,7 +67,7 @@ def _rebuilt(
     folder: Path, experiment: Mapping[str, Any], tags: Mapping[str, str]
 ) -> dict[str, Any]:
     """From the folder's name, its tags, its metrics and the times of its files. How it ended nobody knows: KILLED."""
-    first, last = reading.times_below(folder)
+    first, last = reader.times_below(folder)
     stamps = [point.timestamp for point in _first_points(folder)]
     return {
         "run_id": folder.name,
@@ -88,12 +88,12 @@ def _rebuilt(
     }
 
 
-def _first_points(folder: Path) -> list[reading.Point]:
-    found: list[reading.Point] = []
+def _first_points(folder: Path) -> list[reader.Point]:
+    found: list[reader.Point] = []
     try:
-        for _, file in reading.files_below(folder / "metrics"):
-            found += [point for point, _ in zip(reading.points(file, []), range(1), strict=False)]
-    except reading.Unreadable:
+        for _, file in reader.files_below(folder / "metrics"):
+            found += [point for point, _ in zip(reader.points(file, []), range(1), strict=False)]
+    except reader.Unreadable:
         pass  # becomes a finding where the metrics are taken up
     return [point for point in found if point.timestamp > 0]
 
@@ -157,8 +157,8 @@ def _take(case: Case, folder: Path, meta: dict[str, Any], tags: Mapping[str, str
 
 def _metrics(case: Case, folder: Path) -> None:
     try:
-        files = list(reading.files_below(folder / "metrics"))
-    except reading.Unreadable as error:
+        files = list(reader.files_below(folder / "metrics"))
+    except reader.Unreadable as error:
         case.unreadable(folder / "metrics", "metrics", error)
         return
     for key, file in files:
@@ -166,7 +166,7 @@ def _metrics(case: Case, folder: Path) -> None:
         try:
             case.key(key)
             _metric(case, folder, key, file, bad)
-        except reading.Unreadable as error:
+        except reader.Unreadable as error:
             case.found(file, "metric", str(error), QUARANTINED)
         if bad:
             case.found(
@@ -178,7 +178,7 @@ def _metric(case: Case, folder: Path, key: str, file: Path, bad: list[str]) -> N
     """A database holds a point once, and no infinity: the same as MLflow's tool makes of it."""
     lines: dict[tuple[int, int, float, bool], str] = {}
     repeated = 0
-    for point in reading.points(file, bad):
+    for point in reader.points(file, bad):
         nan = point.value != point.value
         value = 0.0 if nan else min(max(point.value, -LARGEST_FLOAT), LARGEST_FLOAT)
         seen = (point.timestamp, point.step, value, nan)
@@ -251,10 +251,10 @@ def _vertices(case: Case, folder: Path, what: str) -> list[tuple[str, Path, dict
         for name in case.folders(folder, what):
             path = folder / name / "meta.yaml"
             try:
-                found.append((name, path, reading.meta(path)))
-            except reading.Unreadable as error:
+                found.append((name, path, reader.meta(path)))
+            except reader.Unreadable as error:
                 case.found(path, what, str(error), QUARANTINED)
-    except reading.Unreadable as error:
+    except reader.Unreadable as error:
         case.unreadable(folder, f"{what}s", error)
     return found
 

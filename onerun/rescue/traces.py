@@ -10,7 +10,7 @@ from onerun.domain.file_store import is_whole, milliseconds
 from onerun.rescue.assessments import rescue_assessments
 from onerun.rescue.case import MENDED, QUARANTINED, Case
 from onerun.rescue.places import add_facts, place
-from onerun.store.files import reader as reading
+from onerun.store.files import reader
 
 STATES = ("STATE_UNSPECIFIED", "OK", "ERROR", "IN_PROGRESS")
 LONGEST_ID = 50  # characters
@@ -22,13 +22,13 @@ def rescue_trace(case: Case, folder: Path, experiment: str) -> None:
     """Takes up one trace; one that cannot be read becomes a finding."""
     try:
         if len(case.key(folder.name)) > LONGEST_ID:
-            raise reading.Unreadable("its name is no trace's id")
+            raise reader.Unreadable("its name is no trace's id")
         if folder.name in case.traces:
-            raise reading.Unreadable(
+            raise reader.Unreadable(
                 f"a trace of that id is in experiment {case.traces[folder.name]}"
             )
         meta = _read(folder)
-    except reading.Unreadable as error:
+    except reader.Unreadable as error:
         case.found(folder, "trace", str(error), QUARANTINED)
         return
     case.traces[folder.name] = experiment
@@ -43,9 +43,9 @@ def rescue_trace(case: Case, folder: Path, experiment: str) -> None:
 
 def _read(folder: Path) -> dict[str, Any]:
     try:
-        return reading.meta(folder / "trace_info.yaml")
-    except reading.Unreadable as error:
-        raise reading.Unreadable(f"trace_info.yaml: {error}") from None
+        return reader.meta(folder / "trace_info.yaml")
+    except reader.Unreadable as error:
+        raise reader.Unreadable(f"trace_info.yaml: {error}") from None
 
 
 def _take(case: Case, folder: Path, part: str, what: str, values: dict[str, str]) -> None:
@@ -67,7 +67,7 @@ def _mended(case: Case, folder: Path, meta: dict[str, Any]) -> dict[str, Any]:
     duration = meta.get("execution_time_ms", meta.get("execution_duration_ms"))
     whole = {
         "trace_id": folder.name,
-        "timestamp_ms": reading.times_below(folder)[0] if start is None else start,
+        "timestamp_ms": reader.times_below(folder)[0] if start is None else start,
         "execution_duration_ms": duration if is_whole(duration) else None,
         "status": status if status in STATES else STATES[0],
     }
@@ -85,7 +85,7 @@ def _tags(case: Case, folder: Path) -> dict[str, str]:
     """Where its files lie is one of them."""
     tags = case.values(folder / "tags", "trace's tag", LONGEST_VALUE)
     _cut(case, folder / "tags", "trace's tag", tags, traces.NAME, traces.LONGEST_NAME)
-    if PLACE_OF_TRACE in tags or reading.is_folder(folder / "artifacts"):
+    if PLACE_OF_TRACE in tags or reader.is_folder(folder / "artifacts"):
         said = tags.get(PLACE_OF_TRACE)
         tags[PLACE_OF_TRACE] = place(said, folder / "artifacts")
         case.totals["moved"] += tags[PLACE_OF_TRACE] != said

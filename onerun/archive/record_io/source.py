@@ -36,7 +36,7 @@ class Source(Protocol):
         """Returns: what the rows' form depends on."""
 
 
-class Database:
+class DatabaseSource:
     """A store whose tables are read."""
 
     def __init__(self, databases: database.Databases, uri: str) -> None:
@@ -70,6 +70,6 @@ def source(store: str | None = None) -> Iterator[Source]:
     tracking, registry = database.uris(store)
     if database.is_sql(tracking) and database.is_sql(registry):
         with database.opened(store) as databases:
-            yield Database(databases, tracking)
+            yield DatabaseSource(databases, tracking)
     else:
         yield Api(tracking, registry)
