@@ -77,24 +77,6 @@ def test_the_plan_says_what_why_and_how_many_bytes_and_changes_nothing(
     assert young in runs_left(experiment)
 
 
-def test_soft_delete_is_mlflows_own_and_can_be_restored(experiment: str, make_run: MakeRun) -> None:
-    old, young = make_run(40, NOW), make_run(3, NOW)
-    result = clean_up(policy("soft_delete"))
-    assert (result.done, texts(result.skipped)) == (1, {})
-    assert runs_left(experiment, 1) == {young}
-    client().restore_run(old)
-    assert runs_left(experiment, 1) == {old, young}
-
-
-def test_quarantine_only_marks(experiment: str, make_run: MakeRun) -> None:
-    old, young = make_run(40, NOW), make_run(3, NOW)
-    for _ in range(2):
-        assert clean_up(policy("quarantine")).done == 1
-    assert client().get_run(old).data.tags["onerun.quarantine"].startswith("maintenance 20")
-    assert "onerun.quarantine" not in client().get_run(young).data.tags
-    assert runs_left(experiment, 1) == {old, young}
-
-
 def test_hard_delete_leaves_no_row_and_no_file(
     experiment: str, make_run: MakeRun, tmp_path: Path
 ) -> None:
@@ -176,41 +158,6 @@ def test_what_protects_is_seen_in_the_store(experiment: str, make_run: MakeRun) 
         "parent or child",
     ]  # fmt: skip
     assert len(words) == len(names)
-
-
-def test_what_changes_after_the_plan_is_left(experiment: str, make_run: MakeRun) -> None:
-    names = ("pinned", "running", "resumed", "registered", "deleted", "parent")
-    changed = {word: make_run(40, NOW) for word in names}
-    quiet, sibling = (
-        make_run(40, NOW),
-        make_run(40, NOW, **{"mlflow.parentRunId": changed["pinned"]}),
-    )
-    store, rules = open_store(), policy("hard_delete")
-    plan, spool = plan_store(store, rules, set(), NOW)
-    assert plan.to_delete == 8
-    mlflow = client()
-    mlflow.set_tag(changed["pinned"], "pin", "true")
-    mlflow.update_run(changed["running"], status="RUNNING")
-    mlflow.update_run(changed["resumed"], status="RUNNING")
-    mlflow.set_terminated(changed["resumed"])
-    log_model(changed["registered"], register="late")
-    mlflow.delete_run(changed["deleted"])
-    child = make_run(0, NOW, status="RUNNING", **{"mlflow.parentRunId": changed["parent"]})
-    with spool:
-        result = apply(store, rules, plan, spool)
-    assert result.done == 1
-    assert {run: why for run, why in texts(result.skipped).items() if run != sibling} == {
-        changed["pinned"]: "tag pin",
-        changed["running"]: "has status RUNNING",
-        changed["resumed"]: "was resumed since the plan",
-        changed["registered"]: "late version 1",
-        changed["deleted"]: "is deleted now",
-        changed["parent"]: f"has child {child}",
-    }
-    assert (
-        texts(result.skipped)[sibling] == f"parent or child of {changed['pinned']}, which is kept"
-    )
-    assert quiet not in runs_left(experiment)
 
 
 def removed_by_hand(*runs: str) -> None:

@@ -199,27 +199,6 @@ def test_what_protects_in_folders(tmp_path: Path, capsys: pytest.CaptureFixture[
     }  # fmt: skip
 
 
-def test_soft_delete_is_what_mlflow_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlflow import MlflowClient
-
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    root = tmp_path / "mlruns"
-    make_experiment(root, 1, {1: 60, 2: 3})
-    asked = [
-        "--policy",
-        POLICY.replace("hard_delete", "soft_delete"),
-        "--store",
-        str(root),
-        "--apply",
-        "--yes-really",
-    ]
-    assert main(asked) == 0
-    mlflow = MlflowClient(root.as_uri())
-    assert [run.info.run_id for run in mlflow.search_runs(["1"])] == [f"{2:032x}"]
-    mlflow.restore_run(f"{1:032x}")
-    assert len(mlflow.search_runs(["1"])) == 2
-
-
 def test_every_version_is_counted_and_one_without_files_is_found(tmp_path: Path) -> None:
     root = tmp_path / "mlruns"
     make_experiment(root, 1, {1: 3})

@@ -91,61 +91,6 @@ def test_a_server_deletes_so_that_it_can_be_restored(name: str) -> None:
     client().restore_run(old)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("action", ["quarantine", "soft_delete"])
-def test_what_changed_since_the_plan_stays_with_its_family(
-    action: str, name: str, mlflow_server: MlflowServer
-) -> None:
-    mlflow = client()
-    experiment, pinned_whole = (
-        mlflow.create_experiment(name),
-        mlflow.create_experiment(f"{name}-pinned"),
-    )
-    kinds = (
-        "pinned",
-        "running",
-        "resumed",
-        "deleted",
-        "gone",
-        "registered",
-        "its model registered",
-        "a new child",
-    )
-    heads = {kind: make(experiment, 40) for kind in kinds}
-    heads["whole"] = make(pinned_whole, 40)
-    for kind, head in heads.items():
-        make(pinned_whole if kind == "whole" else experiment, 40, **{PARENT: head})
-    model = mlflow.create_logged_model(experiment, "m", heads["its model registered"])
-    alone, parent = make(experiment, 40), make(experiment, 40)
-
-    def meanwhile() -> None:
-        mlflow.set_tag(heads["pinned"], "pin", "1")
-        mlflow.update_run(heads["running"], "RUNNING")
-        mlflow.set_terminated(heads["resumed"], "FINISHED", NOW)
-        mlflow.delete_run(heads["deleted"])
-        erase(mlflow_server, heads["gone"])
-        register(f"{name}-run", f"runs:/{heads['registered']}/model", heads["registered"])
-        register(f"{name}-model", f"models:/{model.model_id}")
-        make(experiment, 3, **{PARENT: heads["a new child"]})
-        mlflow.set_experiment_tag(pinned_whole, "pin", "1")
-        mlflow.set_tag(parent, PARENT, make(experiment, 3))
-
-    plan, result = clean_up(name, action, meanwhile)
-    assert plan.to_delete == 2 * len(heads) + 2
-    for kind, word in (
-        ("pinned", "tag pin"), ("running", "has status RUNNING"), ("resumed", "was resumed since the plan"),
-        ("deleted", "is deleted now"), ("gone", "is not there any more"), ("registered", f"{name}-run version 1"),
-        ("its model registered", f"{name}-model version 1"), ("whole", "tag pin of the experiment"),
-    ):  # fmt: skip
-        assert texts(result.skipped)[heads[kind]] == word
-    assert texts(result.skipped)[heads["a new child"]].startswith("has child ")
-    assert texts(result.skipped)[parent].startswith("has parent ")
-    # Both of a family but the one whose parent is gone, and the parent alone.
-    assert result.skipped_count == 2 * len(heads) - 1 + 1
-    assert result.done == 2
-    assert alone not in texts(result.skipped)
-
-
 def in_database(server: MlflowServer, statement: str, *values: str) -> None:
     """What the API does not do."""
     with sqlite3.connect(server.folder / "server.db", timeout=60) as database:
