@@ -263,11 +263,11 @@ def _first_to_go(asked: argparse.Namespace) -> list[str]:
 
 
 def _planned(asked: argparse.Namespace) -> dict[str, Any]:
-    from onerun.cleanup import planner, store_protocol
-    from onerun.store import artifact_paths
+    from onerun.cleanup import planner
+    from onerun.store import artifact_paths, protocol
 
     policy = _policy("soft_delete")
-    store = store_protocol.open_store()
+    store = protocol.open_store()
     with store.inventory(policy, ()):
         pass  # the same first question that the client was asked: libraries load and classes are mapped
     before = _settled()
@@ -288,12 +288,13 @@ def _planned(asked: argparse.Namespace) -> dict[str, Any]:
 def _deleted(asked: argparse.Namespace) -> dict[str, Any]:
     """Both halves of a clean-up. The archive is a matter of its own: MLflow has none to compare it with."""
     from onerun import archive as archives
-    from onerun.cleanup import execution, store_protocol
+    from onerun.cleanup import execution
     from onerun.cleanup.planner import milliseconds, plan_store
     from onerun.domain.archives import Archive
+    from onerun.store import protocol
 
     archives.back_up = lambda *_: Archive(str(Path(asked.work) / "archive"), "", 0, {})
-    store = store_protocol.open_store()
+    store = protocol.open_store()
     before, started, begun, done = _settled(), time.perf_counter(), _cpu(), 0
     for action, now in (("soft_delete", milliseconds()), ("hard_delete", milliseconds() + DAY)):
         policy = _policy(action, asked.work)

@@ -7,21 +7,24 @@ from collections.abc import Collection, Iterator, Sequence, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
+from onerun import archive as archives
 from onerun import storage
-from onerun.archive import keeping
+from onerun.archive import folders, keeping
 from onerun.cleanup import journal, removal
 from onerun.cleanup.disk_list import DiskList, ExperimentPlan, by_id
 from onerun.cleanup.planner import milliseconds
-from onerun.cleanup.store_protocol import Store
 from onerun.config.mistakes import Mistakes
 from onerun.config.policy import Policy
 from onerun.domain import names
+from onerun.domain.archives import Selection
 from onerun.domain.cleanup.families import with_families
 from onerun.domain.cleanup.plan import BatchSizer, Item, Plan, batches, too_much
 from onerun.domain.cleanup.reason import Reason, ReasonKind
 from onerun.domain.cleanup.result import Outcome, Result
 from onerun.domain.errors import TerminalError
 from onerun.store import artifact_paths
+from onerun.store.files.layout import FolderSelection
+from onerun.store.protocol import Store
 from onerun.tracking.moves import now as timestamp
 
 REMOVING_THREADS = 3  # removing is mostly waiting for the disk; more of them wait for each other
@@ -205,11 +208,23 @@ def _archive(
     there = store.existing(sorted(runs))
     missing = Reason(ReasonKind.MISSING)
     result.skip(dict.fromkeys(sorted(runs - there), missing))
-    result.archive, result.archive_digest, notes = store.back_up(there, experiments, policy)
-    result.notes += notes
-    if not result.archive:
+    selected = store.archive_selection(there, experiments)
+    if selected is None:
         result.skip(dict.fromkeys(experiments, missing))
+    else:
+        result.archive, result.archive_digest, notes = write_archive(selected, policy)
+        result.notes += notes
     return there
+
+
+def write_archive(
+    selected: Selection | FolderSelection, policy: Policy
+) -> tuple[str, str, list[str]]:
+    """Return address and SHA-256 of a verified archive, and notes. Raises: nothing may be deleted then."""
+    if isinstance(selected, FolderSelection):
+        return folders.back_up(selected.root, selected.folders, policy.archives, policy.name)
+    archive = archives.back_up(selected, policy.archives, policy.name)
+    return archive.uri, archive.digest, list(archive.notes)
 
 
 def _holds_files(store: Store, location: str) -> Reason | None:

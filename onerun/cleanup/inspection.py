@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 from onerun import storage
 from onerun.cleanup.disk_list import DiskList
-from onerun.cleanup.store_protocol import Store
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.artifact_paths import MODELS, TRACES, below, of_model, of_run, plain
 from onerun.domain.cleanup.findings import (
@@ -17,6 +16,7 @@ from onerun.domain.cleanup.findings import (
 from onerun.domain.cleanup.inventory import DELETED, Group
 from onerun.domain.cleanup.protection import references
 from onerun.store import artifact_paths
+from onerun.store.protocol import Store
 
 _RUN = re.compile(r"[0-9a-f]{32}")
 _MODEL = re.compile(r"m-[0-9a-f]{32}")
@@ -36,7 +36,7 @@ def examine(store: Store, policy: Policy = NO_POLICY) -> list[Finding]:
         with store.inventory(policy, ()) as (_, found):
             for group in found:
                 groups.add(group)
-        troubles = _with_experiments([_measured(each) for each in store.troubles()], groups)
+        troubles = _with_experiments([_measured(each) for each in store.problems()], groups)
         inner = "" if store.finds_owners else "/artifacts"
         for group in groups:
             troubles += _files_of_deleted(group, inner)

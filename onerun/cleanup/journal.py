@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from onerun import storage
-from onerun.cleanup.store_protocol import Store
 from onerun.domain.cleanup.plan import Item
+from onerun.store.protocol import Store
 
 FOLDER = "journals"
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onerun import storage
-from onerun.cleanup.store_protocol import Store
 from onerun.config.mistakes import Mistakes
 from onerun.config.policy import Policy
 from onerun.domain.cleanup import litter
@@ -23,6 +22,7 @@ from onerun.domain.cleanup.litter import LOCK_AGE, LOCK_FILES, WORK_FOLDER, Left
 from onerun.domain.cleanup.reason import Reason, ReasonKind
 from onerun.domain.cleanup.result import Result
 from onerun.store import artifact_paths
+from onerun.store.protocol import Store
 
 RUNS, SNAPSHOTS = "runs", "snapshots"  # folders of ONERUN_WORK and of ONERUN_STORE
 LOCKS = "onerun-*.lock"

@@ -11,13 +11,13 @@ from onerun.cleanup.inspection import examine
 from onerun.cleanup.litter import Places, examine_litter, remove_litter
 from onerun.cleanup.planner import plan_store
 from onerun.cleanup.quarantine import quarantine, to_quarantine
-from onerun.cleanup.store_protocol import Store, open_store
 from onerun.config.policy import Policy
 from onerun.domain.cleanup import litter
 from onerun.domain.cleanup.findings import Finding
 from onerun.domain.cleanup.page import render
 from onerun.domain.cleanup.plan import Plan
 from onerun.domain.cleanup.result import Result
+from onerun.store.protocol import Store, open_store
 
 
 @dataclass(frozen=True)

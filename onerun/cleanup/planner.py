@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from onerun.cleanup.disk_list import DiskList, ExperimentPlan
-from onerun.cleanup.store_protocol import Store
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.artifact_paths import of_model, of_run
 from onerun.domain.cleanup.inventory import DELETED, Group, LoggedModel
@@ -15,6 +14,7 @@ from onerun.domain.cleanup.protection import Protections, of_experiment
 from onerun.domain.cleanup.retention import Decision, decide, selected
 from onerun.domain.text import age
 from onerun.store import artifact_paths
+from onerun.store.protocol import Store
 
 BYTES = Item._fields.index("bytes")
 DEFAULT_EXPERIMENT = "0"  # MLflow makes it again and again

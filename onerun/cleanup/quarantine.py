@@ -7,7 +7,6 @@ from pathlib import Path
 
 from onerun import storage
 from onerun.cleanup.inspection import needed_by, owner_of, owners
-from onerun.cleanup.store_protocol import Store
 from onerun.config.mistakes import Mistakes
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.artifact_paths import GROUPED, MODELS, plain
@@ -17,6 +16,7 @@ from onerun.domain.cleanup.reason import Reason, ReasonKind
 from onerun.domain.cleanup.retention import of_logged_model, selected
 from onerun.domain.text import size
 from onerun.store import artifact_paths
+from onerun.store.protocol import Store
 
 QUARANTINE = ".onerun-quarantine"  # a folder beside an experiment's artifacts
 
@@ -103,7 +103,7 @@ def _folder(finding: Finding) -> str:
 
 def _orphaned_models(store: Store, policy: Policy) -> dict[str, Reason | None]:
     """Return the logged models whose run is missing now, and what protects each."""
-    orphaned = {finding.id for finding in store.troubles() if finding.kind == ORPHANED_MODEL}
+    orphaned = {finding.id for finding in store.problems() if finding.kind == ORPHANED_MODEL}
     with store.inventory(policy, ()) as (protections, groups):
         return {
             model.id: of_logged_model(model, policy.select, protections)

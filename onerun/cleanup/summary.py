@@ -6,9 +6,9 @@ from contextlib import closing
 from onerun.cleanup.inspection import NO_POLICY, examine
 from onerun.cleanup.litter import Places, examine_litter
 from onerun.cleanup.planner import milliseconds
-from onerun.cleanup.store_protocol import open_store
 from onerun.domain.cleanup.summary import Summary
 from onerun.store import artifact_paths
+from onerun.store.protocol import open_store
 
 
 def summarise(
@@ -35,7 +35,7 @@ def summarise(
                 locations.append(group.experiment.location)
         database = store.database_size()
         versions = [version for version, _ in store.version_places()]
-        findings = examine(store) if files else list(store.troubles())
+        findings = examine(store) if files else list(store.problems())
         if files and places:
             findings += examine_litter(store, places, NO_POLICY, ())
     measured = [artifact_paths.size_of(location) for location in locations] if files else []

@@ -13,11 +13,11 @@ from onerun.archive import restore
 from onerun.cleanup import execution
 from onerun.cleanup.execution import TooMuch, apply
 from onerun.cleanup.planner import plan_store
-from onerun.cleanup.store_protocol import open_store
 from onerun.config.loading import load_policy
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.plan import BatchSizer, Item, Plan
 from onerun.domain.cleanup.result import Result
+from onerun.store.protocol import open_store
 from onerun.tracking.runs import client
 from tests.cleanup.conftest import POSTGRESQL, SQLITE, MakeRun, log_model, on, texts
 

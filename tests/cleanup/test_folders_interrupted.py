@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from onerun.cleanup.maintenance import carry_out, planned
-from onerun.cleanup.store_protocol import open_store
 from onerun.commands.maintain import COMMAND
 from onerun.config.loading import load_policy
+from onerun.store.protocol import open_store
 from tests.cleanup.conftest import DYING
 from tests.cleanup.file_stores import (
     POLICY,
@@ -27,8 +27,9 @@ main = COMMAND.main
 ROOT = Path(__file__).parents[2]
 CLEAN_UP = """
 import shutil
+from onerun.cleanup import execution
 from onerun.store.files import trash
-from onerun.store.files.store import FoldersStore
+from onerun.store.files.store import FileStore
 from tests.cleanup.test_folders_interrupted import clean_up
 
 def half(root):
@@ -42,14 +43,14 @@ def half(root):
 clean_up()
 """
 POINTS = {
-    "before the archive": "FoldersStore.back_up = die",
-    "after the archive": "FoldersStore.back_up = then_die(FoldersStore.back_up)",
+    "before the archive": "execution.write_archive = die",
+    "after the archive": "execution.write_archive = then_die(execution.write_archive)",
     "a run moved, its models not": "trash.move_out = then_die(trash.move_out)",
     "a run and its models moved": "trash.move_run_out = then_die(trash.move_run_out)",
     "all runs moved": "trash.empty = die",
     "half of them removed": "trash.empty = half",
     "runs removed": "trash.empty = then_die(trash.empty)",
-    "a damaged experiment moved": "FoldersStore._delete_experiment = then_die(FoldersStore._delete_experiment)",
+    "a damaged experiment moved": "FileStore._delete_experiment = then_die(FileStore._delete_experiment)",
 }
 OFTEN = "a run moved, its models not"
 

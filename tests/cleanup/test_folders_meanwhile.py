@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from onerun.cleanup import execution
 from onerun.store.files import trash
-from onerun.store.files.store import FoldersStore
 from tests.cleanup.conftest import texts
 from tests.cleanup.file_stores import (
     PARENT,
@@ -98,14 +98,14 @@ def test_what_changes_while_others_go_stays_with_its_family(
 
 
 def _after_the_archive(monkeypatch: pytest.MonkeyPatch, does: Callable[[], object]) -> None:
-    back_up = FoldersStore.back_up
+    write_archive = execution.write_archive
 
-    def then(self: FoldersStore, *arguments: Any) -> Any:
-        archive = back_up(self, *arguments)
+    def then(*arguments: Any) -> Any:
+        archive = write_archive(*arguments)
         does()
         return archive
 
-    monkeypatch.setattr(FoldersStore, "back_up", then)
+    monkeypatch.setattr(execution, "write_archive", then)
 
 
 @pytest.mark.parametrize("does", ["restored", "pinned", "written"])

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from onerun.cleanup.store_protocol import open_store
 from onerun.commands.maintain import COMMAND
+from onerun.store.protocol import open_store
 from onerun.tracking.runs import client
 from tests.cleanup.conftest import DYING, POSTGRESQL, SQLITE, MakeRun, log_model, on
 from tests.cleanup.test_clean_up import NOW, OF_RUNS, clean_up, policy, rows, runs_left
@@ -24,7 +24,6 @@ from onerun.domain.cleanup.plan import BatchSizer
 from onerun.cleanup import removal
 from onerun.cleanup import execution, journal
 from onerun.store.sql import deletion
-from onerun.store.sql.store import TablesStore
 from tests.cleanup.test_clean_up import clean_up, policy
 
 def die_at_second(function):
@@ -48,8 +47,8 @@ def die_in_journals(function):
 clean_up(policy("hard_delete"))
 """
 POINTS = {
-    "before the archive": "TablesStore.back_up = die",
-    "after the archive": "TablesStore.back_up = then_die(TablesStore.back_up)",
+    "before the archive": "execution.write_archive = die",
+    "after the archive": "execution.write_archive = then_die(execution.write_archive)",
     "while the journal is written": "import os\nos.fsync = die_in_journals(os.fsync)",
     "after the journal": "journal.write = then_die(journal.write)",
     "rows away, not committed": "deletion._remove_rows = then_die(deletion._remove_rows)",
@@ -57,7 +56,7 @@ POINTS = {
     "half of the files away": "removal.remove = die_at_second(removal.remove)",
     "a folder is empty, but there": "removal._empty = then_die(removal._empty)",
     "all away, journal open": "journal.close = die",
-    "rows of one batch away, the next one's under way": "execution.BatchSizer = lambda: BatchSizer(1)\nremoving.remove = die",
+    "rows of one batch away, the next one's under way": "execution.BatchSizer = lambda: BatchSizer(1)\nremoval.remove = die",
 }
 
 

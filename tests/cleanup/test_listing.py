@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from onerun.cleanup.store_protocol import open_store
 from onerun.commands.maintain import COMMAND
+from onerun.store.protocol import open_store
 
 main = COMMAND.main
 

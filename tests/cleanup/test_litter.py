@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from onerun.cleanup.litter import Places, examine_litter, remove_litter
-from onerun.cleanup.store_protocol import open_store
 from onerun.commands import maintain, summary
 from onerun.config.loading import load_policy
 from onerun.config.policy import Policy
 from onerun.domain import names
 from onerun.domain.cleanup.result import Result
+from onerun.store.protocol import open_store
 from onerun.tracking.runs import client
 from tests import servers
 from tests.cleanup.conftest import DAY, MakeRun, log_model

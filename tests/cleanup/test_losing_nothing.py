@@ -19,9 +19,9 @@ from onerun.cleanup.inspection import examine
 from onerun.cleanup.maintenance import carry_out, planned
 from onerun.cleanup.planner import plan_store
 from onerun.cleanup.quarantine import QUARANTINE, quarantine
-from onerun.cleanup.store_protocol import open_store
 from onerun.domain.cleanup.findings import Finding
 from onerun.store import artifact_paths
+from onerun.store.protocol import open_store
 from onerun.store.sql import deletion
 from onerun.tracking.runs import client
 from tests.cleanup.conftest import (

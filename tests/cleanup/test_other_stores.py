@@ -11,9 +11,9 @@ from onerun.cleanup.execution import apply
 from onerun.cleanup.inspection import examine
 from onerun.cleanup.planner import plan_store
 from onerun.cleanup.quarantine import QUARANTINE, quarantine
-from onerun.cleanup.store_protocol import open_store
 from onerun.config.mistakes import Mistakes
 from onerun.store.lock import MaintenanceUnderWay
+from onerun.store.protocol import open_store
 from onerun.tracking.runs import client
 from tests import servers
 from tests.cleanup.conftest import DAY, POSTGRESQL, log_model, texts

@@ -15,11 +15,11 @@ from onerun.archive import restore
 from onerun.cleanup import removal
 from onerun.cleanup.inspection import examine
 from onerun.cleanup.planner import plan_store
-from onerun.cleanup.store_protocol import open_store
 from onerun.config.mistakes import Mistakes
 from onerun.store import artifact_paths
 from onerun.store.files import trash
 from onerun.store.lock import MaintenanceUnderWay
+from onerun.store.protocol import open_store
 from onerun.store.sql.engine import open_database
 from onerun.tracking.runs import client
 from tests.cleanup import file_stores

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from onerun.cleanup.maintenance import carry_out, planned
-from onerun.cleanup.store_protocol import open_store
 from onerun.cleanup.summary import summarise
 from onerun.config.loading import load_policy
 from onerun.domain.cleanup.plan import Plan
 from onerun.domain.cleanup.result import Result
+from onerun.store.protocol import open_store
 from onerun.store.server.protections import Rechecker
 from onerun.tracking.runs import client
 from tests.cleanup.conftest import DAY, texts

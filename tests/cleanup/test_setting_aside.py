@@ -10,9 +10,9 @@ import pytest
 from onerun.cleanup.inspection import examine
 from onerun.cleanup.maintenance import carry_out, planned
 from onerun.cleanup.quarantine import QUARANTINE, quarantine
-from onerun.cleanup.store_protocol import open_store
 from onerun.domain.cleanup.findings import Finding
 from onerun.domain.cleanup.inventory import Experiment
+from onerun.store.protocol import open_store
 from onerun.tracking.runs import client
 from tests.cleanup.conftest import DAY, MakeRun, log_model
 from tests.cleanup.test_clean_up import policy

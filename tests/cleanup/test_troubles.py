@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from onerun.cleanup.inspection import examine
-from onerun.cleanup.store_protocol import open_store
 from onerun.cleanup.summary import summarise
+from onerun.store.protocol import open_store
 from onerun.tracking.runs import client, log_params
 from tests.cleanup.conftest import MakeRun, log_model
 

@@ -17,13 +17,13 @@ from flows.reconciling import living
 from flows.upkeep.commands import MAINTAIN, SUMMARY
 from onerun.cleanup.execution import TooMuch
 from onerun.cleanup.reports import address_of_report, keep_report, list_beside, write_list
-from onerun.cleanup.store_protocol import open_store
 from onerun.commands.dead_runs import NoOrchestrator
 from onerun.commands.maintain import COMMAND, MaintainOptions, checked_policy, with_store
 from onerun.config.mistakes import Mistakes
 from onerun.config.policy import Policy
 from onerun.domain import names
 from onerun.processes.identity import this_process
+from onerun.store.protocol import open_store
 from onerun.tracking.database import make_whole
 from onerun.tracking.runs import client
 from tests.cleanup.conftest import texts

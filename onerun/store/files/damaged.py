@@ -9,7 +9,7 @@ from onerun.domain.cleanup.plan import Item
 from onerun.domain.cleanup.protection import Protections
 from onerun.domain.text import age
 from onerun.store.files import entities, layout
-from onerun.store.files.layout import META, Kind
+from onerun.store.files.layout import META, FolderKind
 from onerun.store.files.reader import Cause, Unreadable
 from onerun.store.files.trash import newest_change, size_of
 
@@ -21,7 +21,7 @@ def items(root: Path, policy: Policy, protections: Protections, now: int) -> Ite
     """Yield the damaged experiments that the policy lets go and nothing protects."""
     twice = _ids_in_the_trash_too(root)
     for folder, kind in layout.classified(root):
-        if kind != Kind.DAMAGED or folder.name in twice:
+        if kind != FolderKind.DAMAGED or folder.name in twice:
             continue
         error = damage(folder)
         damaged = examined(folder)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from onerun.store.files import reader
 from onerun.store.files.reader import Unreadable
@@ -15,7 +15,14 @@ OURS = ".onerun"  # begins the names of what a clean-up keeps in a store
 _INSIDE = ("[0-9a-f]" * 32, "models/m-*", "traces/tr-*", "datasets/*/meta.yaml", "tags", META)
 
 
-class Kind(StrEnum):
+class FolderSelection(NamedTuple):
+    """Folders of a store that an archive must hold."""
+
+    root: Path
+    folders: list[Path]
+
+
+class FolderKind(StrEnum):
     """What a folder is that lies where experiments lie."""
 
     EXPERIMENT = "experiment"
@@ -29,7 +36,7 @@ def meta_of(folder: Path) -> dict[str, Any]:
     return reader.meta(folder / META)
 
 
-def classified(root: Path) -> Iterator[tuple[Path, Kind]]:
+def classified(root: Path) -> Iterator[tuple[Path, FolderKind]]:
     """Yield every folder where MLflow looks for experiments, deleted ones too, and what it is."""
     for place in (root, root / TRASH):
         for path in folders(place):
@@ -37,7 +44,7 @@ def classified(root: Path) -> Iterator[tuple[Path, Kind]]:
                 yield path, kind_of(path)
 
 
-def kind_of(folder: Path) -> Kind:
+def kind_of(folder: Path) -> FolderKind:
     """Return what the folder is.
 
     Only a number can be a damaged experiment, and only with something of one in it.
@@ -47,9 +54,11 @@ def kind_of(folder: Path) -> Kind:
     except Unreadable:
         meta = {}
     if "experiment_id" in meta and "name" in meta:
-        return Kind.EXPERIMENT if str(meta["experiment_id"]) == folder.name else Kind.COPY
+        return (
+            FolderKind.EXPERIMENT if str(meta["experiment_id"]) == folder.name else FolderKind.COPY
+        )
     numbered = folder.name.isdecimal() and folder.name.isascii() and not folder.is_symlink()
-    return Kind.DAMAGED if numbered and _holds_an_experiment(folder) else Kind.STRANGER
+    return FolderKind.DAMAGED if numbered and _holds_an_experiment(folder) else FolderKind.STRANGER
 
 
 def _holds_an_experiment(folder: Path) -> bool:
@@ -61,7 +70,11 @@ def _holds_an_experiment(folder: Path) -> bool:
 
 def experiment_folders(root: Path) -> list[Path]:
     """Return the folders of experiments, deleted and damaged ones too; no copies."""
-    return [path for path, kind in classified(root) if kind in (Kind.EXPERIMENT, Kind.DAMAGED)]
+    return [
+        path
+        for path, kind in classified(root)
+        if kind in (FolderKind.EXPERIMENT, FolderKind.DAMAGED)
+    ]
 
 
 def folders(place: Path) -> list[Path]:

@@ -22,7 +22,7 @@ from onerun.domain.file_store import (
 )
 from onerun.domain.text import printable
 from onerun.store.files import entities, layout, reader
-from onerun.store.files.layout import META, Kind
+from onerun.store.files.layout import META, FolderKind
 from onerun.store.files.reader import Cause, Unreadable
 from onerun.store.files.trash import newest_change, size_of
 
@@ -51,7 +51,7 @@ def problems(root: Path) -> Iterator[Problem]:
     by_name: dict[str, Path] = {}
     homes: dict[str, list[Path]] = defaultdict(list)
     for folder, kind in layout.classified(root):
-        if kind in (Kind.COPY, Kind.STRANGER):
+        if kind in (FolderKind.COPY, FolderKind.STRANGER):
             yield _not_an_experiment(folder, kind)
             continue
         if (first := by_id.setdefault(folder.name, folder)) != folder:
@@ -60,7 +60,7 @@ def problems(root: Path) -> Iterator[Problem]:
         for path in layout.run_folders(folder):
             homes[path.name].append(path)
             yield from _run(path)
-        if kind == Kind.EXPERIMENT:
+        if kind == FolderKind.EXPERIMENT:
             yield from _strays(folder)
     yield from _twice(homes)
     yield from _stray_files(root)
@@ -68,8 +68,8 @@ def problems(root: Path) -> Iterator[Problem]:
     yield from _registry(root)
 
 
-def _not_an_experiment(folder: Path, kind: Kind) -> Problem:
-    if kind == Kind.COPY:
+def _not_an_experiment(folder: Path, kind: FolderKind) -> Problem:
+    if kind == FolderKind.COPY:
         cause = "its meta.yaml names another experiment than its folder"
         return Problem("backup-folder", folder, cause)
     cause = "it holds nothing of an experiment, or its name is no id"

@@ -23,7 +23,7 @@ from onerun.domain.cleanup.reason import Reason, ReasonKind
 from onerun.domain.cleanup.recheck import RunNow, recheck_all
 from onerun.domain.cleanup.retention import of_logged_model
 from onerun.store.files import entities, layout
-from onerun.store.files.layout import Kind
+from onerun.store.files.layout import FolderKind
 from onerun.store.files.reader import Unreadable
 
 Places = Mapping[str, Sequence[Path]]  # run id -> its folders
@@ -76,7 +76,7 @@ def _census(
             held = entities.texts(path / "tags")
             if tag := protecting_tag(held, policy.protect.tags):
                 pinned[path.name] = Reason(ReasonKind.TAG, tag)
-            if kind in (Kind.EXPERIMENT, Kind.DAMAGED):
+            if kind in (FolderKind.EXPERIMENT, FolderKind.DAMAGED):
                 tags.setdefault(path.name, held)
                 homes[path.name].append(folder)
     return tags, homes, pinned

@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import yaml
 
-from onerun.archive import folders
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.damaged import kept_by
@@ -19,7 +18,7 @@ from onerun.domain.cleanup.protection import Protections
 from onerun.domain.cleanup.reason import Reason, ReasonKind
 from onerun.domain.cleanup.result import Outcome
 from onerun.store.files import damaged, entities, layout, problems, trash
-from onerun.store.files.layout import Kind
+from onerun.store.files.layout import FolderKind, FolderSelection
 from onerun.store.files.protections import (
     protected,
     recheck_runs,
@@ -31,7 +30,7 @@ from onerun.store.lock import maintenance_lock
 from onerun.tracking.database import identity_of
 
 
-class FoldersStore:
+class FileStore:
     """`./mlruns` and the like."""
 
     can_hard_delete = True
@@ -73,7 +72,7 @@ class FoldersStore:
 
     def _groups(self, metrics: tuple[str, ...]) -> Iterator[Group]:
         for folder, kind in layout.classified(self.root):
-            if kind == Kind.EXPERIMENT:
+            if kind == FolderKind.EXPERIMENT:
                 found = (
                     entities.readable_run(path, metrics) for path in layout.run_folders(folder)
                 )
@@ -85,15 +84,15 @@ class FoldersStore:
         self._planned_at = now
         yield from damaged.items(self.root, policy, protections, now)
 
-    def back_up(
-        self, runs: Collection[str], experiments: Sequence[str], policy: Policy
-    ) -> tuple[str, str, list[str]]:
-        """Return address and SHA-256 of a verified archive, and notes; none when all is missing."""
+    def archive_selection(
+        self, runs: Collection[str], experiments: Sequence[str]
+    ) -> FolderSelection | None:
+        """Return the folders of runs, of their models and of experiments, fingerprinted."""
         wanted = set(experiments)
         whole = [path for path in layout.experiment_folders(self.root) if path.name in wanted]
         single = [path for path in self._folders_of(runs) if not set(path.parents) & set(whole)]
         if not whole and not single:
-            return "", "", []
+            return None
         inside = [
             each
             for path in whole
@@ -101,9 +100,9 @@ class FoldersStore:
         ]
         self._archived = {path: trash.fingerprint(path) for path in (*single, *inside)}
         for path in whole:
-            own_alone = layout.kind_of(path) == Kind.EXPERIMENT
+            own_alone = layout.kind_of(path) == FolderKind.EXPERIMENT
             self._archived[path] = trash.fingerprint(path, own_alone)
-        return folders.back_up(self.root, [*whole, *single], policy.archives, policy.name)
+        return FolderSelection(self.root, [*whole, *single])
 
     def _folders_of(self, runs: Collection[str]) -> Iterator[Path]:
         """Yield the runs' own folders and those of the models that they logged."""
@@ -179,7 +178,7 @@ class FoldersStore:
 
     def _require_damaged(self, folder: Path, policy: Policy) -> None:
         """Check that a damaged experiment still is one. Raises: NotMoved."""
-        if layout.kind_of(folder) != Kind.DAMAGED or damaged.damage(folder) is None:
+        if layout.kind_of(folder) != FolderKind.DAMAGED or damaged.damage(folder) is None:
             raise NotMoved(Reason(ReasonKind.REPAIRED))
         self._require_unchanged(folder)
         # live flow runs need no look: what they keep was kept by the plan
@@ -189,7 +188,7 @@ class FoldersStore:
 
     def _require_empty(self, folder: Path, policy: Policy) -> None:
         """Check that an experiment still is deleted and empty. Raises: NotMoved."""
-        readable = layout.kind_of(folder) == Kind.EXPERIMENT
+        readable = layout.kind_of(folder) == FolderKind.EXPERIMENT
         if not readable or entities.experiment(folder).lifecycle != DELETED:
             raise NotMoved(Reason(ReasonKind.RESTORED))
         if layout.run_folders(folder) or layout.model_folders(folder):
@@ -237,7 +236,7 @@ class FoldersStore:
     def database_size(self) -> None:
         """Return None: there is no database."""
 
-    def troubles(self) -> list[Finding]:
+    def problems(self) -> list[Finding]:
         """Return what MLflow stumbles over."""
         return [problem.finding() for problem in problems.problems(self.root)]
 

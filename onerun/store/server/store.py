@@ -46,7 +46,7 @@ class ServerStore:
         self.identity = identity_of(uri)
         self._tags: dict[str, dict[str, str]] = {}
         self._owners: dict[str, str] = {}  # logged model -> its run
-        self._troubles: list[Finding] = []  # of runs, seen while they are listed
+        self._problems: list[Finding] = []  # of runs, seen while they are listed
 
     def close(self) -> None:
         """Do nothing: nothing is held."""
@@ -67,7 +67,7 @@ class ServerStore:
         self, policy: Policy, live: Collection[str]
     ) -> Iterator[tuple[Protections, Iterator[Group]]]:
         """Yield what protects, and the experiments; runs are listed once, a page at a time."""
-        self._troubles.clear()
+        self._problems.clear()
         groups = [self._group(experiment, policy) for experiment in entities.experiments()]
         registered = list(entities.versions())
         tags = self._tags
@@ -109,14 +109,14 @@ class ServerStore:
             causes = [("duplicate-parameter", cause) for cause in duplicates(params)]
             causes += [("conflicting-parameter", cause) for cause in conflicts(params, tags)]
             for kind, cause in causes:
-                self._troubles.append(Finding(kind, run.id, None, run.last_seen, cause))
+                self._problems.append(Finding(kind, run.id, None, run.last_seen, cause))
         models = list(entities.models(experiment.id))
         self._owners |= {model.id: model.run_id for model in models if model.run_id}
         for model in models:
             if model.run_id and not self._knows(model.run_id):
                 cause = f"there is no run {model.run_id}"
                 finding = Finding("model-without-run", model.id, None, model.created, cause)
-                self._troubles.append(finding)
+                self._problems.append(finding)
         return Group(experiment, runs, models)
 
     def _knows(self, run: str) -> bool:
@@ -126,9 +126,7 @@ class ServerStore:
         """Return none: the API lists no damage."""
         return ()
 
-    def back_up(
-        self, runs: Collection[str], experiments: Sequence[str], policy: Policy
-    ) -> tuple[str, str, list[str]]:
+    def archive_selection(self, runs: Collection[str], experiments: Sequence[str]) -> None:
         """Refuse: nothing is deleted for good here."""
         raise Mistakes([Mistake("action", self.limits[0])])
 
@@ -170,9 +168,9 @@ class ServerStore:
     def database_size(self) -> None:
         """Return None: its server does not say."""
 
-    def troubles(self) -> Iterator[Finding]:
+    def problems(self) -> Iterator[Finding]:
         """Yield what is wrong with runs and models, as of the last inventory, and with aliases."""
-        yield from self._troubles
+        yield from self._problems
         there = {(version.model, version.version) for version in entities.versions()}
         for (model, version), aliases in entities.aliases().items():
             if (model, version) in there:

@@ -4,25 +4,24 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
-from onerun import archive as archives
 from onerun.config.policy import Policy
+from onerun.domain.archives import Selection
 from onerun.domain.cleanup.findings import Finding
 from onerun.domain.cleanup.inventory import Group, SnapshotUse, Version
 from onerun.domain.cleanup.plan import Item
 from onerun.domain.cleanup.protection import Protections
 from onerun.domain.cleanup.result import Outcome
-from onerun.store.sql import deletion, inventory
+from onerun.store.sql import deletion, inventory, problems
 from onerun.store.sql.deletion import hard_delete_experiments
 from onerun.store.sql.engine import Database, open_database
 from onerun.store.sql.fingerprints import fingerprints
-from onerun.store.sql.problems import problems
 from onerun.store.sql.protections import snapshots_in_use, store_protections
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 
-class TablesStore:
+class SqlStore:
     """SQLite or PostgreSQL, with the registry in the same database or in another one."""
 
     limits: tuple[str, ...] = ()
@@ -70,23 +69,16 @@ class TablesStore:
         """Return none: SQL stores cannot hold damaged experiments."""
         return ()
 
-    def back_up(
-        self, runs: Collection[str], experiments: Sequence[str], policy: Policy
-    ) -> tuple[str, str, list[str]]:
-        """Return address and SHA-256 of a verified archive of rows and files, and notes.
-
-        The fingerprints of the rows are kept, so that changes are noticed.
-        """
+    def archive_selection(
+        self, runs: Collection[str], experiments: Sequence[str]
+    ) -> Selection | None:
+        """Return the records to archive; their fingerprints are kept, to notice changes."""
         experiments = self._existing_experiments(experiments)
         if not runs and not experiments:
-            return "", "", []  # an empty selection would mean everything
+            return None  # an empty selection would mean everything
         with self.database.reading() as connection:
             self._archived = fingerprints(connection, sorted(runs))
-        selection = archives.Selection(
-            experiments=tuple(sorted(experiments)), runs=tuple(sorted(runs))
-        )
-        archive = archives.back_up(selection, policy.archives, policy.name)
-        return archive.uri, archive.digest, list(archive.notes)
+        return Selection(experiments=tuple(sorted(experiments)), runs=tuple(sorted(runs)))
 
     def mark(
         self, items: Sequence[Item], policy: Policy, going: Collection[str], tag: tuple[str, str]
@@ -120,13 +112,13 @@ class TablesStore:
         both = {self.database.uri: self.database, self._registry.uri: self._registry}
         return sum(database.size for database in both.values())
 
-    def troubles(self) -> list[Finding]:
+    def problems(self) -> list[Finding]:
         """Return what is wrong in the tables."""
         with (
             self.database.reading() as connection,
             self._registry_connection(connection) as registry,
         ):
-            return list(problems(connection, registry))
+            return list(problems.problems(connection, registry))
 
     def version_places(self) -> list[tuple[Version, str | None]]:
         """Return every registered version and where its files lie, as `version_address` says."""
