@@ -17,6 +17,8 @@ COMMANDS = (  # as the help lists them
     "maintain",
     "summary",
     "backup",
+    "restore",
+    "rescue",
 )
 
 

@@ -14,8 +14,8 @@ from deployments.stack import __main__ as stack
 from flows import metrics
 from flows.checking import checkup
 from flows.training import launch
-from flows.upkeep import rescuing, restoring
 from onerun.cli import command
+from onerun.commands.rescue import REPAIR_KEEPS_IN
 from onerun.config.evaluation import BetterThan, Evaluate, Explain, Promote, Register, Threshold
 from onerun.config.loading import load_policy, load_recipe
 from onerun.config.policy import (
@@ -47,8 +47,8 @@ PARSERS |= {
 }
 PARSERS |= {
     "flows.backup": command("backup").parser,
-    "flows.restore": restoring.parser,
-    "flows.rescue": rescuing.parser,
+    "flows.restore": command("restore").parser,
+    "flows.rescue": command("rescue").parser,
 }
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -181,8 +181,5 @@ def test_pages_say_how_large_a_batch_is_and_where_a_repair_keeps_its_backup() ->
         f"never fewer than {least.at_once} or more than {most.at_once:,}",
     )
     assert all(each in page.read_text().replace("\n", " ") for each in words)
-    assert (
-        f"into `{rescuing.REPAIR_KEEPS_IN}/`"
-        in (ROOT / "docs" / "backup-and-rescue.md").read_text()
-    )
-    assert f"or {rescuing.REPAIR_KEEPS_IN})" in " ".join(rescuing.parser().format_help().split())
+    assert f"into `{REPAIR_KEEPS_IN}/`" in (ROOT / "docs" / "backup-and-rescue.md").read_text()
+    assert f"or {REPAIR_KEEPS_IN})" in " ".join(command("rescue").parser().format_help().split())

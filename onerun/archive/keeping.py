@@ -20,6 +20,11 @@ _NAME = re.compile(r"(.+-[0-9a-f]{12})-\d{8}T\d{12}Z-[0-9a-f]{12}((?:\.folders)?
 _WORK = ".onerun-archive-"
 
 
+def holds_folders(archive: str) -> bool:
+    """Return whether the archive's name says that it holds folders of a file store."""
+    return archive.endswith(FOLDERS)
+
+
 def name_of(label: str, store: str, at: datetime, digest: str, suffix: str = SUFFIX) -> str:
     """Args: store: its identity. Returns: the file name of an archive."""
     return f"{label}-{store}-{at:%Y%m%dT%H%M%S%fZ}-{digest[:12]}{suffix}"

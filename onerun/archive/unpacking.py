@@ -16,10 +16,11 @@ from uuid import uuid4
 from onerun import storage
 from onerun.archive import folders, keeping
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.domain.archives import inside
+from onerun.domain.archives import Restored, inside
 from onerun.domain.errors import ArchiveDamaged
 
 _NAMED = re.compile(rf"-([0-9a-f]{{12}}){re.escape(keeping.FOLDERS)}$")
+SHOWN = 200  # files that differ
 DRAFTS = ".onerun-restoring"  # folder of the store in which files are made; whole ones are linked to their places
 
 
@@ -54,6 +55,22 @@ def verified(archive: str) -> Iterator[tuple[Path, str]]:
             )
         folders.verify(local)
         yield local, digest
+
+
+def restore_folders(uri: str, to: str, apply: bool = False) -> Restored:
+    """Bring back files that the file store `to` lacks. Raises: Mistakes, ArchiveDamaged."""
+    target = Path(to.removeprefix("file://")).expanduser().absolute()
+    with verified(uri) as (local, _):
+        done = unpack(local, target, apply)
+    return Restored(
+        uri=uri,
+        applied=apply,
+        found={"files": dict(done.files)},
+        bytes=done.bytes,
+        differing=tuple(done.differing[:SHOWN]),
+        places=(str(target),),
+        notes=tuple(done.notes),
+    )
 
 
 def unpack(archive: Path, target: Path, apply: bool) -> Unpacked:

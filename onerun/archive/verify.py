@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from typing import IO, Any
 
 from onerun import storage
 from onerun.archive.container import BLOCK, Member, damage_told, members, read_header
+from onerun.archive.keeping import FOLDERS
+from onerun.archive.unpacking import verified
 from onerun.domain.archives import HEADER, MANIFEST
 from onerun.domain.errors import ArchiveDamaged
 
@@ -66,6 +69,15 @@ def streamed(uri: str) -> Iterator[Hashed]:
     """The archive's bytes. Raises: Mistakes when there is no such file."""
     with storage.translated_errors(uri), storage.open_input(uri) as file:
         yield Hashed(file)
+
+
+def read_back(uri: str) -> Verified:
+    """Read an archive from its first to its last byte. Raises: as `verify`."""
+    with tempfile.TemporaryDirectory(prefix="onerun-verify-") as name:
+        if not uri.endswith(FOLDERS):
+            return verify(uri, Path(name))
+    with verified(uri) as (local, digest):
+        return Verified(uri, digest, local.stat().st_size, {}, {}, local.parent)
 
 
 def verify(uri: str, folder: Path) -> Verified:

@@ -30,12 +30,14 @@ class Command(Generic[AnyOptions, AnyResult]):
 
     name: as it is typed, such as `backup`.
     summary: one line for `onerun --help`.
-    options: its options; they derive from OutputOptions, and from CommonOptions where a profile matters.
+    options: its options; they derive from CommonOptions, or from OutputOptions where there is no profile.
     run: does it. Its result is printed with --json as one object; without, `run` says through the Ui what a person needs.
     examples: command lines as a person types them, each beginning with `onerun NAME`.
     notes: what else its help says.
     exit_codes: what differs from EXIT_CODES.
     interrupted: what is said after Ctrl-C.
+    needs_arguments: show the help where there are none, also when no option is required by itself.
+    code_of: the exit code of a result.
     """
 
     name: str
@@ -46,6 +48,8 @@ class Command(Generic[AnyOptions, AnyResult]):
     notes: str = ""
     exit_codes: dict[int, str] = field(default_factory=dict)
     interrupted: str = "interrupted"
+    needs_arguments: bool = False
+    code_of: Callable[[AnyResult], int] = lambda _: 0
 
     def parser(self, program: str | None = None) -> argparse.ArgumentParser:
         """Return the parser for `program`, such as `python -m flows.backup`; `onerun NAME` when None."""
@@ -63,7 +67,7 @@ class Command(Generic[AnyOptions, AnyResult]):
     def main(self, arguments: Sequence[str], program: str | None = None) -> int:
         """Run the command with these arguments. Return the exit code; without arguments that it needs, show its help."""
         parser = self.parser(program)
-        if not arguments and required(self.options):
+        if not arguments and (self.needs_arguments or required(self.options)):
             parser.print_help()
             return 0
         parsed = parser.parse_args(arguments)
@@ -78,7 +82,7 @@ class Command(Generic[AnyOptions, AnyResult]):
         if as_json:
             values = result.model_dump(mode="json", by_alias=True)
             print(json.dumps(values, ensure_ascii=False))
-        return 0
+        return self.code_of(result)
 
     def parse(self, arguments: Sequence[str]) -> AnyOptions:
         """Return the checked options of a command line. Raises Mistakes."""

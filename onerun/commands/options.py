@@ -57,7 +57,7 @@ class Options(BaseModel):
 
 
 class OutputOptions(Options):
-    """How a command answers."""
+    """How a command prints its result; every command takes these."""
 
     as_json: Annotated[bool, Argument("--json")] = Field(
         False, description="one JSON object on stdout, everything else on stderr"
@@ -66,7 +66,7 @@ class OutputOptions(Options):
 
 
 class CommonOptions(OutputOptions):
-    """What every command for a profile takes."""
+    """What every command takes that works with a profile."""
 
     profile: Annotated[str | None, Argument(metavar="NAME")] = Field(
         None, description="where it runs: a profile in settings/profiles/, or a file"

@@ -19,6 +19,15 @@ class Repair:
     orphans: dict[str, int]
     backup: Archive | None = None
 
+    @property
+    def locations(self) -> dict[str, str | None]:
+        """Where the files of each experiment are, by id."""
+        found: dict[str, str | None] = {}
+        for identity, row in self.experiments.items():
+            location = row["artifact_location"]
+            found[identity] = None if location is None else str(location)
+        return found
+
 
 def repair(store: str, apply: bool, backup_to: str) -> Repair:
     """Finds experiments that have runs and no row; with `apply` backs up the database and makes their rows.

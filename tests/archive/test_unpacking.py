@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from flows.upkeep import restoring
 from onerun import storage
 from onerun.archive import folders, keeping
 from onerun.archive.unpacking import unpack
+from onerun.cli import main
 from onerun.domain.cleanup.messages import command_back
 from onerun.domain.errors import ArchiveDamaged
 from tests import servers
@@ -39,7 +39,7 @@ def packed(store: Path, to: str) -> str:
 
 
 def restored(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
-    code = restoring.main([*arguments, "--json"])
+    code = main(["restore", *arguments, "--json"])
     return code, json.loads(capsys.readouterr().out)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from flows.upkeep import rescuing, restoring
 from onerun.cli import main
 from onerun.tracking.database import make_whole
 
@@ -41,17 +40,26 @@ def test_there_and_back(
     made = json.loads(capsys.readouterr().out)
     assert made["archive"].startswith(f"{store}/.onerun/backups/store-")
     assert (made["counts"]["run"], made["counts"]["files"]) == (1, 1)
-    assert restoring.main([made["archive"], "--verify"]) == 0
+    assert main(["restore", made["archive"], "--verify"]) == 0
     assert "is whole" in capsys.readouterr().out
     shutil.copy(store / "mlflow.db", store / "other.db")
     (store / "mlflow.db").unlink()
-    assert restoring.main([made["archive"]]) == 0
+    assert main(["restore", made["archive"]]) == 0
     assert "nothing was changed; --apply does it" in capsys.readouterr().out
     assert not (store / "mlflow.db").exists()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}/other.db")
     assert (
-        restoring.main(
-            [made["archive"], "--experiment", "houses", "--artifacts", "files", "--apply", "--json"]
+        main(
+            [
+                "restore",
+                made["archive"],
+                "--experiment",
+                "houses",
+                "--artifacts",
+                "files",
+                "--apply",
+                "--json",
+            ]
         )
         == 0
     )
@@ -64,20 +72,20 @@ def test_mistakes_and_damage(store: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["backup", "--experiment", "house"]) == 2
     assert "no experiment house" in (said := capsys.readouterr().err)
     assert "did you mean houses?" in said
-    assert restoring.main(["nowhere.tar.gz"]) == 2
+    assert main(["restore", "nowhere.tar.gz"]) == 2
     (store / "x.tar.gz").write_bytes(b"damaged")
-    assert restoring.main(["x.tar.gz", "--json"]) == 1
+    assert main(["restore", "x.tar.gz", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["status"] == "failed"
-    assert rescuing.main(["--from", "nowhere"]) == 2
-    assert rescuing.main(["--from", "mlruns", "--apply"]) == 2
-    assert rescuing.main(["--repair"]) == 2
+    assert main(["rescue", "--from", "nowhere"]) == 2
+    assert main(["rescue", "--from", "mlruns", "--apply"]) == 2
+    assert main(["rescue", "--repair"]) == 2
 
 
 def test_an_old_store_is_examined(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = store / "mlruns" / "1" / ("a" * 32)
     (run / "params").mkdir(parents=True)
     (run / "params" / "depth").write_text("3")
-    assert rescuing.main(["--from", "mlruns"]) == 0
+    assert main(["rescue", "--from", "mlruns"]) == 0
     said = capsys.readouterr().out
     assert "rebuilt      experiment 1/meta.yaml: missing" in said
     assert f"rebuilt      run 1/{'a' * 32}/meta.yaml: missing" in said
@@ -99,7 +107,7 @@ def test_a_rescue_that_cannot_be_proven_ends_with_one(
     )
     _emptied(store / "mlflow.db", store / "empty.db")
     monkeypatch.setattr(doing.migration, "orphans", lambda _: {"runs without experiments": 2})
-    assert rescuing.main(["--from", "mlruns", "--to", "sqlite:///new.db", "--apply"]) == 1
+    assert main(["rescue", "--from", "mlruns", "--to", "sqlite:///new.db", "--apply"]) == 1
     assert "DIFFERENT: runs without experiments: 2" in capsys.readouterr().out
     assert not (store / "new.db").exists()
     assert (store / "mlruns-rescue" / "not-proven.db").exists()
@@ -128,6 +136,6 @@ def test_the_flows(store: Path, prefect_api: str) -> None:
 
     made = backup(to=str(store / "kept"), keep=2)
     assert made.status == "done"
-    assert restore(made.archive)["new"] == 0
+    assert restore(made.archive).new == 0
     assert {"to", "keep", "experiments"} <= set(backup.parameters.properties)
     assert backup.parameters.properties["keep"]["anyOf"][0]["minimum"] == 1
