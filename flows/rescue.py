@@ -1,4 +1,4 @@
-"""`python -m flows.rescue --from ./mlruns`: an old file store, examined and brought into a database; a flow as well."""
+"""`python -m flows.rescue --from ./mlruns`: an old file store into a database; also a flow."""
 
 import sys
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`python -m flows.restore ARCHIVE`: what an archive holds, back into the MLflow store; a Prefect flow as well."""
+"""`python -m flows.restore ARCHIVE`: what an archive holds, back into the store; also a flow."""
 
 import sys
 
@@ -18,7 +18,7 @@ from flows.ui import LogUi
 @flow(name="restore", validate_parameters=True, persist_result=False)
 @parameters_of(RestoreOptions, without=("verify",))
 def restore(options: RestoreOptions) -> RestoreResult:
-    """Bring back what an archive holds and the MLflow store lacks. Without `apply` only the plan is made."""
+    """Bring back what an archive holds and the store lacks; only the plan without `apply`."""
     result = COMMAND.run(options, LogUi())
     assert isinstance(result, RestoreResult)  # the flow has no parameter `verify`
     table = [{"what": kind, **counts} for kind, counts in result.found.items()]

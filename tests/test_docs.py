@@ -14,7 +14,7 @@ from deployments.stack import __main__ as stack
 from flows import metrics
 from flows.checking import checkup
 from flows.training import launch
-from onerun.cli import command
+from onerun.cli import COMMANDS, command
 from onerun.commands.rescue import REPAIR_KEEPS_IN
 from onerun.config.evaluation import BetterThan, Evaluate, Explain, Promote, Register, Threshold
 from onerun.config.loading import load_policy, load_recipe
@@ -118,6 +118,10 @@ def test_every_link_and_eachof_a_page_exists(page: Path) -> None:
         module, *arguments = shlex.split(line)
         if module in PARSERS:
             PARSERS[module]().parse_args(arguments)
+    for line in re.findall(r"^ +onerun ([^#\n]+)", text, flags=re.MULTILINE):
+        name, *arguments = shlex.split(line)
+        if name in COMMANDS:
+            command(name).parse(arguments)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

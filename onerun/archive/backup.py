@@ -1,62 +1,65 @@
-"""Backing up: a selection of the store that the environment names, in one archive, verified, or none at all."""
+"""Back up a selection of the store that the environment names: one verified archive, or none."""
 
 import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 from onerun import storage
-from onerun.archive import artifacts, keeping
+from onerun.archive import artifacts, repository
 from onerun.archive.container import Writer
 from onerun.archive.index import Index
-from onerun.archive.record_io.source import Source, source
-from onerun.archive.verify import verify
+from onerun.archive.record_io.stores import Source, source
 from onerun.config.addresses import redact
-from onerun.domain.archives import KINDS, WITH_FILES, Archive, Selection, file_member, inside
-from onerun.domain.errors import ArchiveDamaged
+from onerun.domain.archives import (
+    KINDS,
+    WITH_FILES,
+    Archive,
+    Content,
+    Selection,
+    file_member,
+    inside,
+)
 
 RECORDS_BYTES = 32 * 2**20  # of one member with records
-SMALL = 2**20  # up to here a file is read at once: nobody changes it meanwhile
-NAMED = 100  # ids of a selection that the header names; of more it gives the number, the records have them all
+SMALL = 2**20  # bytes; a smaller file is read at once, so that its size cannot change meanwhile
+NAMED = 100  # ids of a selection that the header names; of more it gives the number
 
 
 def back_up(
     selection: Selection, destination: str, label: str, files: bool = True, store: str | None = None
 ) -> Archive:
-    """Writes the selection into one file in `destination` (a folder or s3://bucket/prefix) and reads it back.
+    """Write the selection into one file in `destination` and read it back.
 
     Args:
+        selection: parts of the store.
+        destination: a folder or s3://bucket/prefix.
+        label: how the archive's name begins.
         files: with the artifacts; without them a restore finds them where they were, or not.
         store: a tracking URI, instead of the environment's.
 
-    Raises: OnerunError or Mistakes when the archive cannot be written whole; then there is none.
+    Raises: OnerunError, Mistakes: the archive cannot be written whole; then there is none.
     """
-    keeping.require_label(label)
-    destination = keeping.place_of(destination)
-    with source(store) as opened:  # a store that cannot be read is told before a folder is made
-        notes = keeping.prepare(destination)
-        with keeping.workplace(destination) as work:
-            at, draft = datetime.now(UTC), work / "draft"
-            notes += _write(opened, selection, draft, work, at, files)
-            written = verify(str(draft), work)
-            uri = storage.join(
-                destination, keeping.name_of(label, opened.identity, at, written.digest)
-            )
-            keeping.put(draft, uri)
-            if storage.is_s3(uri) and (arrived := verify(uri, work).digest) != written.digest:
-                raise ArchiveDamaged(
-                    f"{uri} is not what was sent: {arrived[:12]}, not {written.digest[:12]}"
-                )
-    return Archive(uri, written.digest, written.bytes, written.counts, tuple(notes))
+    repository.require_label(label)
+    destination = repository.place_of(destination)
+    with source(store) as opened:  # a store that cannot be read is an error before a folder is made
+
+        def write(draft: Path, work: Path, at: datetime) -> list[str]:
+            return _write(opened, selection, draft, work, at, files)
+
+        return repository.publish(destination, label, opened.identity, repository.SUFFIX, write)
 
 
 def _write(
     store: Source, selection: Selection, draft: Path, work: Path, at: datetime, files: bool
 ) -> list[str]:
-    """Records are read first, so that files come before them in the archive: restored ones never point to nothing."""
+    """Write the archive: files before records, so that restored records have their files.
+
+    Records are read first, all the same: a file that is newer than its record does no harm.
+    """
     index = Index(work)
     try:
         index.fill(store.entries())
@@ -64,9 +67,14 @@ def _write(
         notes = store.left_out()
         with storage.translated_errors(str(draft)), draft.open("wb") as file:
             parts, written = _spool(store, index, work)
-            notes += _gone(index.counts(), written)
-            header = {"written": at.isoformat(), "store": redact(store.uri), **store.versions()}
-            with Writer(file, work, {**header, "selection": _in_short(selection)}) as writer:
+            notes += _deleted(index.counts(), written)
+            header = {
+                "written": at.isoformat(),
+                "store": redact(store.uri),
+                **store.versions(),
+                "selection": _in_short(selection),
+            }
+            with Writer(file, work, Content.RECORDS, header) as writer:
                 notes += _add_files(writer, index, store.uri) if files else []
                 _add_records(writer, work, parts)
                 counts = {kind: count for kind, count in written.items() if count}
@@ -79,7 +87,7 @@ def _write(
 
 
 def _in_short(selection: Selection) -> dict[str, Any]:
-    """A header that grew with the selection would be no header any more: whoever reads one reads it at once."""
+    """Return what the header says of a selection; a header is small, whatever is selected."""
     return {
         part: list(ids) if len(ids) <= NAMED else len(ids) for part, ids in vars(selection).items()
     }
@@ -93,8 +101,8 @@ def _add_records(writer: Writer, work: Path, parts: int) -> None:
         part.unlink()
 
 
-def _gone(wanted: Mapping[str, int], written: Mapping[str, int]) -> list[str]:
-    """Returns: in words, what others deleted between the first look and the reading."""
+def _deleted(wanted: Mapping[str, int], written: Mapping[str, int]) -> list[str]:
+    """Return, in words, what others deleted between listing and reading."""
     missing = {kind: count - written.get(kind, 0) for kind, count in wanted.items()}
     return [
         f"{count} {kind} records were deleted meanwhile by others"
@@ -104,7 +112,7 @@ def _gone(wanted: Mapping[str, int], written: Mapping[str, int]) -> list[str]:
 
 
 def _spool(store: Source, index: Index, work: Path) -> tuple[int, Counter[str]]:
-    """Writes all records into files of `work`. Returns: how many files, and how many records of each kind."""
+    """Write all records into files of `work`. Return the number of files, of records by kind."""
     count, file, written = 0, None, Counter[str]()
     for line in _lines(store, index, written):
         if file is None or file.tell() > RECORDS_BYTES:
@@ -143,7 +151,7 @@ def _read(store: Source, kind: str, ids: list[str], written: Counter[str]) -> It
 
 
 def _add_files(writer: Writer, index: Index, server: str) -> list[str]:
-    """Adds the files of all records that have a place. Returns: what was left out, in words."""
+    """Add the files of all records that have a place. Return what was left out, in words."""
     notes = []
     for kind in WITH_FILES:
         for identity, place in index.places(kind):

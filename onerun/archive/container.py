@@ -1,21 +1,31 @@
-"""The file of an archive: a compressed tar that any tool reads, its manifest last, written and read as a stream.
+"""The file of an archive: a compressed tar with a manifest, written and read as a stream.
 
-The manifest has a line per member (name, size, SHA-256), in their order, and a last line with the counts. Header and
-manifest are members too; only whoever has read up to the manifest's last line knows that the archive is whole.
+Its first member is the header: format, version, what it holds. Its last one is the manifest: a line
+for each member (name, size, SHA-256), in their order, then the counts. Only who has read up to the
+last line knows that the archive is whole. Any tool unpacks it.
 """
 
 import gzip
 import hashlib
 import io
 import json
+import os
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from enum import StrEnum
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Protocol, cast
 
-from onerun.domain.archives import FORMAT, FORMAT_VERSION, HEADER, MANIFEST, split_member
+from onerun.domain.archives import (
+    FORMAT,
+    HEADER,
+    MANIFEST,
+    VERSIONS,
+    Content,
+    split_member,
+)
 from onerun.domain.errors import ArchiveDamaged
 
 BLOCK = 2**20
@@ -31,36 +41,92 @@ BROKEN = (
 )
 
 
+class Readable(Protocol):
+    """A stream of bytes."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read on."""
+
+
+class MemberType(StrEnum):
+    """What a member of the tar is."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    LINK = "link"
+    OTHER = "other"
+
+
+def _type_of(info: tarfile.TarInfo) -> MemberType:
+    if info.isreg():
+        return MemberType.FILE
+    if info.isdir():
+        return MemberType.FOLDER
+    return MemberType.LINK if info.issym() else MemberType.OTHER
+
+
 class Writer:
     """Adds members; `finish` makes it an archive. The manifest waits in a file of `folder`."""
 
-    def __init__(self, file: IO[bytes], folder: Path, header: Mapping[str, Any]) -> None:
-        """Begins with the header."""
+    def __init__(
+        self, file: IO[bytes], folder: Path, content: Content, header: Mapping[str, Any]
+    ) -> None:
+        """Begin with the header."""
         self._zip = gzip.GzipFile(
             fileobj=file, mode="wb", compresslevel=LEVEL, mtime=0, filename=""
         )
-        self._tar = tarfile.open(  # noqa: SIM115 - `finish` closes it
+        self._tar: Any = tarfile.open(  # noqa: SIM115 - `finish` closes it
             fileobj=self._zip, mode="w|", format=tarfile.PAX_FORMAT, bufsize=BLOCK
         )
         self._manifest = (folder / "manifest").open("w+", encoding="utf-8")
+        self._content = content
         self.files = self.bytes = 0
-        self.add_bytes(
-            HEADER, json.dumps({"format": FORMAT, "version": FORMAT_VERSION, **header}).encode()
-        )
+        said = {"format": FORMAT, "version": VERSIONS[content], **header}
+        if content == Content.FOLDERS:
+            said["content"] = content
+        self.add_bytes(HEADER, json.dumps(said).encode())
 
     def __enter__(self) -> "Writer":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """After a failure everything is let go of; what was written is no archive."""
+        """Close everything after a failure; what was written is not an archive."""
         if kind is not None:
             for stream in (self._manifest, self._tar, self._zip):
                 with suppress(OSError, ValueError):
                     stream.close()
 
     def add(self, name: str, size: int, source: IO[bytes]) -> None:
-        """Adds one member of exactly `size` bytes. Raises: ArchiveDamaged when the source has fewer or more."""
-        digest, left = hashlib.sha256(), size
+        """Add a file of exactly `size` bytes. Raises: ArchiveDamaged: it has fewer or more."""
+        info = tarfile.TarInfo(name)  # no user, no time: the same content gives the same bytes
+        info.size, info.mode = size, 0o644
+        self._add_file(info, source)
+
+    def add_bytes(self, name: str, content: bytes) -> None:
+        """Add a small file."""
+        self.add(name, len(content), io.BytesIO(content))
+
+    def add_path(self, path: Path, name: str) -> None:
+        """Add a file, folder or link as it is, with its times and rights; sockets are left out.
+
+        Raises: ArchiveDamaged: a file that changed while it was read.
+        """
+        info = self._tar.gettarinfo(path, name)
+        self._tar.inodes = {}  # a file with two names would become a link to the other name
+        if info is None:
+            return
+        if not info.isreg():
+            self._tar.addfile(info)
+            self._list({"name": name, "type": _type_of(info), "target": info.linkname})
+            return
+        with path.open("rb") as file:
+            self._add_file(info, file)
+            now = os.fstat(file.fileno())
+        if (now.st_size, now.st_mtime) != (info.size, info.mtime):
+            raise _changed(name)
+
+    def _add_file(self, info: tarfile.TarInfo, source: IO[bytes]) -> None:
+        digest, left = hashlib.sha256(), info.size
 
         class Hashed(io.RawIOBase):
             def read(self, wanted: int = -1) -> bytes:
@@ -71,52 +137,61 @@ class Writer:
                 return block
 
         try:
-            self._tar.addfile(_info(name, size), cast("IO[bytes]", Hashed()))
+            self._tar.addfile(info, cast("IO[bytes]", Hashed()))
         except OSError as error:
             if "unexpected end of data" not in str(error):
                 raise
-        self._tar.members.clear()  # type: ignore[attr-defined] # it would remember every one
         if left or source.read(1):
-            raise ArchiveDamaged(
-                f"{name} changed while it was read: run the backup again when nobody writes to it"
-            )
-        line = {"name": name, "size": size, "sha256": digest.hexdigest()}
-        self._manifest.write(json.dumps(line) + "\n")
-        self.files += split_member(name) is not None
-        self.bytes += size if split_member(name) else 0
+            raise _changed(info.name)
+        self._list({"name": info.name, "size": info.size, "sha256": digest.hexdigest()})
+        if self._is_counted(info.name):
+            self.files += 1
+            self.bytes += info.size
 
-    def add_bytes(self, name: str, content: bytes) -> None:
-        """Adds a small member."""
-        self.add(name, len(content), io.BytesIO(content))
+    def _is_counted(self, name: str) -> bool:
+        if self._content == Content.FOLDERS:
+            return name != HEADER
+        return split_member(name) is not None
+
+    def _list(self, line: Mapping[str, Any]) -> None:
+        self._tar.members.clear()  # it would remember every one
+        self._manifest.write(json.dumps(line) + "\n")
 
     def finish(self, counts: Mapping[str, int]) -> None:
-        """Adds the manifest and closes the stream, not the file below it."""
+        """Add the manifest and close the stream, not the file below it."""
         self._manifest.write(json.dumps({"counts": dict(counts)}) + "\n")
         self._manifest.flush()
+        info = tarfile.TarInfo(MANIFEST)
+        info.size, info.mode = Path(self._manifest.name).stat().st_size, 0o644
         with Path(self._manifest.name).open("rb") as source:
-            self._tar.addfile(_info(MANIFEST, Path(self._manifest.name).stat().st_size), source)
+            self._tar.addfile(info, source)
         self._manifest.close()
         self._tar.close()
         self._zip.close()
 
 
-def _info(name: str, size: int) -> tarfile.TarInfo:
-    """No user, no time: the same content gives the same bytes."""
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = size, 0o644
-    return info
+def _changed(name: str) -> ArchiveDamaged:
+    return ArchiveDamaged(
+        f"{name} changed while it was archived; nothing else was done: "
+        "run it again when nobody writes to it"
+    )
 
 
 class Member:
     """One member while the archive streams by: read it before the next one."""
 
-    def __init__(self, name: str, size: int, source: IO[bytes]) -> None:
-        self.name, self.size, self._source = name, size, source
+    def __init__(self, info: tarfile.TarInfo, source: IO[bytes] | None) -> None:
+        self.name, self.size, self.type = info.name, info.size, _type_of(info)
+        self.mode, self.modified = info.mode & 0o777, info.mtime
+        self._target = info.linkname
+        self._source = source
         self._digest, self._read = hashlib.sha256(), 0
 
     def blocks(self) -> Iterator[bytes]:
-        """Yields: the rest of the content. Raises: ArchiveDamaged when the archive ends before."""
-        with damage_told(self.name):
+        """Yield the rest of the content. Raises: ArchiveDamaged: the archive ends before."""
+        if self._source is None:
+            return
+        with damage_named(self.name):
             while block := self._source.read(BLOCK):
                 self._digest.update(block)
                 self._read += len(block)
@@ -127,37 +202,38 @@ class Member:
             )
 
     def line(self) -> dict[str, Any]:
-        """Reads what is left. Returns: what the manifest must say of it."""
+        """Read what is left. Return what the manifest must say of this member."""
         for _ in self.blocks():
             pass
-        return {"name": self.name, "size": self.size, "sha256": self._digest.hexdigest()}
+        if self.type == MemberType.FILE:
+            return {"name": self.name, "size": self.size, "sha256": self._digest.hexdigest()}
+        return {"name": self.name, "type": str(self.type), "target": self._target}
 
 
-def members(file: IO[bytes]) -> Iterator[Member]:
-    """Yields: the members as they come. Raises: ArchiveDamaged for what is no archive of ours."""
+def members(file: Readable) -> Iterator[Member]:
+    """Yield the members as they come. Raises: ArchiveDamaged: it is not a compressed tar.
+
+    Unpacked by gzip, bit by bit: tarfile itself makes a gigabyte of a block of zeros at once.
+    """
     last = "its beginning"
-    with damage_told(last):
+    with damage_named(last):
         tar: Any = tarfile.open(  # noqa: SIM115 - the stream below it is the caller's
-            fileobj=gzip.GzipFile(fileobj=file, mode="rb"), mode="r|", bufsize=BLOCK
+            fileobj=gzip.GzipFile(fileobj=cast("IO[bytes]", file), mode="rb"),
+            mode="r|",
+            bufsize=BLOCK,
         )
     while True:
-        with damage_told(f"what follows {last}"):
+        with damage_named(f"what follows {last}"):
             info = tar.next()
         if info is None:
             return
-        source = tar.extractfile(info) if info.isreg() else None
-        if source is None:
-            raise ArchiveDamaged(
-                f"member {info.name[:200]!r} is a link or no file: nothing was restored"
-            )
-        split_member(info.name)
-        yield Member(info.name, info.size, source)
+        yield Member(info, tar.extractfile(info) if info.isreg() else None)
         last = info.name
         tar.members.clear()  # it would remember every one
 
 
 def listed(manifest: Path) -> Iterator[dict[str, Any]]:
-    """Yields: the lines of a verified archive's manifest, one per member."""
+    """Yield the lines of a verified archive's manifest, one per member."""
     with manifest.open(encoding="utf-8") as lines:
         for text in lines:
             line = json.loads(text)
@@ -166,8 +242,8 @@ def listed(manifest: Path) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def damage_told(what: str) -> Iterator[None]:
-    """Within the block, what unpacking says of damage becomes a sentence that names the place."""
+def damage_named(what: str) -> Iterator[None]:
+    """Turn what unpacking says of damage into a sentence that names the place."""
     try:
         yield
     except BROKEN as error:
@@ -176,19 +252,20 @@ def damage_told(what: str) -> Iterator[None]:
 
 
 def read_header(member: Member) -> dict[str, Any]:
-    """Returns: the header. Raises: ArchiveDamaged when the first member is none, or of a format not known here."""
-    content = (
-        b"".join(member.blocks()) if member.name == HEADER and member.size <= BLOCK else b"null"
-    )
-    with damage_told(HEADER):
+    """Return the header. Raises: ArchiveDamaged: it is none, or of an unknown format."""
+    content = b"null"
+    if member.name == HEADER and member.size <= BLOCK:
+        content = b"".join(member.blocks())
+    with damage_named(HEADER):
         header = json.loads(content)
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise ArchiveDamaged(
             "this is a tar file, but no archive of a store: its first member is not our header"
         )
-    if header.get("version") != FORMAT_VERSION:
+    if header.get("version") not in VERSIONS.values():
+        known = " and ".join(map(str, sorted(VERSIONS.values())))
         raise ArchiveDamaged(
-            f"the archive's format is version {header.get('version')!r}, and this program reads {FORMAT_VERSION}: "
-            "use the version of the program that wrote it, or a newer one"
+            f"the archive's format is version {header.get('version')!r}, and this program reads "
+            f"{known}: use the version of the program that wrote it, or a newer one"
         )
     return header

@@ -1,26 +1,30 @@
-"""Folders as they are in a compressed tar: `tar xzf` unpacks it, `sha256sum -c` checks it. What no store can read too.
+"""Folders of a file store, as they are: packed into an archive, and brought back from one.
 
-Its last member lists the SHA-256 of every file. Whatever an archive holds, one file at a time is in memory.
+It is what no store can read, too. `tar xzf` unpacks such an archive into its place.
 """
 
-import gzip
-import hashlib
 import os
-import tarfile
-import tempfile
+import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+from uuid import uuid4
 
 from onerun import storage
-from onerun.archive import keeping
-from onerun.archive.container import BLOCK, LEVEL, damage_told
+from onerun.archive import artifacts, repository
+from onerun.archive.container import Member, MemberType, Writer, listed, members
+from onerun.archive.verify import streamed, verify
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.domain.archives import HEADER, Archive, Content, Restored
 from onerun.domain.errors import ArchiveDamaged
 from onerun.tracking.database import identity_of
 
-LIST = "SHA256SUMS"
+SHOWN = 200  # files that differ
+DRAFTS = ".onerun-restoring"  # folder of the store in which files are made; whole ones are linked
 
 
 def back_up(
@@ -29,146 +33,185 @@ def back_up(
     destination: str,
     label: str,
     without_unreadable: bool = False,
-) -> tuple[str, str, list[str]]:
-    """Packs folders below `root` into one file in `destination`, a folder or s3://bucket/prefix, and reads it back.
+) -> Archive:
+    """Pack folders below `root` into one file in `destination` and read it back.
 
-    Args: without_unreadable: what may not be read is left out and told; otherwise it is a mistake.
+    Args:
+        root: the folder that names in the archive are relative to.
+        folders: what is packed, with everything in it; nothing behind links.
+        destination: a folder or s3://bucket/prefix.
+        label: how the archive's name begins.
+        without_unreadable: leave out what may not be read, with a note; otherwise it is a mistake.
 
-    Returns: address, SHA-256 and notes. Raises: Mistakes; ArchiveDamaged when something changed meanwhile: there is no
-    archive then.
+    Raises:
+        ArchiveDamaged: something changed meanwhile; there is no archive then.
+        Mistakes: something cannot be read or written.
     """
-    destination = keeping.place_of(destination)
-    notes = keeping.prepare(destination)
     unreadable: list[str] | None = [] if without_unreadable else None
-    with keeping.workplace(destination) as work:
-        draft = work / "draft"
+
+    def write(draft: Path, work: Path, at: datetime) -> list[str]:
+        header = {"written": at.isoformat(), "store": str(root)}
         with storage.translated_errors(str(root)), draft.open("wb") as file:
-            _write(file, root, folders, unreadable)
+            with Writer(file, work, Content.FOLDERS, header) as writer:
+                for path in (path for folder in folders for path in _below(folder, unreadable)):
+                    with _explained(path, unreadable):
+                        writer.add_path(path, path.relative_to(root).as_posix())
+                writer.finish({"files": writer.files, "file bytes": writer.bytes})
             file.flush()
             os.fsync(file.fileno())
-        verify(draft)
-        with draft.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        name = keeping.name_of(
-            label, identity_of(str(root)), datetime.now(UTC), digest, keeping.FOLDERS
-        )
-        uri = storage.join(destination, name)
-        keeping.put(draft, uri)
-        if storage.is_s3(uri) and (arrived := _digest(uri)) != digest:
-            raise ArchiveDamaged(
-                f"{uri} is not what was sent: {arrived[:12]}, not {digest[:12]}; nothing else was done"
-            )
-    return uri, digest, notes + (unreadable or [])
+        return unreadable or []
 
-
-def _digest(uri: str) -> str:
-    found = hashlib.sha256()
-    with storage.translated_errors(uri), storage.open_input(uri) as file:
-        while block := file.read(BLOCK):
-            found.update(block)
-    return found.hexdigest()
-
-
-def _write(
-    file: IO[bytes], root: Path, folders: Iterable[Path], unreadable: list[str] | None
-) -> None:
-    """Times and rights are kept; links stay links. The list is made from the disk, not from what was packed.
-
-    Args: unreadable: is told what may not be read; None: that is a mistake.
-    """
-    with (
-        tempfile.TemporaryFile() as sums,
-        gzip.GzipFile(fileobj=file, mode="wb", compresslevel=LEVEL, mtime=0, filename="") as packed,
-        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT, bufsize=BLOCK) as tar,
-    ):
-        for path in (path for folder in folders for path in _below(folder, unreadable)):
-            with _told(path, unreadable):
-                sums.write(_add(tar, path, path.relative_to(root).as_posix()))
-        info = tarfile.TarInfo(LIST)
-        info.size = sums.tell()
-        sums.seek(0)
-        tar.addfile(info, sums)
+    identity = identity_of(str(root))
+    return repository.publish(destination, label, identity, repository.FOLDERS, write)
 
 
 def _below(folder: Path, unreadable: list[str] | None) -> Iterator[Path]:
-    """Yields: the folder and all that is in it, nothing behind links."""
+    """Yield the folder and all that is in it, nothing behind links."""
 
     def refused(error: OSError) -> None:
-        with _told(folder, unreadable):
+        with _explained(folder, unreadable):
             raise error
 
     for base, names, files in os.walk(folder, onerror=refused):
         names.sort()
-        links = (path for name in names if os.path.islink(path := Path(base, name)))  # noqa: PTH114 - told when entered
+        links = (path for name in names if os.path.islink(path := Path(base, name)))  # noqa: PTH114
         yield from (Path(base), *(Path(base, name) for name in sorted(files)), *links)
 
 
 @contextmanager
-def _told(path: Path, unreadable: list[str] | None) -> Iterator[None]:
+def _explained(path: Path, unreadable: list[str] | None) -> Iterator[None]:
+    """Note what may not be read. Raises: ArchiveDamaged: what is not there any more."""
     try:
         yield
     except PermissionError as error:
         if unreadable is None:
             raise
         unreadable.append(f"could not be read: {error}")
-    except OSError as error:
-        if not isinstance(error, FileNotFoundError) and "unexpected end of data" not in str(error):
-            raise
+    except FileNotFoundError:
         raise ArchiveDamaged(
             f"{path} changed while it was archived; nothing else was done: run it again"
         ) from None
 
 
-def _add(tar: tarfile.TarFile, path: Path, name: str) -> bytes:
-    """Returns: the line of a file in the list; nothing for folders, links and pipes."""
-    regular = path.is_file() and not path.is_symlink()
-    line = b""
-    if regular:
-        with path.open("rb") as file:
-            line = _line(name, hashlib.file_digest(file, "sha256").hexdigest())
-    tar.add(path, name, recursive=False)
-    _forget(tar)
-    return line
+@dataclass
+class _Unpacked:
+    """What was, or would be, unpacked."""
+
+    files: Counter[str] = field(default_factory=Counter)  # new, same, differs
+    bytes: int = 0  # of the new ones
+    differing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
-def _forget(tar: Any) -> None:
-    """It would remember every member, and write a file with two names as a link to the other one."""
-    tar.members.clear()
-    tar.inodes = {}
+def restore_folders(uri: str, to: str, apply: bool = False) -> Restored:
+    """Bring back files that the folder `to` lacks; existing ones are never touched.
 
+    Files get their times and rights; links, pipes and the like are left out.
 
-def _line(name: str, digest: str) -> bytes:
-    """As `sha256sum` writes it."""
-    escaped = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
-    return f"{'' if escaped == name else chr(92)}{digest}  {escaped}\n".encode(
-        "utf-8", "surrogateescape"
+    Args:
+        uri: the archive.
+        to: the folder that its names are relative to, such as ./mlruns.
+        apply: write; otherwise only say what would be written.
+
+    Raises:
+        ArchiveDamaged: before anything is written.
+        Mistakes: there is no such folder or archive, or the archive holds no folders.
+    """
+    target = Path(to.removeprefix("file://")).expanduser().absolute()
+    done = _Unpacked()
+    with repository.workplace("s3://") as work:
+        verified = verify(uri, work)
+        if verified.content != Content.FOLDERS:
+            raise Mistakes([Mistake("--to", f"{uri} holds records, no folders: leave --to out")])
+        if not target.is_dir():
+            advice = f"{target}: no such folder; make it first when it is the right one"
+            raise Mistakes([Mistake("--to", advice)])
+        with storage.translated_errors(str(target)), streamed(uri) as file:
+            found = zip(listed(verified.manifest), members(file), strict=False)
+            _unpack(found, target, apply, done)
+    return Restored(
+        uri=uri,
+        applied=apply,
+        found={"files": dict(done.files)},
+        bytes=done.bytes,
+        differing=tuple(done.differing[:SHOWN]),
+        places=(str(target),),
+        notes=tuple(done.notes),
     )
 
 
-def verify(archive: Path) -> None:
-    """Raises: ArchiveDamaged when it cannot be read, or its list does not say what it holds."""
-    found, listed = hashlib.sha256(), ""
-    for member, content in members(archive):
-        if content is not None:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
-            listed = digest if member.name == LIST else ""
-            found.update(b"" if listed else _line(member.name, digest))
-    if listed != found.hexdigest():
-        raise ArchiveDamaged(
-            f"{archive}: what it holds is not what its list says: something changed while it was archived, or since"
-        )
+def _unpack(
+    found: Iterable[tuple[dict[str, Any], Member]], target: Path, apply: bool, done: _Unpacked
+) -> None:
+    made: list[tuple[Path, Member]] = []
+    for line, member in found:
+        if line["name"] != member.name:
+            raise ArchiveDamaged("the archive changed while it was restored")
+        if member.name == HEADER:
+            continue
+        if member.type == MemberType.FILE:
+            _unpack_file(member, line["sha256"], target, apply, done)
+        elif member.type != MemberType.FOLDER:
+            done.notes.append(f"{member.name} is a link or no file: left out; `tar` brings it")
+        elif apply and _make_folder(target, member.name):
+            made.append((target / member.name, member))
+    for path, member in reversed(made):  # what was written into a folder changed its time
+        _set_times(path, member)
+    shutil.rmtree(target / DRAFTS, ignore_errors=True)
 
 
-def members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
-    """Yields: each member, and its content when it is a file, to be read before the next one. Raises: ArchiveDamaged.
+def _make_folder(target: Path, name: str) -> bool:
+    """Make a folder where there is nothing. Return whether it did."""
+    if not _is_reachable(target, name) or os.path.lexists(target / name):
+        return False
+    (target / name).mkdir(parents=True)
+    return True
 
-    Unpacked by gzip, which does it bit by bit: tarfile itself makes a gigabyte of a block of zeros at once.
-    """
-    with (
-        damage_told(str(archive)),
-        gzip.open(archive) as packed,
-        tarfile.open(fileobj=packed, mode="r|", bufsize=BLOCK) as tar,
-    ):
-        for member in tar:
-            yield member, tar.extractfile(member) if member.isreg() else None
-            _forget(tar)
+
+def _unpack_file(member: Member, sha256: str, target: Path, apply: bool, done: _Unpacked) -> None:
+    place = target / member.name
+    reachable = _is_reachable(target, member.name)
+    if reachable and not os.path.lexists(place):
+        done.files["new"] += 1
+        done.bytes += member.size
+        if apply:
+            _write(member, sha256, target, place)
+        return
+    if reachable and _is_same(member.size, sha256, place):
+        done.files["same"] += 1
+    else:
+        done.files["differs"] += 1
+        done.differing.append(str(place))
+
+
+def _is_reachable(target: Path, name: str) -> bool:
+    """Return whether the way there leads through folders alone, as far as it exists: no link."""
+    parts = Path(name).parts
+    way = [target.joinpath(*parts[:count]) for count in range(1, len(parts))]
+    return all(not path.is_symlink() and (path.is_dir() or not path.exists()) for path in way)
+
+
+def _is_same(size: int, sha256: str, place: Path) -> bool:
+    if place.is_symlink() or not place.is_file():
+        return False
+    return artifacts.digest(str(place), size) == sha256
+
+
+def _write(member: Member, sha256: str, target: Path, place: Path) -> None:
+    """Link a whole file to its place, or fail: nothing is replaced, no file is there in part."""
+    draft = target / DRAFTS / uuid4().hex
+    draft.parent.mkdir(exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with draft.open("wb") as copy:
+        for block in member.blocks():
+            copy.write(block)
+    if member.line()["sha256"] != sha256:
+        raise ArchiveDamaged(f"{member.name}: the archive changed while it was restored")
+    _set_times(draft, member)
+    place.hardlink_to(draft)
+    draft.unlink()
+
+
+def _set_times(path: Path, member: Member) -> None:
+    path.chmod(member.mode)
+    os.utime(path, (member.modified, member.modified))

@@ -27,7 +27,7 @@ _FOLDERS = {
 
 @dataclass
 class Rewriting:
-    """What is different in the store restored to: where files lie, which ids experiments and data sets have."""
+    """What is different in the store restored to: places, ids of experiments and data sets."""
 
     root: str | None = None  # files go below it, by experiment, instead of where they were
     places: dict[str, str] = field(default_factory=dict)  # an experiment's old place -> its new one
@@ -35,7 +35,7 @@ class Rewriting:
     datasets: dict[str, str] = field(default_factory=dict)  # id in the archive -> id in the store
 
     def rows(self, table: str, rows: list[Row]) -> list[Row]:
-        """Returns: the rows as they are to be."""
+        """Return the rows as they are to be in the store."""
         return [self._row(table, dict(row)) for row in rows]
 
     def _row(self, table: str, row: Row) -> Row:
@@ -85,7 +85,7 @@ class Record:
 
 
 def records(file: Path, rewriting: Rewriting) -> Iterator[Record]:
-    """Yields: every record. Raises: ArchiveDamaged for a line that is none."""
+    """Yield every record. Raises: ArchiveDamaged: a line is none."""
     with file.open("rb") as lines:
         for (kind, identity), group in groupby(
             map(_parsed, lines), key=lambda line: (line["kind"], line["id"])

@@ -1,21 +1,22 @@
-"""Restoring: what an archive holds, back into the store that the environment names."""
+"""Restore records of an archive into the store that the environment names."""
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from onerun.archive import artifacts
+from onerun.archive.comparison import Comparison, Verdict, fill
 from onerun.archive.container import members
-from onerun.archive.deciding import DIFFERS, NEW, REPLACE, Deciding, fill
 from onerun.archive.index import Index
-from onerun.archive.record_io import writing
+from onerun.archive.record_io import writer
 from onerun.archive.record_io.database import Databases, kind_of, uris
-from onerun.archive.record_io.target import target
+from onerun.archive.record_io.stores import target
 from onerun.archive.records import Rewriting, records
 from onerun.archive.verify import Verified, streamed, verify
-from onerun.domain.archives import Restored, Selection, split_member
+from onerun.config.mistakes import Mistake, Mistakes
+from onerun.domain.archives import Content, Restored, Selection, split_member
 from onerun.domain.errors import OnerunError
 from onerun.store.artifact_paths import resolve
 from onerun.store.sql.engine import BACKENDS, open_database
@@ -29,38 +30,47 @@ def restore(
     overwrite: bool = False,
     store: str | None = None,
 ) -> Restored:
-    """Brings back what the store lacks; says, and leaves, what differs. Without `apply` only says.
+    """Bring back what the store lacks; list, and leave, what differs.
 
     Args:
+        uri: the archive.
+        selection: parts of it; all of it when None.
+        apply: write; otherwise only say what would be written.
         artifacts: root below which the files go, when not to their original places.
         overwrite: make what differs as it is in the archive.
         store: a tracking URI, instead of the environment's.
 
-    Raises: ArchiveDamaged before anything is written; MaintenanceUnderWay.
+    Raises: ArchiveDamaged before anything is written; Mistakes; MaintenanceUnderWay.
     """
     with tempfile.TemporaryDirectory(prefix="onerun-restore-") as name:
         work = Path(name)
         verified = verify(uri, work)
+        if verified.content != Content.RECORDS:
+            raise Mistakes([Mistake("--to", f"is missing: {uri} holds folders")])
         with (
             target(apply, store) as databases,
-            _alone(uris(store)[0], apply),
+            _locked(uris(store)[0], apply),
             _indexed(verified, databases, artifacts) as (index, rewriting),
         ):
             index.want(selection, uri)
-            deciding = _decided(verified, index, databases, rewriting, overwrite)
+            comparison = _compared(verified, index, databases, rewriting, overwrite)
             if apply and databases:
-                writable = {NEW, REPLACE, DIFFERS} if overwrite else {NEW, REPLACE}
-                _write_files(verified, writable - {REPLACE}, work)
+                writable = (
+                    {Verdict.NEW, Verdict.REPLACE, Verdict.DIFFERS}
+                    if overwrite
+                    else {Verdict.NEW, Verdict.REPLACE}
+                )
+                _write_files(verified, writable - {Verdict.REPLACE}, work)
                 _write_records(verified, index, databases, rewriting, writable)
                 _require_whole(
-                    _decided(verified, index, databases, rewriting, overwrite), overwrite
+                    _compared(verified, index, databases, rewriting, overwrite), overwrite
                 )
-            return _restored(verified, deciding, apply, index)
+            return _restored(verified, comparison, apply, index)
 
 
 @contextmanager
-def _alone(uri: str, apply: bool) -> Iterator[None]:
-    """A clean-up that finishes what a killed one began would remove files that are just restored, or found the same.
+def _locked(uri: str, apply: bool) -> Iterator[None]:
+    """Keep clean-ups out: one that finishes a killed one would remove files just restored.
 
     Raises: MaintenanceUnderWay.
     """
@@ -90,38 +100,38 @@ def _root(root: str) -> str:
 
 
 def _renumber(verified: Verified, databases: Databases | None, rewriting: Rewriting) -> None:
-    """An experiment of a file store has an id of 18 digits, which PostgreSQL's column does not hold."""
+    """Give experiments of file stores, with ids of 18 digits, ones that PostgreSQL can hold."""
     if databases is None:
         return
     for record in records(verified.records, Rewriting()):
         if record.kind != "experiment":
             return
-        if writing.needs_new_id(databases, record.id):
-            new = writing.id_in_store(databases, record.id, rewriting.experiments.values())
+        if writer.needs_new_id(databases, record.id):
+            new = writer.id_in_store(databases, record.id, rewriting.experiments.values())
             rewriting.experiments[record.id] = new
 
 
-def _decided(
+def _compared(
     verified: Verified,
     index: Index,
     databases: Databases | None,
     rewriting: Rewriting,
     overwrite: bool,
-) -> Deciding:
-    deciding = Deciding(index, databases, rewriting, overwrite)
-    deciding.decide(verified.records, verified.manifest)
-    deciding.decide_files(verified.manifest, verified.folder / "decisions")
-    return deciding
+) -> Comparison:
+    comparison = Comparison(index, databases, rewriting, overwrite)
+    comparison.decide(verified.records, verified.manifest)
+    comparison.decide_files(verified.manifest, verified.folder / "decisions")
+    return comparison
 
 
-def _write_files(verified: Verified, writable: set[str], work: Path) -> None:
-    """Files come first: a record that is there has its files."""
+def _write_files(verified: Verified, writable: Collection[str], work: Path) -> None:
+    """Write the files, before the records: a record that is there has its files."""
     with (
         streamed(verified.uri) as file,
         verified.manifest.open(encoding="utf-8") as manifest,
         (verified.folder / "decisions").open(encoding="utf-8") as decisions,
     ):
-        for member in members(file):  # type: ignore[arg-type]
+        for member in members(file):
             decision = decisions.readline()
             if not decision:
                 return
@@ -132,40 +142,50 @@ def _write_files(verified: Verified, writable: set[str], work: Path) -> None:
 
 
 def _write_records(
-    verified: Verified, index: Index, databases: Databases, rewriting: Rewriting, writable: set[str]
+    verified: Verified,
+    index: Index,
+    databases: Databases,
+    rewriting: Rewriting,
+    writable: Collection[str],
 ) -> None:
-    with writing.writing(databases) as writer:
+    with writer.open_writer(databases) as records_out:
         for record in records(verified.records, rewriting):
             verdict = index.verdict(record.kind, record.id)
             if verdict in writable and index.is_wanted(record.kind, record.id):
-                writer.write(record.kind, record.id, record.rows, replace=verdict != NEW)
-    writing.finish(databases)
+                records_out.write(
+                    record.kind, record.id, record.rows, replace=verdict != Verdict.NEW
+                )
+    writer.finish(databases)
 
 
-def _require_whole(after: Deciding, overwrite: bool) -> None:
-    """What was written is looked at again. Raises: OnerunError when something is still missing."""
-    left = {kind: counts[NEW] for kind, counts in after.findings.counts.items() if counts.get(NEW)}
+def _require_whole(after: Comparison, overwrite: bool) -> None:
+    """Raise OnerunError when something is still missing after the restore."""
+    left = {
+        kind: counts[Verdict.NEW]
+        for kind, counts in after.differences.counts.items()
+        if counts.get(Verdict.NEW)
+    }
     if overwrite:
-        for kind, counts in after.findings.counts.items():
-            if differ := counts.get(DIFFERS, 0) - after.findings.left_out[kind]:
+        for kind, counts in after.differences.counts.items():
+            if differ := counts.get(Verdict.DIFFERS, 0) - after.differences.left_out[kind]:
                 left[kind] = differ
     if left:
         text = ", ".join(f"{count} {kind}" for kind, count in left.items())
         raise OnerunError(f"not all of it is in the store after the restore ({text}): run it again")
 
 
-def _restored(verified: Verified, deciding: Deciding, applied: bool, index: Index) -> Restored:
-    findings = deciding.findings
+def _restored(verified: Verified, comparison: Comparison, applied: bool, index: Index) -> Restored:
+    found = comparison.differences
     roots = sorted({resolve(home) for home in index.homes_wanted() if home})
     notes = [
-        f"experiment {old} has number {new} here" for old, new in deciding.renumbered().items()
+        f"experiment {old} has number {new} here" for old, new in comparison.renumbered().items()
     ]
     return Restored(
         verified.uri,
         applied,
-        findings.counts,
-        findings.bytes,
-        tuple(findings.words),
+        found.counts,
+        found.bytes,
+        tuple(found.messages),
         tuple(roots),
         tuple(notes),
     )

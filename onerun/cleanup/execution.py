@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from onerun import archive as archives
 from onerun import storage
-from onerun.archive import folders, keeping
+from onerun.archive import folders, repository
 from onerun.cleanup import journal, removal
 from onerun.cleanup.disk_list import DiskList, ExperimentPlan, by_id
 from onerun.cleanup.planner import milliseconds
@@ -156,7 +156,7 @@ def _delete_for_good(
     result.skip(holding)
     empty = [item for item in experiments if item.id not in holding]
     _count_experiments(store.hard_delete_experiments(empty, policy), experiments, result)
-    for removed in keeping.keep(result.archive, policy.backups.keep):
+    for removed in repository.keep(result.archive, policy.backups.keep):
         result.notes.append(f"{removed} was removed: backups.keep is {policy.backups.keep}")
 
 
@@ -222,8 +222,10 @@ def write_archive(
 ) -> tuple[str, str, list[str]]:
     """Return address and SHA-256 of a verified archive, and notes. Raises: nothing may be deleted then."""
     if isinstance(selected, FolderSelection):
-        return folders.back_up(selected.root, selected.folders, policy.archives, policy.name)
-    archive = archives.back_up(selected, policy.archives, policy.name)
+        place, label = policy.archives, policy.name
+        archive = folders.back_up(selected.root, selected.folders, place, label)
+    else:
+        archive = archives.back_up(selected, policy.archives, policy.name)
     return archive.uri, archive.digest, list(archive.notes)
 
 

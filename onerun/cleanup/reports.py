@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from onerun import storage
-from onerun.archive import keeping
+from onerun.archive import repository
 from onerun.cleanup.disk_list import ExperimentPlan
 from onerun.config.policy import Policy
 
@@ -40,7 +40,7 @@ def keep_report(policy: Policy, address: str, page: str) -> None:
         for uri in storage.list_files(address.rpartition("/")[0])
         if _series(uri) == _series(address)
     ]
-    for uri in keeping.beyond(sorted(found), address, policy.backups.keep):
+    for uri in repository.beyond(sorted(found), address, policy.backups.keep):
         storage.remove(list_beside(uri))
         storage.remove(uri)
 

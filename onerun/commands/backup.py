@@ -57,7 +57,7 @@ class BackupResult(BaseModel):
 def run(options: BackupOptions, ui: Ui) -> BackupResult:
     """Write the archive and read it back. Raises Mistakes, OnerunError: then there is no archive."""
     from onerun import archive, storage
-    from onerun.archive import keeping
+    from onerun.archive import repository
 
     profile = use_store(options.profile)
     destination = options.to or storage.join(profile.variables()["ONERUN_STORE"], "backups")
@@ -69,7 +69,7 @@ def run(options: BackupOptions, ui: Ui) -> BackupResult:
         bytes=made.bytes,
         counts=dict(made.counts),
         notes=list(made.notes),
-        removed=keeping.keep(made.uri, options.keep) if options.keep else [],
+        removed=repository.keep(made.uri, options.keep) if options.keep else [],
         restore=f"python -m flows.restore {made.uri}",
     )
     for line in result.lines():

@@ -60,8 +60,8 @@ class FoundDamage(BaseModel):
 class RescueResult(BaseModel):
     """What was found in a file store and, with `apply`, what the database holds.
 
-    status: `examined`, `rescued` or `not proven`. before, after: facts by kind, in the folder and in
-    the database; digests_*: one SHA-256 of each kind. backup, quarantine, report: addresses.
+    status: `examined`, `rescued` or `not proven`. before, after: facts by kind, in the folder and
+    in the database; digests_*: one SHA-256 of each kind. backup, quarantine, report: addresses.
     """
 
     status: str
@@ -196,7 +196,7 @@ def _exit_code(result: RescueResult | RepairResult) -> int:
 
 COMMAND = Command(
     name="rescue",
-    summary="Examine an old MLflow file store (./mlruns), and bring what can be saved into a database.",
+    summary="Examine an old MLflow file store (./mlruns), and bring it into a database.",
     options=RescueOptions,
     run=run,
     examples=[
@@ -206,13 +206,13 @@ COMMAND = Command(
         "onerun rescue --repair --to sqlite:///mlflow.db --apply",
     ],
     notes=(
-        "Without --apply it is examined and nothing is written. With it: the folder is backed up as it is,\n"
-        "repaired in a copy, migrated by MLflow's own tool, and the database compared with what was in the\n"
-        "folder, fact by fact. The folder itself is only read; artifacts stay where they are."
+        "Without --apply it is examined and nothing is written. With it: the folder is backed up\n"
+        "as it is, repaired in a copy, migrated by MLflow's own tool, and the database compared with\n"
+        "what was in the folder, fact by fact. The folder is only read; artifacts stay where they are."
     ),
     exit_codes={0: "done and proven (or examined)", 1: "the database is not what the folder was"},
     interrupted=(
-        "interrupted; the old store is as it was, and no new one is done: run the same command again"
+        "interrupted; the old store is as it was, and the new one is not done: run it again"
     ),
     needs_arguments=True,
     code_of=_exit_code,

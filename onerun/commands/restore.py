@@ -40,7 +40,8 @@ class RestoreOptions(PartOptions):
 class VerifyResult(BaseModel):
     """A whole archive: every member was read and has the checksum that the manifest says.
 
-    sha256, bytes: of the file. header: when it was written, from which store. counts: records by kind.
+    sha256, bytes: of the file. header: when it was written, from which store.
+    counts: records by kind.
     """
 
     status: str = "whole"
@@ -190,8 +191,8 @@ COMMAND = Command(
         "onerun restore backups/weekly-5d41402abc4b-….folders.tar.gz --to ./mlruns --apply",
     ],
     notes=(
-        "The archive is read and verified as a whole first. Without --apply nothing is written. What the\n"
-        "store has with another content is listed, and left as it is."
+        "The archive is read and verified as a whole first. Without --apply nothing is written.\n"
+        "What the store has with another content is listed, and left as it is."
     ),
     exit_codes={
         1: "the archive is damaged or the store could not be written",

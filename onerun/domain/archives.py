@@ -1,22 +1,34 @@
-"""What an archive is: the parts of a store it holds, what its members are called, when two records are the same."""
+"""What an archive is: its parts of a store, its members, and when two records are the same."""
 
 import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 from urllib.parse import quote, unquote
 
 from onerun.domain.errors import ArchiveDamaged
 
 FORMAT = "onerun-archive"
-FORMAT_VERSION = 1
 HEADER = "header.json"
 MANIFEST = "manifest.jsonl"
+
+
+class Content(StrEnum):
+    """What an archive holds."""
+
+    RECORDS = "records"  # of a store, with their artifacts
+    FOLDERS = "folders"  # of a file store, as they are
+
+
+# Archives of records are still written as version 1, which earlier versions read too.
+VERSIONS = {Content.RECORDS: 1, Content.FOLDERS: 2}
 # In the order in which they are restored: what a record refers to comes before it.
 KINDS = (
-    "experiment", "run", "dataset", "model", "link", "model-metrics", "trace", "registered-model", "model-version",
+    "experiment", "run", "dataset", "model", "link", "model-metrics", "trace", "registered-model",
+    "model-version",
 )  # fmt: skip
 WITH_FILES = ("run", "model", "trace")
 LONGEST_NAME = 4096  # characters of a member's name; Linux takes no longer path
@@ -26,10 +38,11 @@ _GENERATED = {"inputs": {"input_uuid"}, "input_tags": {"input_uuid"}, "datasets"
 
 @dataclass(frozen=True)
 class Selection:
-    """Parts of a store: experiments and runs by id, registered models by name. Empty everywhere: all of it.
+    """Parts of a store: experiments and runs by id, registered models by name. Empty: all of it.
 
-    An experiment brings its runs, logged models, data sets and traces; a run its inputs, outputs and logged models; a
-    registered model its versions, aliases and ledger, the logged models behind them and the runs that made those.
+    An experiment brings its runs, logged models, data sets and traces; a run its inputs, outputs
+    and logged models; a registered model its versions, aliases and ledger, the logged models behind
+    them and the runs that made those.
     """
 
     experiments: tuple[str, ...] = ()
@@ -38,13 +51,13 @@ class Selection:
 
     @property
     def everything(self) -> bool:
-        """Whether nothing is left out."""
+        """Return whether nothing is left out."""
         return not (self.experiments or self.runs or self.models)
 
 
 @dataclass(frozen=True)
 class Archive:
-    """An archive that was written whole and read back: where it is, its SHA-256, its size and what it holds."""
+    """An archive that was written whole and read back: address, SHA-256, size and counts."""
 
     uri: str
     digest: str
@@ -55,7 +68,7 @@ class Archive:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore found or, when `applied`, did. `found`: kind -> how many are new, the same, or differ."""
+    """What a restore found or, when `applied`, did. `found`: kind -> verdict -> number."""
 
     uri: str
     applied: bool
@@ -67,32 +80,32 @@ class Restored:
 
     @property
     def new(self) -> int:
-        """How many records and files the store does not have (or, when applied, did not have before)."""
+        """Return how many records and files the store does not have, or did not have before."""
         return sum(each.get("new", 0) for each in self.found.values())
 
     @property
     def differ(self) -> int:
-        """How many records and files are in the store with another content; they are left unless asked otherwise."""
+        """Return how many records and files the store has with another content."""
         return sum(each.get("differs", 0) for each in self.found.values())
 
 
 def file_member(kind: str, identity: str, path: str) -> str:
-    """Returns: the name of the member that holds an artifact."""
+    """Return the name of the member that holds an artifact."""
     return f"artifacts/{kind}/{quote(identity, safe='')}/{path}"
 
 
 def split_member(name: str) -> tuple[str, str, str] | None:
-    """Returns: kind, id and relative path of an artifact; None for another member.
+    """Return kind, id and relative path of an artifact; None for another member.
 
-    Raises: ArchiveDamaged for a name that no archive of ours has, such as one that leads out of its target.
+    Raises: ArchiveDamaged: no archive of ours has such a name; it may lead out of its target.
     """
     if name in (HEADER, MANIFEST) or _RECORDS.fullmatch(name):
         return None
-    room, _, rest = name.partition("/")
+    folder, _, rest = name.partition("/")
     kind, _, rest = rest.partition("/")
     identity, _, path = rest.partition("/")
     if (
-        room != "artifacts"
+        folder != "artifacts"
         or kind not in WITH_FILES
         or not identity
         or not inside(path)
@@ -105,18 +118,18 @@ def split_member(name: str) -> tuple[str, str, str] | None:
 
 
 def inside(path: str) -> bool:
-    """Whether a relative path stays below the folder it is joined to."""
+    """Return whether a relative path stays below the folder it is joined to."""
     return "\x00" not in path and all(part not in ("", ".", "..") for part in path.split("/"))
 
 
 class Sameness:
-    """The digest of a record's rows, table by table, in whatever order they come: stores sort text differently."""
+    """The digest of a record's rows, table by table, in any order: stores sort text differently."""
 
     def __init__(self) -> None:
         self._sums: dict[str, int] = {}
 
     def add(self, table: str, row: Mapping[str, Any]) -> None:
-        """Counts one row in; identifiers that a store makes up and never shows do not count."""
+        """Add one row; identifiers that a store makes up and never shows do not count."""
         left_out = _GENERATED.get(table, set())
         shown = {
             key: value for key, value in row.items() if value is not None and key not in left_out
@@ -127,18 +140,18 @@ class Sameness:
 
     @property
     def digest(self) -> str:
-        """Returns: a text that is the same for the same rows."""
+        """Return a text that is the same for the same rows."""
         return " ".join(f"{table}={total:064x}" for table, total in sorted(self._sums.items()))
 
 
 def differing_tables(one: str, other: str) -> list[str]:
-    """Returns: the tables in which two records differ, from their digests."""
+    """Return the tables in which two records differ, from their digests."""
     return sorted({part.partition("=")[0] for part in set(one.split()) ^ set(other.split())})
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One record of a store, as far as it says what belongs to what. `place`: where its files lie."""
+    """One record of a store, as far as it says what belongs to what. `place`: of its files."""
 
     kind: str
     id: str
@@ -151,7 +164,7 @@ class Entry:
 
 
 def entry_of(kind: str, identity: str, row: Mapping[str, Any]) -> Entry:
-    """Returns: the entry of a record from the row of its main table."""
+    """Return the entry of a record from the row of its main table."""
     experiment = None if row.get("experiment_id") is None else str(row["experiment_id"])
     if kind == "experiment":
         return Entry(
@@ -179,7 +192,7 @@ def entry_of(kind: str, identity: str, row: Mapping[str, Any]) -> Entry:
 
 
 def _link(identity: str, row: Mapping[str, Any]) -> Entry:
-    """Data set -> run, and run -> logged model it reads or makes."""
+    """Return the entry of a link: data set -> run, or run -> logged model it reads or makes."""
     if row["source_type"] == "DATASET":
         return Entry("link", identity, run=row["destination_id"], dataset=row["source_id"])
     return Entry("link", identity, run=row["source_id"], model=row["destination_id"])

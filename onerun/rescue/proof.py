@@ -1,216 +1,218 @@
-"""The proof: what the database says after the migration, as facts like those that were noted before it."""
+"""The proof: what the database says after the migration, as facts like those noted before it."""
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from onerun.archive.record_io import database, migration, reading, traces
+from onerun.archive.record_io import database, layout, migration, reader
 from onerun.domain import names
-from onerun.domain.archives import Entry
-from onerun.rescue.facts import Facts
-from onerun.rescue.places import add_facts
+from onerun.rescue.checksums import AFTER, Checksums, add_artifacts
 
 Row = Mapping[str, Any]
 
 
-def prove(facts: Facts, uri: str, reported: list[str]) -> list[str]:
-    """Reads the database at `uri`. Returns: in words, all that differs; empty when nothing does."""
-    facts.side = "after"
+class Fact(NamedTuple):
+    """Which fact a row of a table is.
+
+    kind: of which kind. owner: a format of the row's columns. key: a column. values: columns.
+    """
+
+    kind: str
+    owner: str
+    key: str
+    values: str
+
+
+# Columns that an old store does not know of are no facts. `experiment` is the old number.
+FACTS = {
+    "experiments": Fact(
+        "experiment", "{experiment}", "", "name lifecycle_stage creation_time last_update_time"
+    ),
+    "experiment_tags": Fact("experiment tag", "{experiment}", "key", "value"),
+    "runs": Fact(
+        "run",
+        "{run_uuid}",
+        "",
+        "experiment status name user_id start_time end_time lifecycle_stage source_name "
+        "deleted_time",
+    ),
+    "params": Fact("parameter", "run {run_uuid}", "key", "value"),
+    "tags": Fact("tag", "run {run_uuid}", "key", "value"),
+    "metrics": Fact("metric", "run {run_uuid}", "key", "timestamp step value is_nan"),
+    "datasets": Fact(
+        "data set",
+        "{experiment}",
+        "name and digest",
+        "dataset_source dataset_schema dataset_profile",
+    ),
+    "logged_models": Fact(
+        "model",
+        "{model_id}",
+        "",
+        "experiment name status source_run_id creation_timestamp_ms lifecycle_stage",
+    ),
+    "logged_model_params": Fact(
+        "model's parameter", "model {model_id}", "param_key", "param_value"
+    ),
+    "logged_model_tags": Fact("model's tag", "model {model_id}", "tag_key", "tag_value"),
+    "logged_model_metrics": Fact(
+        "model's metric",
+        "model {model_id}",
+        "metric_name",
+        "metric_timestamp_ms metric_value metric_step run_id dataset_name dataset_digest",
+    ),
+    "registered_models": Fact("registered model", "{name}", "", "description creation_time"),
+    "registered_model_tags": Fact("registered model's tag", "{name}", "key", "value"),
+    "registered_model_aliases": Fact("alias", "{name}", "alias", "version"),
+    "model_versions": Fact(
+        "version",
+        "{name}",
+        "version",
+        "source run_id current_stage description status creation_time",
+    ),
+    "model_version_tags": Fact("version's tag", "{name} version {version}", "key", "value"),
+    "trace_info": Fact(
+        "trace",
+        "{request_id}",
+        "",
+        "experiment timestamp_ms execution_time_ms status client_request_id request_preview "
+        "response_preview",
+    ),
+    "trace_tags": Fact("trace's tag", "trace {request_id}", "key", "value"),
+    "trace_request_metadata": Fact("trace's metadata", "trace {request_id}", "key", "value"),
+    "assessments": Fact(
+        "assessment",
+        "trace {trace_id}",
+        "assessment_id",
+        "assessment_type value error name source_type source_id run_id span_id overrides "
+        "rationale created_timestamp last_updated_timestamp valid assessment_metadata",
+    ),
+}
+
+
+def prove(checksums: Checksums, uri: str, orphans: list[str]) -> list[str]:
+    """Read the database at `uri` and compare. Return all that differs, in words.
+
+    Args:
+        checksums: with the list `before`; the list `after` is added.
+        orphans: gets a line for each table with rows that refer to something that does not exist.
+    """
+    checksums.side = AFTER
     with database.engine(uri) as engine:
         databases = database.Databases(engine, engine)
-        reported += [f"{what}: {count}" for what, count in migration.orphans(engine).items()]
-        _add(facts, databases)
-    return facts.differences()
+        found = migration.orphans(engine).items()
+        orphans += [f"{what}: {count}" for what, count in found]
+        _add_all(checksums, databases)
+    return checksums.differences()
 
 
-def _add(facts: Facts, databases: database.Databases) -> None:
-    entries = list(reading.entries(databases))
+def _add_all(checksums: Checksums, databases: database.Databases) -> None:
+    entries = list(reader.entries(databases))
     ids: dict[str, list[str]] = {}
     for entry in entries:
         ids.setdefault(entry.kind, []).append(entry.id)
-    numbers = _old_numbers(databases, ids.get("experiment", []))
-    after = After(facts, numbers, _datasets(databases, ids.get("dataset", [])))
+    rows = DatabaseFacts(
+        checksums=checksums,
+        experiments=_old_numbers(databases, ids.get("experiment", [])),
+        datasets=_dataset_keys(databases, ids.get("dataset", [])),
+    )
     for kind, of_kind in ids.items():
-        tags: dict[str, dict[str, str]] = {}
-        for identity, table, rows in reading.rows(databases, kind, of_kind):
-            for row in rows:
-                if table == "input_tags":
-                    tags.setdefault(identity, {})[row["name"]] = row["value"]
-                else:
-                    after.add(table, identity, row)
-        after.finish_links(tags)
+        for identity, table, batch in reader.rows(databases, kind, of_kind):
+            for row in batch:
+                rows.add(table, identity, row)
+        rows.add_inputs()
     for entry in entries:
-        _add_files(facts, entry)
-
-
-def _add_files(facts: Facts, entry: Entry) -> None:
-    if entry.kind in ("run", "model", "trace") and entry.place:
-        add_facts(facts, f"{entry.kind} {entry.id}", entry.place)
+        if entry.kind in ("run", "model", "trace") and entry.place:
+            add_artifacts(checksums, f"{entry.kind} {entry.id}", entry.place)
 
 
 def _old_numbers(databases: database.Databases, ids: list[str]) -> dict[str, str]:
-    """An experiment that had to take another number is compared under its old one."""
+    """Return new -> old number of experiments that had to take another one."""
     return {
         identity: row["value"]
-        for identity, table, rows in reading.rows(databases, "experiment", ids)
+        for identity, table, rows in reader.rows(databases, "experiment", ids)
         for row in rows
         if table == "experiment_tags" and row["key"] == names.TAG_ARCHIVED_EXPERIMENT
     }
 
 
-def _datasets(databases: database.Databases, ids: list[str]) -> dict[str, str]:
+def _dataset_keys(databases: database.Databases, ids: list[str]) -> dict[str, str]:
     return {
         identity: f"{row['name']} {row['digest']}"
-        for identity, _, rows in reading.rows(databases, "dataset", ids)
+        for identity, _, rows in reader.rows(databases, "dataset", ids)
         for row in rows
     }
 
 
-class After:
-    """Rows of MLflow's tables, as facts."""
+class DatabaseFacts:
+    """Turns rows of MLflow's tables into facts."""
 
     def __init__(
-        self, facts: Facts, numbers: Mapping[str, str], datasets: Mapping[str, str]
+        self, checksums: Checksums, experiments: Mapping[str, str], datasets: Mapping[str, str]
     ) -> None:
-        self._facts, self._numbers, self._datasets = facts, numbers, datasets
-        self._links: dict[str, Row] = {}
-
-    def _experiment(self, row: Row) -> str:
-        identity = str(row["experiment_id"])
-        return self._numbers.get(identity, identity)
+        self._checksums, self._experiments, self._datasets = checksums, experiments, datasets
+        self._inputs: dict[str, Row] = {}
+        self._input_tags: dict[str, dict[str, str]] = {}
 
     def add(self, table: str, identity: str, row: Row) -> None:
-        """Notes what a row says; tables that an old store has no word for say nothing."""
-        fact = getattr(self, "_data_sets" if table == "datasets" else f"_{table}", None)
-        if fact:
-            fact(identity, row)
+        """Add what a row of the record `identity` says."""
+        if table == "inputs":
+            self._add_link(identity, row)
+        elif table == "input_tags":
+            self._input_tags.setdefault(identity, {})[row["name"]] = row["value"]
+        elif table in FACTS and not self._is_ours(table, row):
+            fact, prepared = FACTS[table], self._prepared(table, row)
+            key = str(prepared[fact.key]) if fact.key else ""
+            values = [prepared[column] for column in fact.values.split()]
+            self._checksums.add(fact.kind, fact.owner.format_map(prepared), key, *values)
+        if table == "trace_info":
+            self._add_columns_of_trace(f"trace {identity}", row)
 
-    def _experiments(self, _: str, row: Row) -> None:
-        keys = ("name", "lifecycle_stage", "creation_time", "last_update_time")
-        self._facts.add("experiment", self._experiment(row), "", *(row[key] for key in keys))
+    def _is_ours(self, table: str, row: Row) -> bool:
+        """Return whether a restore wrote it, and not the old store."""
+        return table == "experiment_tags" and row["key"] == names.TAG_ARCHIVED_EXPERIMENT
 
-    def _experiment_tags(self, _: str, row: Row) -> None:
-        if row["key"] != names.TAG_ARCHIVED_EXPERIMENT:
-            self._facts.add("experiment tag", self._experiment(row), row["key"], row["value"])
+    def _prepared(self, table: str, row: Row) -> dict[str, Any]:
+        """Return the row with values as the old store has them."""
+        prepared = dict(row)
+        if "experiment_id" in row:
+            number = str(row["experiment_id"])
+            prepared["experiment"] = self._experiments.get(number, number)
+        if table == "metrics":
+            prepared |= {"value": float(row["value"]), "is_nan": bool(row["is_nan"])}
+        elif table == "datasets":
+            prepared["name and digest"] = f"{row['name']} {row['digest']}"
+        elif table == "logged_model_metrics":
+            value = row["metric_value"]
+            prepared["metric_value"] = float("nan") if value is None else float(value)
+        elif table == "assessments":
+            for column in ("value", "error", "assessment_metadata"):
+                prepared[column] = json.loads(row[column] or "null")
+            prepared["valid"] = bool(row["valid"])
+        return prepared
 
-    def _runs(self, identity: str, row: Row) -> None:
-        keys = (
-            "name",
-            "user_id",
-            "start_time",
-            "end_time",
-            "lifecycle_stage",
-            "source_name",
-            "deleted_time",
-        )
-        values = (self._experiment(row), row["status"], *(row[key] for key in keys))
-        self._facts.add("run", identity, "", *values)
-
-    def _params(self, identity: str, row: Row) -> None:
-        self._facts.add("parameter", f"run {identity}", row["key"], row["value"])
-
-    def _tags(self, identity: str, row: Row) -> None:
-        self._facts.add("tag", f"run {identity}", row["key"], row["value"])
-
-    def _metrics(self, identity: str, row: Row) -> None:
-        point = (row["timestamp"], row["step"], float(row["value"]), bool(row["is_nan"]))
-        self._facts.add("metric", f"run {identity}", row["key"], *point)
-
-    def _inputs(self, identity: str, row: Row) -> None:
-        if row["source_type"] == "RUN_OUTPUT":
-            self._facts.add("output", f"run {row['source_id']}", row["destination_id"], row["step"])
-        else:
-            self._links[identity] = row
-
-    def finish_links(self, tags: Mapping[str, dict[str, str]]) -> None:
-        """Inputs are noted together with their tags."""
-        for identity, row in self._links.items():
-            dataset = row["source_type"] == "DATASET"
-            run = row["destination_id"] if dataset else row["source_id"]
-            what = (
-                self._datasets.get(row["source_id"], "?")
-                if dataset
-                else f"model {row['destination_id']}"
-            )
-            self._facts.add("input", f"run {run}", what, tags.get(identity, {}))
-        self._links = {}
-
-    def _data_sets(self, _: str, row: Row) -> None:
-        said = (row["dataset_source"], row["dataset_schema"], row["dataset_profile"])
-        self._facts.add("data set", self._experiment(row), f"{row['name']} {row['digest']}", *said)
-
-    def _logged_models(self, identity: str, row: Row) -> None:
-        keys = ("name", "status", "source_run_id", "creation_timestamp_ms", "lifecycle_stage")
-        self._facts.add("model", identity, "", self._experiment(row), *(row[key] for key in keys))
-
-    def _logged_model_params(self, identity: str, row: Row) -> None:
-        self._facts.add(
-            "model's parameter", f"model {identity}", row["param_key"], row["param_value"]
-        )
-
-    def _logged_model_tags(self, identity: str, row: Row) -> None:
-        self._facts.add("model's tag", f"model {identity}", row["tag_key"], row["tag_value"])
-
-    def _logged_model_metrics(self, _: str, row: Row) -> None:
-        value = float("nan") if row["metric_value"] is None else float(row["metric_value"])
-        point = (row["metric_timestamp_ms"], value, row["metric_step"], row["run_id"])
-        where = (row["dataset_name"], row["dataset_digest"])
-        self._facts.add(
-            "model's metric", f"model {row['model_id']}", row["metric_name"], *point, *where
-        )
-
-    def _registered_models(self, identity: str, row: Row) -> None:
-        self._facts.add("registered model", identity, "", row["description"], row["creation_time"])
-
-    def _registered_model_tags(self, identity: str, row: Row) -> None:
-        self._facts.add("registered model's tag", identity, row["key"], row["value"])
-
-    def _registered_model_aliases(self, identity: str, row: Row) -> None:
-        self._facts.add("alias", identity, row["alias"], row["version"])
-
-    def _model_versions(self, _: str, row: Row) -> None:
-        keys = ("source", "run_id", "current_stage", "description", "status", "creation_time")
-        self._facts.add("version", row["name"], str(row["version"]), *(row[key] for key in keys))
-
-    def _model_version_tags(self, _: str, row: Row) -> None:
-        self._facts.add(
-            "version's tag", f"{row['name']} version {row['version']}", row["key"], row["value"]
-        )
-
-    def _trace_info(self, identity: str, row: Row) -> None:
-        keys = ("timestamp_ms", "execution_time_ms", "status", "client_request_id")
-        previews = (row["request_preview"], row["response_preview"])
-        self._facts.add(
-            "trace", identity, "", self._experiment(row), *(row[key] for key in keys), *previews
-        )
+    def _add_columns_of_trace(self, owner: str, row: Row) -> None:
+        """Add the tag and the metadata that stand in columns of the trace's row."""
         if row["trace_name"] is not None:
-            self._facts.add("trace's tag", f"trace {identity}", traces.NAME, row["trace_name"])
-        for key, value in traces.in_columns(row).items():
-            self._facts.add("trace's metadata", f"trace {identity}", key, value)
+            self._checksums.add("trace's tag", owner, layout.TRACE_NAME, row["trace_name"])
+        for key, value in layout.metadata_in_columns(row).items():
+            self._checksums.add("trace's metadata", owner, key, value)
 
-    def _trace_tags(self, identity: str, row: Row) -> None:
-        self._facts.add("trace's tag", f"trace {identity}", row["key"], row["value"])
+    def _add_link(self, identity: str, row: Row) -> None:
+        """Add an output; keep an input until its tags are known."""
+        if row["source_type"] == "RUN_OUTPUT":
+            owner = f"run {row['source_id']}"
+            self._checksums.add("output", owner, row["destination_id"], row["step"])
+        else:
+            self._inputs[identity] = row
 
-    def _trace_request_metadata(self, identity: str, row: Row) -> None:
-        self._facts.add("trace's metadata", f"trace {identity}", row["key"], row["value"])
-
-    def _assessments(self, identity: str, row: Row) -> None:
-        value, error, metadata = (
-            json.loads(row[key] or "null") for key in ("value", "error", "assessment_metadata")
-        )
-        texts = ("name", "source_type", "source_id", "run_id", "span_id", "overrides", "rationale")
-        said = (
-            *(row[key] for key in texts),
-            row["created_timestamp"],
-            row["last_updated_timestamp"],
-        )
-        kind = (row["assessment_type"], value, error)
-        self._facts.add(
-            "assessment",
-            f"trace {identity}",
-            row["assessment_id"],
-            *kind,
-            *said,
-            bool(row["valid"]),
-            metadata,
-        )
+    def add_inputs(self) -> None:
+        """Add the inputs together with their tags."""
+        for identity, row in self._inputs.items():
+            tags = self._input_tags.get(identity, {})
+            if row["source_type"] == "DATASET":
+                owner, key = row["destination_id"], self._datasets.get(row["source_id"], "?")
+            else:
+                owner, key = row["source_id"], f"model {row['destination_id']}"
+            self._checksums.add("input", f"run {owner}", key, tags)
+        self._inputs, self._input_tags = {}, {}

@@ -1,9 +1,9 @@
-"""A database that was migrated badly: runs without an experiment get one again, loose rows are told."""
+"""Repair a database that was migrated badly: runs without an experiment get one again."""
 
 from dataclasses import dataclass
 
 from onerun.archive.backup import back_up
-from onerun.archive.record_io import database, migration, writing
+from onerun.archive.record_io import database, migration, writer
 from onerun.domain import names
 from onerun.domain.archives import Archive, Selection
 from onerun.domain.errors import OnerunError
@@ -11,7 +11,11 @@ from onerun.domain.errors import OnerunError
 
 @dataclass(frozen=True)
 class Repair:
-    """What was found in the database and, when `applied`, put right. `orphans`: what is loose (still, when applied)."""
+    """What was found in the database and, when `applied`, put right.
+
+    experiments: id -> the row that was missing. orphans: rows that refer to something that does
+    not exist, by table.
+    """
 
     store: str
     applied: bool
@@ -21,7 +25,7 @@ class Repair:
 
     @property
     def locations(self) -> dict[str, str | None]:
-        """Where the files of each experiment are, by id."""
+        """Return where the files of each experiment are, by id."""
         found: dict[str, str | None] = {}
         for identity, row in self.experiments.items():
             location = row["artifact_location"]
@@ -30,9 +34,9 @@ class Repair:
 
 
 def repair(store: str, apply: bool, backup_to: str) -> Repair:
-    """Finds experiments that have runs and no row; with `apply` backs up the database and makes their rows.
+    """Find experiments that have runs and no row; with `apply`, back up and make their rows.
 
-    Raises: OnerunError when rows are loose afterwards that were not before.
+    Raises: OnerunError: there are more orphans afterwards.
     """
     with database.opened(store) as databases:
         lost = {
@@ -43,14 +47,14 @@ def repair(store: str, apply: bool, backup_to: str) -> Repair:
         if not apply or not lost:
             return Repair(store, False, lost, orphans)
         backup = back_up(Selection(), backup_to, "repair", files=False, store=store)
-        with writing.writing(databases) as writer:
+        with writer.open_writer(databases) as records:
             for identity, row in lost.items():
-                writer.write(
+                records.write(
                     "experiment",
                     identity,
                     [("experiments", [row]), ("experiment_tags", [_tag(identity)])],
                 )
-        writing.finish(databases)
+        writer.finish(databases)
         after = migration.orphans(databases.tracking)
         if list(migration.lost_experiments(databases.tracking)) or sum(after.values()) > sum(
             orphans.values()
@@ -60,7 +64,7 @@ def repair(store: str, apply: bool, backup_to: str) -> Repair:
 
 
 def _rebuilt(identity: int, places: list[str], start: int) -> dict[str, object]:
-    """From what its runs say: where their files lie, when the first one began."""
+    """Return the row that its runs tell of: where their files are, when the first one began."""
     suffixes = [
         place.split("/")[:-2] for place in places if place.rstrip("/").endswith("/artifacts")
     ]

@@ -1,4 +1,7 @@
-"""Runs of a file store: their own file read or rebuilt, their parameters, metrics, tags, inputs and outputs."""
+"""Runs of a file store: their own file read or rebuilt, and all that belongs to them.
+
+Parameters, metrics, tags, inputs and outputs.
+"""
 
 import re
 from collections.abc import Collection, Mapping
@@ -13,9 +16,10 @@ from onerun.domain.file_store import (
     is_whole,
     run_faults,
 )
-from onerun.rescue.case import DROPPED, MENDED, QUARANTINED, REBUILT, TOLD, Case
-from onerun.rescue.places import add_facts, place
+from onerun.rescue.checksums import add_artifacts, artifact_address
+from onerun.rescue.context import DROPPED, NOTED, QUARANTINED, REBUILT, REPAIRED, RescueContext
 from onerun.store.files import reader
+from onerun.store.files.reader import Cause, Unreadable
 
 RESERVED = {"tags", "datasets", "traces", "models", ".trash"}
 LARGEST_FLOAT = 1.7976931348623157e308
@@ -23,50 +27,57 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
 
 def rescue_run(
-    case: Case, folder: Path, experiment: Mapping[str, Any], datasets: Mapping[str, tuple[str, str]]
+    context: RescueContext,
+    folder: Path,
+    experiment: Mapping[str, Any],
+    datasets: Mapping[str, tuple[str, str]],
 ) -> None:
-    """Takes up one run; a folder that is none becomes a finding."""
-    reason = _no_run(case, folder)
-    if reason:
-        case.found(folder, "run", reason, QUARANTINED)
-        return
-    tags = case.values(folder / "tags", "tag", 8000)
+    """Rescue one run; a folder that is none becomes a finding."""
     try:
-        meta = _mended(case, folder, reader.meta(folder / "meta.yaml"), experiment)
-    except reader.Unreadable as error:
-        case.found(folder / "meta.yaml", "run", str(error), REBUILT)
+        _require_run(context, folder)
+    except Unreadable as error:
+        context.found(folder, "run", error, QUARANTINED)
+        return
+    tags = context.values(folder / "tags", "tag", 8000)
+    try:
+        meta = _repaired(context, folder, reader.meta(folder / "meta.yaml"), experiment)
+    except Unreadable as error:
+        context.found(folder / "meta.yaml", "run", error, REBUILT)
         meta = _rebuilt(folder, experiment, tags)
         tags[names.TAG_RESCUED] = f"meta.yaml: {error}"
-    case.runs[folder.name] = experiment["experiment_id"]
-    _take(case, folder, meta, tags)
-    _metrics(case, folder)
-    _inputs(case, folder, datasets)
-    _outputs(case, folder)
-    case.totals["artifact bytes"] += add_facts(
-        case.facts, f"run {folder.name}", meta["artifact_uri"]
+    context.runs[folder.name] = experiment["experiment_id"]
+    _take(context, folder, meta, tags)
+    _metrics(context, folder)
+    _inputs(context, folder, datasets)
+    _outputs(context, folder)
+    context.totals["artifact bytes"] += add_artifacts(
+        context.checksums, f"run {folder.name}", meta["artifact_uri"]
     )
 
 
-def _no_run(case: Case, folder: Path) -> str:
-    """Returns: why the folder is no run, or an empty text."""
+def _require_run(context: RescueContext, folder: Path) -> None:
+    """Raise Unreadable for a folder that is no run, or a run that another experiment keeps."""
     parts = ("meta.yaml", "params", "metrics", "tags", "artifacts", "inputs", "outputs")
     if not _ID.fullmatch(folder.name):
-        return "its name is no run's id"
-    if case.claims.get(folder.name, folder.parent.name) != folder.parent.name:
-        return f"a run of that id is in experiment {case.claims[folder.name]}"
-    try:
-        there = {*reader.folders(folder), *reader.others(folder)}
-    except reader.Unreadable as error:
-        return str(error)
-    if not there.intersection(parts):
-        return "an empty folder" if not reader.size_below(folder) else "nothing of a run is in it"
-    return ""
+        raise Unreadable("its name is no run's id")
+    keeper = context.duplicates.get(folder.name, folder.parent.name)
+    if keeper != folder.parent.name:
+        raise Unreadable(f"a run of that id is in experiment {keeper}")
+    content = {*reader.folders(folder), *reader.others(folder)}
+    if content.intersection(parts):
+        return
+    if reader.size_below(folder):
+        raise Unreadable("nothing of a run is in it")
+    raise Unreadable("an empty folder", Cause.EMPTY)
 
 
 def _rebuilt(
     folder: Path, experiment: Mapping[str, Any], tags: Mapping[str, str]
 ) -> dict[str, Any]:
-    """From the folder's name, its tags, its metrics and the times of its files. How it ended nobody knows: KILLED."""
+    """Return what the folder's name, tags, metrics and the times of its files say.
+
+    How the run ended is not known: KILLED.
+    """
     first, last = reader.times_below(folder)
     stamps = [point.timestamp for point in _first_points(folder)]
     return {
@@ -93,15 +104,15 @@ def _first_points(folder: Path) -> list[reader.Point]:
     try:
         for _, file in reader.files_below(folder / "metrics"):
             found += [point for point, _ in zip(reader.points(file, []), range(1), strict=False)]
-    except reader.Unreadable:
+    except Unreadable:
         pass  # becomes a finding where the metrics are taken up
     return [point for point in found if point.timestamp > 0]
 
 
-def _mended(
-    case: Case, folder: Path, meta: dict[str, Any], experiment: Mapping[str, Any]
+def _repaired(
+    context: RescueContext, folder: Path, meta: dict[str, Any], experiment: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Every field that MLflow reads is what it must be; the others come from the folder."""
+    """Return the fields that MLflow reads, those that are none taken from the folder."""
     whole = _rebuilt(folder, experiment, {})
     wrong = [fault.text for fault in run_faults(meta, folder.name, experiment["experiment_id"])]
     status = meta.get("status")
@@ -115,21 +126,28 @@ def _mended(
         value = meta.get(key)
         if is_whole(value) or (value is None and key != "start_time"):
             whole[key] = value
+    _take_texts(meta, whole)
+    whole["artifact_uri"] = artifact_address(meta.get("artifact_uri"), folder / "artifacts")
+    context.totals["moved"] += whole["artifact_uri"] != meta.get("artifact_uri")
+    if wrong:
+        context.found(folder / "meta.yaml", "run", ", ".join(wrong), REPAIRED)
+    return whole
+
+
+def _take_texts(meta: Mapping[str, Any], whole: dict[str, Any]) -> None:
+    """Take over the fields that are text."""
     for key in ("source_name", "entry_point_name", "source_version"):
         whole[key] = meta[key] if isinstance(meta.get(key), str) else ""
     whole["user_id"] = meta["user_id"] if isinstance(meta.get("user_id"), str) else None
     name = meta.get("run_name") or meta.get("name")
     whole["run_name"] = name[:LONGEST_RUN_NAME] if isinstance(name, str) else None
-    whole["artifact_uri"] = place(meta.get("artifact_uri"), folder / "artifacts")
-    case.totals["moved"] += whole["artifact_uri"] != meta.get("artifact_uri")
-    if wrong:
-        case.found(folder / "meta.yaml", "run", ", ".join(wrong), MENDED)
-    return whole
 
 
-def _take(case: Case, folder: Path, meta: dict[str, Any], tags: Mapping[str, str]) -> None:
-    home, owner = case.relative(folder), f"run {folder.name}"
-    case.write_meta(f"{home}/meta.yaml", meta)
+def _take(
+    context: RescueContext, folder: Path, meta: dict[str, Any], tags: Mapping[str, str]
+) -> None:
+    home, owner = context.relative(folder), f"run {folder.name}"
+    context.write_meta(f"{home}/meta.yaml", meta)
     keys = (
         "run_name",
         "user_id",
@@ -139,7 +157,7 @@ def _take(case: Case, folder: Path, meta: dict[str, Any], tags: Mapping[str, str
         "source_name",
         "deleted_time",
     )
-    case.facts.add(
+    context.checksums.add(
         "run",
         folder.name,
         "",
@@ -147,35 +165,35 @@ def _take(case: Case, folder: Path, meta: dict[str, Any], tags: Mapping[str, str
         RUN_STATUSES[meta["status"]],
         *(meta.get(key) for key in keys),
     )
-    for key, value in case.values(folder / "params", "parameter", 8000).items():
-        case.write(f"{home}/params/{key}", value)
-        case.facts.add("parameter", owner, key, value)
+    for key, value in context.values(folder / "params", "parameter", 8000).items():
+        context.write(f"{home}/params/{key}", value)
+        context.checksums.add("parameter", owner, key, value)
     for key, value in tags.items():
-        case.write(f"{home}/tags/{key}", value)
-        case.facts.add("tag", owner, key, value)
+        context.write(f"{home}/tags/{key}", value)
+        context.checksums.add("tag", owner, key, value)
 
 
-def _metrics(case: Case, folder: Path) -> None:
+def _metrics(context: RescueContext, folder: Path) -> None:
     try:
         files = list(reader.files_below(folder / "metrics"))
-    except reader.Unreadable as error:
-        case.unreadable(folder / "metrics", "metrics", error)
+    except Unreadable as error:
+        context.unreadable(folder / "metrics", "metrics", error)
         return
     for key, file in files:
         bad: list[str] = []
         try:
-            case.key(key)
-            _metric(case, folder, key, file, bad)
-        except reader.Unreadable as error:
-            case.found(file, "metric", str(error), QUARANTINED)
+            context.key(key)
+            _metric(context, folder, key, file, bad)
+        except Unreadable as error:
+            context.found(file, "metric", error, QUARANTINED)
         if bad:
-            case.found(
+            context.found(
                 file, "metric", f"{len(bad)} lines are none of a metric: {bad[0]}", QUARANTINED
             )
 
 
-def _metric(case: Case, folder: Path, key: str, file: Path, bad: list[str]) -> None:
-    """A database holds a point once, and no infinity: the same as MLflow's tool makes of it."""
+def _metric(context: RescueContext, folder: Path, key: str, file: Path, bad: list[str]) -> None:
+    """Rescue a metric. A database holds a point once, and no infinity, as MLflow's tool does it."""
     lines: dict[tuple[int, int, float, bool], str] = {}
     repeated = 0
     for point in reader.points(file, bad):
@@ -185,77 +203,82 @@ def _metric(case: Case, folder: Path, key: str, file: Path, bad: list[str]) -> N
         repeated += seen in lines
         lines[seen] = f"{point.timestamp} {point.value!r} {point.step}\n"
     if repeated:
-        case.found(
-            file, "metric", f"{repeated} points are there twice; a database holds each once", TOLD
+        context.found(
+            file, "metric", f"{repeated} points are there twice; a database holds each once", NOTED
         )
     if not lines:
-        case.found(file, "metric", "no point in it", DROPPED if not bad else TOLD)
+        context.found(file, "metric", "no point in it", DROPPED if not bad else NOTED)
         return
-    case.write(f"{case.relative(folder)}/metrics/{key}", "".join(lines.values()))
+    context.write(f"{context.relative(folder)}/metrics/{key}", "".join(lines.values()))
     for seen in lines:
-        case.facts.add("metric", f"run {folder.name}", key, *seen)
+        context.checksums.add("metric", f"run {folder.name}", key, *seen)
 
 
-def _inputs(case: Case, folder: Path, datasets: Mapping[str, tuple[str, str]]) -> None:
-    home, owner = case.relative(folder), f"run {folder.name}"
+def _inputs(context: RescueContext, folder: Path, datasets: Mapping[str, tuple[str, str]]) -> None:
+    home, owner = context.relative(folder), f"run {folder.name}"
     seen: set[tuple[str, str]] = set()
     first = {key: name for name, key in reversed(list(datasets.items()))}
-    for name, path, meta in _vertices(case, folder / "inputs", "input"):
+    for name, path, meta in _vertices(context, folder / "inputs", "input"):
         source = str(meta.get("source_id"))
         tags = {str(key): str(value) for key, value in _mapping(meta.get("tags")).items()}
         kind = meta.get("source_type", "DATASET")
         source = first[datasets[source]] if kind == "DATASET" and source in datasets else source
-        if wrong := _no_input(kind, source, datasets, seen):
-            case.found(path, "input", wrong, QUARANTINED)
+        try:
+            _require_input(kind, source, datasets, seen)
+        except Unreadable as error:
+            context.found(path, "input", error, QUARANTINED)
             continue
         seen.add((kind, source))
-        case.facts.add(
+        context.checksums.add(
             "input",
             owner,
             f"model {source}" if kind == "MODEL" else " ".join(datasets[source]),
             tags,
         )
-        case.write_meta(
+        context.write_meta(
             f"{home}/inputs/{name}/meta.yaml", {**meta, "source_id": source, "tags": tags}
         )
 
 
-def _no_input(
+def _require_input(
     kind: str,
     source: str,
     datasets: Mapping[str, tuple[str, str]],
     seen: Collection[tuple[str, str]],
-) -> str:
-    """Returns: why it cannot be taken, or an empty text."""
+) -> None:
+    """Raise Unreadable for an input that cannot be taken."""
     if kind not in ("MODEL", "DATASET"):
-        return f"its source is of kind {str(kind)[:40]!r}"
+        raise Unreadable(f"its source is of kind {str(kind)[:40]!r}")
     if kind == "DATASET" and source not in datasets:
-        return f"its data set {source[:40]} is not there"
-    return (
-        f"the run has {source[:40]} as another input already; a database holds one"
-        if (kind, source) in seen
-        else ""
-    )
+        raise Unreadable(f"its data set {source[:40]} is not there")
+    if (kind, source) in seen:
+        raise Unreadable(
+            f"the run has {source[:40]} as another input already; a database holds one",
+        )
 
 
-def _outputs(case: Case, folder: Path) -> None:
-    for name, _, meta in _vertices(case, folder / "outputs", "output"):
+def _outputs(context: RescueContext, folder: Path) -> None:
+    for name, _, meta in _vertices(context, folder / "outputs", "output"):
         step = meta["step"] if is_whole(meta.get("step")) else 0
-        case.write_meta(f"{case.relative(folder)}/outputs/{name}/meta.yaml", {**meta, "step": step})
-        case.facts.add("output", f"run {folder.name}", name, step)
+        context.write_meta(
+            f"{context.relative(folder)}/outputs/{name}/meta.yaml", {**meta, "step": step}
+        )
+        context.checksums.add("output", f"run {folder.name}", name, step)
 
 
-def _vertices(case: Case, folder: Path, what: str) -> list[tuple[str, Path, dict[str, Any]]]:
+def _vertices(
+    context: RescueContext, folder: Path, what: str
+) -> list[tuple[str, Path, dict[str, Any]]]:
     found = []
     try:
-        for name in case.folders(folder, what):
+        for name in context.folders(folder, what):
             path = folder / name / "meta.yaml"
             try:
                 found.append((name, path, reader.meta(path)))
-            except reader.Unreadable as error:
-                case.found(path, what, str(error), QUARANTINED)
-    except reader.Unreadable as error:
-        case.unreadable(folder, f"{what}s", error)
+            except Unreadable as error:
+                context.found(path, what, error, QUARANTINED)
+    except Unreadable as error:
+        context.unreadable(folder, f"{what}s", error)
     return found
 
 

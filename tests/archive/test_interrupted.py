@@ -19,9 +19,9 @@ KILLED = """
 import os, signal, sys
 from onerun.archive import Selection, back_up, places, restore
 from onerun.archive.container import Writer
-from onerun.archive.record_io import writing
-writing.AT_ONCE = 3
-points = {{"file": (places, "write"), "record": (writing.Writing, "write"), "member": (Writer, "add")}}
+from onerun.archive.record_io import writer
+writer.AT_ONCE = 3
+points = {{"file": (places, "write"), "record": (writer.RecordWriter, "write"), "member": (Writer, "add")}}
 (where, name), at = points[{point!r}], {at}
 original = getattr(where, name)
 def counted(*arguments, **named):

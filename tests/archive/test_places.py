@@ -10,10 +10,11 @@ import pytest
 from mlflow import MlflowClient
 
 from onerun import storage
-from onerun.archive import Selection, artifacts, back_up, keeping, restore
-from onerun.archive.deciding import DIFFERS
+from onerun.archive import Selection, artifacts, back_up, repository, restore
+from onerun.archive.comparison import Verdict
 from onerun.config.mistakes import Mistakes
 from onerun.domain.errors import ArchiveDamaged
+from onerun.processes import locks
 from onerun.tracking.database import identity_of
 from tests import servers
 from tests.archive.conftest import Store
@@ -57,8 +58,8 @@ def test_the_newest_of_a_label_are_kept_in_s3(s3: str, store: Store) -> None:
     place = "s3://kept-archives/deep/er"
     made = [back_up(Selection(experiments=("0",)), place, "daily").uri for _ in range(3)]
     other = back_up(Selection(experiments=("0",)), place, "daily-2").uri
-    assert keeping.keep(made[2], 2) == made[:1]
-    assert keeping.archives(made[2]) == made[1:]
+    assert repository.keep(made[2], 2) == made[:1]
+    assert repository.archives(made[2]) == made[1:]
     assert storage.exists(other)
     versions = storage.minio().list_objects("kept-archives", recursive=True, include_version=True)
     assert made[0].rpartition("/")[2] in {
@@ -133,7 +134,7 @@ def test_p4_postgres_with_artifacts_in_s3(
     fresh = MlflowClient(uris[1]).create_experiment("made after the restore")
     assert int(fresh) > max(map(int, runs)), "the sequence goes on after the restored ids"
     storage.write_bytes_atomically(f"s3://artifacts/far/{run_id}/artifacts/a/b.txt", b"other")
-    assert restore(archive.uri, apply=True).found["files"][DIFFERS] == 1
+    assert restore(archive.uri, apply=True).found["files"][Verdict.DIFFERS] == 1
     moved = restore(archive.uri, artifacts="s3://artifacts/moved")
     assert moved.places[0].startswith("s3://artifacts/moved/")
 
@@ -171,12 +172,12 @@ def test_the_newest_of_a_label_are_kept(store: Store) -> None:
     made = [back_up(Selection(experiments=("0",)), "backups", "daily").uri for _ in range(3)]
     other = back_up(Selection(experiments=("0",)), "backups", "daily-old").uri
     Path("backups/daily-notes.tar.gz").write_text("somebody's")
-    assert keeping.keep(made[2], 2) == [made[0]]
+    assert repository.keep(made[2], 2) == [made[0]]
     assert {path.name for path in Path("backups").iterdir()} == {
         Path(made[1]).name, Path(made[2]).name, Path(other).name, "daily-notes.tar.gz",
     }  # fmt: skip
     with pytest.raises(Mistakes, match="at least one"):
-        keeping.keep(made[2], 0)
+        repository.keep(made[2], 0)
 
 
 def test_the_one_just_made_is_kept_though_the_clock_was_set_back(store: Store) -> None:
@@ -185,9 +186,9 @@ def test_the_one_just_made_is_kept_though_the_clock_was_set_back(store: Store) -
         made = Path(back_up(Selection(experiments=("0",)), "backups", "daily").uri)
         ahead.append(str(made.rename(made.with_name(re.sub(r"\d{8}T\d{12}Z", name, made.name)))))
     newest = back_up(Selection(experiments=("0",)), "backups", "daily").uri
-    assert keeping.keep(newest, 2) == ahead[:1]
+    assert repository.keep(newest, 2) == ahead[:1]
     assert Path(newest).exists()
-    assert keeping.keep(newest, 1) == ahead[1:]
+    assert repository.keep(newest, 1) == ahead[1:]
 
 
 @pytest.mark.parametrize(
@@ -197,8 +198,8 @@ def test_where_archives_go(
     given: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert keeping.place_of(given) == place
-    assert keeping.place_of("backups") == f"{tmp_path}/backups"
+    assert repository.place_of(given) == place
+    assert repository.place_of("backups") == f"{tmp_path}/backups"
     with pytest.raises(Mistakes, match="expected a folder or s3://bucket/prefix, got gs://b/c"):
         back_up(Selection(), "gs://b/c", "daily")
     assert not list(tmp_path.iterdir())
@@ -208,15 +209,15 @@ def test_a_workplace_that_is_just_made_is_not_taken_for_a_dead_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "other").mkdir()
-    lock = keeping.fcntl.flock
+    lock = locks.fcntl.flock
 
     def while_another_begins(file: Any, how: int) -> None:
-        if how == keeping.fcntl.LOCK_EX:
-            keeping._remove_dead(tmp_path / "other")
+        if how == locks.fcntl.LOCK_EX:
+            repository._remove_dead(tmp_path / "other")
         lock(file, how)
 
-    monkeypatch.setattr(keeping.fcntl, "flock", while_another_begins)
-    with keeping.workplace(str(tmp_path)) as work:
+    monkeypatch.setattr(locks.fcntl, "flock", while_another_begins)
+    with repository.workplace(str(tmp_path)) as work:
         assert (work / "lock").exists()
 
 
@@ -231,7 +232,7 @@ def test_another_stores_archives_of_the_same_label_stay(store: Store, empty: str
         back_up(Selection(experiments=("0",)), "backups", "daily", store=empty).uri
         for _ in range(2)
     ]
-    assert keeping.keep(made[1], 1) == made[:1]
+    assert repository.keep(made[1], 1) == made[:1]
     assert {path.name for path in Path("backups").iterdir()} == {
         Path(uri).name for uri in (made[1], other, earlier)
     }
@@ -244,7 +245,7 @@ def test_archives_of_a_database_that_was_lost_stay(store: Store, empty: str) -> 
     _ = everything(empty)  # MLflow makes its default experiment when it first looks
     new.replace(file)
     made = [back_up(Selection(experiments=("0",)), "backups", "daily").uri for _ in range(2)]
-    assert keeping.keep(made[1], 1) == made[:1]
+    assert repository.keep(made[1], 1) == made[:1]
     assert {path.name for path in Path("backups").iterdir()} == {
         Path(uri).name for uri in (made[1], lost)
     }
@@ -335,6 +336,6 @@ def test_a_file_that_changes_while_it_is_read(
         size(self, path, said + 5, *others)  # type: ignore[arg-type]
 
     monkeypatch.setattr(artifacts.Artifact, "__init__", larger)
-    with pytest.raises(ArchiveDamaged, match="changed while it was read"):
+    with pytest.raises(ArchiveDamaged, match="changed while it was archived"):
         back_up(Selection(), "backups", "daily")
     assert not list(Path("backups").iterdir())

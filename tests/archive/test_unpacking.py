@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from onerun import storage
-from onerun.archive import folders, keeping
-from onerun.archive.unpacking import unpack
+from onerun.archive import folders, repository, restore_folders
 from onerun.cli import main
 from onerun.domain.cleanup.messages import command_back
 from onerun.domain.errors import ArchiveDamaged
@@ -35,7 +34,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def packed(store: Path, to: str) -> str:
-    return folders.back_up(store, [store / "1"], to, "weekly")[0]
+    return folders.back_up(store, [store / "1"], to, "weekly").uri
 
 
 def restored(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -72,8 +71,8 @@ def test_nothing_is_written_through_a_link(store: Path, tmp_path: Path) -> None:
     (tmp_path / "target" / "1").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "target" / "1" / "r").symlink_to(tmp_path / "elsewhere")
-    done = unpack(Path(archive), tmp_path / "target", apply=True)
-    assert done.files == {"differs": 2}
+    done = restore_folders(archive, str(tmp_path / "target"), apply=True)
+    assert done.found["files"] == {"differs": 2}
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
@@ -83,7 +82,7 @@ def test_a_member_that_leads_out_is_refused(tmp_path: Path) -> None:
         tar.addfile(tarfile.TarInfo("../out"), io.BytesIO())
     (tmp_path / "target").mkdir()
     with pytest.raises(ArchiveDamaged, match="outside"):
-        unpack(archive, tmp_path / "target", apply=True)
+        restore_folders(str(archive), str(tmp_path / "target"), apply=True)
     assert not (tmp_path / "out").exists()
 
 
@@ -105,7 +104,7 @@ def test_mistakes_and_damage_are_told(store: Path, capsys: pytest.CaptureFixture
     Path(archive).write_bytes(damaged)
     for arguments in ([archive, "--verify"], [archive, "--to", "mlruns", "--apply"]):
         code, told = restored(capsys, *arguments)
-        assert (code, "not what its name says" in told["error"]) == (1, True)
+        assert (code, "damaged" in told["error"]) == (1, True)
 
 
 def test_in_an_object_store_it_is_read_back_and_comes_back(
@@ -123,6 +122,6 @@ def test_in_an_object_store_it_is_read_back_and_comes_back(
     def cut_off(local: Path, uri: str) -> None:
         storage.write_bytes_atomically(uri, local.read_bytes()[:-9])
 
-    monkeypatch.setattr(keeping, "put", cut_off)  # as a proxy in between does it
+    monkeypatch.setattr(repository, "put", cut_off)  # as a proxy in between does it
     with pytest.raises(ArchiveDamaged, match="is not what was sent"):
         packed(store, "s3://folders/weekly")

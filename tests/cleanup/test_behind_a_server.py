@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.upkeep import restoring
 from onerun import storage
+from onerun.cli import main as restore
 from onerun.commands.maintain import COMMAND
 from onerun.tracking.runs import client
 from tests import servers
@@ -60,6 +60,6 @@ def test_a_hard_delete_and_its_restore_where_the_server_keeps_artifacts_in_a_buc
     assert new <= {"mlflow.db.maintenance.lock"}, (
         "nothing lies in the working directory, which dies with a container"
     )
-    assert restoring.main([result["archive"], "--apply"]) == 0
+    assert restore(["restore", result["archive"], "--apply"]) == 0
     assert storage.read_bytes(file) == b"four"
     assert client().get_run(run.run_id).info.end_time == ended

@@ -1,5 +1,6 @@
 """Stores of files: the case from the field, and what is damaged in them."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.upkeep import restoring
-from onerun.archive import folders
+from onerun.archive import folders, read_back
 from onerun.cleanup.summary import summarise
+from onerun.cli import main as restore
 from onerun.commands.maintain import COMMAND
+from onerun.domain.archives import HEADER, MANIFEST
 from onerun.domain.errors import ArchiveDamaged
 from onerun.store.files import layout
 from tests.cleanup.file_stores import age, digests, make_experiment
@@ -76,7 +78,7 @@ def test_the_case_from_the_field(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert after.items() <= before.items()
 
     archive = told["result"]["archive"]
-    assert restoring.main([archive, "--to", str(root), "--json"]) == 0
+    assert restore(["restore", archive, "--to", str(root), "--json"]) == 0
     planned = json.loads(capsys.readouterr().out)
     assert (planned["status"], planned["new"], planned["differ"]) == (
         "planned",
@@ -84,7 +86,7 @@ def test_the_case_from_the_field(tmp_path: Path, capsys: pytest.CaptureFixture[s
         0,
     )
     assert counts(root) == (15, 1150)
-    assert restoring.main([archive, "--to", str(root), "--apply"]) == 0
+    assert restore(["restore", archive, "--to", str(root), "--apply"]) == 0
     assert counts(root) == (17, 1293)
     there = digests(root)
     assert {
@@ -102,37 +104,47 @@ def test_an_archive_of_folders_is_a_plain_tar(tmp_path: Path) -> None:
     (artifacts / "twice.bin").hardlink_to(artifacts / "data.bin")
     (artifacts / "link").symlink_to("/etc/hostname")
     os.mkfifo(artifacts / "pipe")
-    uri, _, notes = folders.back_up(
+    made = folders.back_up(
         tmp_path / "mlruns", [tmp_path / "mlruns" / "1"], str(tmp_path / "b"), "x"
     )
-    assert notes == []
+    assert made.notes == ()
+    uri = made.uri
     assert [path.name for path in (tmp_path / "b").iterdir()] == [Path(uri).name]
     out = tmp_path / "out"
     out.mkdir()
     subprocess.run(["tar", "xzf", uri], cwd=out, check=True)
-    subprocess.run(["sha256sum", "-c", "--quiet", folders.LIST], cwd=out, check=True)
-    assert len((out / folders.LIST).read_text().splitlines()) == len(digests(out)) - 2
     there = {path.relative_to(tmp_path / "mlruns") for path in (tmp_path / "mlruns").rglob("*")}
-    assert {path.relative_to(out) for path in out.rglob("*")} == {*there, Path(folders.LIST)}
+    assert {path.relative_to(out) for path in out.rglob("*")} == {
+        *there,
+        Path(HEADER),
+        Path(MANIFEST),
+    }
+    *lines, counts = map(json.loads, (out / MANIFEST).read_text().splitlines())
+    assert {line["name"] for line in lines} == {*map(str, there), HEADER}
+    for line in lines:
+        if "sha256" in line:
+            assert hashlib.sha256((out / line["name"]).read_bytes()).hexdigest() == line["sha256"]
+    assert counts == {"counts": made.counts}
     damaged = bytearray(Path(uri).read_bytes())
     damaged[len(damaged) // 2] ^= 0xFF
     Path(uri).write_bytes(damaged)
     with pytest.raises(ArchiveDamaged):
-        folders.verify(Path(uri))
+        read_back(uri)
 
 
+@pytest.mark.parametrize("text", ["longer" * 100, "y" * 100, ""])
 def test_what_changes_while_folders_are_archived_stops_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     make_experiment(tmp_path / "mlruns", 1, {1: 3})
-    add = tarfile.TarFile.add
+    add = tarfile.TarFile.addfile
 
-    def changed(tar: tarfile.TarFile, name: Path, arcname: str, **rest: Any) -> None:
-        if name.name == "data.bin":
-            name.write_text("y" * 100)
-        add(tar, name, arcname, **rest)
+    def changed(tar: tarfile.TarFile, info: tarfile.TarInfo, *content: Any) -> None:
+        add(tar, info, *content)
+        if info.name.endswith("data.bin"):
+            (tmp_path / "mlruns" / info.name).write_text(text)
 
-    monkeypatch.setattr(tarfile.TarFile, "add", changed)
+    monkeypatch.setattr(tarfile.TarFile, "addfile", changed)
     with pytest.raises(ArchiveDamaged, match="changed while it was archived"):
         folders.back_up(tmp_path / "mlruns", [tmp_path / "mlruns" / "1"], str(tmp_path / "b"), "x")
     assert list((tmp_path / "b").iterdir()) == []

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 import yaml
 
-from onerun.archive import keeping
+from onerun.archive import repository
 from onerun.commands.maintain import key_of
 from onerun.config.loading import load_policy
 from onerun.config.mistakes import Mistakes
@@ -94,7 +94,7 @@ def test_what_is_a_name_here_is_one_for_archives_and_for_prefect(tmp_path: Path)
     from prefect.client.schemas.actions import ArtifactCreate
 
     name = load_policy("name: Aa.0_-Z\nselect: {}\n").name
-    keeping.require_label(name)
+    repository.require_label(name)
     assert ArtifactCreate(key=key_of(name)).key == "maintenance-aa-0--z"
     (tmp_path / "wöchentlich.yaml").write_text("select: {}\n")
     with pytest.raises(Mistakes, match=r"wöchentlich.yaml: name: expected letters"):

@@ -96,7 +96,7 @@ def test_an_old_store_is_examined(store: Path, capsys: pytest.CaptureFixture[str
 def test_a_rescue_that_cannot_be_proven_ends_with_one(
     store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from onerun.rescue import rescuing as doing
+    from onerun.rescue import workflow as doing
 
     run = store / "mlruns" / "1" / ("a" * 32)
     (run / "params").mkdir(parents=True)

@@ -24,7 +24,7 @@ from mlflow.entities import ViewType
 from onerun.config.mistakes import Mistakes
 from onerun.domain import names
 from onerun.rescue import Rescue, examine, rescue
-from onerun.rescue.facts import Facts
+from onerun.rescue.checksums import Checksums
 from onerun.rescue.repair import repair
 from tests import servers
 from tests.archive.everything import comparable, everything
@@ -347,7 +347,7 @@ def test_what_the_tool_itself_loses_is_listed(
 
 
 def test_what_is_there_less_often_is_listed(tmp_path: Path) -> None:
-    facts = Facts(tmp_path)
+    facts = Checksums(tmp_path)
     for facts.side, times in (("before", 3), ("after", 2)):
         for _ in range(times):
             facts.add("input", "run a", "table", {})
@@ -459,14 +459,14 @@ def killed_when_half_is_there(old: Store, to: str) -> None:
     code = f"""
 import os, signal
 from onerun.rescue import rescue
-from onerun.archive.record_io import writing
-writing.AT_ONCE = 3
-written, calls = writing.Writing.write, []
+from onerun.archive.record_io import writer
+writer.AT_ONCE = 3
+written, calls = writer.RecordWriter.write, []
 def counted(*arguments, **named):
     calls.append(1)
     os.kill(os.getpid(), signal.SIGKILL if len(calls) == 9 else 0)
     return written(*arguments, **named)
-writing.Writing.write = counted
+writer.RecordWriter.write = counted
 rescue({str(old.root)!r}, {to!r})
 """
     environment = {**os.environ, "PYTHONPATH": str(servers.ROOT)}

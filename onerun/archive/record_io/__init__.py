@@ -1,1 +1,1 @@
-"""Records of an MLflow store as rows: read from its database or its API, written to its database."""
+"""Records of an MLflow store as rows, read from database or API, written to a database."""

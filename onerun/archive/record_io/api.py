@@ -1,6 +1,7 @@
-"""A store read through MLflow's API: a server over HTTP, or an old file store. The rows are those that a database has.
+"""A store read through MLflow's API, a server or an old file store, as rows of a database.
 
-What the API does not show is not there: when something was deleted, where a run was started from, traces.
+Not there is what the API does not show: when something was deleted, where a run was started from,
+traces.
 """
 
 import math
@@ -10,7 +11,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from onerun.archive.record_io.layout import WORKSPACE
-from onerun.archive.record_io.reading import LINE, Rows
+from onerun.archive.record_io.reader import LINE, Rows
 from onerun.domain.archives import Entry
 from onerun.tracking.database import identity_of
 
@@ -22,7 +23,7 @@ Row = dict[str, Any]
 
 
 class Api:
-    """A store behind MLflow's client. Links and data sets, which the API gives no ids, are remembered by ours."""
+    """A store behind MLflow's client. Links and data sets, without ids there, get ids of ours."""
 
     def __init__(self, uri: str, registry: str) -> None:
         from mlflow import MlflowClient
@@ -291,9 +292,13 @@ class Api:
 
     def left_out(self) -> list[str]:
         """See Source."""
-        shown = "read through MLflow's API: when something was deleted, and where from a run was started, is not shown"
+        shown = (
+            "read through MLflow's API, which does not show when something was deleted, "
+            "and from where a run was started"
+        )
         traces = [
-            f"traces of experiment {each.experiment_id} are not part of an archive made through the API"
+            f"traces of experiment {each.experiment_id} are not part of an archive "
+            "made through the API"
             for each in self._experiments()
             if self._client.search_traces(
                 locations=[str(each.experiment_id)], max_results=1, include_spans=False
@@ -321,7 +326,7 @@ def _pairs(values: Mapping[str, str], **owner: Any) -> list[Row]:
 
 
 def _unique(row: Row) -> tuple[Any, ...]:
-    """A database holds a point once."""
+    """Return what tells points apart: a database holds a point once."""
     return row["timestamp"], row["step"], row["value"], row["is_nan"]
 
 

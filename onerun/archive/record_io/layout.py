@@ -1,10 +1,12 @@
-"""Which of MLflow's tables hold which kind of record, and by which columns a row belongs to one."""
+"""Which of MLflow's tables and columns hold which kind of record."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 
 class Part(NamedTuple):
-    """A table that holds rows of a record; their `columns`, joined by a slash, are the record's id."""
+    """A table with rows of a record; their `columns`, joined by a slash, are the record's id."""
 
     table: str
     columns: tuple[str, ...]
@@ -65,10 +67,14 @@ NATURAL: dict[str, tuple[str, ...]] = {
     "link": ("source_type", "source_id", "destination_type", "destination_id"),
 }
 PLACE_OF_TRACE = "mlflow.artifactLocation"  # the tag of a trace that says where its files lie
-WORKSPACE = "default"  # registered models of other workspaces may have the same names: they are left out, and said so
-DELETED = "Deleted_Internal"  # the stage of a version that was deleted: its row stays, so that its number does
+# Registered models of other workspaces may have the same names: they are left out, with a note.
+WORKSPACE = "default"
+DELETED = "Deleted_Internal"  # the stage of a deleted version, whose row keeps its number taken
 ARCHIVED = frozenset(part.table for parts in PARTS.values() for part in parts)
-# Made by MLflow from others, or about what is running now; nothing to keep. Secrets never leave the store (P7).
+# Of a trace's tags and metadata, databases hold some in columns.
+TRACE_NAME, LONGEST_TRACE_NAME = "mlflow.traceName", 4096  # a tag
+TRACE_SESSION, LONGEST_SESSION = "mlflow.trace.session", 250  # metadata
+# Made by MLflow from others, or about what is running now. Secrets never leave the store.
 NOT_KEPT = frozenset(
     {
         "jobs",
@@ -82,5 +88,37 @@ NOT_KEPT = frozenset(
 
 
 def identity(part: Part, row: dict[str, object]) -> str:
-    """Returns: the id of the record that the row belongs to."""
+    """Return the id of the record that the row belongs to."""
     return "/".join(str(row[column]) for column in part.columns)
+
+
+def metadata_kept(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return a trace's metadata as a database gives it back.
+
+    Of tokens and costs: the numbers that it has columns for.
+    """
+    from mlflow.store.tracking.utils import trace_analytics as analytics
+
+    columns = analytics.analytics_columns_from_metadata(dict(metadata))
+    others = {
+        key: value
+        for key, value in metadata.items()
+        if key not in analytics.PROMOTED_TRACE_METADATA_KEYS
+    }
+    return others | metadata_in_columns(columns)
+
+
+def metadata_in_columns(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the metadata that a trace's row holds in columns."""
+    from mlflow.store.tracking.utils import trace_analytics as analytics
+
+    columns = (
+        "session_id",
+        *analytics.TOKEN_COLUMN_BY_KEY.values(),
+        *analytics.COST_COLUMN_BY_KEY.values(),
+    )
+    return dict(
+        analytics.compatibility_metadata_from_columns(
+            SimpleNamespace(**{each: row.get(each) for each in columns})
+        )
+    )

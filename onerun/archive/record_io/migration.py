@@ -1,4 +1,7 @@
-"""MLflow's own migration of a file store, and what its database says afterwards."""
+"""MLflow's own migration of a file store, what its database holds afterwards, and its mark.
+
+A database that a rescue fills carries a mark, from before its first row until all is proven.
+"""
 
 import contextlib
 import io
@@ -6,12 +9,18 @@ import logging
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onerun.archive.record_io.database import tables
+from onerun.tracking.database import writing
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine, Table
+
+MARK = "onerun_rescue"  # a table
 
 # A row of the first table whose columns name no row of the second is an orphan.
-_LOOSE = (
+_LINKS = (
     (
         "inputs",
         "destination_id",
@@ -25,7 +34,7 @@ _LOOSE = (
 
 
 def migrate(source: Path, file: Path) -> str:
-    """Runs `mlflow migrate-filestore` into a new SQLite `file`. Returns: what it said, warnings included."""
+    """Run `mlflow migrate-filestore` into a new SQLite `file`. Return its output and warnings."""
     from mlflow.store.fs2db import migrate as migrate_filestore
 
     said = io.StringIO()
@@ -37,7 +46,7 @@ def migrate(source: Path, file: Path) -> str:
             migrate_filestore(source, f"sqlite:///{file}.draft", progress=False)
     finally:
         logger.removeHandler(handler)
-    # The tool leaves connections open and half of its rows in a log beside the file: a copy is whole and one file.
+    # The tool leaves connections open and half of its rows in a log: a copy is whole.
     with (
         contextlib.closing(sqlite3.connect(f"{file}.draft")) as draft,
         contextlib.closing(sqlite3.connect(file)) as whole,
@@ -48,7 +57,10 @@ def migrate(source: Path, file: Path) -> str:
 
 
 def orphans(engine: Any) -> dict[str, int]:
-    """Returns: table -> rows that refer to something that is not there, by MLflow's own foreign keys and links."""
+    """Return table -> number of rows that refer to something that does not exist.
+
+    By MLflow's own foreign keys, and by links that have none.
+    """
     import sqlalchemy as sa
 
     found: dict[str, int] = {}
@@ -58,8 +70,11 @@ def orphans(engine: Any) -> dict[str, int]:
                 count = connection.execute(_missing(child, constraint)).scalar() or 0
                 if count:
                     found[f"{child.name} without {constraint.referred_table.name}"] = count
-        for child_name, column, parent, key, condition in _LOOSE:
-            query = f"SELECT count(*) FROM {child_name} WHERE {condition} AND {column} NOT IN (SELECT {key} FROM {parent})"
+        for child_name, column, parent, key, condition in _LINKS:
+            query = (
+                f"SELECT count(*) FROM {child_name} WHERE {condition} "
+                f"AND {column} NOT IN (SELECT {key} FROM {parent})"
+            )
             if count := connection.execute(sa.text(query)).scalar() or 0:
                 found[f"{child_name} without {parent}"] = count
     return found
@@ -76,7 +91,10 @@ def _missing(child: Any, constraint: Any) -> Any:
 
 
 def lost_experiments(engine: Any) -> Iterator[tuple[int, list[str], int]]:
-    """Yields: id of an experiment that has runs or logged models and no row, the places of its runs, first start."""
+    """Yield experiments that have runs or logged models and no row.
+
+    Each with its id, the artifact addresses of its runs, and the first start.
+    """
     import sqlalchemy as sa
 
     runs, models, experiments = tables()["runs"], tables()["logged_models"], tables()["experiments"]
@@ -99,3 +117,35 @@ def lost_experiments(engine: Any) -> Iterator[tuple[int, list[str], int]]:
                 sa.select(sa.func.min(runs.c.start_time)).where(runs.c.experiment_id == each)
             ).scalar()
             yield each, places, start or 0
+
+
+def begin_filling(engine: "Engine", source: str) -> None:
+    """Mark the database: what comes now comes from `source` and is not proven yet."""
+    table = _table()
+    with writing(engine) as connection:
+        table.create(connection, checkfirst=True)
+        connection.execute(table.delete())
+        connection.execute(table.insert().values(source=source))
+
+
+def source_filling(engine: "Engine") -> str | None:
+    """Return what an unfinished rescue was filling the database from; None: there was none."""
+    import sqlalchemy as sa
+
+    if not sa.inspect(engine).has_table(MARK):
+        return None
+    with engine.connect() as connection:
+        found: Any = connection.execute(sa.select(_table().c.source)).scalar()
+    return str(found or "")
+
+
+def end_filling(engine: "Engine") -> None:
+    """Remove the mark: everything was written and proven."""
+    with writing(engine) as connection:
+        _table().drop(connection)
+
+
+def _table() -> "Table":
+    import sqlalchemy as sa
+
+    return sa.Table(MARK, sa.MetaData(), sa.Column("source", sa.Text, nullable=False))

@@ -1,4 +1,4 @@
-"""Records read from MLflow's databases: first what there is, then the rows, in batches that memory holds."""
+"""Records read from MLflow's databases: first what there is, then the rows, in batches."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -30,7 +30,7 @@ Rows = tuple[str, str, list[dict[str, Any]]]  # id, table, rows
 
 
 def entries(databases: Databases) -> Iterator[Entry]:
-    """Yields: every record of the store, without its rows."""
+    """Yield every record of the store, without its rows."""
     for kind in KINDS:
         with reading(databases.of(kind)) as connection:
             yield from _entries(connection, kind)
@@ -62,7 +62,7 @@ def _places_of_traces(connection: "Connection") -> dict[str, str]:
 
 
 def made_at(databases: Databases) -> int | None:
-    """Returns: when the store's first experiment was made, in milliseconds since 1970; None: there is none."""
+    """Return when the first experiment was made, in milliseconds since 1970, or None."""
     import sqlalchemy as sa
 
     table = tables()["experiments"]
@@ -74,9 +74,9 @@ def made_at(databases: Databases) -> int | None:
 
 
 def rows(databases: Databases, kind: str, ids: Sequence[str]) -> Iterator[Rows]:
-    """Yields: the rows of these records, those of one record together, the one of its main table first.
+    """Yield the rows of these records, record by record, its main table first.
 
-    A record that is gone meanwhile yields nothing.
+    A record that was deleted meanwhile yields nothing.
     """
     for start in range(0, len(ids), BATCH):
         batch = list(ids[start : start + BATCH])
@@ -126,7 +126,7 @@ def _collected(
 def _grouped(
     connection: "Connection", part: Part, ids: Sequence[str]
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Yields: id and at most LINE of its rows; the rows of one id come together."""
+    """Yield id and at most LINE of its rows; the rows of one id come together."""
     if not ids:
         return
     wanted = set(ids)
@@ -145,7 +145,7 @@ def _grouped(
 
 
 def _query(part: Part, ids: Sequence[str]) -> "Select[Any]":
-    """By the first column, which is indexed; whoever asks by two sorts out the rest."""
+    """Return a query by the first column, which is indexed; a caller with two filters the rest."""
     import sqlalchemy as sa
 
     table = tables()[part.table]
@@ -169,12 +169,12 @@ class Found(NamedTuple):
 
     @property
     def deleted(self) -> bool:
-        """Whether it is only what a deletion leaves."""
+        """Return whether it is only what a deletion leaves."""
         return bool(self.row.get("current_stage") == DELETED)
 
 
 def found(databases: Databases, kind: str, ids: Sequence[str]) -> dict[str, Found]:
-    """Returns: id -> what the store has, for those records that it has."""
+    """Return id -> what the store has, for those records that it has."""
     known: dict[str, Sameness] = {}
     heads: dict[str, dict[str, Any]] = {}
     for each, table, some in rows(databases, kind, ids):
@@ -189,7 +189,7 @@ def found(databases: Databases, kind: str, ids: Sequence[str]) -> dict[str, Foun
 
 
 def twin(databases: Databases, kind: str, row: dict[str, Any]) -> str | None:
-    """Returns: the id under which the store has the same data set or link already, or None."""
+    """Return the id under which the store has the same data set or link, or None."""
     import sqlalchemy as sa
 
     main = PARTS[kind][0]
@@ -203,7 +203,7 @@ def twin(databases: Databases, kind: str, row: dict[str, Any]) -> str | None:
 
 
 def left_out(databases: Databases) -> list[str]:
-    """Returns: in words, what the store holds and an archive does not."""
+    """Return, in words, what the store holds and an archive does not."""
     import sqlalchemy as sa
 
     notes = []

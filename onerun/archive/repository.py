@@ -1,15 +1,21 @@
-"""Where archives are kept: named by label, store, time and digest, brought to their place, older ones removed."""
+"""Where archives are kept: they get their name and place here, and older ones are removed.
+
+A name has label, store, time and the beginning of the digest.
+"""
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from onerun import storage
+from onerun.archive.verify import verify
 from onerun.config.addresses import folder_or_bucket
 from onerun.config.mistakes import Mistake, Mistakes
+from onerun.domain.archives import Archive
+from onerun.domain.errors import ArchiveDamaged
 from onerun.processes.locks import exclusive_lock
 
 SUFFIX = ".tar.gz"
@@ -26,19 +32,21 @@ def holds_folders(archive: str) -> bool:
 
 
 def name_of(label: str, store: str, at: datetime, digest: str, suffix: str = SUFFIX) -> str:
-    """Args: store: its identity. Returns: the file name of an archive."""
+    """Return the file name of an archive. `store`: its identity."""
     return f"{label}-{store}-{at:%Y%m%dT%H%M%S%fZ}-{digest[:12]}{suffix}"
 
 
 def require_label(label: str) -> None:
-    """Raises: Mistakes for a label that is no part of a file name."""
+    """Raise Mistakes for a label that cannot be part of a file name."""
     if not _LABEL.fullmatch(label):
-        text = f"{label!r} is no label: letters, digits, dots, dashes and underscores, at most 100"
+        text = (
+            f"{label!r} is not a label: letters, digits, dots, dashes and underscores, at most 100"
+        )
         raise Mistakes([Mistake("label", text)])
 
 
 def place_of(destination: str) -> str:
-    """Returns: an absolute folder, or an s3:// address. Raises: Mistakes for another kind of address."""
+    """Return an absolute folder, or an s3:// address. Raises: Mistakes: it is neither."""
     try:
         place = folder_or_bucket(destination)
     except ValueError as error:
@@ -47,7 +55,7 @@ def place_of(destination: str) -> str:
 
 
 def prepare(destination: str) -> list[str]:
-    """Makes folder or bucket where there is none. Returns: in words, what could not be had."""
+    """Make folder or bucket where there is none. Return notes on what a bucket lacks."""
     if storage.is_s3(destination):
         return storage.make_bucket(destination, NONCURRENT_DAYS)
     with storage.translated_errors(destination):
@@ -57,9 +65,9 @@ def prepare(destination: str) -> list[str]:
 
 @contextmanager
 def workplace(destination: str) -> Iterator[Path]:
-    """A temporary folder: beside the archive to be, or the system's when that lies elsewhere; gone afterwards.
+    """Make a temporary folder beside the archive to be, or the system's for one in S3.
 
-    Those of the dead are removed first: the system lets go of their lock.
+    Those of killed processes, whose lock the system has freed, are removed first.
     """
     local = None if storage.is_s3(destination) else destination
     with (
@@ -87,7 +95,7 @@ def _remove_dead(mine: Path) -> None:
 
 
 def put(local: Path, uri: str) -> None:
-    """Brings the file to its place, whole or not at all."""
+    """Move the file to its place, whole or not at all."""
     if storage.is_s3(uri):
         storage.upload(local, uri)
         return
@@ -95,8 +103,41 @@ def put(local: Path, uri: str) -> None:
         local.rename(uri)
 
 
+def publish(
+    destination: str,
+    label: str,
+    identity: str,
+    suffix: str,
+    write: Callable[[Path, Path, datetime], list[str]],
+) -> Archive:
+    """Make an archive: written beside its place, verified, and only then given its name.
+
+    Args:
+        destination: a folder or s3://bucket/prefix.
+        label: how its name begins.
+        identity: tells stores apart.
+        suffix: how its name ends.
+        write: takes the file to write, a folder for temporary files and the time; returns notes.
+
+    Raises: whatever `write` raises; Mistakes; ArchiveDamaged. There is no archive then.
+    """
+    destination = place_of(destination)
+    notes = prepare(destination)
+    with workplace(destination) as work:
+        at, draft = datetime.now(UTC), work / "draft"
+        notes += write(draft, work, at)
+        written = verify(str(draft), work)
+        uri = storage.join(destination, name_of(label, identity, at, written.digest, suffix))
+        put(draft, uri)
+        if storage.is_s3(uri) and (arrived := verify(uri, work).digest) != written.digest:
+            raise ArchiveDamaged(
+                f"{uri} is not what was sent: {arrived[:12]}, not {written.digest[:12]}"
+            )
+    return Archive(uri, written.digest, written.bytes, written.counts, tuple(notes))
+
+
 def archives(newest: str) -> list[str]:
-    """Returns: the archives of that one's label, store and kind in its place, oldest first; never another store's."""
+    """Return the archives of the same label, store and kind beside `newest`, oldest first."""
     place, _, name = newest.rpartition("/")
     ours = _NAME.fullmatch(name)
     named = (
@@ -110,16 +151,16 @@ def archives(newest: str) -> list[str]:
 
 
 def beyond(found: Sequence[str], newest: str, count: int) -> list[str]:
-    """Args: found: addresses, oldest first, by the times in their names, which a clock set back makes wrong.
+    """Return all but `count` of the addresses `found`; never `newest`.
 
-    Returns: all but `count` of them; never `newest`.
+    They come oldest first, by the times in their names: wrong where a clock was set back.
     """
     others = [uri for uri in found if uri.rpartition("/")[2] != newest.rpartition("/")[2]]
     return others[: max(0, len(others) + 1 - count)]
 
 
 def keep(newest: str, count: int) -> list[str]:
-    """Removes all but `count` of the archives that `newest` is the latest of. Returns: what was removed."""
+    """Remove all but `count` of the archives like `newest`. Return what was removed."""
     if count < 1:
         raise Mistakes([Mistake("keep", f"at least one archive is kept, not {count}")])
     removed = beyond(archives(newest), newest, count)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from onerun.archive.record_io.database import Databases, tables
 from onerun.archive.record_io.layout import PARTS
 from onerun.domain import names
-from onerun.domain.errors import StoreUnknown
+from onerun.domain.errors import StoreUnknown, TransientError
 from onerun.tracking.database import connect_to_write
 from onerun.tracking.database import writing as begin
 
@@ -19,10 +19,10 @@ LARGEST_ID = 2**31 - 1  # of an experiment, where the column is an integer of fo
 Rows = Iterable[tuple[str, list[dict[str, Any]]]]
 
 
-class Writing:
-    """Writes records in the order in which they come, some hundred to a transaction: an interruption leaves whole ones.
+class RecordWriter:
+    """Writes records in the order in which they come, some hundred to a transaction.
 
-    Used within `with`; the last transaction is finished at its end.
+    An interruption leaves whole ones. Used within `with`; the last transaction ends with it.
     """
 
     def __init__(self, databases: Databases) -> None:
@@ -30,22 +30,21 @@ class Writing:
         self._open: tuple[Engine, Connection] | None = None
         self._count = 0
 
-    def __enter__(self) -> "Writing":
+    def __enter__(self) -> "RecordWriter":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._close(commit=kind is None)
 
     def write(self, kind: str, identity: str, rows: Rows, replace: bool = False) -> None:
-        """Inserts a record; `replace`: the store has it, with another content."""
+        """Insert a record; `replace`: the store has it, with another content."""
         connection = self._connection(kind)
         main = PARTS[kind][0].table
         for table, found in rows:
             _require_columns(table, found)
             if table == main:
-                _clear(
-                    connection, kind, identity
-                )  # of a record that is not there, too, SQLite may hold leftovers
+                # SQLite may hold leftovers, also of a record that is not there.
+                _clear(connection, kind, identity)
             if replace and table == main:
                 _update(connection, kind, found[0])
             else:
@@ -68,7 +67,10 @@ class Writing:
             connection = self._open[1]
             self._open, self._count = None, 0
             try:
-                connection.commit() if commit else connection.rollback()
+                if commit:
+                    connection.commit()
+                else:
+                    connection.rollback()
             finally:
                 connection.close()
 
@@ -77,17 +79,17 @@ def _require_columns(table: str, rows: Sequence[dict[str, Any]]) -> None:
     unknown = {column for row in rows for column in row} - set(tables()[table].columns.keys())
     if unknown:
         raise StoreUnknown(
-            f"the archive's {table} have {', '.join(sorted(unknown))}, which this MLflow does not know: "
+            f"the archive's {table} have {', '.join(sorted(unknown))}, unknown to this MLflow: "
             "restore with the MLflow version that the archive names, then upgrade the database"
         )
 
 
 def _without_computed(table: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The database computes some columns from others, such as how long a span took, and lets nobody write them."""
+    """Return the rows without columns that the database computes, such as how long a span took."""
     computed = {column.name for column in tables()[table].columns if column.computed is not None}
-    return (
-        [{name: row[name] for name in row.keys() - computed} for row in rows] if computed else rows
-    )
+    if not computed:
+        return rows
+    return [{name: row[name] for name in row.keys() - computed} for row in rows]
 
 
 def _clear(connection: "Connection", kind: str, identity: str) -> None:
@@ -102,7 +104,7 @@ def _clear(connection: "Connection", kind: str, identity: str) -> None:
 
 
 def _update(connection: "Connection", kind: str, row: dict[str, Any]) -> None:
-    """The main row stays where it is: other tables' rows hang on it."""
+    """Update the main row in its place: rows of other tables refer to it."""
     import sqlalchemy as sa
 
     part = PARTS[kind][0]
@@ -119,7 +121,7 @@ def _typed(column: Any, value: str) -> Any:
 
 
 def finish(databases: Databases) -> None:
-    """Lets the next experiment that MLflow makes come after those written with an id of their own."""
+    """Move the sequence of experiments behind those written with an id of their own."""
     if databases.tracking.dialect.name == "postgresql":
         advance = (
             "SELECT setval(pg_get_serial_sequence('experiments', 'experiment_id'),"
@@ -130,12 +132,12 @@ def finish(databases: Databases) -> None:
 
 
 def needs_new_id(databases: Databases, experiment: str) -> bool:
-    """Whether the database's column is too small for the id; an SQLite file takes every one."""
+    """Return whether the database's column is too small for the id; SQLite takes every one."""
     return databases.tracking.dialect.name != "sqlite" and int(experiment) > LARGEST_ID
 
 
 def id_in_store(databases: Databases, experiment: str, taken: Iterable[str]) -> str:
-    """Returns: the id under which an experiment with too large an id is, or is to be, in the store."""
+    """Return the id that an experiment with too large an id has, or is to have, in the store."""
     import sqlalchemy as sa
 
     tags, experiments = tables()["experiment_tags"], tables()["experiments"]
@@ -151,7 +153,7 @@ def id_in_store(databases: Databases, experiment: str, taken: Iterable[str]) -> 
 
 
 def unused_default(databases: Databases, experiment: str) -> bool:
-    """Whether it is the experiment that MLflow makes by itself, and nobody used it."""
+    """Return whether it is the experiment that MLflow makes by itself, and unused."""
     import sqlalchemy as sa
 
     if experiment != "0":
@@ -167,7 +169,7 @@ def unused_default(databases: Databases, experiment: str) -> bool:
 
 
 def experiment_named(databases: Databases, name: str) -> str | None:
-    """Returns: the id of the experiment of that name, or None."""
+    """Return the id of the experiment of that name, or None."""
     import sqlalchemy as sa
 
     table = tables()["experiments"]
@@ -179,14 +181,12 @@ def experiment_named(databases: Databases, name: str) -> str | None:
 
 
 @contextmanager
-def writing(databases: Databases) -> Iterator[Writing]:
-    """Records are written within the block. Raises: OnerunError when the store changed since it was looked at."""
+def open_writer(databases: Databases) -> Iterator[RecordWriter]:
+    """Yield a writer of records. Raises: TransientError: the store changed since it was read."""
     from sqlalchemy.exc import IntegrityError
 
-    from onerun.domain.errors import TransientError
-
     try:
-        with Writing(databases) as writer:
+        with RecordWriter(databases) as writer:
             yield writer
     except IntegrityError as error:
         reason = str(error.orig).partition("\n")[0]

@@ -1,7 +1,7 @@
 """The order of a rescue. The old store is only read.
 
-An SQLite file appears whole and proven, or not at all. A database of a server is filled step by step: until it is
-proven, it says so, and the same command goes on where a killed one stopped.
+An SQLite file appears whole and proven, or not at all. A database of a server is filled step by
+step: until it is proven, it carries a mark, and the same command goes on after a kill.
 """
 
 import json
@@ -15,15 +15,20 @@ from pathlib import Path
 from onerun import storage
 from onerun.archive import folders
 from onerun.archive.backup import back_up
-from onerun.archive.record_io import database, filling, migration
+from onerun.archive.record_io import database, migration
 from onerun.archive.restore import restore
 from onerun.config.addresses import redact
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.domain.archives import Selection
-from onerun.rescue.case import LEFT_OUT, Case, Finding
-from onerun.rescue.experiments import claim, experiment_folders, rescue_experiment, rescue_models
-from onerun.rescue.facts import SHOWN, Facts
-from onerun.rescue.models import tell_orphans
+from onerun.rescue.checksums import AFTER, BEFORE, SHOWN, Checksums
+from onerun.rescue.context import LEFT_OUT, RescueContext, RescueFinding
+from onerun.rescue.experiments import (
+    experiment_folders,
+    rescue_experiment,
+    rescue_models,
+    resolve_duplicates,
+)
+from onerun.rescue.models import note_orphans
 from onerun.rescue.proof import prove
 from onerun.rescue.registry import rescue_registry
 from onerun.tracking.database import is_missing
@@ -34,7 +39,7 @@ class Rescue:
     """What was found and, when `to` is not empty, what came of it."""
 
     source: str
-    findings: list[Finding]
+    findings: list[RescueFinding]
     totals: dict[str, int]
     before: dict[str, int]
     to: str = ""
@@ -52,26 +57,33 @@ class Rescue:
 
     @property
     def proven(self) -> bool:
-        """Whether the database says what the old store said, and refers to nothing that is not there."""
+        """Return whether the database says what the old store said, without orphans."""
         return not self.differences and not self.orphans
 
 
 def examine(source: str) -> Rescue:
-    """Reads the old store; nothing is written to it, nor beside it. Raises: Mistakes when there is none."""
+    """Read the old store; nothing is written, not even beside it. Raises: Mistakes."""
     root = _root(source)
-    with _facts() as facts:
-        case = Case(root, facts)
-        _read(case)
-        counts, digests = facts.counts("before"), facts.digests("before")
-        return Rescue(str(root), case.findings, dict(case.totals), counts, digests_before=digests)
+    with _open_checksums() as checksums:
+        context = RescueContext(root, checksums)
+        _read(context)
+        counts, digests = checksums.counts(BEFORE), checksums.digests(BEFORE)
+        return Rescue(
+            str(root), context.findings, dict(context.totals), counts, digests_before=digests
+        )
 
 
 def rescue(source: str, to: str, keep_in: str | None = None) -> Rescue:
-    """Backs up, mends, migrates to the database `to` and proves it.
+    """Back up, repair, migrate to the database `to` and prove it.
 
-    Args: keep_in: the folder of the backup, the quarantine and the report; `<source>-rescue` when None.
+    Args:
+        source: the folder of the old store.
+        to: the database.
+        keep_in: the folder of backup, quarantine and report; `<source>-rescue` when None.
 
-    Raises: Mistakes when there is no store, or the database holds something; OnerunError when the backup fails.
+    Raises:
+        Mistakes: there is no store, or the database holds something.
+        OnerunError: the backup failed.
     """
     root = _root(source)
     _require_free(to, root)
@@ -80,32 +92,43 @@ def rescue(source: str, to: str, keep_in: str | None = None) -> Rescue:
         raise Mistakes([Mistake("--keep-in", f"{home} lies in the old store, which is only read")])
     with storage.translated_errors(str(home)):
         home.mkdir(parents=True, exist_ok=True)
-    backup, _, notes = folders.back_up(
-        root.parent, [root], str(home), root.name, without_unreadable=True
-    )
-    quarantine = home / f"quarantine-{backup.split('-')[-2]}"
-    with _facts() as facts, tempfile.TemporaryDirectory(prefix=".rescue-", dir=home) as name:
+    backup = folders.back_up(root.parent, [root], str(home), root.name, without_unreadable=True)
+    quarantine = home / f"quarantine-{backup.uri.split('-')[-2]}"
+    with (
+        _open_checksums() as checksums,
+        tempfile.TemporaryDirectory(prefix=".rescue-", dir=home) as name,
+    ):
         work = Path(name)
-        case = Case(root, facts, work / "mlruns", quarantine)
+        context = RescueContext(root, checksums, work / "mlruns", quarantine)
         (work / "mlruns" / "0").mkdir(parents=True)  # MLflow's tool looks for one numbered folder
-        _read(case)
+        _read(context)
         _drop_empty_default(work / "mlruns" / "0")
         migration.migrate(work, work / "mlflow.db")
         dangling: list[str] = []
         lost = [
             f"{each.what} {each.path}: {each.cause}"
-            for each in case.findings
+            for each in context.findings
             if each.done == LEFT_OUT
         ]
-        differences = lost[:SHOWN] + prove(facts, f"sqlite:///{work}/mlflow.db", dangling)
+        differences = lost[:SHOWN] + prove(checksums, f"sqlite:///{work}/mlflow.db", dangling)
         if not differences and not dangling:
-            differences, dangling = _bring(work, root, to, facts)
+            differences, dangling = _bring(work, root, to, checksums)
         done = Rescue(
-            str(root), case.findings, dict(case.totals), facts.counts("before"), redact(to), facts.counts("after"),
-            facts.digests("before"), facts.digests("after"),
-            tuple(differences), tuple(dangling), backup, str(quarantine) if quarantine.exists() else "",
-            str(home / "report.json"), tuple(notes),
-        )  # fmt: skip
+            source=str(root),
+            findings=context.findings,
+            totals=dict(context.totals),
+            before=checksums.counts(BEFORE),
+            to=redact(to),
+            after=checksums.counts(AFTER),
+            digests_before=checksums.digests(BEFORE),
+            digests_after=checksums.digests(AFTER),
+            differences=tuple(differences),
+            orphans=tuple(dangling),
+            backup=backup.uri,
+            quarantine=str(quarantine) if quarantine.exists() else "",
+            report=str(home / "report.json"),
+            notes=backup.notes,
+        )
         if not done.proven:
             done = _kept_unproven(done, work / "mlflow.db", home / "not-proven.db")
     (home / "report.json").write_text(json.dumps(asdict(done), indent=2, ensure_ascii=True))
@@ -123,7 +146,7 @@ def _kept_unproven(done: Rescue, migrated: Path, kept: Path) -> Rescue:
 
 
 def _root(source: str) -> Path:
-    """Returns: the folder with the experiments. Raises: Mistakes."""
+    """Return the folder with the experiments. Raises: Mistakes: it is none."""
     path = Path(source.removeprefix("file://")).expanduser().absolute()
     path = path / "mlruns" if (path / "mlruns").is_dir() else path
     if not path.is_dir():
@@ -137,24 +160,24 @@ def _root(source: str) -> Path:
 
 
 @contextmanager
-def _facts() -> Iterator[Facts]:
+def _open_checksums() -> Iterator[Checksums]:
     with tempfile.TemporaryDirectory(prefix="onerun-facts-") as name:
-        facts = Facts(Path(name))
+        checksums = Checksums(Path(name))
         try:
-            yield facts
+            yield checksums
         finally:
-            facts.close()
+            checksums.close()
 
 
-def _read(case: Case) -> None:
-    experiments = experiment_folders(case)
-    claim(case, [folder for folder, _ in experiments])
+def _read(context: RescueContext) -> None:
+    experiments = experiment_folders(context)
+    resolve_duplicates(context, [folder for folder, _ in experiments])
     for folder, trashed in experiments:
-        rescue_experiment(case, folder, trashed)
+        rescue_experiment(context, folder, trashed)
     for folder, _ in experiments:
-        rescue_models(case, folder)
-    tell_orphans(case)
-    rescue_registry(case)
+        rescue_models(context, folder)
+    note_orphans(context)
+    rescue_registry(context)
 
 
 def _drop_empty_default(folder: Path) -> None:
@@ -164,42 +187,33 @@ def _drop_empty_default(folder: Path) -> None:
 
 
 def _require_free(to: str, root: Path) -> None:
-    """Raises: Mistakes when the database is none, or holds anything but what a killed rescue of `root` left."""
+    """Raise Mistakes unless the database is empty, or a killed rescue of `root` left it."""
     if not database.is_sql(to):
-        raise Mistakes(
-            [
-                Mistake(
-                    "--to",
-                    f"{to} is no database: sqlite:///mlflow.db or postgresql://user@host/name",
-                )
-            ]
-        )
+        advice = "sqlite:///mlflow.db or postgresql://user@host/name"
+        raise Mistakes([Mistake("--to", f"{to} is no database: {advice}")])
     if is_missing(to):
         return
     with database.engine(to) as engine:
-        half = filling.source(engine)
+        half = migration.source_filling(engine)
         if half == str(root):
             return
         if half is not None:
-            says = f"a rescue of {half} into this database did not end: run that one again, or name an empty database"
-            raise Mistakes([Mistake("--to", says)])
+            message = (
+                f"a rescue of {half} into this database did not end: "
+                "run that one again, or name an empty database"
+            )
+            raise Mistakes([Mistake("--to", message)])
         if database.row_count(engine, "runs") or database.row_count(engine, "experiments") > 1:
             raise Mistakes(
                 [Mistake("--to", "the database holds experiments already; name an empty one")]
             )
         if to.startswith("sqlite"):
-            raise Mistakes(
-                [
-                    Mistake(
-                        "--to",
-                        "the file is there already (and empty): remove it or name another one",
-                    )
-                ]
-            )
+            message = "the file is there already (and empty): remove it or name another one"
+            raise Mistakes([Mistake("--to", message)])
 
 
-def _bring(work: Path, root: Path, to: str, facts: Facts) -> tuple[list[str], list[str]]:
-    """An SQLite file takes its place; another database is filled by an archive, and looked at again."""
+def _bring(work: Path, root: Path, to: str, checksums: Checksums) -> tuple[list[str], list[str]]:
+    """Move an SQLite file to its place; fill another database by an archive, and compare again."""
     migrated = f"sqlite:///{work}/mlflow.db"
     if to.startswith("sqlite"):
         target = Path(to.partition(":///")[2].partition("?")[0]).absolute()
@@ -210,11 +224,11 @@ def _bring(work: Path, root: Path, to: str, facts: Facts) -> tuple[list[str], li
         return [], []
     archive = back_up(Selection(), str(work / "archive"), "rescue", files=False, store=migrated)
     with database.engine(to, make=True) as engine:
-        filling.begin(engine, str(root))
+        migration.begin_filling(engine, str(root))
         restore(archive.uri, apply=True, store=to)
-        facts.forget_after()
+        checksums.forget_after()
         dangling: list[str] = []
-        differences = prove(facts, to, dangling)
+        differences = prove(checksums, to, dangling)
         if not differences and not dangling:
-            filling.end(engine)
+            migration.end_filling(engine)
     return differences, dangling
