@@ -126,24 +126,12 @@ class Writer:
             raise _changed(name)
 
     def _add_file(self, info: tarfile.TarInfo, source: IO[bytes]) -> None:
-        digest, left = hashlib.sha256(), info.size
-
-        class Hashed(io.RawIOBase):
-            def read(self, wanted: int = -1) -> bytes:
-                nonlocal left
-                block = source.read(min(wanted, left) if wanted >= 0 else left)
-                digest.update(block)
-                left -= len(block)
-                return block
-
-        try:
-            self._tar.addfile(info, cast("IO[bytes]", Hashed()))
-        except OSError as error:
-            if "unexpected end of data" not in str(error):
-                raise
-        if left or source.read(1):
+        exact = _Exact(source, info)
+        self._tar.addfile(info, cast("IO[bytes]", exact))
+        if source.read(1):
             raise _changed(info.name)
-        self._list({"name": info.name, "size": info.size, "sha256": digest.hexdigest()})
+        digest = exact.digest.hexdigest()
+        self._list({"name": info.name, "size": info.size, "sha256": digest})
         if self._is_counted(info.name):
             self.files += 1
             self.bytes += info.size
@@ -168,6 +156,24 @@ class Writer:
         self._manifest.close()
         self._tar.close()
         self._zip.close()
+
+
+class _Exact(io.RawIOBase):
+    """Reads exactly the bytes of a member from a source, and takes their digest."""
+
+    def __init__(self, source: IO[bytes], info: tarfile.TarInfo) -> None:
+        self._source, self._name, self._left = source, info.name, info.size
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        """Read on. Raises: ArchiveDamaged: the source ends too early."""
+        expected = self._left if size < 0 else min(size, self._left)
+        block = self._source.read(expected)
+        if len(block) < expected:
+            raise _changed(self._name)
+        self.digest.update(block)
+        self._left -= expected
+        return block
 
 
 def _changed(name: str) -> ArchiveDamaged:

@@ -79,9 +79,9 @@ class Index:
 
     def _experiments(self, asked: str) -> list[str]:
         """Return the ids of an experiment given by id or name."""
-        return (
-            [asked] if self.has("experiment", asked) else self.experiments_named(asked) or [asked]
-        )
+        if self.has("experiment", asked):
+            return [asked]
+        return self.experiments_named(asked) or [asked]
 
     def _require(self, kind: str, asked: tuple[str, ...], where: str) -> None:
         missing = [each for each in asked if not self.has(kind, each)]

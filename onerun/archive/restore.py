@@ -55,11 +55,9 @@ def restore(
             index.want(selection, uri)
             comparison = _compared(verified, index, databases, rewriting, overwrite)
             if apply and databases:
-                writable = (
-                    {Verdict.NEW, Verdict.REPLACE, Verdict.DIFFERS}
-                    if overwrite
-                    else {Verdict.NEW, Verdict.REPLACE}
-                )
+                writable = {Verdict.NEW, Verdict.REPLACE}
+                if overwrite:
+                    writable.add(Verdict.DIFFERS)
                 _write_files(verified, writable - {Verdict.REPLACE}, work)
                 _write_records(verified, index, databases, rewriting, writable)
                 _require_whole(

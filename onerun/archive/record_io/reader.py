@@ -1,6 +1,7 @@
 """Records read from MLflow's databases: first what there is, then the rows, in batches."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,15 +43,14 @@ def _entries(connection: "Connection", kind: str) -> Iterator[Entry]:
     main = PARTS[kind][0]
     table = tables()[main.table]
     query = sa.select(*(table.c[column] for column in KNOWN[kind])).distinct()
-    query = query.where(table.c.workspace == WORKSPACE) if kind in REGISTRY else query
+    if kind in REGISTRY:
+        query = query.where(table.c.workspace == WORKSPACE)
     places = _places_of_traces(connection) if kind == "trace" else {}
     for row in connection.execution_options(yield_per=5000).execute(query).mappings():
         entry = entry_of(kind, identity(main, dict(row)), dict(row))
-        yield (
-            Entry("trace", entry.id, entry.experiment, place=places.get(entry.id))
-            if kind == "trace"
-            else entry
-        )
+        if kind == "trace":
+            entry = replace(entry, place=places.get(entry.id))
+        yield entry
 
 
 def _places_of_traces(connection: "Connection") -> dict[str, str]:
@@ -150,14 +150,17 @@ def _query(part: Part, ids: Sequence[str]) -> "Select[Any]":
 
     table = tables()[part.table]
     column = table.c[part.columns[0]]
-    firsts = {each.partition("/")[0] for each in ids} if len(part.columns) > 1 else set(ids)
-    values = [int(each) for each in firsts] if isinstance(column.type, sa.Integer) else list(firsts)
-    query = (
-        sa.select(table)
-        .where(column.in_(values))
-        .order_by(*(table.c[name] for name in part.columns))
-    )
-    return query.where(table.c.workspace == WORKSPACE) if part.columns[0] == "name" else query
+    firsts = set(ids)
+    if len(part.columns) > 1:
+        firsts = {each.partition("/")[0] for each in ids}
+    values: list[Any] = list(firsts)
+    if isinstance(column.type, sa.Integer):
+        values = [int(each) for each in firsts]
+    order = [table.c[name] for name in part.columns]
+    query = sa.select(table).where(column.in_(values)).order_by(*order)
+    if part.columns[0] == "name":
+        query = query.where(table.c.workspace == WORKSPACE)
+    return query
 
 
 class Found(NamedTuple):
@@ -224,8 +227,6 @@ def _other_workspaces(databases: Databases) -> list[str]:
     query = sa.select(sa.func.count()).select_from(table).where(table.c.workspace != WORKSPACE)
     with databases.registry.connect() as connection:
         count = connection.execute(query).scalar() or 0
-    return (
-        [f"{count} registered models of other workspaces are not part of an archive"]
-        if count
-        else []
-    )
+    if not count:
+        return []
+    return [f"{count} registered models of other workspaces are not part of an archive"]
