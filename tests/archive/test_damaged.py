@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from onerun.archive import Selection, back_up, places, restore
+from onerun.archive import Selection, artifacts, back_up, restore
 from onerun.config.mistakes import Mistakes
 from onerun.domain.archives import MANIFEST, inside, split_member
 from onerun.domain.errors import ArchiveDamaged
@@ -258,8 +258,8 @@ def test_an_archive_that_is_not_there(store: Store) -> None:
 def test_paths(path: str, good: bool, tmp_path: Path) -> None:
     assert inside(path) == good
     if good:
-        assert places.below(str(tmp_path), path) == str(tmp_path / path)
+        assert artifacts.below(str(tmp_path), path) == str(tmp_path / path)
         assert split_member(f"artifacts/run/a%2Fb/{path}") == ("run", "a/b", path)
     else:
         with pytest.raises(ArchiveDamaged):
-            places.below(str(tmp_path), path)
+            artifacts.below(str(tmp_path), path)
