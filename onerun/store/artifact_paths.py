@@ -30,7 +30,7 @@ def resolve(address: str) -> str:
     What lies behind a server's proxy is found when MLFLOW_ARTIFACTS_DESTINATION says where the
     server keeps it. An experiment without an address has none, and not the whole disk.
 
-    Raises: Mistakes: that cannot be told, or it is another kind of place.
+    Raises: Mistakes: that is not known, or it is another kind of place.
     """
     if address.startswith(PROXY):
         return _behind_proxy(address)
@@ -54,7 +54,7 @@ def _behind_proxy(address: str) -> str:
 
 
 def real_address(address: str) -> str | None:
-    """Return where an address really lies; None where that cannot be told from here."""
+    """Return where an address really lies; None where that is not known here."""
     try:
         return resolve(address)
     except Mistakes:

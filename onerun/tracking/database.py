@@ -169,7 +169,7 @@ def _begin_sqlite(connection: "Connection") -> None:
 
 @contextmanager
 def reading(engine: "Engine") -> Iterator["Connection"]:
-    """Yield a connection whose queries all see the same moment; it holds up nobody."""
+    """Yield a connection whose queries all see the same moment; it blocks no writer."""
     level = {}
     if engine.dialect.name == "postgresql":
         level = {"isolation_level": "REPEATABLE READ"}

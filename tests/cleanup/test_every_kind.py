@@ -97,7 +97,7 @@ def make(experiment: str, days: float, **tags: str) -> str:
 def clean_up(
     kind: Kind, action: str, meanwhile: Callable[[], object] = lambda: None
 ) -> tuple[Plan, Result]:
-    """Args: meanwhile: what somebody does between plan and deed."""
+    """Args: meanwhile: what another user does between plan and deed."""
     folder = kind.uri if kind.uri.startswith("file:") else None
     policy = load_policy(RULES.format(action=action, name=kind.name))
     with planned(policy, frozenset(), folder) as what:
@@ -182,7 +182,7 @@ def test_what_changed_since_the_plan_stays_with_its_family(action: str, kind: Ki
         "a parent that stays": f"has parent {other}",
         "whole": "tag pin of the experiment",
     }
-    # the rest of each family with it; who is missing keeps nobody
+    # the rest of each family with it; a missing run keeps none of its family
     assert skipped.pop(members["whole"]) == "tag pin of the experiment"
     kept = {run for change, run in members.items() if change not in ("whole", "missing")}
     assert skipped.keys() == kept

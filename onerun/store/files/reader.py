@@ -1,4 +1,4 @@
-"""Read files of a store that nobody vouches for: no link is followed, all with a limit.
+"""Read untrusted files of a store: no link is followed, all with a limit.
 
 The exception is `lenient_text`: what may protect a run is read as MLflow would read it.
 """

@@ -70,7 +70,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator["Connection"]:
-        """Yield a connection whose queries all see the same moment; it holds up nobody."""
+        """Yield a connection whose queries all see the same moment; it blocks no writer."""
         with database.reading(self.engine) as connection:
             yield connection
 
