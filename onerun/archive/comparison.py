@@ -20,7 +20,7 @@ from onerun.archive.records import Record, Rewriting, records
 from onerun.config.mistakes import Mistakes
 from onerun.domain.archives import (
     WITH_FILES,
-    Entry,
+    RecordEntry,
     Sameness,
     differing_tables,
     entry_of,
@@ -78,7 +78,7 @@ def fill(index: Index, file: Path, rewriting: Rewriting) -> None:
     index.fill(_entry(record) for record in records(file, rewriting))
 
 
-def _entry(record: Record) -> Entry:
+def _entry(record: Record) -> RecordEntry:
     entry, place = None, None
     for table, rows in record.rows:
         if entry is None:
@@ -88,7 +88,7 @@ def _entry(record: Record) -> Entry:
     assert entry is not None
     if place is None:
         return entry
-    return Entry(entry.kind, entry.id, entry.experiment, place=place)
+    return RecordEntry(entry.kind, entry.id, entry.experiment, place=place)
 
 
 class Comparison:

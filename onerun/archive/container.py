@@ -179,7 +179,7 @@ class _Exact(io.RawIOBase):
 def _changed(name: str) -> ArchiveDamaged:
     return ArchiveDamaged(
         f"{name} changed while it was archived; nothing else was done: "
-        "run it again when nobody writes to it"
+        "run it again when it is not written to"
     )
 
 

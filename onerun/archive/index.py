@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from onerun.config.mistakes import Mistake, Mistakes, did_you_mean
-from onerun.domain.archives import KINDS, Entry, Selection
+from onerun.domain.archives import KINDS, RecordEntry, Selection
 
 _COLUMNS = ("kind", "id", "experiment", "run", "model", "dataset", "name", "place")
 _WANTED = "kind = ? AND wanted"
@@ -47,7 +47,7 @@ class Index:
             "CREATE INDEX by_experiment ON record (experiment);"
         )
 
-    def fill(self, entries: Iterable[Entry]) -> None:
+    def fill(self, entries: Iterable[RecordEntry]) -> None:
         """Add entries."""
         self._file.execute("BEGIN")
         row = ", ".join("?" * len(_COLUMNS))

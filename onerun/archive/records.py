@@ -108,7 +108,7 @@ def _parsed(text: bytes) -> Mapping[str, Any]:
         ):
             return dict(line)
     except (ValueError, KeyError, TypeError):
-        pass  # told below
+        pass  # the error follows
     raise ArchiveDamaged(f"a record of the archive is none that this program knows: {text[:200]!r}")
 
 

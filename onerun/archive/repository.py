@@ -76,7 +76,7 @@ def workplace(destination: str) -> Iterator[Path]:
     ):
         folder = Path(name)
         with exclusive_lock(folder / "unlocked"):
-            (folder / "unlocked").rename(folder / "lock")  # nobody sees it before it is locked
+            (folder / "unlocked").rename(folder / "lock")  # no process sees it unlocked
             _remove_dead(folder)
             yield folder
 

@@ -150,7 +150,7 @@ def differing_tables(one: str, other: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Entry:
+class RecordEntry:
     """One record of a store, as far as it says what belongs to what. `place`: of its files."""
 
     kind: str
@@ -163,17 +163,17 @@ class Entry:
     place: str | None = None
 
 
-def entry_of(kind: str, identity: str, row: Mapping[str, Any]) -> Entry:
+def entry_of(kind: str, identity: str, row: Mapping[str, Any]) -> RecordEntry:
     """Return the entry of a record from the row of its main table."""
     experiment = None if row.get("experiment_id") is None else str(row["experiment_id"])
     if kind == "experiment":
-        return Entry(
+        return RecordEntry(
             kind, identity, experiment=identity, name=row["name"], place=row["artifact_location"]
         )
     if kind == "run":
-        return Entry(kind, identity, experiment=experiment, place=row["artifact_uri"])
+        return RecordEntry(kind, identity, experiment=experiment, place=row["artifact_uri"])
     if kind == "model":
-        return Entry(
+        return RecordEntry(
             kind,
             identity,
             experiment=experiment,
@@ -183,16 +183,16 @@ def entry_of(kind: str, identity: str, row: Mapping[str, Any]) -> Entry:
     if kind == "link":
         return _link(identity, row)
     if kind == "model-metrics":
-        return Entry(kind, identity, run=row["run_id"], model=row["model_id"])
+        return RecordEntry(kind, identity, run=row["run_id"], model=row["model_id"])
     if kind == "model-version":
         source = row["source"] or ""
         model = source.removeprefix("models:/") if source.startswith("models:/m-") else None
-        return Entry(kind, identity, run=row["run_id"] or None, model=model, name=row["name"])
-    return Entry(kind, identity, experiment=experiment, name=row.get("name"))
+        return RecordEntry(kind, identity, run=row["run_id"] or None, model=model, name=row["name"])
+    return RecordEntry(kind, identity, experiment=experiment, name=row.get("name"))
 
 
-def _link(identity: str, row: Mapping[str, Any]) -> Entry:
+def _link(identity: str, row: Mapping[str, Any]) -> RecordEntry:
     """Return the entry of a link: data set -> run, or run -> logged model it reads or makes."""
     if row["source_type"] == "DATASET":
-        return Entry("link", identity, run=row["destination_id"], dataset=row["source_id"])
-    return Entry("link", identity, run=row["source_id"], model=row["destination_id"])
+        return RecordEntry("link", identity, run=row["destination_id"], dataset=row["source_id"])
+    return RecordEntry("link", identity, run=row["source_id"], model=row["destination_id"])

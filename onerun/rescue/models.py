@@ -190,4 +190,6 @@ def note_orphans(context: RescueContext) -> None:
     """Note logged models whose run does not exist; they are kept."""
     for model, run in context.model_runs.items():
         if run and run not in context.runs:
-            context.found(context.model_homes[model], "model", f"its run {run} is gone", NOTED)
+            context.found(
+                context.model_homes[model], "model", f"its run {run} does not exist", NOTED
+            )

@@ -140,10 +140,10 @@ def _note_missing(context: RescueContext, folder: Path, version: dict[str, Any])
         and version["source"].removeprefix("models:/") not in context.models
     ):
         context.found(
-            folder, "version", f"its logged model {version['source'][8:60]} is gone", NOTED
+            folder, "version", f"its logged model {version['source'][8:60]} does not exist", NOTED
         )
     elif is_local(where) and ":/" not in near and not os.path.exists(near):  # noqa: PTH110
-        context.found(folder, "version", f"its files are gone: {where[:200]}", NOTED)
+        context.found(folder, "version", f"its files do not exist: {where[:200]}", NOTED)
 
 
 def _aliases(context: RescueContext, folder: Path, versions: set[int]) -> None:

@@ -330,7 +330,7 @@ def model_that_is_gone(store: Store) -> None:
 
 @damage(
     "model",
-    "is gone",
+    "does not exist",
     "told",
     run=1,
     artifact=2,

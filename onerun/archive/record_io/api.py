@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from onerun.archive.record_io.layout import WORKSPACE
 from onerun.archive.record_io.reader import LINE, Rows
-from onerun.domain.archives import Entry
+from onerun.domain.archives import RecordEntry
 from onerun.tracking.database import identity_of
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ class Api:
         )
         return identity_of(self.uri, first[0].creation_time if first else None)
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[RecordEntry]:
         """See Source."""
         for experiment in self._experiments():
             identity = str(experiment.experiment_id)
-            yield Entry(
+            yield RecordEntry(
                 "experiment",
                 identity,
                 identity,
@@ -55,16 +55,16 @@ class Api:
             for run in _pages(
                 self._client.search_runs, [identity], run_view_type=3
             ):  # ViewType.ALL
-                yield Entry("run", run.info.run_id, identity, place=run.info.artifact_uri)
+                yield RecordEntry("run", run.info.run_id, identity, place=run.info.artifact_uri)
                 # A server's search leaves out the models that a run read.
                 yield from self._links_of(self._client.get_run(run.info.run_id))
             for model in _pages(self._client.search_logged_models, [identity]):
                 where = model.artifact_location
-                yield Entry(
+                yield RecordEntry(
                     "model", model.model_id, identity, run=model.source_run_id or None, place=where
                 )
                 for run_id in {metric.run_id for metric in model.metrics or []}:
-                    yield Entry(
+                    yield RecordEntry(
                         "model-metrics",
                         f"{model.model_id}/{run_id}",
                         run=run_id,
@@ -75,20 +75,20 @@ class Api:
     def _experiments(self) -> Iterator[Any]:
         yield from _pages(self._client.search_experiments, view_type=3)
 
-    def _links_of(self, run: "Run") -> Iterator[Entry]:
+    def _links_of(self, run: "Run") -> Iterator[RecordEntry]:
         run_id, experiment = run.info.run_id, str(run.info.experiment_id)
         for each in run.inputs.dataset_inputs if run.inputs else []:
             dataset = self._dataset(int(experiment), each.dataset)
-            yield Entry("dataset", dataset, experiment, name=each.dataset.name)
+            yield RecordEntry("dataset", dataset, experiment, name=each.dataset.name)
             tags = [{"name": tag.key, "value": tag.value} for tag in each.tags]
             link = self._link("DATASET", dataset, "RUN", run_id, 0, tags)
-            yield Entry("link", link, run=run_id, dataset=dataset)
+            yield RecordEntry("link", link, run=run_id, dataset=dataset)
         for model in run.inputs.model_inputs or [] if run.inputs else []:
             link = self._link("RUN_INPUT", run_id, "MODEL_INPUT", model.model_id, 0, [])
-            yield Entry("link", link, run=run_id, model=model.model_id)
+            yield RecordEntry("link", link, run=run_id, model=model.model_id)
         for made in run.outputs.model_outputs or [] if run.outputs else []:
             link = self._link("RUN_OUTPUT", run_id, "MODEL_OUTPUT", made.model_id, made.step, [])
-            yield Entry("link", link, run=run_id, model=made.model_id)
+            yield RecordEntry("link", link, run=run_id, model=made.model_id)
 
     def _dataset(self, experiment: int, dataset: Any) -> str:
         identity = _made_up(str(experiment), dataset.name, dataset.digest)
@@ -119,9 +119,9 @@ class Api:
         self._links[identity] = ({"input_uuid": identity, **row}, marked)
         return identity
 
-    def _registry(self) -> Iterator[Entry]:
+    def _registry(self) -> Iterator[RecordEntry]:
         for model in _pages(self._client.search_registered_models):
-            yield Entry("registered-model", model.name, name=model.name)
+            yield RecordEntry("registered-model", model.name, name=model.name)
             quoted = model.name.replace("'", "''")
             for each in _pages(self._client.search_model_versions, f"name = '{quoted}'"):
                 source = each.source or ""
@@ -129,7 +129,7 @@ class Api:
                     source.removeprefix("models:/") if source.startswith("models:/m-") else None
                 )
                 identity = f"{model.name}/{each.version}"
-                yield Entry(
+                yield RecordEntry(
                     "model-version",
                     identity,
                     run=each.run_id or None,

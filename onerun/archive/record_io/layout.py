@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 
-class Part(NamedTuple):
+class RecordTable(NamedTuple):
     """A table with rows of a record; their `columns`, joined by a slash, are the record's id."""
 
     table: str
@@ -13,39 +13,39 @@ class Part(NamedTuple):
 
 
 # The first table is the record itself, the last the one that may be long and is streamed.
-PARTS: dict[str, tuple[Part, ...]] = {
+PARTS: dict[str, tuple[RecordTable, ...]] = {
     "experiment": (
-        Part("experiments", ("experiment_id",)),
-        Part("experiment_tags", ("experiment_id",)),
+        RecordTable("experiments", ("experiment_id",)),
+        RecordTable("experiment_tags", ("experiment_id",)),
     ),
     "run": tuple(
-        Part(table, ("run_uuid",))
+        RecordTable(table, ("run_uuid",))
         for table in ("runs", "params", "tags", "latest_metrics", "metrics")
     ),
-    "dataset": (Part("datasets", ("dataset_uuid",)),),
+    "dataset": (RecordTable("datasets", ("dataset_uuid",)),),
     "model": tuple(
-        Part(t, ("model_id",))
+        RecordTable(t, ("model_id",))
         for t in ("logged_models", "logged_model_params", "logged_model_tags")
     ),
-    "link": (Part("inputs", ("input_uuid",)), Part("input_tags", ("input_uuid",))),
-    "model-metrics": (Part("logged_model_metrics", ("model_id", "run_id")),),
+    "link": (RecordTable("inputs", ("input_uuid",)), RecordTable("input_tags", ("input_uuid",))),
+    "model-metrics": (RecordTable("logged_model_metrics", ("model_id", "run_id")),),
     "trace": (
         *(
-            Part(t, ("request_id",))
+            RecordTable(t, ("request_id",))
             for t in ("trace_info", "trace_tags", "trace_request_metadata", "trace_metrics")
         ),
-        Part("assessments", ("trace_id",)),
-        Part("entity_associations", ("source_id",)),
-        Part("spans", ("trace_id",)),
-        Part("span_metrics", ("trace_id",)),
+        RecordTable("assessments", ("trace_id",)),
+        RecordTable("entity_associations", ("source_id",)),
+        RecordTable("spans", ("trace_id",)),
+        RecordTable("span_metrics", ("trace_id",)),
     ),
     "registered-model": tuple(
-        Part(table, ("name",))
+        RecordTable(table, ("name",))
         for table in ("registered_models", "registered_model_aliases", "registered_model_tags")
     ),
     "model-version": (
-        Part("model_versions", ("name", "version")),
-        Part("model_version_tags", ("name", "version")),
+        RecordTable("model_versions", ("name", "version")),
+        RecordTable("model_version_tags", ("name", "version")),
     ),
 }
 REGISTRY = ("registered-model", "model-version")
@@ -87,7 +87,7 @@ NOT_KEPT = frozenset(
 )
 
 
-def identity(part: Part, row: dict[str, object]) -> str:
+def identity(part: RecordTable, row: dict[str, object]) -> str:
     """Return the id of the record that the row belongs to."""
     return "/".join(str(row[column]) for column in part.columns)
 

@@ -16,10 +16,10 @@ from onerun.archive.record_io.layout import (
     PLACE_OF_TRACE,
     REGISTRY,
     WORKSPACE,
-    Part,
+    RecordTable,
     identity,
 )
-from onerun.domain.archives import KINDS, Entry, Sameness, entry_of
+from onerun.domain.archives import KINDS, RecordEntry, Sameness, entry_of
 from onerun.tracking.database import reading
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ LINE = 1000  # rows handed on at once
 Rows = tuple[str, str, list[dict[str, Any]]]  # id, table, rows
 
 
-def entries(databases: Databases) -> Iterator[Entry]:
+def entries(databases: Databases) -> Iterator[RecordEntry]:
     """Yield every record of the store, without its rows."""
     for kind in KINDS:
         with reading(databases.of(kind)) as connection:
             yield from _entries(connection, kind)
 
 
-def _entries(connection: "Connection", kind: str) -> Iterator[Entry]:
+def _entries(connection: "Connection", kind: str) -> Iterator[RecordEntry]:
     import sqlalchemy as sa
 
     main = PARTS[kind][0]
@@ -104,7 +104,7 @@ def _batch(connection: "Connection", kind: str, ids: Sequence[str]) -> Iterator[
 
 def _head(
     each: str,
-    main: Part,
+    main: RecordTable,
     heads: dict[str, list[dict[str, Any]]],
     bodies: dict[str, dict[str, list[dict[str, Any]]]],
 ) -> Iterator[Rows]:
@@ -115,7 +115,7 @@ def _head(
 
 
 def _collected(
-    connection: "Connection", part: Part, ids: Sequence[str]
+    connection: "Connection", part: RecordTable, ids: Sequence[str]
 ) -> dict[str, list[dict[str, Any]]]:
     collected: dict[str, list[dict[str, Any]]] = {}
     for each, some in _grouped(connection, part, ids):
@@ -124,7 +124,7 @@ def _collected(
 
 
 def _grouped(
-    connection: "Connection", part: Part, ids: Sequence[str]
+    connection: "Connection", part: RecordTable, ids: Sequence[str]
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Yield id and at most LINE of its rows; the rows of one id come together."""
     if not ids:
@@ -144,7 +144,7 @@ def _grouped(
             yield each, held
 
 
-def _query(part: Part, ids: Sequence[str]) -> "Select[Any]":
+def _query(part: RecordTable, ids: Sequence[str]) -> "Select[Any]":
     """Return a query by the first column, which is indexed; a caller with two filters the rest."""
     import sqlalchemy as sa
 

@@ -14,7 +14,7 @@ from onerun.archive.record_io.api import Api
 from onerun.archive.record_io.reader import Rows
 from onerun.config.addresses import redact
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.domain.archives import Entry
+from onerun.domain.archives import RecordEntry
 from onerun.tracking.database import identity_of, is_missing, newest_revision
 
 
@@ -29,7 +29,7 @@ class Source(Protocol):
     def identity(self) -> str:
         """Return 12 hexadecimal digits that tell stores apart, also two of one address."""
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[RecordEntry]:
         """Yield every record, without its rows."""
 
     def rows(self, kind: str, ids: Sequence[str]) -> Iterator[Rows]:
@@ -53,7 +53,7 @@ class DatabaseSource:
         """See Source."""
         return identity_of(self.uri, reader.made_at(self._databases))
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[RecordEntry]:
         """See Source."""
         return reader.entries(self._databases)
 
