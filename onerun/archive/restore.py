@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from onerun.archive import artifacts
+from onerun.archive import artifacts, repository
 from onerun.archive.comparison import Comparison, Verdict, fill
 from onerun.archive.container import members
 from onerun.archive.index import Index
@@ -46,7 +46,8 @@ def restore(
         work = Path(name)
         verified = verify(uri, work)
         if verified.content != Content.RECORDS:
-            raise Mistakes([Mistake("--to", f"is missing: {uri} holds folders")])
+            advice = f"holds folders: let its name end with {repository.FOLDERS}, and give --to"
+            raise Mistakes([Mistake(uri, advice)])
         with (
             target(apply, store) as databases,
             _locked(uris(store)[0], apply),

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,15 @@ from typing import Any
 import pytest
 
 from onerun import storage
-from onerun.archive import folders, repository, restore_folders
+from onerun.archive import folders, repository, restore, restore_folders
 from onerun.cli import main
+from onerun.config.mistakes import Mistakes
 from onerun.domain.cleanup.messages import command_back
 from onerun.domain.errors import ArchiveDamaged
 from tests import servers
 
 THEN = 1_600_000_000
+RECORDS = Path(__file__).parent / "old" / "records-1.tar.gz"
 
 
 @pytest.fixture
@@ -125,3 +128,16 @@ def test_in_an_object_store_it_is_read_back_and_comes_back(
     monkeypatch.setattr(repository, "put", cut_off)  # as a proxy in between does it
     with pytest.raises(ArchiveDamaged, match="is not what was sent"):
         packed(store, "s3://folders/weekly")
+
+
+def test_what_an_archive_holds_stands_in_it(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its name only says which command line is right; a name that is wrong is a mistake."""
+    archive = packed(store, "backups")
+    renamed = Path(archive).rename("other.tar.gz")
+    with pytest.raises(Mistakes, match="holds folders: let its name end with"):
+        restore(str(renamed), store="sqlite:///none.db")
+    shutil.copy(RECORDS, "records.folders.tar.gz")
+    code, told = restored(capsys, "records.folders.tar.gz", "--to", "mlruns")
+    assert (code, "holds records" in told["error"]) == (2, True)
