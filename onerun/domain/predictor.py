@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 SPEC_FILE = "columns.json"
+# Below, a second thread of LightGBM costs more CPU time than it saves: threads spin while they wait for each other.
+FEW_ROWS = 10_000
 ESTIMATOR_FILE = "estimator.pkl"
 TRUE = frozenset({"true", "t", "yes", "y", "on", "1", "1.0"})
 FALSE = frozenset({"false", "f", "no", "n", "off", "0", "0.0"})
@@ -153,17 +155,23 @@ class Predictor:
         if self.prepare is not None:
             matrix = self.prepare.transform(matrix)
         if self.classes is None:
-            return np.asarray(self.estimator.predict(matrix))
+            return self._estimate(matrix)
         if probabilities:
             return self._probabilities(matrix)
         labels: np.ndarray = np.array(self.classes)[self._class_codes(matrix)]
         return labels
 
+    def _estimate(self, matrix: np.ndarray) -> np.ndarray:
+        """Return what the estimator says of the encoded rows; few of them in one thread."""
+        if self.spec["booster"] and len(matrix) < FEW_ROWS:
+            return np.asarray(self.estimator.predict(matrix, num_threads=1))
+        return np.asarray(self.estimator.predict(matrix))
+
     def _class_codes(self, matrix: np.ndarray) -> np.ndarray:
         if self.spec["booster"]:
             codes: np.ndarray = self._probabilities(matrix).argmax(axis=1)
             return codes
-        return np.asarray(self.estimator.predict(matrix)).astype(np.int64)
+        return self._estimate(matrix).astype(np.int64)
 
     def _probabilities(self, matrix: np.ndarray) -> np.ndarray:
         if not self.spec["booster"]:

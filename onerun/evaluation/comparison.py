@@ -13,6 +13,7 @@ from onerun.domain.references import Evaluation, Snapshot
 from onerun.evaluation import holdout, scorers
 from onerun.evaluation.holdout import Holdout
 from onerun.evaluation.scorers import ChampionOutput, Scorer
+from onerun.processes.cores import threads_for
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,11 @@ def compare(
         needed |= {*champion.scorer.columns}
     test = holdout.read(recipe, snapshot, needed)
     known = test.classes(task)
-    output = scorers.predict_challenger(model, test.frame, task, known)
     champions = None
-    if champion is not None:
-        champions = scorers.predict_champion(recipe, champion, test.frame, task, known)
+    with threads_for(test.frame.size):
+        output = scorers.predict_challenger(model, test.frame, task, known)
+        if champion is not None:
+            champions = scorers.predict_champion(recipe, champion, test.frame, task, known)
     y_true = test.true_values(
         recipe.data.target,
         task,

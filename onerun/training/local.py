@@ -16,6 +16,7 @@ from onerun.domain import estimators, labels, preprocessing
 from onerun.domain.errors import TrainingFailed
 from onerun.domain.predictor import Predictor
 from onerun.domain.references import Reference, Snapshot
+from onerun.processes.cores import threads_for
 from onerun.tracking import models, runs
 from onerun.training import boosting, table
 from onerun.training.curve import Curve
@@ -92,11 +93,10 @@ def fit(recipe: Recipe, snapshot: Snapshot, curve: Curve) -> FittedModel:
         data.training.matrix = prepare.fit_transform(data.training.matrix)
         if data.validation is not None:
             data.validation.matrix = prepare.transform(data.validation.matrix)
-    if type(estimator).__module__.startswith("lightgbm."):
-        data.spec["booster"] = True
-        model: Any = boosting.fit(recipe, estimator, data, levels, curve)
-    else:
-        model = _fit_sklearn(recipe, estimator, data, levels, curve)
+    data.spec["booster"] = type(estimator).__module__.startswith("lightgbm.")
+    fit = boosting.fit if data.spec["booster"] else _fit_sklearn
+    with threads_for(data.training.matrix.size):
+        model: Any = fit(recipe, estimator, data, levels, curve)
     curve.flush()
     predictor = Predictor(data.spec, prepare, model)
     return FittedModel(predictor, data.rows, best_iteration_of(model), added, data.example)
