@@ -22,7 +22,7 @@ from flows.ui import LogUi
 from onerun.commands.options import CommonOptions
 from onerun.commands.reconcile import Reconciled, ReconcileOptions, ReconcilePlanned, use
 from onerun.commands.reconcile import reconcile as reconcile_with
-from onerun.domain.reconcile.plan import Plan
+from onerun.domain.reconcile.plan import ReconcilePlan
 from onerun.process_tuning import end_quickly
 from settings.profile import load_profile
 
@@ -68,7 +68,7 @@ def reconcile(options: FlowReconcileOptions) -> ReconcilePlanned | Reconciled:
         return reconcile_with(source, options.as_spans(), LogUi(), silence, _show)
 
 
-def _show(plan: Plan) -> None:
+def _show(plan: ReconcilePlan) -> None:
     """Put the plan on the flow run's page before anything is done."""
     create_table_artifact(
         key=ARTIFACT, table=plan.rows(), description="What is dead, and what is left alone"

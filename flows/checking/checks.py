@@ -14,12 +14,12 @@ from onerun.config.mistakes import Mistakes
 from onerun.config.profile import check_profile
 from onerun.config.reachability import nearest
 from onerun.domain import diagnosis
-from onerun.domain.diagnosis import Finding, good, note, wrong
+from onerun.domain.diagnosis import Diagnosis, good, note, wrong
 from settings.profile import PrefectProfile, load_profile
 from settings.servers import load_servers
 
 
-def findings(profile_name: str | None, pool: str | None) -> Iterator[Finding]:
+def findings(profile_name: str | None, pool: str | None) -> Iterator[Diagnosis]:
     """Yields: one finding for each thing looked at; nothing stays behind of what was written to try."""
     try:
         profile, servers = with_prefect(load_profile(profile_name)), load_servers()
@@ -42,7 +42,7 @@ def findings(profile_name: str | None, pool: str | None) -> Iterator[Finding]:
         yield _space("work folder", profile.variables()["ONERUN_WORK"])
 
 
-def _credentials(profile: PrefectProfile) -> Iterator[Finding]:
+def _credentials(profile: PrefectProfile) -> Iterator[Diagnosis]:
     """What the addresses need besides themselves, by name."""
     variables = profile.variables()
     addresses = (variables["ONERUN_STORE"], variables.get("MLFLOW_S3_ENDPOINT_URL", ""))
@@ -56,7 +56,7 @@ def _credentials(profile: PrefectProfile) -> Iterator[Finding]:
         )
 
 
-def _mlflow(profile: PrefectProfile, database: str | Finding) -> Iterator[Finding]:
+def _mlflow(profile: PrefectProfile, database: str | Diagnosis) -> Iterator[Diagnosis]:
     from onerun.tracking import health
 
     uri = profile.variables()["MLFLOW_TRACKING_URI"]
@@ -67,7 +67,7 @@ def _mlflow(profile: PrefectProfile, database: str | Finding) -> Iterator[Findin
             lambda: diagnosis.versions("MLflow server", ours, health.server_version(uri)),
         )
         yield from tried("MLflow clock", lambda: clock("MLflow clock", f"{uri.rstrip('/')}/health"))
-    if isinstance(database, Finding):
+    if isinstance(database, Diagnosis):
         yield database
     elif not _is_new_file(database):
         yield from tried("MLflow database", lambda: _schema(uri, database))
@@ -82,7 +82,7 @@ def _mlflow(profile: PrefectProfile, database: str | Finding) -> Iterator[Findin
     )
 
 
-def _schema(uri: str, database: str) -> Finding:
+def _schema(uri: str, database: str) -> Diagnosis:
     from onerun.tracking import health
 
     shown = redact(database)
@@ -103,8 +103,8 @@ def _is_new_file(uri: str) -> bool:
 
 
 def _prefect(
-    profile: PrefectProfile, pool: str | None, database: str | Finding
-) -> Iterator[Finding]:
+    profile: PrefectProfile, pool: str | None, database: str | Diagnosis
+) -> Iterator[Diagnosis]:
     if profile.prefect_api_url is None:
         yield note(
             "PREFECT_API_URL",
@@ -127,14 +127,14 @@ def _prefect(
     yield from tried(
         "Prefect clock", lambda: clock("Prefect clock", f"{profile.prefect_api_url}/health")
     )
-    if isinstance(database, Finding):
+    if isinstance(database, Diagnosis):
         yield database
     else:
         yield from tried("Prefect database", lambda: prefect_checks.database(database))
     yield from _home()
 
 
-def _home() -> Iterator[Finding]:
+def _home() -> Iterator[Diagnosis]:
     """Yield what is wrong with the checkout in which this machine's workers import flows.
 
     Where it is not set they use the folder from which deployments were written.
@@ -147,7 +147,7 @@ def _home() -> Iterator[Finding]:
         )
 
 
-def _store(profile: PrefectProfile) -> list[Finding]:
+def _store(profile: PrefectProfile) -> list[Diagnosis]:
     from onerun import storage
 
     store = profile.variables()["ONERUN_STORE"]
@@ -156,7 +156,7 @@ def _store(profile: PrefectProfile) -> list[Finding]:
     return found if "://" in store else [*found, _space("store", store)]
 
 
-def _object_store(profile: PrefectProfile) -> Iterator[Finding]:
+def _object_store(profile: PrefectProfile) -> Iterator[Diagnosis]:
     """Its clock: it refuses requests that were signed a quarter of an hour ago."""
     from onerun import storage
 
@@ -167,5 +167,5 @@ def _object_store(profile: PrefectProfile) -> Iterator[Finding]:
         yield from tried("S3 clock", lambda: clock("S3 clock", url))
 
 
-def _space(what: str, folder: str) -> Finding:
+def _space(what: str, folder: str) -> Diagnosis:
     return diagnosis.space(f"{what} {folder}", shutil.disk_usage(nearest(folder)).free)

@@ -6,10 +6,10 @@ from email.utils import parsedate_to_datetime
 from urllib.error import HTTPError
 
 from onerun.config.reachability import tls
-from onerun.domain.diagnosis import Finding, note, skew
+from onerun.domain.diagnosis import Diagnosis, note, skew
 
 
-def clock(what: str, url: str) -> Finding:
+def clock(what: str, url: str) -> Diagnosis:
     """Asks once. Returns: how far its clock is from ours; any answer tells it, a refusal too."""
     before = time.time()
     try:

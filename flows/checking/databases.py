@@ -6,7 +6,7 @@ from pathlib import Path
 
 from onerun.config.addresses import redact, redacted
 from onerun.config.mistakes import Mistake, Mistakes
-from onerun.domain.diagnosis import Finding, note
+from onerun.domain.diagnosis import Diagnosis, note
 from settings.profile import PrefectProfile
 from settings.servers import Servers, is_of_the_stack, mlflow_file, prefect_file, stack_folder
 
@@ -50,7 +50,7 @@ def _how_to_get_it(address: str) -> str:
     return f"pip install 'psycopg[binary]'{more}"
 
 
-def mlflow(profile: PrefectProfile, servers: Servers) -> str | Finding:
+def mlflow(profile: PrefectProfile, servers: Servers) -> str | Diagnosis:
     """Returns: the address of the database: the store itself, or that of its server; or that nobody here knows it."""
     uri, stack = profile.variables()["MLFLOW_TRACKING_URI"], _stack(profile)
     if servers.mlflow_database is not None:
@@ -62,7 +62,7 @@ def mlflow(profile: PrefectProfile, servers: Servers) -> str | Finding:
     return note("MLflow database", ELSEWHERE.format(variable=MLFLOWS))
 
 
-def prefect(profile: PrefectProfile, servers: Servers) -> str | Finding:
+def prefect(profile: PrefectProfile, servers: Servers) -> str | Diagnosis:
     """Returns: the same of Prefect's server."""
     stack = _stack(profile)
     if servers.prefect_database is not None:

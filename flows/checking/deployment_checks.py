@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from flows.checking.prefect_checks import all_deployments
-from onerun.domain.diagnosis import Finding, good, note, wrong
+from onerun.domain.diagnosis import Diagnosis, good, note, wrong
 from onerun.domain.names import WORK_POOL
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ WORKERS = {  # by the pool's type: what to do where no worker was seen
 }
 
 
-def runnable(client: "SyncPrefectClient", wanted: str | None) -> list[Finding]:
+def runnable(client: "SyncPrefectClient", wanted: str | None) -> list[Diagnosis]:
     """Return what keeps deployments from running, by pool, queue and entrypoint.
 
     Args:
@@ -47,13 +47,13 @@ def runnable(client: "SyncPrefectClient", wanted: str | None) -> list[Finding]:
     return [each if each.what == mine else _at_most_a_note(each) for each in found]
 
 
-def _at_most_a_note(finding: Finding) -> Finding:
+def _at_most_a_note(finding: Diagnosis) -> Diagnosis:
     return note(finding.what, finding.says) if finding.state == "wrong" else finding
 
 
 def _pools(
     client: "SyncPrefectClient", deployments: Sequence["DeploymentResponse"], wanted: str | None
-) -> Iterator[Finding]:
+) -> Iterator[Diagnosis]:
     """Yield a finding for each pool that deployments use, and for the one that was asked for."""
     names = {each.work_pool_name for each in deployments if each.work_pool_name}
     if not names:
@@ -64,7 +64,7 @@ def _pools(
         yield pool(client, name)
 
 
-def pool(client: "SyncPrefectClient", name: str) -> Finding:
+def pool(client: "SyncPrefectClient", name: str) -> Diagnosis:
     """Return whether flow runs of the pool are taken: it is there, not paused, and has a worker."""
     from prefect.exceptions import ObjectNotFound
 
@@ -99,7 +99,7 @@ def pool(client: "SyncPrefectClient", name: str) -> Finding:
 
 def _without_pool(
     client: "SyncPrefectClient", ours: Sequence["DeploymentResponse"]
-) -> Iterator[Finding]:
+) -> Iterator[Diagnosis]:
     for deployment in ours:
         if deployment.work_pool_name is None:
             name = _full_name(client, deployment)
@@ -108,7 +108,7 @@ def _without_pool(
 
 def _without_flow(
     client: "SyncPrefectClient", ours: Sequence["DeploymentResponse"]
-) -> Iterator[Finding]:
+) -> Iterator[Diagnosis]:
     """Yield the deployments whose flow does not import; takes seconds, so a health check leaves it out."""
     problems = {entrypoint: _import_problem(entrypoint) for entrypoint in _entrypoints(ours)}
     for deployment in ours:
@@ -127,7 +127,7 @@ def _again(full_name: str) -> str:
 
 def _paused_queues(
     client: "SyncPrefectClient", deployments: Sequence["DeploymentResponse"]
-) -> Iterator[Finding]:
+) -> Iterator[Diagnosis]:
     used = {(each.work_pool_name, each.work_queue_name) for each in deployments}
     for pool_name, queue in sorted((pool, queue) for pool, queue in used if pool and queue):
         if client.read_work_queue_by_name(queue, work_pool_name=pool_name).is_paused:

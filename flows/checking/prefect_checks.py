@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flows.checking import databases
 from flows.reconciling.flow_runs import FlowRuns
 from onerun.config.addresses import synchronous
-from onerun.domain.diagnosis import Finding, good, note, schema, versions, wrong
+from onerun.domain.diagnosis import Diagnosis, good, note, schema, versions, wrong
 from onerun.domain.reconcile.seen import SLOW_START
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ PAGE = 200  # as many as Prefect's server tells at once
 LATELY = timedelta(minutes=2)  # a worker tells that it lives every 30 seconds
 
 
-def version(client: "SyncPrefectClient") -> Finding:
+def version(client: "SyncPrefectClient") -> Diagnosis:
     """Client against server."""
     import prefect
 
@@ -38,7 +38,7 @@ def all_deployments(client: "SyncPrefectClient") -> "Iterator[DeploymentResponse
         offset += len(page)
 
 
-def schedules(client: "SyncPrefectClient") -> list[Finding]:
+def schedules(client: "SyncPrefectClient") -> list[Diagnosis]:
     """Every active schedule has made flow runs that wait for their time; the server looks every minute."""
     from prefect.client.schemas.filters import (
         FlowRunFilter,
@@ -80,7 +80,7 @@ def _is_on(schedule: Any, since: datetime) -> bool:
 
 def starts(
     client: "SyncPrefectClient", wanted: str | None, after: timedelta = SLOW_START
-) -> list[Finding]:
+) -> list[Diagnosis]:
     """What a worker took and what does not begin: on Kubernetes its pod cannot start.
 
     Where a pool was asked for, what waits in the others is a note.
@@ -93,7 +93,7 @@ def starts(
     return found
 
 
-def database(address: str) -> Finding:
+def database(address: str) -> Diagnosis:
     """The database that `address` names: its schema against the migrations of the Prefect installed here."""
     import prefect.server.database as home
     from alembic.runtime.migration import MigrationContext

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 from onerun.config.addresses import redacted
 from onerun.config.mistakes import Mistakes
-from onerun.domain.diagnosis import Finding, wrong
+from onerun.domain.diagnosis import Diagnosis, wrong
 from onerun.domain.errors import OnerunError
 from onerun.retry import deadline
 
-Found = Finding | list[Finding]
+Found = Diagnosis | list[Diagnosis]
 QUICK = 10.0  # seconds; what is silent for longer is told, not waited for
 ADVICE = {
     "MLflow server": "look at MLFLOW_TRACKING_URI and at the server's log",
@@ -29,7 +29,7 @@ ADVICE = {
 }
 
 
-def tried(what: str, check: Callable[[], Found]) -> Iterator[Finding]:
+def tried(what: str, check: Callable[[], Found]) -> Iterator[Diagnosis]:
     """Yields: what the check found, or that it failed, why, and what to do."""
     try:
         with deadline(QUICK):

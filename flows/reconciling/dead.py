@@ -5,19 +5,19 @@ import os
 from flows.reconciling.flow_runs import FlowRuns
 from onerun.commands.dead_runs import dead_run_findings
 from onerun.domain.cleanup.findings import Finding
-from onerun.domain.reconcile.plan import Plan
-from onerun.domain.reconcile.seen import Policy
+from onerun.domain.reconcile.plan import ReconcilePlan
+from onerun.domain.reconcile.seen import ReconcilePolicy
 from onerun.reconcile.survey import plan
 
 
-def seen_now() -> Plan:
+def seen_now() -> ReconcilePlan:
     """Returns: what reads RUNNING and what is dead of it. Without Prefect only what this machine knows counts."""
     if not os.environ.get("PREFECT_API_URL"):
-        return plan(None, Policy(), "no API is named")
+        return plan(None, ReconcilePolicy(), "no API is named")
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        return plan(FlowRuns(client), Policy())
+        return plan(FlowRuns(client), ReconcilePolicy())
 
 
 def dead_runs(files: bool = True) -> list[Finding]:

@@ -5,10 +5,10 @@ from collections.abc import Collection
 from onerun.commands.profile_store import use_store
 from onerun.config.profile import Profile
 from onerun.domain.cleanup.findings import Finding
-from onerun.domain.reconcile.plan import Plan
+from onerun.domain.reconcile.plan import ReconcilePlan
 
 
-def dead_run_findings(plan: Plan, measure: bool) -> list[Finding]:
+def dead_run_findings(plan: ReconcilePlan, measure: bool) -> list[Finding]:
     """Return the dead runs of a reconciler's plan, with the evidence.
 
     Args: measure: count the bytes that they left.
@@ -41,7 +41,7 @@ class NoOrchestrator:
 
     def dead_runs(self, measure: bool) -> list[Finding]:
         """Return the runs of which this machine knows that they are dead."""
-        from onerun.domain.reconcile.seen import Policy
+        from onerun.domain.reconcile.seen import ReconcilePolicy
         from onerun.reconcile.survey import plan
 
-        return dead_run_findings(plan(None, Policy(), "no API is named"), measure)
+        return dead_run_findings(plan(None, ReconcilePolicy(), "no API is named"), measure)

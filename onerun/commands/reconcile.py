@@ -13,8 +13,8 @@ from onerun.config.fields import seconds
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.profile import Profile, check_profile, load_profile
 from onerun.domain.errors import OnerunError
-from onerun.domain.reconcile.plan import Plan, PlanReport
-from onerun.domain.reconcile.seen import Policy
+from onerun.domain.reconcile.plan import PlanReport, ReconcilePlan
+from onerun.domain.reconcile.seen import ReconcilePolicy
 from onerun.reconcile.remedies import EndedRun, MarkedFlowRun, apply
 from onerun.reconcile.source import FlowRunSource
 from onerun.reconcile.survey import plan
@@ -49,7 +49,7 @@ class ReconcileOptions(CommonOptions):
         [], description="look only at these; may be repeated"
     )
 
-    def policy(self) -> Policy:
+    def policy(self) -> ReconcilePolicy:
         """Return what may be ended. Raises Mistakes for spans that would end what is alive."""
         given = {
             "silence": self.silence,
@@ -58,7 +58,7 @@ class ReconcileOptions(CommonOptions):
         }
         stated = {name: value for name, value in given.items() if value is not None}
         try:
-            return Policy.model_validate(stated)
+            return ReconcilePolicy.model_validate(stated)
         except ValidationError as error:
             raise Mistakes(
                 Mistake(
@@ -102,7 +102,7 @@ def reconcile(
     options: ReconcileOptions,
     ui: Ui,
     silence: str = "",
-    show: Callable[[Plan], None] = lambda plan: None,
+    show: Callable[[ReconcilePlan], None] = lambda plan: None,
 ) -> ReconcilePlanned | Reconciled:
     """Plan, say so and, when asked, act.
 

@@ -14,7 +14,7 @@ TOO_LITTLE_SPACE = (
 )
 
 
-class Finding(Reference):
+class Diagnosis(Reference):
     """One thing that was looked at."""
 
     what: str  # such as `MLflow server`, or the variable that is wrong
@@ -27,27 +27,27 @@ class Finding(Reference):
         return f"{MARK[self.state]:<6} {self.what}: {self.says}"
 
 
-def good(what: str, says: str) -> Finding:
+def good(what: str, says: str) -> Diagnosis:
     """It is as it should be."""
-    return Finding(what=what, state="good", says=says)
+    return Diagnosis(what=what, state="good", says=says)
 
 
-def note(what: str, says: str) -> Finding:
+def note(what: str, says: str) -> Diagnosis:
     """Worth knowing; trainings run all the same."""
-    return Finding(what=what, state="note", says=says)
+    return Diagnosis(what=what, state="note", says=says)
 
 
-def wrong(what: str, says: str) -> Finding:
+def wrong(what: str, says: str) -> Diagnosis:
     """Trainings would fail, or be lost."""
-    return Finding(what=what, state="wrong", says=says)
+    return Diagnosis(what=what, state="wrong", says=says)
 
 
-def all_well(findings: Sequence[Finding]) -> bool:
+def all_well(findings: Sequence[Diagnosis]) -> bool:
     """Whether nothing is wrong."""
     return all(finding.state != "wrong" for finding in findings)
 
 
-def versions(what: str, ours: str, theirs: str) -> Finding:
+def versions(what: str, ours: str, theirs: str) -> Diagnosis:
     """Client and server: what differs in the first two numbers differs in what it says to the other."""
     if ours == theirs:
         return good(what, f"{theirs}, as here")
@@ -59,7 +59,7 @@ def versions(what: str, ours: str, theirs: str) -> Finding:
     )
 
 
-def schema(what: str, current: str | None, newest: str, upgrade: str) -> Finding:
+def schema(what: str, current: str | None, newest: str, upgrade: str) -> Diagnosis:
     """A database and the migrations that the installed version knows. `upgrade`: the command that migrates it."""
     if current == newest:
         return good(what, f"schema {newest}, the newest that the installed version knows")
@@ -71,7 +71,7 @@ def schema(what: str, current: str | None, newest: str, upgrade: str) -> Finding
     )
 
 
-def skew(what: str, seconds: float) -> Finding:
+def skew(what: str, seconds: float) -> Diagnosis:
     """The other's clock against ours; seconds that it is ahead."""
     if abs(seconds) <= LONGEST_SKEW:
         return good(what, f"within {LONGEST_SKEW:.0f} s of the clock here")
@@ -79,7 +79,7 @@ def skew(what: str, seconds: float) -> Finding:
     return wrong(what, f"{abs(seconds):.0f} s {side} the clock here; set both by NTP")
 
 
-def space(what: str, free: float) -> Finding:
+def space(what: str, free: float) -> Diagnosis:
     """Bytes that are free for data."""
     told = f"{free / 1e9:,.1f} GB free"
     if free >= LITTLE_SPACE:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.domain import names
-from onerun.domain.reconcile.seen import Policy, ProcessState, ago
+from onerun.domain.reconcile.seen import ProcessState, ReconcilePolicy, ago
 from onerun.processes.identity import state_of
 from onerun.tracking.ownership import Identity, identity_of
 from onerun.tracking.running import running_run
@@ -63,10 +63,10 @@ def _need_dead(run_id: str) -> None:
         raise _mistake(
             f"run {run_id} is at work: {where} is alive; wait for it, or end that process"
         )
-    if silent < Policy().silence:
+    if silent < ReconcilePolicy().silence:
         raise _mistake(
             f"run {run_id} may be at work: {where} cannot be seen from here, and gave a sign of life "
-            f"{ago(silent)} ago; without one for {ago(Policy().silence)} it counts as dead"
+            f"{ago(silent)} ago; without one for {ago(ReconcilePolicy().silence)} it counts as dead"
         )
 
 

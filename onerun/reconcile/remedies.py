@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from onerun.domain.reconcile.marks import Mark
-from onerun.domain.reconcile.plan import Plan
-from onerun.domain.reconcile.seen import Answer, FlowRunSeen, NoAnswer, Policy, RunSeen
+from onerun.domain.reconcile.plan import ReconcilePlan
+from onerun.domain.reconcile.seen import Answer, FlowRunSeen, NoAnswer, ReconcilePolicy, RunSeen
 from onerun.domain.reconcile.verdicts import STILL, Dead
 from onerun.reconcile.source import FlowRunSource, SourceUnreachable
 from onerun.reconcile.survey import verdict_of
@@ -58,8 +58,8 @@ class _Attempt:
 
 def apply(
     source: FlowRunSource | None,
-    plan: Plan,
-    policy: Policy,
+    plan: ReconcilePlan,
+    policy: ReconcilePolicy,
     say: Say,
     wait: float = STILL.total_seconds(),
 ) -> list[EndedRun | MarkedFlowRun]:
@@ -87,7 +87,9 @@ def apply(
     return done
 
 
-def _end(source: FlowRunSource | None, run: RunSeen, dead: Dead, policy: Policy) -> EndedRun:
+def _end(
+    source: FlowRunSource | None, run: RunSeen, dead: Dead, policy: ReconcilePolicy
+) -> EndedRun:
     """Prefect is asked again, too: a retry shows there before it shows on the run."""
     came = _try(lambda: _not_dead(source, run, policy) or running.end_dead(run, dead))
     return EndedRun(
@@ -120,7 +122,7 @@ def _try(act: Callable[[], str | None]) -> _Attempt:
         return _Attempt(f"{type(error).__name__}: {error}".splitlines()[0], failed=True)
 
 
-def _not_dead(source: FlowRunSource | None, run: RunSeen, policy: Policy) -> str | None:
+def _not_dead(source: FlowRunSource | None, run: RunSeen, policy: ReconcilePolicy) -> str | None:
     """Return why a run is not dead after all; of others only the run itself can be looked at again."""
     if not run.is_ours:
         return None

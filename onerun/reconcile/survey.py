@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 from onerun.domain.reconcile.marks import Mark, mark
 from onerun.domain.reconcile.nested import follow
-from onerun.domain.reconcile.plan import Plan
+from onerun.domain.reconcile.plan import ReconcilePlan
 from onerun.domain.reconcile.seen import (
     SETTLE,
     Answer,
     FlowRunSeen,
     NoAnswer,
     NotKnown,
-    Policy,
+    ReconcilePolicy,
     RunSeen,
 )
 from onerun.domain.reconcile.verdicts import ENDED, Dead, Verdict, decide
@@ -26,13 +26,15 @@ SINCE = timedelta(
 Named = Mapping[str, list[tuple[str, str]]]  # flow run id -> (run id, what it reads)
 
 
-def plan(prefect: FlowRunSource | None, policy: Policy, silence: str = "") -> Plan:
+def plan(
+    prefect: FlowRunSource | None, policy: ReconcilePolicy, silence: str = ""
+) -> ReconcilePlan:
     """See and decide; nothing is changed.
 
     Args: prefect: None when it does not answer; why, is `silence`.
     """
     if running.nothing_there():
-        return Plan(prefect=silence)
+        return ReconcilePlan(prefect=silence)
     runs = running.running(policy.experiments)
     try:
         if prefect is not None:
@@ -40,12 +42,14 @@ def plan(prefect: FlowRunSource | None, policy: Policy, silence: str = "") -> Pl
     except SourceUnreachable as error:
         silence = str(error)
     verdicts = _verdicts(None, runs, {}, policy)
-    return Plan(
+    return ReconcilePlan(
         runs=tuple((run, verdicts[run_id]) for run_id, run in runs.items()), prefect=silence
     )
 
 
-def _plan(prefect: FlowRunSource, runs: Mapping[str, RunSeen], policy: Policy) -> Plan:
+def _plan(
+    prefect: FlowRunSource, runs: Mapping[str, RunSeen], policy: ReconcilePolicy
+) -> ReconcilePlan:
     answers = prefect.answers(run.flow_run_id for run in runs.values() if run.flow_run_id)
     runs = {
         run_id: _with_process(run, answers.get(run.flow_run_id or ""))
@@ -54,7 +58,7 @@ def _plan(prefect: FlowRunSource, runs: Mapping[str, RunSeen], policy: Policy) -
     verdicts = _verdicts(prefect, runs, answers, policy)
     begun = prefect.begun_since(SINCE)
     named = running.named_flow_runs(datetime.now(UTC) - SINCE)
-    return Plan(
+    return ReconcilePlan(
         runs=tuple((run, verdicts[run_id]) for run_id, run in runs.items()),
         marks=tuple(_marks(begun, named, runs, verdicts, everywhere=not policy.experiments)),
         without_run=tuple(seen for seen in begun.values() if _has_no_run(seen, named)),
@@ -67,7 +71,7 @@ def _verdicts(
     prefect: FlowRunSource | None,
     runs: Mapping[str, RunSeen],
     answers: Mapping[str, Answer],
-    policy: Policy,
+    policy: ReconcilePolicy,
 ) -> dict[str, Verdict]:
     """Returns: run id -> what to do about it, those nested in runs of ours with them."""
     alone = {
@@ -81,7 +85,7 @@ def _verdicts(
 
 
 def verdict_of(
-    prefect: FlowRunSource | None, run: RunSeen, answer: Answer, policy: Policy
+    prefect: FlowRunSource | None, run: RunSeen, answer: Answer, policy: ReconcilePolicy
 ) -> Verdict:
     """Prefect's record of heartbeats is read only where life hangs on it."""
     process, now = state_of(run.process, run.last_sign), datetime.now(UTC)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from onerun.domain import names
 from onerun.domain.ledger import Move
-from onerun.domain.monitoring.seen import ENDED, Ended, Registered, Trainings
+from onerun.domain.monitoring.seen import ENDED, EndedTraining, Registered, Trainings
 from onerun.store.sql.engine import BACKENDS, among, choose, open_database
 from onerun.tracking.running import experiments_named, search
 from onerun.tracking.runs import client
@@ -67,7 +67,7 @@ def count_by_client(since: int) -> Trainings:
     named = experiments_named(())
     counts: Counter[tuple[str, str]] = Counter()
     ends: dict[tuple[str, str], int] = {}
-    last: dict[str, Ended] = {}
+    last: dict[str, EndedTraining] = {}
     recent = []
     for run in search(named, f"tags.`{names.TAG_FLOW_RUN_ID}` LIKE '%'"):
         key = recipe, state = named[run.info.experiment_id], run.info.status
@@ -83,9 +83,9 @@ def count_by_client(since: int) -> Trainings:
     return Trainings(counts, ends, last, recent)
 
 
-def _ended(run: "MlflowRun", recipe: str) -> Ended:
+def _ended(run: "MlflowRun", recipe: str) -> EndedTraining:
     info, tags, metrics = run.info, run.data.tags, run.data.metrics
-    return Ended(
+    return EndedTraining(
         recipe,
         info.status,
         info.start_time or info.end_time,
@@ -131,7 +131,9 @@ def _by_experiment_and_state() -> "Select[Any]":
     return _ours(*columns, func.count(), func.max(R.end_time)).group_by(*columns)
 
 
-def _last(connection: "Connection", newest: Collection[tuple[str, int]]) -> dict[str, Ended]:
+def _last(
+    connection: "Connection", newest: Collection[tuple[str, int]]
+) -> dict[str, EndedTraining]:
     """Return the last finished training of each recipe. Args: newest: recipes and these times."""
     from mlflow.store.tracking.dbmodels.models import SqlRun as R
 
@@ -140,19 +142,21 @@ def _last(connection: "Connection", newest: Collection[tuple[str, int]]) -> dict
     return {run: each for run, each in found.items() if (each.recipe, each.ended) in newest}
 
 
-def _runs(connection: "Connection", *conditions: "ColumnElement[bool]") -> dict[str, Ended]:
+def _runs(connection: "Connection", *conditions: "ColumnElement[bool]") -> dict[str, EndedTraining]:
     from mlflow.store.tracking.dbmodels.models import SqlExperiment as E
     from mlflow.store.tracking.dbmodels.models import SqlRun as R
 
     query = _ours(R.run_uuid, E.name, R.status, R.start_time, R.end_time).where(*conditions)
     return {
-        run: Ended(recipe, state, started or ended, ended, {})
+        run: EndedTraining(recipe, state, started or ended, ended, {})
         for run, recipe, state, started, ended in connection.execute(query)
         if ended
     }
 
 
-def _with_details(connection: "Connection", runs: dict[str, Ended]) -> dict[str, Ended]:
+def _with_details(
+    connection: "Connection", runs: dict[str, EndedTraining]
+) -> dict[str, EndedTraining]:
     """Add what the stages left: their seconds, the verdicts of the gates, the decision."""
     from mlflow.store.tracking.dbmodels.models import SqlLatestMetric as M
     from mlflow.store.tracking.dbmodels.models import SqlTag as T

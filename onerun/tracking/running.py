@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onerun.domain import names
-from onerun.domain.reconcile.nested import Ended
+from onerun.domain.reconcile.nested import EndedParent
 from onerun.domain.reconcile.seen import Process, RunSeen
 from onerun.domain.reconcile.verdicts import Dead
 from onerun.domain.text import matches
@@ -68,11 +68,11 @@ def running_run(run_id: str) -> RunSeen | None:
     return _seen(run, "")
 
 
-def ended_parents(run_ids: Iterable[str]) -> dict[str, Ended]:
+def ended_parents(run_ids: Iterable[str]) -> dict[str, EndedParent]:
     """Returns: those of the runs that are ours and were ended."""
     found = {run_id: find_run(run_id) for run_id in set(run_ids)}
     return {
-        run_id: Ended(run_id=run_id, status=run.info.status, end=_moment(run.info.end_time))
+        run_id: EndedParent(run_id=run_id, status=run.info.status, end=_moment(run.info.end_time))
         for run_id, run in found.items()
         if run and run.info.end_time and run.info.status != "RUNNING" and identity_of(run.data.tags)
     }

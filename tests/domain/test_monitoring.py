@@ -5,11 +5,11 @@ import pytest
 from onerun.config.evaluation import BetterThan, GateKind, Threshold
 from onerun.domain.ledger import Move
 from onerun.domain.monitoring import series
-from onerun.domain.monitoring.seen import Ended, Registered, Trainings
+from onerun.domain.monitoring.seen import EndedTraining, Registered, Trainings
 from onerun.domain.monitoring.series import ALL, MOST, OTHERS, Histogram, Samples
 from onerun.domain.monitoring.stores import merged, of_models, of_running, of_store
 from onerun.domain.monitoring.trainings import histogram, of_trainings
-from onerun.domain.reconcile.plan import Plan
+from onerun.domain.reconcile.plan import ReconcilePlan
 from onerun.domain.reconcile.seen import RunSeen
 from onerun.domain.reconcile.verdicts import Dead, NotOurs, Unknown
 from onerun.domain.references import Evaluation, GateResult, Promotion
@@ -26,8 +26,8 @@ EVALUATION = Evaluation(
 HELD = Promotion(alias="champion", promoted=False, reason="").model_dump_json()
 
 
-def ended(recipe: str, end: int, state: str = "FINISHED", **more: object) -> Ended:
-    return Ended(recipe, state, end - 2500, end, {"train": 1.5}, **more)  # type: ignore[arg-type]
+def ended(recipe: str, end: int, state: str = "FINISHED", **more: object) -> EndedTraining:
+    return EndedTraining(recipe, state, end - 2500, end, {"train": 1.5}, **more)  # type: ignore[arg-type]
 
 
 def value(samples: Samples, each: series.Series, *labels: str) -> object:
@@ -152,10 +152,10 @@ def test_without_prefect_nothing_is_said_of_orphans() -> None:
         (run, NotOurs()),
         (run, Unknown(why="")),
     )
-    told = of_running(Plan(runs=runs))
+    told = of_running(ReconcilePlan(runs=runs))
     assert value(told, series.ORPHANS, "dead_run") == value(told, series.RUNNING, "dead") == 1
     assert value(told, series.RUNNING, "not_ours") == value(told, series.RUNNING, "unknown") == 1
-    silent = of_running(Plan(runs=runs[1:], prefect="refused"))
+    silent = of_running(ReconcilePlan(runs=runs[1:], prefect="refused"))
     assert silent[series.ORPHANS] == [] and silent[series.PREFECT_UP] == [((), 0.0)]
     assert (told[series.NOT_STARTED], silent[series.NOT_STARTED]) == ([((), 0)], [])
 

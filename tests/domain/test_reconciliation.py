@@ -7,15 +7,15 @@ import pytest
 
 from onerun.domain.names import STAGES
 from onerun.domain.reconcile.marks import mark
-from onerun.domain.reconcile.nested import Ended, follow
+from onerun.domain.reconcile.nested import EndedParent, follow
 from onerun.domain.reconcile.seen import (
     Answer,
     FlowRunSeen,
     NoAnswer,
     NotKnown,
-    Policy,
     Process,
     ProcessState,
+    ReconcilePolicy,
     RunSeen,
 )
 from onerun.domain.reconcile.verdicts import Dead, Live, NotOurs, Unknown, Verdict, decide
@@ -51,7 +51,7 @@ def prefect(state: str, since: float = 60, **known: Any) -> FlowRunSeen:
 
 
 def decided(seen: RunSeen, answer: Answer, process: ProcessState, **policy: Any) -> Verdict:
-    return decide(seen, answer, process, NOW, Policy(**policy))
+    return decide(seen, answer, process, NOW, ReconcilePolicy(**policy))
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_nested_runs_live_and_die_with_ours() -> None:
             None, run_id=run_id, parent=parent, flow_run_id=None, started=NOW - minutes(started)
         )
 
-    ended = {"e": Ended(run_id="e", status="FAILED", end=NOW - minutes(60))}
+    ended = {"e": EndedParent(run_id="e", status="FAILED", end=NOW - minutes(60))}
     runs = {each.run_id: each for each in [
         run(run_id="dead"), run(run_id="live"), nested("a", "dead"), nested("a.a", "a"), nested("b", "live"),
         nested("c", "theirs"), nested("d", "e"), nested("later", "e", started=30), nested("loop", "loop"),

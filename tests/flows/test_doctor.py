@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from flows.checking import checkup
-from onerun.domain.diagnosis import Finding
+from onerun.domain.diagnosis import Diagnosis
 from tests import servers
 from tests.servers import POSTGRES_PASSWORD, POSTGRES_USER, S3_KEY, S3_SECRET, MlflowServer
 
@@ -341,7 +341,7 @@ def test_a_driver_that_is_missing_is_told_with_what_its_server_takes(
 def test_p7_of_all_addresses_in_an_error_no_password_is_told() -> None:
     from flows.checking.trying import tried
 
-    def fails() -> Finding:
+    def fails() -> Diagnosis:
         raise OSError("mysql://a:word-one@h/d went away, and so did mysql://b:word-two@h/d\n more")
 
     (found,) = tried("store", fails)

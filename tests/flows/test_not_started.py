@@ -18,7 +18,7 @@ from flows.checking.prefect_checks import starts
 from flows.reconciling.flow_runs import OBSERVER, FlowRuns
 from onerun.domain.monitoring import series
 from onerun.domain.monitoring.stores import of_running
-from onerun.domain.reconcile.seen import Policy
+from onerun.domain.reconcile.seen import ReconcilePolicy
 from onerun.tracking.runs import client
 
 SAID = "Image pull failed for container 'prefect-job': Kubernetes cannot pull the container image."
@@ -95,7 +95,7 @@ def test_what_has_begun_is_not_and_what_is_cancelled_before_it_began_is(
 def test_reconciler_exporter_and_doctor_name_it(prefect: SyncPrefectClient, waiting: UUID) -> None:
     say(prefect, waiting, OBSERVER, SAID)
     client().create_experiment("not started")  # a store that is not there yet is not made
-    seen = plan(FlowRuns(prefect), Policy(slow_start=NOW))
+    seen = plan(FlowRuns(prefect), ReconcilePolicy(slow_start=NOW))
     line = next(line for line in seen.lines() if str(waiting) in line)
     assert f"in pool {POOL} has been InfrastructurePending for" in line and SAID in line
     assert str(waiting) in {row["which"] for row in seen.rows()}

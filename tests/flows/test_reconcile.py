@@ -30,8 +30,8 @@ from flows.reconcile import reconcile
 from flows.reconciling import reconciler
 from flows.reconciling.flow_runs import FlowRuns
 from onerun.domain import names
-from onerun.domain.reconcile.plan import Plan
-from onerun.domain.reconcile.seen import Policy
+from onerun.domain.reconcile.plan import ReconcilePlan
+from onerun.domain.reconcile.seen import ReconcilePolicy
 from onerun.processes.identity import this_process
 from onerun.reconcile.remedies import EndedRun, apply
 from onerun.reconcile.survey import plan
@@ -111,7 +111,7 @@ def owner(
         process.communicate()
 
 
-def of(seen: Plan, experiment: str) -> dict[str, Any]:
+def of(seen: ReconcilePlan, experiment: str) -> dict[str, Any]:
     """Returns: run id -> verdict, of the runs of this test; its flow runs that would be marked are under `marks`."""
     found: dict[str, Any] = {
         run.run_id: verdict for run, verdict in seen.runs if run.experiment == experiment
@@ -119,13 +119,15 @@ def of(seen: Plan, experiment: str) -> dict[str, Any]:
     return found | {seen.flow_run_id: mark.state for seen, mark in seen.marks}
 
 
-def planned(prefect: SyncPrefectClient | None, experiment: str, **policy: Any) -> Plan:
+def planned(prefect: SyncPrefectClient | None, experiment: str, **policy: Any) -> ReconcilePlan:
     api = FlowRuns(prefect) if prefect else None
-    return plan(api, Policy(experiments=(experiment,), **policy), "" if prefect else "refused")
+    return plan(
+        api, ReconcilePolicy(experiments=(experiment,), **policy), "" if prefect else "refused"
+    )
 
 
-def acted(prefect: SyncPrefectClient, seen: Plan, **policy: Any) -> list[dict[str, Any]]:
-    return apply(FlowRuns(prefect), seen, Policy(**policy), print, wait=0.1)
+def acted(prefect: SyncPrefectClient, seen: ReconcilePlan, **policy: Any) -> list[dict[str, Any]]:
+    return apply(FlowRuns(prefect), seen, ReconcilePolicy(**policy), print, wait=0.1)
 
 
 def kind(verdict: object) -> str:
@@ -216,10 +218,10 @@ def test_killed_before_it_had_a_run_the_flow_run_reads_crashed(
     owner: Callable[[str], Any], prefect: SyncPrefectClient, experiment: str
 ) -> None:
     process, flow_run_id, _ = owner("opens not")
-    assert str(flow_run_id) not in of(plan(FlowRuns(prefect), Policy()), experiment)
+    assert str(flow_run_id) not in of(plan(FlowRuns(prefect), ReconcilePolicy()), experiment)
     process.kill()
     process.wait()
-    acted(prefect, plan(FlowRuns(prefect), Policy()))
+    acted(prefect, plan(FlowRuns(prefect), ReconcilePolicy()))
     assert state(prefect, flow_run_id) == "Crashed"
 
 

@@ -9,7 +9,7 @@ ENDED = ("FINISHED", "FAILED", "KILLED")
 STATES = ("RUNNING", "SCHEDULED", *ENDED)
 
 
-class Ended(NamedTuple):
+class EndedTraining(NamedTuple):
     """A training that is over."""
 
     recipe: str
@@ -33,8 +33,8 @@ class Trainings(NamedTuple):
 
     counts: Mapping[tuple[str, str], int]  # (recipe, state)
     last_ends: Mapping[tuple[str, str], int]  # (recipe, state)
-    last: Mapping[str, Ended]  # recipe -> the last one that finished
-    recent: Sequence[Ended]  # those that ended within the window
+    last: Mapping[str, EndedTraining]  # recipe -> the last one that finished
+    recent: Sequence[EndedTraining]  # those that ended within the window
 
 
 class Registered(NamedTuple):

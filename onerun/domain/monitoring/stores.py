@@ -9,7 +9,7 @@ from onerun.domain.monitoring import series
 from onerun.domain.monitoring.seen import Registered
 from onerun.domain.monitoring.series import MOST, Sample, Samples
 from onerun.domain.monitoring.trainings import counted, word
-from onerun.domain.reconcile.plan import Plan
+from onerun.domain.reconcile.plan import ReconcilePlan
 
 VERDICTS = {"Live": "live", "Dead": "dead", "Unknown": "unknown", "NotOurs": "not_ours"}
 
@@ -46,7 +46,7 @@ def _moved(of: Registered, alias: str) -> float:
     )
 
 
-def of_running(plan: Plan) -> Samples:
+def of_running(plan: ReconcilePlan) -> Samples:
     """Returns: what the reconciler would say. Without Prefect it cannot tell what lost its owner."""
     verdicts = Counter(VERDICTS[type(verdict).__name__] for _, verdict in plan.runs)
     orphans = {

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from onerun.domain import names
 from onerun.domain.monitoring import series
-from onerun.domain.monitoring.seen import ENDED, STATES, Ended, Trainings
+from onerun.domain.monitoring.seen import ENDED, STATES, EndedTraining, Trainings
 from onerun.domain.monitoring.series import MOST, OTHERS, Histogram, Sample, Samples
 from onerun.domain.references import Evaluation, Promotion
 
@@ -64,22 +64,22 @@ def _of_last(seen: Trainings, kept: Sequence[str]) -> Samples:
     }
 
 
-def _lengths(ended: Sequence[Ended], recipe: str) -> list[float]:
+def _lengths(ended: Sequence[EndedTraining], recipe: str) -> list[float]:
     return [each.seconds for each in ended if each.recipe == recipe and each.state == "FINISHED"]
 
 
-def _of_stage(ended: Sequence[Ended], stage: str) -> list[float]:
+def _of_stage(ended: Sequence[EndedTraining], stage: str) -> list[float]:
     return [each.stages[stage] for each in ended if stage in each.stages]
 
 
-def _gates(ended: Iterable[Ended]) -> Iterator[tuple[str, ...]]:
+def _gates(ended: Iterable[EndedTraining]) -> Iterator[tuple[str, ...]]:
     for each in ended:
         evaluation = _read(Evaluation, each.evaluation)
         for gate in evaluation.gates if evaluation else ():
             yield each.recipe, gate.kind, "held" if gate.held else "broken"
 
 
-def _decisions(ended: Iterable[Ended]) -> Iterator[tuple[str, ...]]:
+def _decisions(ended: Iterable[EndedTraining]) -> Iterator[tuple[str, ...]]:
     for each in ended:
         promotion = _read(Promotion, each.promotion)
         if promotion is not None:

@@ -7,7 +7,7 @@ from onerun.domain.reconcile.seen import SETTLE, RunSeen, Seen, at
 from onerun.domain.reconcile.verdicts import Dead, Live, Unknown, Verdict
 
 
-class Ended(Seen):
+class EndedParent(Seen):
     """A run of ours that was ended and in which others are nested."""
 
     run_id: str
@@ -18,7 +18,7 @@ class Ended(Seen):
 def follow(
     runs: Mapping[str, RunSeen],
     verdicts: Mapping[str, Verdict],
-    ended: Mapping[str, Ended],
+    ended: Mapping[str, EndedParent],
     now: datetime,
 ) -> Iterator[tuple[str, Verdict]]:
     """Decide again of runs that are nested in one of ours and not ours themselves.
@@ -52,7 +52,7 @@ def follow(
             yield run_id, Dead(status="KILLED", evidence=(reads,), watch=True)
 
 
-def _left_behind(run: RunSeen, parent: Ended, since: timedelta) -> bool:
+def _left_behind(run: RunSeen, parent: EndedParent, since: timedelta) -> bool:
     """A run that was nested afterwards is somebody else's, and may be alive."""
     return run.started <= parent.end and run.last_sign <= parent.end + SETTLE and since > SETTLE
 

@@ -75,7 +75,7 @@ class PlanReport(Seen):
     prefect: str
 
 
-class Plan(Seen):
+class ReconcilePlan(Seen):
     """What was seen and decided, before anything is done."""
 
     runs: tuple[tuple[RunSeen, Verdict], ...] = ()

@@ -143,7 +143,7 @@ class NoAnswer(Seen):
 Answer = FlowRunSeen | NotKnown | NoAnswer
 
 
-class Policy(Seen):
+class ReconcilePolicy(Seen):
     """What may be ended besides the runs of our own flows, and how long a silent heart counts as stopped."""
 
     silence: timedelta = Field(

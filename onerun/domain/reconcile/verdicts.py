@@ -12,8 +12,8 @@ from onerun.domain.reconcile.seen import (
     FlowRunSeen,
     NoAnswer,
     NotKnown,
-    Policy,
     ProcessState,
+    ReconcilePolicy,
     RunSeen,
     Seen,
     ago,
@@ -63,7 +63,7 @@ Verdict = Live | Dead | Unknown | NotOurs
 
 
 def decide(
-    run: RunSeen, answer: Answer, process: ProcessState, now: datetime, policy: Policy
+    run: RunSeen, answer: Answer, process: ProcessState, now: datetime, policy: ReconcilePolicy
 ) -> Verdict:
     """What to do about one run.
 
@@ -91,7 +91,9 @@ def decide(
     return _elsewhere(run, answer, now, policy)
 
 
-def _without_prefect(run: RunSeen, process: ProcessState, now: datetime, policy: Policy) -> Verdict:
+def _without_prefect(
+    run: RunSeen, process: ProcessState, now: datetime, policy: ReconcilePolicy
+) -> Verdict:
     """A training without Prefect: its process and its heartbeat are all there is."""
     if process.is_dead:
         return Dead(status="KILLED", evidence=(_is_gone(run, process),))
@@ -116,7 +118,7 @@ def _without_process(run: RunSeen, answer: Answer, process: ProcessState) -> Ver
     return Dead(status=_status(run, answer), evidence=(gone, *_said(run, answer)))
 
 
-def _elsewhere(run: RunSeen, answer: Answer, now: datetime, policy: Policy) -> Verdict:
+def _elsewhere(run: RunSeen, answer: Answer, now: datetime, policy: ReconcilePolicy) -> Verdict:
     """Another machine's process: its heart, and Prefect, are all there is."""
     if run.heartbeat is None:
         return _without_heart(run, answer)
@@ -154,7 +156,7 @@ def _without_heart(run: RunSeen, answer: Answer) -> Verdict:
     return Unknown(why=f"no heartbeat was ever written and its process is on {_host(run)}; {said}")
 
 
-def _of_others(run: RunSeen, now: datetime, policy: Policy) -> Verdict:
+def _of_others(run: RunSeen, now: datetime, policy: ReconcilePolicy) -> Verdict:
     if policy.also_older_than is None:
         return NotOurs()
     silent = now - run.last_sign
