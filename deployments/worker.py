@@ -31,7 +31,7 @@ exit codes: 0 ended, 2 a mistake in what was asked, 130 interrupted"""
 
 
 def parser() -> argparse.ArgumentParser:
-    """Returns: the arguments of `python -m deployments.worker`."""
+    """Return the arguments of `python -m deployments.worker`."""
     parser = command_line(
         "deployments.worker",
         "Take flow runs from a work pool and run each as a process, until Ctrl-C.",
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def environment(profile: PrefectProfile) -> dict[str, str]:
-    """Returns: what a worker needs, besides what it has: addresses, credentials, where the flows are."""
+    """Return what a worker needs, besides what it has: addresses, credentials, where the flows are."""
     return {
         **profile.variables(),
         "ONERUN_HOME": str(HOME),
@@ -62,7 +62,7 @@ def environment(profile: PrefectProfile) -> dict[str, str]:
 
 
 def command(pool: str, name: str | None, limit: int) -> list[str]:
-    """Returns: Prefect's worker."""
+    """Return Prefect's worker."""
     named = ["--name", name] if name else []
     start = ["worker", "start", "--pool", pool, "--limit", str(limit)]
     return [sys.executable, "-m", "deployments.prefect_worker", *start, *named]

@@ -35,7 +35,7 @@ LEAST = timedelta(seconds=5)
 
 
 def parser() -> argparse.ArgumentParser:
-    """Returns: the arguments of `python -m flows.metrics`."""
+    """Return the arguments of `python -m flows.metrics`."""
     parser = command_line(
         "flows.metrics", "What Prometheus scrapes: trainings, gates, champions, orphans.", EXAMPLE
     )

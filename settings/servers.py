@@ -80,7 +80,7 @@ class Servers(BaseSettings):
 
 
 def load_servers() -> Servers:
-    """Returns: what the environment says of the servers. Raises: Mistakes, without the values (P7)."""
+    """Return what the environment says of the servers. Raises: Mistakes, without the values (P7)."""
     try:
         return Servers()
     except ValidationError as error:
@@ -94,7 +94,7 @@ def load_servers() -> Servers:
 
 
 def stack_folder(work: str | Path) -> Path:
-    """Returns: where the local stack keeps data, logs and the records of its processes, below the work folder."""
+    """Return where the local stack keeps data, logs and the records of its processes, below the work folder."""
     return Path(work) / "stack"
 
 

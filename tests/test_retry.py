@@ -21,7 +21,7 @@ from onerun.config.budget import of_our_processes, of_programs
 from onerun.config.mistakes import Mistakes
 from onerun.domain.errors import StoreUnreachable, TransientError
 from onerun.retry import Unavailable, call_with_retry, deadline
-from onerun.tracking.answering import silence
+from onerun.tracking.retrying_client import unavailable
 from onerun.training import attach
 from settings.profile import PrefectProfile
 
@@ -93,13 +93,13 @@ def rest_error(code: int, message: str = "of the server") -> RestException:
     ],
 )
 def test_what_counts_as_unavailable(error: Exception, is_unavailable: bool) -> None:
-    assert (silence(error) is not None) == is_unavailable
+    assert (unavailable(error) is not None) == is_unavailable
 
 
 @pytest.mark.parametrize("error", [rest_error(UNAUTHENTICATED), http(401), http(403)])
 def test_refused_credentials_are_a_mistake(error: Exception) -> None:
     with pytest.raises(Mistakes, match="MLFLOW_TRACKING_PASSWORD") as raised:
-        silence(error)
+        unavailable(error)
     assert "hunter2" not in str(raised.value)
 
 
@@ -112,13 +112,13 @@ def database(message: str) -> MlflowException:
 
 def test_a_database_of_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
-    assert silence(database("database is locked"))
-    assert not silence(database("no such table: runs"))
+    assert unavailable(database("database is locked"))
+    assert not unavailable(database("no such table: runs"))
     with pytest.raises(TransientError, match="no space left on the disk of MLflow at sqlite"):
-        silence(database("database or disk is full"))
+        unavailable(database("database or disk is full"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me@db/mlflow")
-    assert silence(database("server closed the connection unexpectedly"))
-    assert not silence(database('password authentication failed for user "me"'))
+    assert unavailable(database("server closed the connection unexpectedly"))
+    assert not unavailable(database('password authentication failed for user "me"'))
 
 
 class Store:
@@ -137,7 +137,7 @@ class Store:
 def test_a_short_outage_is_waited_for_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     store = Store(2)
     with caplog.at_level(logging.WARNING, "onerun"):
-        assert call_with_retry(store, silence) == "answer"
+        assert call_with_retry(store, unavailable) == "answer"
     assert store.calls == 3
     assert "waiting up to 1 s" in caplog.text
     assert "answers again" in caplog.text
@@ -148,7 +148,7 @@ def test_p7_a_long_outage_ends_with_what_was_tried_and_no_secret(
 ) -> None:
     store = Store(1000)
     with pytest.raises(StoreUnreachable) as raised:
-        call_with_retry(store, silence)
+        call_with_retry(store, unavailable)
     message = str(raised.value)
     assert (
         f"(tried {store.calls} times; the retry budget is 1 s, ONERUN_RETRY_BUDGET sets it)"
@@ -164,17 +164,17 @@ def test_one_outage_costs_the_budget_once() -> None:
     first, second = Store(1000), Store(1000)
     for store in (first, second):
         with pytest.raises(StoreUnreachable):
-            call_with_retry(store, silence)
+            call_with_retry(store, unavailable)
     assert first.calls > 2
     assert second.calls == 1
     retry.reset()
-    assert call_with_retry(Store(1), silence) == "answer"
+    assert call_with_retry(Store(1), unavailable) == "answer"
 
 
 def test_a_call_that_does_not_wait_is_tried_once_and_starts_no_clock() -> None:
     store = Store(1)
     with deadline(0), pytest.raises(StoreUnreachable):
-        call_with_retry(store, silence)
+        call_with_retry(store, unavailable)
     assert store.calls == 1
     assert not retry._unavailable_since
 

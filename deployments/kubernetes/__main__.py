@@ -27,7 +27,7 @@ exit codes: 0 done, 1 something failed, 2 a mistake in what was asked"""
 
 
 def parser() -> argparse.ArgumentParser:
-    """Returns: the arguments of `python -m deployments.kubernetes`."""
+    """Return the arguments of `python -m deployments.kubernetes`."""
     parser = command_line(
         "deployments.kubernetes", "The base job template of the Kubernetes work pool.", EXAMPLE
     )

@@ -42,7 +42,7 @@ class Place:
 
 
 def job_template(profile: PrefectProfile, place: Place) -> dict[str, Any]:
-    """Returns: the base job template, for pods that see the variables which `profile` sets."""
+    """Return the base job template, for pods that see the variables which `profile` sets."""
     return {
         "job_configuration": {
             "name": "{{ name }}",
@@ -130,7 +130,7 @@ def _container(profile: PrefectProfile, place: Place) -> dict[str, Any]:
 
 
 def references(profile: PrefectProfile) -> list[dict[str, Any]]:
-    """Returns: a pod's environment: where each variable that the profile sets is found, never what it is (P7)."""
+    """Return a pod's environment: where each variable that the profile sets is found, never what it is (P7)."""
     found: list[dict[str, Any]] = [{"name": "HOME", "value": "/tmp"}]
     for field in PrefectProfile.model_fields:
         value = getattr(profile, field)

@@ -32,7 +32,7 @@ exit codes: 0 done, 1 something failed, 2 a mistake, or a server that does not s
 
 
 def parser() -> argparse.ArgumentParser:
-    """Returns: the arguments of `python -m deployments.stack`."""
+    """Return the arguments of `python -m deployments.stack`."""
     parser = command_line(
         "deployments.stack", "Servers, a worker and the deployments on this machine.", EXAMPLE
     )

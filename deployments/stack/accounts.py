@@ -17,7 +17,7 @@ auth_cache_ttl_seconds = 60
 
 
 def accounts(profile: PrefectProfile, servers: Servers, state: Path) -> dict[str, str]:
-    """Returns: the server's variables. Raises: Mistakes when one is missing.
+    """Return the server's variables. Raises: Mistakes when one is missing.
 
     MLflow makes the administrator at its first start and reads the password never again.
     """
@@ -38,7 +38,7 @@ def configuration_file(state: Path) -> Path:
 
 
 def configuration(state: Path) -> str:
-    """Returns: what stands there; no secret."""
+    """Return what stands there; no secret."""
     database = str(state / "mlflow-accounts.db").replace(
         "%", "%%"
     )  # a percent sign is special in such a file

@@ -11,7 +11,7 @@ ANEW = "`python -m deployments.stack down` (make down), then up"
 
 
 def differences(services: Iterable[Service], processes: Processes) -> list[Mistake]:
-    """Returns: a line for each living process at another address; where none is, for each with other settings."""
+    """Return a line for each living process at another address; where none is, for each with other settings."""
     pairs = [
         (service, running) for service in services if (running := processes.find(service.name))
     ]
@@ -29,7 +29,7 @@ def _moved(service: Service, running: Started) -> Mistake:
 
 
 def _changed(service: Service, running: Started, processes: Processes) -> list[str]:
-    """Returns: the names of what differs; values are told by their fingerprints alone."""
+    """Return the names of what differs; values are told by their fingerprints alone."""
     now = fingerprints(processes.folder, service.ours)
     names = sorted(
         name

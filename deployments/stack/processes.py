@@ -50,7 +50,7 @@ class Processes:
         return self.folder / "logs" / f"{name}.log"
 
     def find(self, name: str) -> Started | None:
-        """Returns: the living process of that name; None when none was started or it is gone."""
+        """Return the living process of that name; None when none was started or it is gone."""
         try:
             held = json.loads(self._record(name).read_text())
         except (OSError, ValueError):  # never started, or the disk was full when it was
@@ -96,7 +96,7 @@ class Processes:
         return started is not None
 
     def last_lines(self, name: str, number: int) -> list[str]:
-        """Returns: the end of its log."""
+        """Return the end of its log."""
         try:
             with self.log(name).open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - 500 * number))
@@ -129,7 +129,7 @@ def _wait_for_end(processes: Sequence[Started], patience: float) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """Returns: the ids of the processes that it started and that still are there."""
+    """Return the ids of the processes that it started and that still are there."""
     if PROC.exists():
         stats = [(path.parent.name, _fields(path)) for path in Path("/proc").glob("[0-9]*/stat")]
         return [int(name) for name, fields in stats if fields[1:2] == [str(pid)]]
@@ -141,7 +141,7 @@ def children(pid: int) -> list[int]:
 
 
 def _fields(stat: Path) -> list[str]:
-    """Returns: a process as Linux describes it, from its state on; nothing when it is gone."""
+    """Return a process as Linux describes it, from its state on; nothing when it is gone."""
     try:
         return (
             stat.read_text().rpartition(")")[2].split()
@@ -151,7 +151,7 @@ def _fields(stat: Path) -> list[str]:
 
 
 def start_time(pid: int) -> str | None:
-    """Returns: when the process began, in the system's own words; None when it is gone or a zombie."""
+    """Return when the process began, in the system's own words; None when it is gone or a zombie."""
     if PROC.exists():
         fields = _fields(Path(f"/proc/{pid}/stat"))
         return None if not fields or fields[0] in "ZX" else fields[19]

@@ -36,7 +36,7 @@ def _ended(name: str, processes: Processes, say: Say) -> bool:
 
 
 def status(processes: Processes, say: Say | None) -> list[dict[str, Any]]:
-    """Returns: for each service whether its process lives and whether it answers; says so line by line."""
+    """Return for each service whether its process lives and whether it answers; says so line by line."""
     used = existing.kept(processes.folder)
     found = [_state(name, processes, used.get(name)) for name in NAMES]
     for service in found if say else ():

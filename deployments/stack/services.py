@@ -175,7 +175,7 @@ def _port(address: str) -> str:
 
 
 def _here(variable: str, path: str, address: str | None, servers: Servers) -> str:
-    """Returns: the address of a server to start on this machine. Raises: Mistakes when none can be started there."""
+    """Return the address of a server to start on this machine. Raises: Mistakes when none can be started there."""
     parts = urlsplit(address or "")
     host = parts.hostname
     if not address or not address.startswith("http://") or host is None:

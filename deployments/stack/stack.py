@@ -79,7 +79,7 @@ def _of_started(settings: Servers, found: Mapping[str, Existing]) -> Servers:
 
 
 def meant(name: str | None) -> str:
-    """Returns: the profile that is meant, as for every command; `stack` where nobody names one."""
+    """Return the profile that is meant, as for every command; `stack` where nobody names one."""
     return profile_name(name, DEFAULT_PROFILE) or DEFAULT_PROFILE
 
 

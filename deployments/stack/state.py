@@ -14,7 +14,7 @@ from settings.servers import stack_folder
 
 
 def state_folder(profile: str) -> Path:
-    """Returns: where the stack of a profile keeps data, logs and the records of its processes."""
+    """Return where the stack of a profile keeps data, logs and the records of its processes."""
     return stack_folder(work_folder(profile))
 
 
@@ -45,7 +45,7 @@ def write(path: Path, text: str) -> None:
 
 
 def fingerprints(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
-    """Returns: for each variable what tells its value from another one, and nothing else without the folder's key."""
+    """Return for each variable what tells its value from another one, and nothing else without the folder's key."""
     key = _key(folder / "fingerprints.key")
     return {
         name: hmac.digest(key, value.encode(), "sha256").hex()

@@ -20,7 +20,7 @@ from settings.servers import load_servers
 
 
 def findings(profile_name: str | None, pool: str | None) -> Iterator[Diagnosis]:
-    """Yields: one finding for each thing looked at; nothing stays behind of what was written to try."""
+    """Yield one finding for each thing looked at; nothing stays behind of what was written to try."""
     try:
         profile, servers = with_prefect(load_profile(profile_name)), load_servers()
     except Mistakes as mistakes:

@@ -22,7 +22,7 @@ exit codes: 0 nothing is wrong, 2 something is: its line says what and what to d
 
 
 def parser() -> argparse.ArgumentParser:
-    """Returns: the arguments of `python -m flows.doctor`."""
+    """Return the arguments of `python -m flows.doctor`."""
     parser = command_line(
         "flows.doctor", "Check that trainings can run here, before one does.", EXAMPLE
     )

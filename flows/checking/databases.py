@@ -51,7 +51,7 @@ def _how_to_get_it(address: str) -> str:
 
 
 def mlflow(profile: PrefectProfile, servers: Servers) -> str | Diagnosis:
-    """Returns: the address of the database: the store itself, or that of its server; or that nobody here knows it."""
+    """Return the address of the database: the store itself, or that of its server; or that nobody here knows it."""
     uri, stack = profile.variables()["MLFLOW_TRACKING_URI"], _stack(profile)
     if servers.mlflow_database is not None:
         return servers.mlflow_database.get_secret_value()
@@ -63,7 +63,7 @@ def mlflow(profile: PrefectProfile, servers: Servers) -> str | Diagnosis:
 
 
 def prefect(profile: PrefectProfile, servers: Servers) -> str | Diagnosis:
-    """Returns: the same of Prefect's server."""
+    """Return the same of Prefect's server."""
     stack = _stack(profile)
     if servers.prefect_database is not None:
         return servers.prefect_database.get_secret_value()

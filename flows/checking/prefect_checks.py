@@ -27,7 +27,7 @@ def version(client: "SyncPrefectClient") -> Diagnosis:
 
 
 def all_deployments(client: "SyncPrefectClient") -> "Iterator[DeploymentResponse]":
-    """Yields: each of them, a page at a time; the newest first, so that one that is made meanwhile hides none."""
+    """Yield each of them, a page at a time; the newest first, so that one that is made meanwhile hides none."""
     from prefect.client.schemas.sorting import DeploymentSort
 
     offset = 0

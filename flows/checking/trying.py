@@ -30,7 +30,7 @@ ADVICE = {
 
 
 def tried(what: str, check: Callable[[], Found]) -> Iterator[Diagnosis]:
-    """Yields: what the check found, or that it failed, why, and what to do."""
+    """Yield what the check found, or that it failed, why, and what to do."""
     try:
         with deadline(QUICK):
             found = check()

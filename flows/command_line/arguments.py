@@ -9,7 +9,7 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def command_line(name: str, description: str, examples: str) -> argparse.ArgumentParser:
-    """Returns: a parser for `python -m name`; `examples` stand below the help as they are written."""
+    """Return a parser for `python -m name`; `examples` stand below the help as they are written."""
     return argparse.ArgumentParser(
         prog=f"python -m {name}",
         description=description,
@@ -35,7 +35,7 @@ def add_usual(parser: argparse.ArgumentParser, profile: str) -> None:
 def parsed(
     parser: argparse.ArgumentParser, arguments: Sequence[str] | None
 ) -> argparse.Namespace | None:
-    """Returns: `arguments`, the process's own when None, as the parser takes them; None when there are none: then the
+    """Return `arguments`, the process's own when None, as the parser takes them; None when there are none: then the
     help was shown.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -46,7 +46,7 @@ def parsed(
 
 
 def span(text: str) -> timedelta:
-    """Returns: what `90s`, `15m`, `2h` or `7d` says. Raises: argparse.ArgumentTypeError."""
+    """Return what `90s`, `15m`, `2h` or `7d` says. Raises: argparse.ArgumentTypeError."""
     number, unit = text[:-1], text[-1:]
     if unit not in UNITS or not number.isdecimal():
         raise argparse.ArgumentTypeError(

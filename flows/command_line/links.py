@@ -7,7 +7,7 @@ from onerun.engine.result import TrainingResult
 
 
 def flow_run_url(flow_run_id: str) -> str | None:
-    """Returns: the flow run's page; none with a temporary server, which is gone when somebody would look."""
+    """Return the flow run's page; none with a temporary server, which is gone when somebody would look."""
     from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 
     if not PREFECT_UI_URL.value() or PREFECT_API_URL.value() == os.environ.get(
@@ -18,7 +18,7 @@ def flow_run_url(flow_run_id: str) -> str | None:
 
 
 def run_page(tracking_uri: str, run_id: str) -> str | None:
-    """Returns: the run's page at a server; None where a store has no pages of its own."""
+    """Return the run's page at a server; None where a store has no pages of its own."""
     return (
         f"{tracking_uri.rstrip('/')}/#/runs/{run_id}" if tracking_uri.startswith("http") else None
     )

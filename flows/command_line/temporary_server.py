@@ -94,7 +94,7 @@ class _Words(logging.Handler):
         self._kept = f"{self._kept}{self.format(record)}\n"[-LAST_WORDS:]
 
     def text(self) -> str:
-        """Returns: what was kept."""
+        """Return what was kept."""
         return self._kept
 
 

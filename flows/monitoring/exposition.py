@@ -31,12 +31,12 @@ class Exposition(Collector):
         self._trainings, self._all, self._window = trainings, (trainings, *others), window
 
     def describe(self) -> Iterator[Metric]:
-        """Yields: every series, without samples."""
+        """Yield every series, without samples."""
         for each in series.ALL:
             yield FAMILIES[each.kind](each.name, each.says, labels=each.labels)
 
     def collect(self) -> Iterator[Metric]:
-        """Yields: the series that have samples now."""
+        """Yield the series that have samples now."""
         for each, samples in self.samples().items():
             family = FAMILIES[each.kind](each.name, each.says, labels=each.labels)
             for labels, value in samples:
@@ -44,7 +44,7 @@ class Exposition(Collector):
             yield family
 
     def samples(self) -> Samples:
-        """Returns: what was seen, and how the looks went. Before the first look nothing is said of it."""
+        """Return what was seen, and how the looks went. Before the first look nothing is said of it."""
         looks = {each.name: each.last for each in self._all if each.last is not None}
         said: Samples = {series.WINDOW: [((), self._window)]}
         if self._trainings.last is not None:
@@ -64,7 +64,7 @@ def _of_look(name: str, look: Look) -> Samples:
 
 
 def as_json(samples: Samples) -> list[dict[str, Any]]:
-    """Returns: the samples as plain values."""
+    """Return the samples as plain values."""
     return [
         {
             "name": each.name,
@@ -79,6 +79,6 @@ def as_json(samples: Samples) -> list[dict[str, Any]]:
 
 
 def names_of(each: Series) -> list[str]:
-    """Returns: the names under which Prometheus keeps the series."""
+    """Return the names under which Prometheus keeps the series."""
     histogram = [f"{each.name}_{suffix}" for suffix in ("bucket", "gcount", "gsum")]
     return histogram if each.kind == "histogram" else [each.name]

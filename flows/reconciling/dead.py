@@ -11,7 +11,7 @@ from onerun.reconcile.survey import plan
 
 
 def seen_now() -> ReconcilePlan:
-    """Returns: what reads RUNNING and what is dead of it. Without Prefect only what this machine knows counts."""
+    """Return what reads RUNNING and what is dead of it. Without Prefect only what this machine knows counts."""
     if not os.environ.get("PREFECT_API_URL"):
         return plan(None, ReconcilePolicy(), "no API is named")
     from prefect.client.orchestration import get_client

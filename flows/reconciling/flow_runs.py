@@ -51,7 +51,7 @@ class FlowRuns:
 
     @heard()
     def answers(self, flow_run_ids: Iterable[str]) -> dict[str, Answer]:
-        """Returns: flow run id -> what Prefect says of it."""
+        """Return flow run id -> what Prefect says of it."""
         now, asked = self.now(), sorted(set(flow_run_ids))
         valid = [flow_run_id for flow_run_id in asked if _is_id(flow_run_id)]
         found = {
@@ -61,7 +61,7 @@ class FlowRuns:
 
     @heard()
     def begun_since(self, since: timedelta) -> dict[str, FlowRunSeen]:
-        """Returns: flow run id -> trainings that were begun within `since`, and all that Prefect takes for running."""
+        """Return flow run id -> trainings that were begun within `since`, and all that Prefect takes for running."""
         from prefect.client.schemas import filters, objects
 
         now = self.now()
@@ -127,7 +127,7 @@ class FlowRuns:
 
     @heard()
     def heartbeat(self, flow_run_id: str) -> datetime | None:
-        """Returns: when Prefect last received an event of the flow run's heart, by Prefect's clock."""
+        """Return when Prefect last received an event of the flow run's heart, by Prefect's clock."""
         from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 
         resource = EventResourceFilter(id=[f"prefect.flow-run.{flow_run_id}"])

@@ -8,7 +8,7 @@ PAGE = 200  # as many as Prefect's API returns at once
 
 
 def living_flow_runs() -> frozenset[str] | None:
-    """Returns: ids of all flow runs that can still work: running, paused, waiting for a retry; None: no API is named.
+    """Return ids of all flow runs that can still work: running, paused, waiting for a retry; None: no API is named.
 
     Raises: StoreUnreachable when the API does not answer: without it nobody knows what lives.
     """

@@ -24,7 +24,7 @@ from prefect.states import Cancelled
 from onerun.domain import names
 from onerun.processes.identity import this_process
 from onerun.retry import deadline
-from onerun.tracking.ownership import Identity, end_half_open
+from onerun.tracking.lifecycle import Identity, end_half_open
 
 LOOK = 2.0  # seconds between two looks at the flow run's state
 LEAST = 7.0  # seconds that a cancelled training has to end by itself

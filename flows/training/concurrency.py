@@ -67,12 +67,12 @@ def turn(model: str) -> Iterator[None]:
 
 
 def limit_name(model: str) -> str:
-    """Returns: the global limit's name; Prefect takes no / % & < > in one."""
+    """Return the global limit's name; Prefect takes no / % & < > in one."""
     return f"train {re.sub(r'[/%&<>]', '_', model)}"
 
 
 def _taken(client: "SyncPrefectClient", limit: str, this: UUID, model: str) -> UUID:
-    """Returns: the lease of the slot, noted on the flow run."""
+    """Return the lease of the slot, noted on the flow run."""
     _make(client, limit)
     known = client.read_flow_run(this).labels.get(names.LABEL_LEASE)
     if known:
@@ -105,7 +105,7 @@ def _taken(client: "SyncPrefectClient", limit: str, this: UUID, model: str) -> U
 
 
 def _tried(client: "SyncPrefectClient", limit: str, this: UUID) -> UUID | None:
-    """Returns: the lease of a slot; None when all are taken."""
+    """Return the lease of a slot; None when all are taken."""
     holder = ConcurrencyLeaseHolder(type="flow_run", id=this)
     try:
         answer = client.increment_concurrency_slots_with_lease(

@@ -13,7 +13,7 @@ from onerun.domain.errors import Superseded
 from onerun.engine.request import TrainingRequest, check
 from onerun.engine.result import TrainingResult
 from onerun.engine.training import Driver, run_training
-from onerun.tracking.ownership import Identity
+from onerun.tracking.lifecycle import Identity
 from tasks.stages import run_as_task
 
 RETRY = (

@@ -21,7 +21,7 @@ def exit_code(
     """Do it. Return 0, or 2 for a mistake in what was asked, 130 when interrupted, 1 for everything else.
 
     Args:
-        interrupted: what is said after Ctrl-C.
+        interrupted: the message after Ctrl-C.
         traceback: let an unexpected error through, for a person who wants to see all of it.
     """
     spare_time_and_memory()
@@ -51,10 +51,10 @@ def code_of(error: BaseException, as_json: bool, interrupted: str, traceback: bo
     if traceback or not isinstance(error, Exception):
         raise error
     # whatever a library raises becomes a sentence; --traceback lets it through
-    return _ended(as_json, "failed", "\n".join([in_words(error), *_notes(error)]), 1)
+    return _ended(as_json, "failed", "\n".join([message_of(error), *_notes(error)]), 1)
 
 
-def in_words(error: Exception) -> str:
+def message_of(error: Exception) -> str:
     """Our own errors are written for a person; of others the first line, without SQL statements and the like."""
     if isinstance(error, OnerunError | Mistakes):
         return str(error)
@@ -68,7 +68,7 @@ def in_words(error: Exception) -> str:
 
 
 def _notes(error: BaseException) -> list[str]:
-    """Returns: what was found out about the error on its way here."""
+    """Return what was found out about the error on its way here."""
     return list(getattr(error, "__notes__", ()))
 
 
@@ -89,8 +89,8 @@ def _stdout_kept_for_json() -> Iterator[None]:
         os.close(kept)
 
 
-def _ended(as_json: bool, status: str, words: str, code: int) -> int:
-    print(words, file=sys.stderr)
+def _ended(as_json: bool, status: str, message: str, code: int) -> int:
+    print(message, file=sys.stderr)
     if as_json:
-        print(json.dumps({"status": status, "error": words}, ensure_ascii=False))
+        print(json.dumps({"status": status, "error": message}, ensure_ascii=False))
     return code

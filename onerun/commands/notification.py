@@ -5,7 +5,7 @@ failed.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from onerun.commands.exit import in_words
+from onerun.commands.exit import message_of
 from onerun.config.addresses import redacted
 from onerun.config.policy import Policy
 
@@ -38,7 +38,7 @@ def failure_notified(policy: Policy, page: str = "") -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        lines = [redacted(in_words(error)), *getattr(error, "__notes__", ()), page]
+        lines = [redacted(message_of(error)), *getattr(error, "__notes__", ()), page]
         for failed in notify_about(policy, "failed", [line for line in lines if line]):
             error.add_note(failed)
         raise

@@ -58,12 +58,12 @@ def redact(address: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """Returns: the text, each address in it as `redact` shows it: libraries repeat whole addresses in their errors."""
+    """Return the text, each address in it as `redact` shows it: libraries repeat whole addresses in their errors."""
     return re.sub(r"\w[\w+.-]*://[^\s'\"<>]+", lambda match: redact(match[0]), text)
 
 
 def with_driver(uri: str) -> str:
-    """Returns: the database's address with a driver that is there: SQLAlchemy takes psycopg2 where none is named, and
+    """Return the database's address with a driver that is there: SQLAlchemy takes psycopg2 where none is named, and
     what `onerun[postgres]` brings is psycopg 3.
     """
     if (
@@ -76,7 +76,7 @@ def with_driver(uri: str) -> str:
 
 
 def synchronous(address: str) -> str:
-    """Returns: the address of Prefect's database with the drivers that wait, which call asyncpg's `ssl` `sslmode`."""
+    """Return the address of Prefect's database with the drivers that wait, which call asyncpg's `ssl` `sslmode`."""
     place, mark, query = (
         address.replace("+asyncpg", "+psycopg", 1).replace("+aiosqlite", "", 1).rpartition("?")
     )
@@ -127,7 +127,7 @@ def _prefect_api(uri: str) -> str:
 
 
 def folder_or_bucket(place: str) -> str:
-    """Returns: a folder as written, without `file://`, or an s3:// address. Raises: ValueError for another address."""
+    """Return a folder as written, without `file://`, or an s3:// address. Raises: ValueError for another address."""
     if place.startswith("file:"):
         return unquote(urlsplit(place).path)
     if "://" in place and not re.match(r"s3://[^/]", place):

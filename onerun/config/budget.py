@@ -28,7 +28,7 @@ def answer_seconds(budget: float) -> int:
 
 
 def of_our_processes(budget: float) -> dict[str, str]:
-    """Returns: variables. Prefect's client waits by itself, twice as long before each try."""
+    """Return variables. Prefect's client waits by itself, twice as long before each try."""
     return {
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(answer_seconds(budget)),
@@ -38,7 +38,7 @@ def of_our_processes(budget: float) -> dict[str, str]:
 
 
 def of_programs(budget: float) -> dict[str, str]:
-    """Returns: variables with which a user's program waits about as long: MLflow's pauses double from 2 seconds on."""
+    """Return variables with which a user's program waits about as long: MLflow's pauses double from 2 seconds on."""
     return {
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(min(1 + _doublings(budget), MLFLOWS_MOST_RETRIES)),
         "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
@@ -50,5 +50,5 @@ def of_programs(budget: float) -> dict[str, str]:
 
 
 def _doublings(budget: float) -> int:
-    """Returns: the smallest n for which 2 + 4 + ... + 2**n seconds are enough."""
+    """Return the smallest n for which 2 + 4 + ... + 2**n seconds are enough."""
     return ceil(log2(budget + 2)) - 1

@@ -12,7 +12,7 @@ WORK = ".onerun"  # where nobody names a work folder
 
 
 def variables() -> dict[str, str]:
-    """Returns: `.env` of the working folder with the process environment over it; what is empty is not set."""
+    """Return `.env` of the working folder with the process environment over it; what is empty is not set."""
     from dotenv import dotenv_values
 
     held = {**dotenv_values(".env"), **{key: value for key, value in os.environ.items() if value}}
@@ -20,12 +20,12 @@ def variables() -> dict[str, str]:
 
 
 def profile_name(given: str | None, default: str | None = None) -> str | None:
-    """Returns: the profile that is meant: the one that was given, else ONERUN_PROFILE's, else `default`."""
+    """Return the profile that is meant: the one that was given, else ONERUN_PROFILE's, else `default`."""
     return given or variables().get("ONERUN_PROFILE") or default
 
 
 def work_folder(profile: str | None) -> Path:
-    """Returns: the profile's work folder, absolute. Raises: Mistakes: only its file could tell, and cannot be read."""
+    """Return the profile's work folder, absolute. Raises: Mistakes: only its file could tell, and cannot be read."""
     held = variables()
     named = held.get("ONERUN_WORK") or (read_value(profile, "work", held) if profile else None)
     return Path(named or WORK).expanduser().resolve()

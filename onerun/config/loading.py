@@ -45,7 +45,7 @@ class Document:
     overrides: frozenset[str] = frozenset()
 
     def mistake(self, path: yaml_lines.Path, message: str) -> Mistake:
-        """Returns: a mistake that names the nearest line, or the `--set` that brought the value."""
+        """Return a mistake that names the nearest line, or the `--set` that brought the value."""
         key = dotted(path)
         if any(key == name or key.startswith(f"{name}.") for name in self.overrides):
             return Mistake(key, message, "--set")
@@ -56,7 +56,7 @@ class Document:
         return Mistake(key, message, self.source, self.lines.get(path))
 
     def placed(self, mistakes: Sequence[Mistake]) -> list[Mistake]:
-        """Returns: mistakes that know only their key, with file and line added."""
+        """Return mistakes that know only their key, with file and line added."""
         return [self.mistake(self._path(mistake.key), mistake.message) for mistake in mistakes]
 
     def _path(self, key: str) -> yaml_lines.Path:
@@ -100,12 +100,12 @@ def _read(
 
 
 def check_document(document: Document) -> Recipe:
-    """Returns: the typed recipe. Raises: Mistakes, all of them at once."""
+    """Return the typed recipe. Raises: Mistakes, all of them at once."""
     return checked(document, RECIPE)
 
 
 def checked(document: Document, kind: Kind[AnyModel]) -> AnyModel:
-    """Returns: the typed document. Raises: Mistakes, all of them at once."""
+    """Return the typed document. Raises: Mistakes, all of them at once."""
     values = document.values
     if "name" not in values and document.source.endswith((".yaml", ".yml")):
         values = {"name": Path(document.source).stem, **values}
@@ -117,12 +117,12 @@ def checked(document: Document, kind: Kind[AnyModel]) -> AnyModel:
 
 
 def load_policy(policy: str, overrides: Sequence[str] = ()) -> Policy:
-    """Returns: the checked policy: a YAML file, the name of one in `policies/`, or YAML text. Raises: Mistakes."""
+    """Return the checked policy: a YAML file, the name of one in `policies/`, or YAML text. Raises: Mistakes."""
     return checked(read_document(policy, overrides, kind=POLICY), POLICY)
 
 
 def load_recipe(recipe: str, overrides: Sequence[str] = (), data: str | None = None) -> Recipe:
-    """Returns: the checked recipe. Raises: Mistakes."""
+    """Return the checked recipe. Raises: Mistakes."""
     return check_document(read_document(recipe, overrides, data))
 
 
@@ -208,7 +208,7 @@ def _entered(here: Any, part: str | int, so_far: yaml_lines.Path) -> Any:
 
 
 def _place(here: Any, part: str | int, so_far: yaml_lines.Path) -> Any:
-    """Returns: `part` as a key or position of `here`. Raises: Mistakes when it can be neither."""
+    """Return `part` as a key or position of `here`. Raises: Mistakes when it can be neither."""
     path = dotted((*so_far, part))
     if isinstance(here, dict):
         return str(part)
@@ -279,7 +279,7 @@ def _short(value: Any) -> str:
 
 
 def _keys_at(model: type[BaseModel], path: yaml_lines.Path) -> list[str]:
-    """Returns: the keys that the model knows at `path`."""
+    """Return the keys that the model knows at `path`."""
     schema = model.model_json_schema()
     here: dict[str, Any] = schema
     for part in path:

@@ -40,6 +40,6 @@ class Mistakes(Exception):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Returns: `; did you mean x?` for the nearest of `known`, or the empty string."""
+    """Return `; did you mean x?` for the nearest of `known`, or the empty string."""
     near = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else ""

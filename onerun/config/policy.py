@@ -236,11 +236,11 @@ class Policy(Section):
         return self.backups.to
 
     def with_archives(self, default: str) -> Self:
-        """Returns: the policy with an absolute place for archives; they go to `default` where it names none."""
+        """Return the policy with an absolute place for archives; they go to `default` where it names none."""
         place = self.backups.to or default
         place = place if "://" in place else str(Path(place).expanduser().absolute())
         return self.model_copy(update={"backups": self.backups.model_copy(update={"to": place})})
 
     def public(self) -> dict[str, Any]:
-        """Returns: the policy as plain values; addresses are references, so that nothing in it is secret."""
+        """Return the policy as plain values; addresses are references, so that nothing in it is secret."""
         return self.model_dump(mode="json")

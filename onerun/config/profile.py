@@ -127,7 +127,7 @@ class Profile(BaseSettings):
         return env_settings, dotenv_settings, init_settings
 
     def variables(self) -> dict[str, str]:
-        """Returns: the standard variables that make MLflow, S3 clients and Prefect see this profile; paths absolute."""
+        """Return the standard variables that make MLflow, S3 clients and Prefect see this profile; paths absolute."""
         values = {name: _plain(getattr(self, name)) for name in type(self).model_fields}
         values["tracking_uri"] = _absolute_store(self.tracking_uri)
         values["registry_uri"] = _absolute_store(self.registry_uri) if self.registry_uri else None
@@ -150,7 +150,7 @@ class Profile(BaseSettings):
             os.environ.setdefault(variable, value)
 
     def public(self) -> dict[str, str]:
-        """Returns: what may be written down: no secrets, none inside addresses either."""
+        """Return what may be written down: no secrets, none inside addresses either."""
         values = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: redact(value) for name, value in values.items() if isinstance(value, str)}
 

@@ -51,7 +51,7 @@ def read_profile(
 
 
 def read_value(name: str, key: str, variables: Mapping[str, str]) -> str | None:
-    """Returns: one value of the profile, whatever is wrong with the others; None when it is not set.
+    """Return one value of the profile, whatever is wrong with the others; None when it is not set.
 
     Raises: Mistakes: no such profile, not YAML, reference to a variable that is not set.
     """

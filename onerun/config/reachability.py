@@ -208,7 +208,7 @@ def _folder(folder: str, variables: Mapping[str, str]) -> str | None:
 
 
 def nearest(folder: str) -> Path:
-    """Returns: the folder, or else the first above it that is there, as far as may be seen from here."""
+    """Return the folder, or else the first above it that is there, as far as may be seen from here."""
     above = (Path(folder), *Path(folder).parents)
     return next(path for path in above if os.path.exists(path))  # noqa: PTH110 -- Path.exists raises where it may not look
 
@@ -233,7 +233,7 @@ def _basic(credentials: str) -> str:
 
 
 def tls() -> "SSLContext | None":
-    """Returns: how certificates are looked at; None: as Python does."""
+    """Return how certificates are looked at; None: as Python does."""
     import ssl
 
     insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS") == "true"
@@ -241,7 +241,7 @@ def tls() -> "SSLContext | None":
 
 
 def _get(url: str, authorization: str | None) -> tuple[int | None, str]:
-    """Returns: status and the beginning of the body; no status, and why, when nobody answers."""
+    """Return status and the beginning of the body; no status, and why, when nobody answers."""
     from http.client import HTTPException, InvalidURL
     from urllib import error, request
 

@@ -14,7 +14,7 @@ POLICY_PATH = ROOT / "policies" / "policy.schema.json"
 
 
 def schema_text(model: type[BaseModel] = Recipe, title: str = "onerun recipe") -> str:
-    """Returns: the schema as the file holds it."""
+    """Return the schema as the file holds it."""
     schema = model.model_json_schema(by_alias=True) | {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
@@ -23,7 +23,7 @@ def schema_text(model: type[BaseModel] = Recipe, title: str = "onerun recipe") -
 
 
 def policy_schema_text() -> str:
-    """Returns: the policy's schema as the file holds it."""
+    """Return the policy's schema as the file holds it."""
     return schema_text(Policy, "onerun policy")
 
 

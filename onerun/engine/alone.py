@@ -9,7 +9,7 @@ from onerun.engine.request import TrainingRequest, check
 from onerun.engine.result import TrainingResult
 from onerun.engine.runner import termination_raises
 from onerun.engine.training import Driver, run_training
-from onerun.tracking.ownership import Identity
+from onerun.tracking.lifecycle import Identity
 
 RESUME = (
     "the same command with `--resume {run_id}` goes on after the last finished stage, "

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from onerun.domain.reconcile.seen import BEAT
 from onerun.retry import deadline
-from onerun.tracking import heart
+from onerun.tracking import lifecycle
 
 STOP = 5.0  # seconds to wait for a call that is under way when the training ends
 logger = logging.getLogger("onerun")
@@ -46,8 +46,8 @@ class Heartbeat:
         """The training's own calls report a server that does not answer; the next beat comes soon."""
         try:
             with deadline(0):
-                if heart.beat(self._run_id) != "RUNNING" and not self._over.is_set():
-                    heart.reopen(self._run_id)
+                if lifecycle.beat(self._run_id) != "RUNNING" and not self._over.is_set():
+                    lifecycle.reopen(self._run_id)
         except Exception as error:  # noqa: BLE001  # whatever MLflow raises is not the training's business
             logger.debug("heartbeat: %r", error)
 

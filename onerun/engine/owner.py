@@ -6,8 +6,15 @@ from contextlib import contextmanager, suppress
 
 from onerun import retry
 from onerun.domain.errors import Superseded, TransientError
-from onerun.tracking.fence import require_ownership
-from onerun.tracking.ownership import Identity, OwnedRun, Status, end_half_open, end_run, open_run
+from onerun.tracking.lifecycle import (
+    Identity,
+    OwnedRun,
+    Status,
+    end_half_open,
+    end_run,
+    open_run,
+    require_ownership,
+)
 
 INTERRUPTED_SECONDS = 5  # an interrupted training does not wait for a store that does not answer
 log = logging.getLogger("onerun")

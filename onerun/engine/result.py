@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from onerun.domain import names
 from onerun.domain.references import Evaluation, GateResult, Promotion, Snapshot, Version
-from onerun.tracking.ownership import OwnedRun
+from onerun.tracking.lifecycle import OwnedRun
 from onerun.tracking.runs import client
 
 

@@ -6,7 +6,7 @@ from onerun.config.mistakes import Mistake, Mistakes
 from onerun.domain import names
 from onerun.domain.reconcile.seen import ProcessState, ReconcilePolicy, ago
 from onerun.processes.identity import state_of
-from onerun.tracking.ownership import Identity, identity_of
+from onerun.tracking.lifecycle import Identity, identity_of
 from onerun.tracking.running import running_run
 from onerun.tracking.runs import client, find_run
 

@@ -11,8 +11,7 @@ from onerun.config.mistakes import Mistakes
 from onerun.domain.errors import OnerunError
 from onerun.domain.references import Reference
 from onerun.engine.events import Observer, StageEvent, StageState
-from onerun.tracking.fence import require_ownership
-from onerun.tracking.ownership import OwnedRun, record_stage
+from onerun.tracking.lifecycle import OwnedRun, record_stage, require_ownership
 
 AnyReference = TypeVar("AnyReference", bound=Reference)
 USUAL_RETRIES = 1

@@ -25,7 +25,7 @@ from onerun.engine.stages import Limits, StageRunner, Stages
 from onerun.evaluation.evaluate import evaluate
 from onerun.promotion.promote import promote
 from onerun.promotion.register import register
-from onerun.tracking.ownership import Identity
+from onerun.tracking.lifecycle import Identity
 from onerun.tracking.provenance import record_provenance
 from onerun.training.train import train
 

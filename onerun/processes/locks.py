@@ -1,6 +1,7 @@
 """Exclusive locks between processes of one machine; the system frees those of a killed process."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,16 +9,43 @@ from typing import IO
 
 
 @contextmanager
-def exclusive_lock(file: Path, wait: bool = True) -> Iterator[IO[str]]:
-    """Hold the lock on a file within the block; the file is made, and stays.
+def exclusive_lock(file: Path, wait: bool = True, remove: bool = False) -> Iterator[IO[str]]:
+    """Hold the lock on a file within the block.
 
     Args:
-        file: the file that stands for what is locked; its folder exists.
+        file: the file that stands for what is locked; its folder exists. It is made where it is missing.
         wait: wait for another holder.
+        remove: remove the file afterwards; all holders of this lock must ask for the same.
 
     Yields: the open file, for what the holder writes about itself.
     Raises: BlockingIOError when another holds the lock and `wait` is false.
     """
-    with file.open("a+") as held:
-        fcntl.flock(held, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    held = _locked(file, wait)
+    while remove and not _has_name(file, held):
+        held.close()  # the holder before removed it: a lock on a file without a name excludes no one
+        held = _locked(file, wait)
+    try:
         yield held
+    finally:
+        if remove:
+            file.unlink(missing_ok=True)
+        held.close()
+
+
+def _locked(file: Path, wait: bool) -> IO[str]:
+    """Return the open file, locked."""
+    held = file.open("a+")
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        held.close()
+        raise
+    return held
+
+
+def _has_name(file: Path, held: IO[str]) -> bool:
+    """Return whether the open file is still the one of that name."""
+    try:
+        return os.path.samestat(file.stat(), os.fstat(held.fileno()))
+    except FileNotFoundError:
+        return False

@@ -73,7 +73,7 @@ def _verdicts(
     answers: Mapping[str, Answer],
     policy: ReconcilePolicy,
 ) -> dict[str, Verdict]:
-    """Returns: run id -> what to do about it, those nested in runs of ours with them."""
+    """Return run id -> what to do about it, those nested in runs of ours with them."""
     alone = {
         run_id: verdict_of(prefect, run, answers.get(run.flow_run_id or "", NoAnswer()), policy)
         for run_id, run in runs.items()
@@ -149,7 +149,7 @@ def _named(runs: Mapping[str, RunSeen]) -> Named:
 def _unknown(
     prefect: FlowRunSource, named: Named, answers: Mapping[str, Answer]
 ) -> Iterator[tuple[str, str]]:
-    """Yields: run id, flow run id, where Prefect does not know the flow run."""
+    """Yield run id, flow run id, where Prefect does not know the flow run."""
     told = {**prefect.answers(key for key in named if key not in answers), **answers}
     for flow_run_id, found in named.items():
         if isinstance(told[flow_run_id], NotKnown):

@@ -17,7 +17,7 @@ log = logging.getLogger("onerun")
 
 
 def usable_experiment(name: str) -> str:
-    """Returns: the id of the experiment, made where there is none. Raises: Mistakes: it is deleted, or damaged."""
+    """Return the id of the experiment, which is made where it is missing. Raises: Mistakes: it is deleted, or damaged."""
     experiment = client().get_experiment_by_name(name) or _made(name)
     if experiment.lifecycle_stage == "deleted":
         _restore_or_report(experiment)
@@ -63,7 +63,7 @@ def _damage(location: str | None) -> str | None:
         return "it has no place for artifacts"
     place = Path(location.removeprefix("file://"))
     if "://" not in location.removeprefix("file://") and place.exists() and not place.is_dir():
-        return f"{place} is no folder"
+        return f"{place} is not a folder"
     return None
 
 

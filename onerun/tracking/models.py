@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from onerun.domain import predictor
 from onerun.domain.errors import ModelUnusable
 from onerun.domain.predictor import Predictor
-from onerun.tracking.answering import asked
-from onerun.tracking.fence import require_ownership
+from onerun.tracking.lifecycle import require_ownership
+from onerun.tracking.retrying_client import call
 from onerun.tracking.runs import client, stored
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _requirements(model: Predictor) -> list[str]:
 
 
 def _pinned(name: str) -> str:
-    """Returns: `name==version`, by the name it was installed under: xgboost comes as xgboost-cpu as well."""
+    """Return `name==version`, by the name it was installed under: xgboost comes as xgboost-cpu as well."""
     try:
         return f"{name}=={version(name)}"
     except PackageNotFoundError:
@@ -120,7 +120,7 @@ def log_model(run_id: str, folder: Path, tags: Mapping[str, str] | None = None) 
 
     Returns: the id of the run's one logged model (`m-...`).
     """
-    model = asked(lambda: next(iter(_ours(run_id)), None) or _make(run_id))
+    model = call(lambda: next(iter(_ours(run_id)), None) or _make(run_id))
     if model.status != "READY":
         _sign(folder, model, run_id)
         _point_to(run_id, model.model_id)
@@ -137,7 +137,7 @@ def log_model(run_id: str, folder: Path, tags: Mapping[str, str] | None = None) 
 
 
 def _ours(run_id: str) -> list["LoggedModel"]:
-    """Returns: what the owner logged, finished or begun, the finished ones first."""
+    """Return what the owner logged, finished or begun, the finished ones first."""
     return [
         model
         for status in ("READY", "PENDING")
@@ -152,12 +152,12 @@ def _make(run_id: str) -> "LoggedModel":
 
 
 def newest_model(run_id: str) -> str | None:
-    """Returns: the id of the newest finished logged model of the run, or None."""
+    """Return the id of the newest finished logged model of the run, or None."""
     return next((str(model.model_id) for model in _logged(run_id, "READY")), None)
 
 
 def tagged_model(run_id: str, tag: str) -> tuple[str, dict[str, str]] | None:
-    """Returns: id and tags of the newest finished logged model of the run that carries `tag`, or None."""
+    """Return id and tags of the newest finished logged model of the run that carries `tag`, or None."""
     tagged = [model for model in _logged(run_id, "READY") if tag in model.tags]
     return (tagged[0].model_id, dict(tagged[0].tags)) if tagged else None
 
@@ -169,7 +169,7 @@ def tag_model(model_id: str, tags: Mapping[str, str]) -> None:
 
 
 def give_up(run_id: str) -> None:
-    """Marks what an earlier attempt logged as failed, so that nobody takes it for the run's model."""
+    """Marks what an earlier attempt logged as failed, so that no one takes it for the run's model."""
     for model in [*_logged(run_id, "READY"), *_logged(run_id, "PENDING")]:
         client().finalize_logged_model(model.model_id, "FAILED")
 
@@ -196,7 +196,7 @@ def require_python_function(folder: Path) -> None:
 
 
 def fetch_model(model_uri: str, work: Path) -> Path:
-    """Returns: a local folder with the model; where it lies when that is local already, else a copy under `work`."""
+    """Return a local folder with the model; where it lies when that is local already, else a copy under `work`."""
     from mlflow.artifacts import download_artifacts
 
     if Path(model_uri).is_dir():
@@ -207,25 +207,25 @@ def fetch_model(model_uri: str, work: Path) -> Path:
         if local.is_dir():
             return local
     work.mkdir(parents=True, exist_ok=True)
-    return Path(asked(lambda: download_artifacts(artifact_uri=model_uri, dst_path=str(work))))
+    return Path(call(lambda: download_artifacts(artifact_uri=model_uri, dst_path=str(work))))
 
 
 def load_model(model: str) -> Any:
-    """Returns: what MLflow makes of a model URI or folder; it has `.predict(frame, params=None)`."""
+    """Return what MLflow makes of a model URI or folder; it has `.predict(frame, params=None)`."""
     from mlflow import pyfunc
 
     return pyfunc.load_model(model)
 
 
 def load_predictor(folder: Path) -> Predictor | None:
-    """Returns: the model without MLflow's checks of its input, or None when it is not one of our own training."""
+    """Return the model without MLflow's checks of its input, or None when it is not one of our own training."""
     files = folder / "artifacts"
     spec, estimator = files / predictor.SPEC_FILE, files / predictor.ESTIMATOR_FILE
     return Predictor.load(spec, estimator) if spec.exists() and estimator.exists() else None
 
 
 def _logged(run_id: str, status: str) -> list["LoggedModel"]:
-    """Returns: the run's logged models in that state, newest first."""
+    """Return the run's logged models in that state, newest first."""
     experiment = client().get_run(run_id).info.experiment_id
     found = client().search_logged_models([experiment], filter_string=f"source_run_id = '{run_id}'")
     return [model for model in found if model.status == status]
@@ -254,4 +254,4 @@ def _point_to(run_id: str, model_id: str) -> None:
         if outputs is None or model_id not in {output.model_id for output in outputs.model_outputs}:
             client().log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
 
-    asked(point_unless_pointed)
+    call(point_unless_pointed)

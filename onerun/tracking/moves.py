@@ -24,12 +24,12 @@ LONGEST_WHY = 2000  # MLflow keeps 5,000 characters of a registered model's tag
 
 
 def ledger(model: str, alias: str | None = None) -> list[Move]:
-    """Returns: the finished moves of `alias` (of all aliases when None), oldest first."""
+    """Return the finished moves of `alias` (of all aliases when None), oldest first."""
     return [move for move in entries(model, alias).values() if move.state == "done"]
 
 
 def entries(model: str, alias: str | None = None) -> dict[str, Move]:
-    """Returns: tag key -> move, announced ones included, oldest first."""
+    """Return tag key -> move, announced ones included, oldest first."""
     tags = client().get_registered_model(model).tags
     moves = {
         key: Move.from_json(text)
@@ -77,12 +77,12 @@ def _tag_version(model: str, version: str, key: str, value: str) -> None:
 
 
 def now() -> str:
-    """Returns: the time as the ledger writes it; MLflow's tag keys take no plus sign, hence the Z."""
+    """Return the time as the ledger writes it; MLflow's tag keys take no plus sign, hence the Z."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def who() -> str:
-    """Returns: user@host; the user's number where it has no name, as in many containers."""
+    """Return user@host; the user's number where it has no name, as in many containers."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # until Python 3.12, and since

@@ -57,7 +57,7 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def installed() -> str:
-    """Returns: one `name==version` line per installed distribution, sorted."""
+    """Return one `name==version` line per installed distribution, sorted."""
     lines = {f"{found.name}=={found.version}" for found in distributions()}
     return "\n".join(sorted(lines, key=str.lower)) + "\n"
 

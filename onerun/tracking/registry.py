@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 from onerun.domain.errors import AliasBusy, AliasMoved
 from onerun.domain.ledger import Move, MoveKind
-from onerun.tracking.answering import asked
 from onerun.tracking.moves import (
     LONGEST_WHY,
     alone,
@@ -19,6 +18,7 @@ from onerun.tracking.moves import (
     who,
     withdraw,
 )
+from onerun.tracking.retrying_client import call
 from onerun.tracking.runs import client
 
 __all__ = [
@@ -52,7 +52,7 @@ def has_version(model: str, version: str) -> bool:
 
 
 def version_of_alias(model: str, alias: str) -> str | None:
-    """Returns: the version that the alias points at; None when there is no such alias, model or version."""
+    """Return the version that the alias points at; None when there is no such alias, model or version."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -64,7 +64,7 @@ def version_of_alias(model: str, alias: str) -> str | None:
 
 
 def versions(model: str, run_id: str | None = None) -> list[str]:
-    """Returns: the versions of the model (those of one run when `run_id` is given), oldest first."""
+    """Return the versions of the model (those of one run when `run_id` is given), oldest first."""
     made_by = f" and run_id = '{run_id}'" if run_id else ""
     found: list[int] = []
     token = None
@@ -77,7 +77,7 @@ def versions(model: str, run_id: str | None = None) -> list[str]:
 
 
 def models() -> list[str]:
-    """Returns: the names of all registered models."""
+    """Return the names of all registered models."""
     found: list[str] = []
     token = None
     while True:
@@ -89,7 +89,7 @@ def models() -> list[str]:
 
 
 def aliases(model: str) -> dict[str, str]:
-    """Returns: alias -> version of an existing model."""
+    """Return alias -> version of an existing model."""
     return {
         alias: str(version)
         for alias, version in client().get_registered_model(model).aliases.items()
@@ -124,7 +124,7 @@ def make_version(
                     model, source, run_id, dict(tags or {}), description=words, model_id=model_id
                 )
 
-        asked(make_unless_made)
+        call(make_unless_made)
         first, *later = versions(model, run_id)
         for (
             version
@@ -188,7 +188,7 @@ def move_alias(
 
 
 def _may_move(model: str, move: Move) -> bool:
-    """Returns: False when nothing is left to do. Raises: AliasMoved when another version holds the alias."""
+    """Return False when nothing is left to do. Raises: AliasMoved when another version holds the alias."""
     holder = version_of_alias(model, move.alias)
     if holder == move.to_version:
         return False
@@ -203,7 +203,7 @@ def _may_move(model: str, move: Move) -> bool:
 
 
 def _move_if_undisturbed(model: str, move: Move) -> Move | None:
-    """Returns: the finished move, or None when another machine announced one and this one was taken back."""
+    """Return the finished move, or None when another machine announced one and this one was taken back."""
     key = announce(model, move)
     try:
         if (

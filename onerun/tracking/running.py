@@ -1,4 +1,4 @@
-"""Runs that read RUNNING, whoever made them: found in bulk, looked at again, and ended when their owner is dead."""
+"""Runs with status RUNNING, of onerun or not: found in bulk, rechecked, and ended when their owner is dead."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,9 +12,8 @@ from onerun.domain.reconcile.nested import EndedParent
 from onerun.domain.reconcile.seen import Process, RunSeen
 from onerun.domain.reconcile.verdicts import Dead
 from onerun.domain.text import matches
-from onerun.tracking.heart import now
+from onerun.tracking.lifecycle import identity_of, now, training_lock
 from onerun.tracking.moves import who
-from onerun.tracking.ownership import alone, identity_of
 from onerun.tracking.runs import client, find_run, set_tags
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def nothing_there() -> bool:
 
 
 def running(experiments: Sequence[str] = ()) -> dict[str, RunSeen]:
-    """Returns: run id -> run, of every run that reads RUNNING in an experiment whose name matches one of the globs."""
+    """Return run id -> run, of every run with status RUNNING in an experiment whose name matches one of the globs."""
     named = experiments_named(experiments)
     found = search(named, "attributes.status = 'RUNNING'")
     return {run.info.run_id: _seen(run, named[run.info.experiment_id]) for run in found}
@@ -43,25 +42,25 @@ def running(experiments: Sequence[str] = ()) -> dict[str, RunSeen]:
 def named_flow_runs(
     since: datetime, experiments: Sequence[str] = ()
 ) -> dict[str, list[tuple[str, str]]]:
-    """Returns: flow run id -> (run id, what it reads) of every run of ours that was begun after `since`."""
+    """Return flow run id -> (run id, status) of every run of ours that was begun after `since`."""
     begun = int(since.timestamp() * 1000)
-    wanted = f"attributes.start_time > {begun} AND tags.`{names.TAG_FLOW_RUN_ID}` LIKE '%'"
-    told: dict[str, list[tuple[str, str]]] = {}
-    for run in search(experiments_named(experiments), wanted):
-        told.setdefault(run.data.tags[names.TAG_FLOW_RUN_ID], []).append(
+    condition = f"attributes.start_time > {begun} AND tags.`{names.TAG_FLOW_RUN_ID}` LIKE '%'"
+    named: dict[str, list[tuple[str, str]]] = {}
+    for run in search(experiments_named(experiments), condition):
+        named.setdefault(run.data.tags[names.TAG_FLOW_RUN_ID], []).append(
             (run.info.run_id, run.info.status)
         )
-    return told
+    return named
 
 
 def of_flow_run(flow_run_id: str) -> list[tuple[str, str]]:
-    """Returns: (run id, what it reads) of the runs that name the flow run, whenever they were begun."""
+    """Return (run id, status) of the runs that name the flow run, whenever they were begun."""
     found = search(experiments_named(()), f"tags.`{names.TAG_FLOW_RUN_ID}` = '{flow_run_id}'")
     return [(run.info.run_id, run.info.status) for run in found]
 
 
 def running_run(run_id: str) -> RunSeen | None:
-    """Returns: the run as it is now; None when it does not read RUNNING any more, or is deleted."""
+    """Return the run as it is now; None when its status is not RUNNING any more, or it is deleted."""
     run = find_run(run_id)
     if run is None or run.info.status != "RUNNING" or run.info.lifecycle_stage != "active":
         return None
@@ -69,7 +68,7 @@ def running_run(run_id: str) -> RunSeen | None:
 
 
 def ended_parents(run_ids: Iterable[str]) -> dict[str, EndedParent]:
-    """Returns: those of the runs that are ours and were ended."""
+    """Return those of the runs that trainings of onerun made and that were ended."""
     found = {run_id: find_run(run_id) for run_id in set(run_ids)}
     return {
         run_id: EndedParent(run_id=run_id, status=run.info.status, end=_moment(run.info.end_time))
@@ -101,14 +100,14 @@ def end_dead(seen: RunSeen, verdict: Dead) -> str | None:
 
 
 def changed_since(seen: RunSeen) -> str | None:
-    """Returns: what has happened to the run since it was seen; None when nothing has."""
+    """Return what has happened to the run since it was seen; None when nothing has."""
     again = running_run(seen.run_id)
     if again is None:
         return "it was ended meanwhile"
     if again.attempt != seen.attempt:
         return "a retry reopened it meanwhile"
     if again.protected:
-        return f"tag {names.TAG_RECONCILE} says never"
+        return f"tag {names.TAG_RECONCILE} is `never`"
     signs = [
         (run.heartbeat, run.last_metric) for run in (seen, again)
     ]  # each by a clock of its own: any change counts
@@ -121,21 +120,22 @@ def _alone(seen: RunSeen) -> Iterator[None]:
     with ExitStack() as stack:
         if seen.identity is not None:
             with suppress(PermissionError):
-                stack.enter_context(alone(seen.identity))
+                stack.enter_context(training_lock(seen.identity))
         yield
 
 
 def _end(seen: RunSeen, verdict: Dead) -> None:
     """Its end is its last sign of life: what counts as its duration stays true, whenever it is found."""
-    told = {"at": now(), "by": who(), "why": "; ".join(verdict.evidence), "from": "RUNNING"}
+    evidence = {"at": now(), "by": who(), "why": "; ".join(verdict.evidence), "from": "RUNNING"}
     set_tags(
-        seen.run_id, {names.TAG_RECONCILED.format(what=what): value for what, value in told.items()}
+        seen.run_id,
+        {names.TAG_RECONCILED.format(what=what): value for what, value in evidence.items()},
     )
     client().set_terminated(seen.run_id, verdict.status, int(seen.last_sign.timestamp() * 1000))
 
 
 def experiments_named(globs: Sequence[str]) -> dict[str, str]:
-    """Returns: id -> name of the active experiments that are meant."""
+    """Return id -> name of the active experiments that are meant."""
     named, token = {}, None
     while True:
         page = client().search_experiments(max_results=PAGE, page_token=token)
@@ -150,14 +150,14 @@ def experiments_named(globs: Sequence[str]) -> dict[str, str]:
     }
 
 
-def search(experiments: Mapping[str, str], wanted: str) -> Iterator["Run"]:
-    """Yields: the runs that are wanted: all pages, a few hundred experiments at a time."""
+def search(experiments: Mapping[str, str], condition: str) -> Iterator["Run"]:
+    """Yield the runs that are condition: all pages, a few hundred experiments at a time."""
     ids = list(experiments)
     for start in range(0, len(ids), EXPERIMENTS_PER_SEARCH):
         token = None
         while True:
             page = client().search_runs(
-                ids[start : start + EXPERIMENTS_PER_SEARCH], wanted, 1, PAGE, None, token
+                ids[start : start + EXPERIMENTS_PER_SEARCH], condition, 1, PAGE, None, token
             )
             yield from page
             token = page.token

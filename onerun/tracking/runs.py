@@ -13,8 +13,8 @@ from onerun.domain import names
 from onerun.domain.errors import OnerunError
 from onerun.domain.references import Snapshot
 from onerun.storage import translated_errors
-from onerun.tracking.answering import patient
 from onerun.tracking.database import make_whole, schema_explained
+from onerun.tracking.retrying_client import retrying
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,8 +28,8 @@ LONGEST_TAG = 8000
 
 
 def client() -> "MlflowClient":
-    """Returns: a client of the store that the environment names; its calls wait for a store that went silent."""
-    return patient(_client)
+    """Return a client of the store that the environment names; its calls wait for a store that went silent."""
+    return retrying(_client)
 
 
 def _client() -> "MlflowClient":
@@ -44,7 +44,7 @@ def _client() -> "MlflowClient":
 
 
 def log_params(run_id: str, params: Mapping[str, Any], attempt: int = 1) -> None:
-    """Same value again is a no-op; a conflicting one is kept as tag `<key>@attempt<n>`, never a crash (P2)."""
+    """Log parameters. The same value again changes nothing; another one is kept as tag `<key>:attempt<n>` (P2)."""
     from mlflow.entities import Param
 
     text = {_key(key): _as_text(value)[:LONGEST_PARAM] for key, value in params.items()}
@@ -63,12 +63,12 @@ def log_params(run_id: str, params: Mapping[str, Any], attempt: int = 1) -> None
 
 
 def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
-    """All at once: one call costs as much as one metric. The same again is a no-op (P2)."""
+    """Log metrics in one call, which costs as much as one metric. The same again changes nothing (P2)."""
     log_history(run_id, {key: [value] for key, value in metrics.items()}, step)
 
 
 def log_history(run_id: str, histories: Mapping[str, Sequence[float]], first_step: int = 0) -> None:
-    """Learning curves: the value at position i becomes step `first_step + i`. The same again is a no-op (P2).
+    """Log learning curves: the value at position i becomes step `first_step + i`. The same again is a no-op (P2).
 
     A point's time is the run's start plus its step in milliseconds, not now: a store keeps a point that differs only in
     its time as one more, and a stage that is repeated would draw its curve twice.
@@ -90,39 +90,39 @@ def _in_batches(run_id: str, rows: Sequence[Any]) -> None:
 
 
 def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
-    """Sets all tags in one call; a later value replaces an earlier one."""
+    """Set all tags in one call; a later value replaces an earlier one."""
     if tags:
         client().log_batch(run_id, tags=run_tags(tags))
 
 
 def run_tags(tags: Mapping[str, str]) -> list["RunTag"]:
-    """Returns: MLflow's tags, cut to what every store takes."""
+    """Return MLflow's tags, cut to what every store takes."""
     from mlflow.entities import RunTag
 
     return [RunTag(_key(key), value[:LONGEST_TAG]) for key, value in tags.items()]
 
 
 def log_file(run_id: str, path: Path, folder: str = "") -> None:
-    """Uploads one local file into the run's artifact `folder`."""
+    """Upload one local file into the run's artifact `folder`."""
     with stored(run_id):
         client().log_artifact(run_id, str(path), folder or None)
 
 
 def log_folder(run_id: str, path: Path, folder: str = "") -> None:
-    """Uploads the content of a local folder into the run's artifact `folder`."""
+    """Upload the content of a local folder into the run's artifact `folder`."""
     with stored(run_id):
         client().log_artifacts(run_id, str(path), folder or None)
 
 
 def log_text(run_id: str, text: str, artifact: str) -> None:
-    """Writes `text` as the run's artifact of that path."""
+    """Write `text` as the run's artifact of that path."""
     with stored(run_id):
         client().log_text(run_id, text, artifact)
 
 
 @contextmanager
 def stored(run_id: str) -> Iterator[None]:
-    """Within the block, what an artifact store says about credentials, permission and space becomes a sentence."""
+    """Turn what an artifact store raises about credentials, permission and space into a sentence, within the block."""
     try:
         yield
     except (OnerunError, Mistakes):
@@ -148,7 +148,7 @@ def find_run(run_id: str) -> "Run | None":
 
 
 def params_and_tags(run_id: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Returns: the run's parameters and tags; none of either when the run is deleted for good."""
+    """Return the run's parameters and tags; two empty dictionaries when the run is deleted for good."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -161,12 +161,12 @@ def params_and_tags(run_id: str) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def metric_names(run_id: str) -> list[str]:
-    """Returns: the names of the run's metrics, sorted."""
+    """Return the names of the run's metrics, sorted."""
     return sorted(client().get_run(run_id).data.metrics)
 
 
 def history(run_id: str, key: str) -> list[float]:
-    """Returns: the metric's values in the order of their steps; of a step logged twice, the last."""
+    """Return the metric's values in the order of their steps; of a step logged twice, the last."""
     by_step = {
         metric.step: float(metric.value) for metric in client().get_metric_history(run_id, key)
     }
@@ -174,7 +174,7 @@ def history(run_id: str, key: str) -> list[float]:
 
 
 def log_snapshot(run_id: str, snapshot: Snapshot, context: str = "training") -> None:
-    """Logs the snapshot as the run's dataset input: name, digest, source, schema, rows."""
+    """Log the snapshot as the run's dataset input: name, digest, source, schema, rows."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
     from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
@@ -198,7 +198,7 @@ def log_snapshot(run_id: str, snapshot: Snapshot, context: str = "training") -> 
 
 
 def _key(name: str) -> str:
-    """Returns: the nearest key that MLflow takes; column names may hold anything."""
+    """Return the nearest key that MLflow takes; column names may hold anything."""
     return re.sub(r"[^\w\-. :/]", "_", name)[:LONGEST_KEY]
 
 

@@ -23,7 +23,7 @@ from onerun.domain.errors import ModelUnusable, OnerunError, StoreUnreachable, T
 from onerun.domain.references import Snapshot
 from onerun.domain.splits import NAMES, TRAINING, VALIDATION
 from onerun.processes import program
-from onerun.tracking import attachment, models
+from onerun.tracking import lifecycle, models
 from onerun.training import attach
 from onerun.training.local import MODEL, TrainingOutput
 
@@ -90,7 +90,7 @@ def train_by_command(
         "ONERUN_RECIPE": str(folder / "recipe.json"),
         "ONERUN_MODEL_DIR": str(folder / MODEL),
     }
-    environment = attach.environment(run_id, attachment.experiment_of(run_id), given)
+    environment = attach.environment(run_id, lifecycle.experiment_of(run_id), given)
     try:
         program.run(
             recipe.train.command,
@@ -100,7 +100,7 @@ def train_by_command(
         )
     finally:
         with suppress(StoreUnreachable):  # it is repeated when the model is logged
-            attachment.keep_running(run_id)
+            lifecycle.keep_running(run_id)
     rows = {name: int((parts == part).sum()) for part, name in enumerate(NAMES)}
     saved = (folder / MODEL / "MLmodel").exists()
     if saved:

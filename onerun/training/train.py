@@ -11,7 +11,7 @@ from onerun.config.recipe import Recipe
 from onerun.domain.columns import require_recipe_columns
 from onerun.domain.errors import ModelUnusable
 from onerun.domain.references import Snapshot, TrainedModel
-from onerun.tracking import attachment, models, runs
+from onerun.tracking import lifecycle, models, runs
 from onerun.training.local import MODEL, TrainingOutput, train_here
 
 OUTPUT = "outcome.json"  # beside the model, written when it is complete
@@ -65,7 +65,7 @@ def train(run_id: str, recipe: Recipe, snapshot: Snapshot, work: Path) -> Traine
 
 def _log_output(run_id: str, output: TrainingOutput, key: str, folder: Path) -> TrainedModel:
     """Log what the training did not log itself; safe to repeat."""
-    attachment.keep_running(run_id)
+    lifecycle.keep_running(run_id)
     runs.log_params(run_id, output.params)
     if output.curve:
         runs.log_history(run_id, output.curve, output.curve_from)

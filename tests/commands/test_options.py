@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from flows.parameters import parameters_of
 from onerun import cli
 from onerun.commands.command import Command
-from onerun.commands.exit import EXTRAS, in_words
+from onerun.commands.exit import EXTRAS, message_of
 from onerun.commands.options import Argument, CommonOptions, Positional
 from onerun.commands.ui import Ui
 from onerun.config.mistakes import Mistakes
@@ -115,7 +115,7 @@ def test_an_unknown_command_names_the_near_one(capsys: pytest.CaptureFixture[str
 
 
 def test_a_missing_part_is_answered_with_the_extra_that_brings_it() -> None:
-    assert in_words(ModuleNotFoundError("No module named 'prefect'", name="prefect")) == (
+    assert message_of(ModuleNotFoundError("No module named 'prefect'", name="prefect")) == (
         "prefect is not installed here: pip install 'onerun[prefect]'"
     )
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][

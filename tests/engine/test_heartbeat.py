@@ -10,7 +10,7 @@ import pytest
 from onerun.domain import names
 from onerun.engine.heartbeat import Heartbeat
 from onerun.engine.owner import owned_run
-from onerun.tracking.ownership import Identity, end_run
+from onerun.tracking.lifecycle import Identity, end_run
 from onerun.tracking.runs import client, set_tags
 
 

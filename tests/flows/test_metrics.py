@@ -25,7 +25,7 @@ from flows.monitoring.exposition import names_of
 from onerun.domain.monitoring import series
 from onerun.store.trainings import count_by_client, count_trainings
 from onerun.tracking.database import make_whole
-from onerun.tracking.ownership import Identity, end_run, open_run, record_stage
+from onerun.tracking.lifecycle import Identity, end_run, open_run, record_stage
 from onerun.tracking.runs import client
 from tests.servers import POSTGRES_PASSWORD, POSTGRES_USER, MlflowServer
 
@@ -36,7 +36,7 @@ STRICT = ["gates=[{metric: r2, min: 0.99}, {better_than: champion}]"]
 BROKEN = ["train.run_in=command", "train.command=[python, -c, exit(3)]", "train.retries=0"]
 KILLED = """
 import os, sys
-from onerun.tracking.ownership import Identity, open_run
+from onerun.tracking.lifecycle import Identity, open_run
 open_run(sys.argv[1], Identity.of_flow_run(sys.argv[2]), "killed", "digest", {})
 print("opened", flush=True)
 os.kill(os.getpid(), 9)

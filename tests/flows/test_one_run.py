@@ -17,7 +17,7 @@ from onerun.engine.events import ignore
 from onerun.engine.owner import owned_run
 from onerun.engine.runner import run_stage
 from onerun.engine.stages import Limits, StageRunner, Stages
-from onerun.tracking.ownership import Identity, OwnedRun, open_run
+from onerun.tracking.lifecycle import Identity, OwnedRun, open_run
 from onerun.tracking.runs import client, log_history, log_metrics, log_params
 from tasks.stages import run_as_task
 

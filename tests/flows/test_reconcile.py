@@ -35,7 +35,7 @@ from onerun.domain.reconcile.seen import ReconcilePolicy
 from onerun.processes.identity import this_process
 from onerun.reconcile.remedies import EndedRun, apply
 from onerun.reconcile.survey import plan
-from onerun.tracking.ownership import Identity, end_run, open_run
+from onerun.tracking.lifecycle import Identity, end_run, open_run
 from onerun.tracking.runs import client, set_tags
 
 ROOT = Path(__file__).parents[2]
@@ -46,7 +46,7 @@ from prefect.runtime import flow_run
 from onerun.domain import names
 from flows.training.cancellation import ends_when_cancelled
 from onerun.engine.owner import owned_run
-from onerun.tracking.ownership import Identity
+from onerun.tracking.lifecycle import Identity
 
 @flow(name="train")
 def train(experiment, opens):

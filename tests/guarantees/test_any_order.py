@@ -18,7 +18,7 @@ from onerun.domain import names
 from onerun.domain.errors import AliasMoved
 from onerun.promotion.aliases import move_to, roll_back
 from onerun.tracking import models, moves
-from onerun.tracking.ownership import Identity, end_run, open_run
+from onerun.tracking.lifecycle import Identity, end_run, open_run
 from onerun.tracking.registry import ledger, make_version, move_alias, version_of_alias, versions
 from onerun.tracking.runs import client, log_history, log_metrics, log_params
 from tests.guarantees.cells import cell

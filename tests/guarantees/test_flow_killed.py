@@ -8,7 +8,7 @@ from tests.guarantees.cells import Recovery, cell
 from tests.guarantees.holding import Expected, Facts, facts, violations
 from tests.guarantees.trainings import Training
 
-OWNER, RUNS, MODELS = "onerun.tracking.ownership", "onerun.tracking.runs", "onerun.tracking.models"
+OWNER, RUNS, MODELS = "onerun.tracking.lifecycle", "onerun.tracking.runs", "onerun.tracking.models"
 WRITER, REGISTRY, MLFLOW = (
     "onerun.data.snapshot_writer",
     "onerun.tracking.registry",

@@ -10,7 +10,7 @@ from tests.guarantees.cells import Recovery, cell
 from tests.guarantees.holding import Expected, Facts, facts, violations
 from tests.guarantees.trainings import PATIENCE, Training
 
-OWNER = "onerun.tracking.ownership"
+OWNER = "onerun.tracking.lifecycle"
 MOMENTS = {
     "while the run is opened": f"{OWNER}:_make:after",
     "in ingest": "onerun.data.snapshot_writer:_publish:before",

@@ -8,7 +8,7 @@ from tests.guarantees.cells import Recovery, cell
 from tests.guarantees.holding import Expected, Facts, facts, violations
 from tests.guarantees.trainings import Training
 
-OWNER, MLFLOW = "onerun.tracking.ownership", "mlflow.tracking.client:MlflowClient"
+OWNER, MLFLOW = "onerun.tracking.lifecycle", "mlflow.tracking.client:MlflowClient"
 MOMENTS = {
     "the run created, not yet tagged": f"{OWNER}:_make:after",
     "in train, while it learns": "onerun.training.local:fit:before",

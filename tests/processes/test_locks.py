@@ -50,3 +50,25 @@ def test_an_error_of_the_block_is_not_taken_for_another_holder(tmp_path: Path) -
         maintenance_lock(tmp_path / "lock", "sqlite:///x.db"),
     ):
         raise BlockingIOError("of the block")
+
+
+def test_a_lock_whose_file_is_removed_still_excludes(tmp_path: Path) -> None:
+    """Eight threads with files of their own; a lock on a file without a name would let two in."""
+    import threading
+    from concurrent.futures import ThreadPoolExecutor
+
+    inside, most, count = 0, 0, threading.Lock()
+
+    def work(_: int) -> None:
+        nonlocal inside, most
+        with exclusive_lock(tmp_path / "lock", remove=True):
+            with count:
+                inside += 1
+                most = max(most, inside)
+            with count:
+                inside -= 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(400)))
+    assert most == 1
+    assert list(tmp_path.iterdir()) == []

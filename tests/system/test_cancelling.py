@@ -47,7 +47,7 @@ from prefect.runtime import flow_run
 from flows.training.cancellation import ends_when_cancelled
 from onerun.domain import names
 from onerun.engine.owner import owned_run
-from onerun.tracking.ownership import Identity
+from onerun.tracking.lifecycle import Identity
 
 @flow(name="deaf")
 def deaf():

@@ -14,8 +14,8 @@ from onerun.domain.errors import Superseded
 from onerun.domain.reconcile.seen import RunSeen
 from onerun.domain.reconcile.verdicts import Dead
 from onerun.processes.identity import this_process
-from onerun.tracking import attachment, heart, running
-from onerun.tracking.ownership import Identity, OwnedRun, alone, end_run, open_run
+from onerun.tracking import lifecycle, running
+from onerun.tracking.lifecycle import Identity, OwnedRun, end_run, open_run, training_lock
 from onerun.tracking.runs import client, log_metrics, set_tags
 from tests.servers import MlflowServer
 
@@ -128,7 +128,7 @@ def test_a_retry_that_is_opening_the_run_this_moment_wins(store: str) -> None:
     flow_run_id = str(uuid4())
     run_id = opened(store, flow_run_id).run_id
     known, left = seen(store, run_id), []
-    with alone(flow_run_id):
+    with training_lock(flow_run_id):
         thread = threading.Thread(target=lambda: left.append(running.end_dead(known, DEAD)))
         thread.start()
         set_tags(run_id, {names.TAG_ATTEMPT: "2"})
@@ -155,25 +155,25 @@ def test_a_retry_on_another_machine_between_two_looks_wins_too(
 
 def test_an_owner_that_was_taken_for_dead_opens_its_run_again(store: str) -> None:
     run_id = opened(store).run_id
-    assert heart.beat(run_id) == "RUNNING"
+    assert lifecycle.beat(run_id) == "RUNNING"
     running.end_dead(seen(store, run_id), DEAD)
-    assert heart.beat(run_id) == "KILLED"
-    heart.reopen(run_id)
+    assert lifecycle.beat(run_id) == "KILLED"
+    lifecycle.reopen(run_id)
     assert status(run_id) == "RUNNING"
 
 
 def test_a_superseded_process_does_not_open_the_run_that_another_has_finished(store: str) -> None:
     run_id = opened(store).run_id
-    attachment.keep_running(run_id)  # it is open, and ours
+    lifecycle.keep_running(run_id)  # it is open, and ours
     end_run(run_id, "FINISHED")
-    attachment.keep_running(run_id)
+    lifecycle.keep_running(run_id)
     assert status(run_id) == "RUNNING", "a program of ours had ended it"
     set_tags(
         run_id, {names.TAG_PROCESS: this_process().model_copy(update={"pid": 1}).model_dump_json()}
     )
     end_run(run_id, "FINISHED")
     with pytest.raises(Superseded, match="opened by another process"):
-        attachment.keep_running(run_id)
+        lifecycle.keep_running(run_id)
     assert status(run_id) == "FINISHED"
 
 

@@ -170,3 +170,11 @@ def test_secrets_of_the_environment_are_not_repeated(caplog, name, value):
     with pytest.raises(TrainingFailed) as raised:
         program.run(python(code), {**os.environ, name: value}, secret=["DATABASE"])
     assert "s3cr3t" not in str(raised.value) + caplog.text
+
+
+def test_conflicting_parameters_have_one_tag_in_the_library_and_in_an_attached_program() -> None:
+    """The attachment may import nothing but the standard library: it writes the format by hand."""
+    from onerun.domain import names
+
+    attach = Path(__file__).parents[2] / "onerun" / "training" / "attach" / "sitecustomize.py"
+    assert f'f"{names.TAG_CONFLICT}"' in attach.read_text()

@@ -12,7 +12,7 @@ SHOWN = 60  # characters of a value
 
 
 def duplicates(params: Mapping[str, str]) -> Iterator[str]:
-    """Yields: in words, parameters whose names differ by case only."""
+    """Yield in words, parameters whose names differ by case only."""
     same: dict[str, list[str]] = {}
     for key in sorted(params):
         same.setdefault(key.lower(), []).append(key)
@@ -22,7 +22,7 @@ def duplicates(params: Mapping[str, str]) -> Iterator[str]:
 
 
 def conflicts(params: Mapping[str, str], tags: Mapping[str, str]) -> Iterator[str]:
-    """Yields: in words, parameters that a later attempt logged differently; a tag keeps the later
+    """Yield in words, parameters that a later attempt logged differently; a tag keeps the later
     value.
     """
     for key, later in tags.items():

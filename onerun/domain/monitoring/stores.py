@@ -15,7 +15,7 @@ VERDICTS = {"Live": "live", "Dead": "dead", "Unknown": "unknown", "NotOurs": "no
 
 
 def of_models(seen: Sequence[Registered]) -> Samples:
-    """Returns: who holds which alias, since when, and how often it moved; of the pairs that moved last."""
+    """Return who holds which alias, since when, and how often it moved; of the pairs that moved last."""
     pairs = {(each.model, alias): each for each in seen for alias in _aliases(each)}
     moved = {(model, alias): _moved(each, alias) for (model, alias), each in pairs.items()}
     kept = sorted(pairs, key=lambda pair: (-moved[pair], pair))[:MOST]
@@ -39,7 +39,7 @@ def _aliases(of: Registered) -> set[str]:
 
 
 def _moved(of: Registered, alias: str) -> float:
-    """Returns: seconds since 1970; 0 when it was never moved on the record."""
+    """Return seconds since 1970; 0 when it was never moved on the record."""
     return max(
         (datetime.fromisoformat(move.at).timestamp() for move in of.moves if move.alias == alias),
         default=0.0,
@@ -47,7 +47,7 @@ def _moved(of: Registered, alias: str) -> float:
 
 
 def of_running(plan: ReconcilePlan) -> Samples:
-    """Returns: what the reconciler would say. Without Prefect it cannot tell what lost its owner."""
+    """Return what the reconciler would say. Without Prefect it cannot tell what lost its owner."""
     verdicts = Counter(VERDICTS[type(verdict).__name__] for _, verdict in plan.runs)
     orphans = {
         "dead_run": len(plan.dead),
@@ -84,7 +84,7 @@ def of_store(summary: Mapping[str, Any]) -> Samples:
 
 
 def merged(several: Iterable[Samples]) -> Samples:
-    """Returns: all samples, of a series that several speak of one after the other."""
+    """Return all samples, of a series that several speak of one after the other."""
     found: dict[series.Series, list[Sample]] = {}
     for samples in several:
         for each, of in samples.items():

@@ -16,7 +16,7 @@ BOUNDS = (1, 3, 10, 30, 60, 180, 600, 1800, 3600, 10_800, 36_000, 86_400)  # sec
 
 
 def of_trainings(seen: Trainings) -> Samples:
-    """Returns: everything that is said of trainings."""
+    """Return everything that is said of trainings."""
     kept = _trained_last(seen)
     own = {recipe: recipe for recipe in kept}
     labelled = [each._replace(recipe=own.get(each.recipe, OTHERS)) for each in seen.recent]
@@ -42,7 +42,7 @@ def of_trainings(seen: Trainings) -> Samples:
 
 
 def _trained_last(seen: Trainings) -> list[str]:
-    """Returns: the recipes that have series of their own, the one that ended last first."""
+    """Return the recipes that have series of their own, the one that ended last first."""
     ends: dict[str, int] = {}
     for recipe, state in seen.counts:
         ends[recipe] = max(ends.get(recipe, 0), seen.last_ends.get((recipe, state), 0))
@@ -90,7 +90,7 @@ def _decisions(ended: Iterable[EndedTraining]) -> Iterator[tuple[str, ...]]:
 
 
 def _read(kind: Any, text: str) -> Any:
-    """Returns: the reference; None where there is none, or a store has cut it off, or another version wrote it."""
+    """Return the reference; None where there is none, or a store has cut it off, or another version wrote it."""
     try:
         return kind.from_json(text) if text else None
     except ValidationError:
@@ -98,12 +98,12 @@ def _read(kind: Any, text: str) -> Any:
 
 
 def counted(found: Iterable[tuple[str, ...]]) -> list[Sample]:
-    """Returns: how often each combination of labels was found."""
+    """Return how often each combination of labels was found."""
     return [(labels, count) for labels, count in sorted(Counter(found).items())]
 
 
 def histogram(values: Sequence[float]) -> Histogram:
-    """Returns: the values in cumulative buckets."""
+    """Return the values in cumulative buckets."""
     below = tuple(
         (str(float(bound)), float(sum(value <= bound for value in values))) for bound in BOUNDS
     )
@@ -111,5 +111,5 @@ def histogram(values: Sequence[float]) -> Histogram:
 
 
 def word(state: str) -> str:
-    """Returns: a state of MLflow's, as a label has it."""
+    """Return a state of MLflow's, as a label has it."""
     return state.lower()

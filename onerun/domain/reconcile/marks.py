@@ -19,7 +19,7 @@ class Mark(Seen):
 def mark(
     flow_run: FlowRunSeen, process: ProcessState, verdict: Verdict | None, reads: str | None
 ) -> Mark | None:
-    """Returns: what the flow run should read; None when it is left alone.
+    """Return what the flow run should read; None when it is left alone.
 
     Args:
         process: what a look at this machine says of the process that works on it by its own word.

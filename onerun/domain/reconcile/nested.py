@@ -58,7 +58,7 @@ def _left_behind(run: RunSeen, parent: EndedParent, since: timedelta) -> bool:
 
 
 def _above(run: RunSeen, runs: Mapping[str, RunSeen]) -> str:
-    """Returns: the nearest run above that is ours, or that does not read RUNNING."""
+    """Return the nearest run above that is ours, or that does not read RUNNING."""
     above, seen = run.parent or "", {run.run_id}
     while above in runs and not runs[above].is_ours and runs[above].parent and above not in seen:
         seen.add(above)

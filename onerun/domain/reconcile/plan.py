@@ -120,7 +120,7 @@ class ReconcilePlan(Seen):
         )
 
     def lines(self) -> Iterator[str]:
-        """Yields: the plan as a person reads it."""
+        """Yield the plan as a person reads it."""
         ours = sum(run.is_ours for run, _ in self.runs)
         others = len(self.runs) - ours
         yield f"runs with status RUNNING: {ours} of ours, {others} of others; {len(self.dead)} of them dead"
@@ -149,7 +149,7 @@ class ReconcilePlan(Seen):
             yield f"  note   and {len(notes) - MOST_NOTES} more of these; --json names all"
 
     def rows(self) -> list[dict[str, str]]:
-        """Returns: the plan as rows of one table."""
+        """Return the plan as rows of one table."""
         ended = [
             {
                 "what": "end run",

@@ -40,7 +40,7 @@ class Process(Seen):
 
     @classmethod
     def from_json(cls, text: str | None) -> Self | None:
-        """Returns: the process, or None for anything that is not one."""
+        """Return the process, or None for anything that is not one."""
         try:
             return cls.model_validate_json(text or "")
         except ValidationError:
@@ -163,12 +163,12 @@ class ReconcilePolicy(Seen):
 
 
 def at(moment: datetime) -> str:
-    """Returns: the moment to the second, in UTC."""
+    """Return the moment to the second, in UTC."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def ago(span: timedelta) -> str:
-    """Returns: a span as a person says it, such as `3 min`; nothing below zero."""
+    """Return a span as a person says it, such as `3 min`; nothing below zero."""
     seconds = max(0.0, span.total_seconds())
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:

@@ -73,7 +73,7 @@ def decide(
         now: this machine's clock; it may differ from the owner's, hence `Dead.watch`.
     """
     if run.protected:
-        return Live(why=f"tag {names.TAG_RECONCILE} says never")
+        return Live(why=f"tag {names.TAG_RECONCILE} is `never`")
     if not run.is_ours:
         return _of_others(run, now, policy)
     if process is ProcessState.ALIVE:

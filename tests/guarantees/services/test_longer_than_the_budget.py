@@ -140,7 +140,7 @@ def test_p2_a_program_is_not_run_again(
         tmp_path, PROGRAM.replace("program.py", str(tmp_path / "program.py")), mlflow.uri
     )
     when_called(
-        monkeypatch, "onerun.tracking.attachment.keep_running", lambda: mlflow.plan("refuse")
+        monkeypatch, "onerun.tracking.lifecycle.keep_running", lambda: mlflow.plan("refuse")
     )
     assert disturbed.run(ONERUN_RETRY_BUDGET="2s") == 1
     assert "has not answered for" in disturbed.said()

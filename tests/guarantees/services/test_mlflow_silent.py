@@ -75,7 +75,7 @@ def test_p1_p2_a_silence_within_the_budget_costs_time(
 
 
 HANGS = {
-    "as the run is created": "onerun.tracking.ownership._make",
+    "as the run is created": "onerun.tracking.lifecycle._make",
     "as train makes the logged model": "onerun.tracking.models._make",
     "as register makes the version": "onerun.tracking.registry._make_registered_model",
     "as promote moves the alias": "onerun.promotion.promote._move",

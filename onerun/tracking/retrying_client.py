@@ -1,7 +1,7 @@
-"""MLflow's client, waited for: what its store says while it is silent, and what it says that waiting cannot help.
+"""MLflow's client with retries: which errors mean that the store does not answer now, and which waiting cannot help.
 
-A call is repeated only where a repeated one changes nothing. What makes something new (`MAKES`) is tried once; whoever
-makes it looks first, within `asked`, whether an earlier try whose answer was lost has made it.
+A call is repeated only where a repeated one changes nothing. What makes something new (`MAKES`) is tried once; the caller
+looks first, within `call`, whether an earlier try whose answer was lost has made it.
 """
 
 import os
@@ -24,7 +24,7 @@ Answer = TypeVar("Answer")
 MAKES = ("create_run", "create_logged_model", "create_model_version", "log_outputs")
 OF_ARTIFACTS = re.compile("artifact|log_text|download")
 REFUSED = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
-SILENT = (
+UNAVAILABLE = (
     *("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "DEADLINE_EXCEEDED"),
     *("RESOURCE_EXHAUSTED", "REQUEST_LIMIT_EXCEEDED"),
 )
@@ -36,12 +36,12 @@ WRONG_DATABASE = (
     "does not exist",
     "no password supplied",
 )
-DOWNLOADS = "The following failures occurred while downloading"  # MLflow keeps only the words of what went wrong
+DOWNLOADS = "The following failures occurred while downloading"  # MLflow keeps only the messages of what went wrong
 ABSENT = ("No such file", "NoSuchKey", "NoSuchBucket", "404", "No space left")
 
 
-class Patient:
-    """An MlflowClient whose every call waits for a silent store."""
+class RetryingClient:
+    """An MlflowClient whose every call waits for a store that does not answer."""
 
     def __init__(self, make: "Callable[[], MlflowClient]") -> None:
         """`make`: called for each try, since opening a database is a part of asking it."""
@@ -56,7 +56,7 @@ class Patient:
         def waited(*arguments: Any, **named: Any) -> Any:
             tries = count()
             who = None if OF_ARTIFACTS.search(name) else store()
-            return asked(lambda: self._once(name, next(tries), arguments, named), who)
+            return call(lambda: self._once(name, next(tries), arguments, named), who)
 
         return waited
 
@@ -78,27 +78,27 @@ class Patient:
             raise
 
 
-def patient(make: "Callable[[], MlflowClient]") -> "MlflowClient":
-    """Returns: a client that waits."""
-    return cast("MlflowClient", Patient(make))
+def retrying(make: "Callable[[], MlflowClient]") -> "MlflowClient":
+    """Return a client whose every call waits for a store that does not answer."""
+    return cast("MlflowClient", RetryingClient(make))
 
 
-def asked(call: Callable[[], Answer], who: str | None = None) -> Answer:
-    """Calls until MLflow answers. Raises: StoreUnreachable; Mistakes when the credentials are refused."""
-    return call_with_retry(call, silence, who)
+def call(function: Callable[[], Answer], who: str | None = None) -> Answer:
+    """Call until MLflow answers. Raises: StoreUnreachable; Mistakes when the credentials are refused."""
+    return call_with_retry(function, unavailable, who)
 
 
 def store() -> str:
-    """Returns: what MLflow's store is called in a sentence."""
+    """Return what MLflow's store is called in a sentence."""
     return f"MLflow at {redact(os.environ['MLFLOW_TRACKING_URI'])}"
 
 
-def silence(error: Exception) -> Unavailable | None:
-    """Returns: who is silent; None for every other error. Raises: Mistakes when the credentials are refused."""
+def unavailable(error: Exception) -> Unavailable | None:
+    """Return what does not answer; None for every other error. Raises: Mistakes when the credentials are refused."""
     for each in _chain(error):
         family = type(each).__module__.partition(".")[0]
-        if family in JUDGES:
-            found = JUDGES[family](each)
+        if family in CLASSIFIERS:
+            found = CLASSIFIERS[family](each)
             if found is not None:
                 return found
     return None
@@ -114,57 +114,61 @@ def _chain(error: BaseException) -> Iterator[Any]:
 
 
 def _of_mlflow(error: Any) -> Unavailable | None:
-    words, code = str(error), getattr(error, "error_code", "")
-    status = re.match(r"API request to endpoint .*? failed with error code (\d+)", words)
+    message, code = str(error), getattr(error, "error_code", "")
+    status = re.match(r"API request to endpoint .*? failed with error code (\d+)", message)
     if code in REFUSED or (
-        words.startswith(DOWNLOADS) and any(word in words for word in KEYS_REFUSED)
+        message.startswith(DOWNLOADS) and any(part in message for part in KEYS_REFUSED)
     ):
-        raise _refused(words) from None
-    if words.startswith(DOWNLOADS):
+        raise _refused(message) from None
+    if message.startswith(DOWNLOADS):
         return (
             None
-            if code != "INTERNAL_ERROR" or any(word in words for word in ABSENT)
-            else _silent(words)
+            if code != "INTERNAL_ERROR" or any(part in message for part in ABSENT)
+            else _unavailable(message)
         )
-    told = type(error).__name__ == "RestException" or words.startswith("API request to")
+    is_answer = type(error).__name__ == "RestException" or message.startswith("API request to")
     if status and int(status[1]) < 500 and int(status[1]) not in (408, 429):
         return None
-    return _silent(words) if told and code in SILENT else None
+    return _unavailable(message) if is_answer and code in UNAVAILABLE else None
 
 
 def _of_requests(error: Any) -> Unavailable | None:
     answer = getattr(error, "response", None)
     if answer is None:
-        return _silent(str(error) or type(error).__name__)
+        return _unavailable(str(error) or type(error).__name__)
     if answer.status_code in (401, 403):
         raise _refused(str(error)) from None
     return (
-        _silent(str(error))
+        _unavailable(str(error))
         if answer.status_code >= 500 or answer.status_code in (408, 429)
         else None
     )
 
 
 def _of_database(error: Any) -> Unavailable | None:
-    words = str(getattr(error, "orig", error))
-    if FULL in words:
+    message = str(getattr(error, "orig", error))
+    if FULL in message:
         raise TransientError(
             f"no space left on the disk of {store()}; free some and run again"
         ) from None
     if os.environ["MLFLOW_TRACKING_URI"].startswith("sqlite"):
-        return _silent(words) if any(word in words for word in BUSY) else None
+        return _unavailable(message) if any(part in message for part in BUSY) else None
     lost = (
         getattr(error, "connection_invalidated", False)
         or type(error).__name__ == "OperationalError"
     )
-    return _silent(words) if lost and not any(word in words for word in WRONG_DATABASE) else None
+    return (
+        _unavailable(message)
+        if lost and not any(part in message for part in WRONG_DATABASE)
+        else None
+    )
 
 
 def _of_object_store(error: Any) -> Unavailable | None:
     return storage.unavailable(error)
 
 
-JUDGES: dict[str, Callable[[Any], Unavailable | None]] = {
+CLASSIFIERS: dict[str, Callable[[Any], Unavailable | None]] = {
     "mlflow": _of_mlflow,
     "requests": _of_requests,
     "sqlalchemy": _of_database,
@@ -173,15 +177,15 @@ JUDGES: dict[str, Callable[[Any], Unavailable | None]] = {
 }
 
 
-def _silent(words: str) -> Unavailable:
+def _unavailable(message: str) -> Unavailable:
     return Unavailable(
-        store(), words.rpartition("Caused by ")[2]
+        store(), message.rpartition("Caused by ")[2]
     )  # what stands before is how urllib3 came to it
 
 
-def _refused(words: str) -> Mistakes:
+def _refused(message: str) -> Mistakes:
     advice = (
         "look at MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
     )
-    said = redacted(" ".join(words.split()))[:300]
-    return Mistakes([Mistake("", f"{store()} refuses the credentials ({said}); {advice}")])
+    shown = redacted(" ".join(message.split()))[:300]
+    return Mistakes([Mistake("", f"{store()} refuses the credentials ({shown}); {advice}")])

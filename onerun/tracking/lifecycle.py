@@ -1,4 +1,8 @@
-"""Opening and ending a run: for the training that owns it, and for nothing else (P1)."""
+"""The life of a training's run: opened, owned, kept alive and ended by one process (P1).
+
+The process that opened the run last owns it; an older process must stop. A second pod may be started with the same flow run,
+and a retry may take for dead what is only cut off.
+"""
 
 import os
 import tempfile
@@ -6,16 +10,17 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from onerun.domain import names
+from onerun.domain.errors import Superseded
 from onerun.processes.identity import this_process
-from onerun.processes.lock import exclusive_lock
-from onerun.tracking.answering import asked
+from onerun.processes.locks import exclusive_lock
 from onerun.tracking.experiments import usable_experiment
-from onerun.tracking.heart import now
 from onerun.tracking.moves import who
+from onerun.tracking.retrying_client import call
 from onerun.tracking.runs import client, run_tags, set_tags
 
 if TYPE_CHECKING:
@@ -66,7 +71,7 @@ def open_run(
     Raises: Mistakes when the experiment is deleted or damaged.
     """
     experiment_id = usable_experiment(experiment)
-    with alone(identity.value):
+    with training_lock(identity.value):
         ours = {**_ours(recipe_digest), **tags}
         run_id = _find(experiment_id, identity) or _make(experiment_id, identity, run_name, ours)
         known = client().get_run(run_id).data.tags
@@ -121,6 +126,51 @@ def record_stage(run_id: str, stage: str, reference: str, seconds: float) -> Non
     client().log_batch(run_id, metrics=[metric], tags=tag)
 
 
+def require_ownership(run_id: str) -> None:
+    """Check that this process owns the run; to be called before anything that only the owner does.
+
+    Raises: Superseded.
+    """
+    owner = client().get_run(run_id).data.tags.get(names.TAG_PROCESS)
+    if owner not in (None, this_process().model_dump_json()):
+        raise Superseded(
+            f"run {run_id} was opened by another process that works on the same training: this one stops"
+        )
+
+
+def beat(run_id: str) -> str:
+    """Write the owner's heartbeat. Return the run's status. Raises: Superseded when another process owns it."""
+    require_ownership(run_id)
+    set_tags(run_id, {names.TAG_HEARTBEAT: now()})
+    return str(client().get_run(run_id).info.status)
+
+
+def reopen(run_id: str) -> None:
+    """Set the status of a run to RUNNING again that was ended while its owner was taken for dead; note why."""
+    client().update_run(run_id, status="RUNNING")
+    set_tags(run_id, {names.TAG_RECONCILED.format(what="withdrawn"): f"{now()}: its owner lives"})
+
+
+def keep_running(run_id: str) -> None:
+    """Open the run again if a program that was attached to it ended it: one in another language, for instance.
+
+    Raises: Superseded when another process has opened the run since: it may have ended it, too.
+    """
+    if client().get_run(run_id).info.status != "RUNNING":
+        require_ownership(run_id)
+        client().update_run(run_id, status="RUNNING")
+
+
+def experiment_of(run_id: str) -> str:
+    """Return the id of the run's experiment."""
+    return str(client().get_run(run_id).info.experiment_id)
+
+
+def now() -> str:
+    """Return the time as heartbeats are written."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def _recorded_stages(tags: Mapping[str, str]) -> dict[str, str]:
     keys = {stage: names.TAG_STAGE.format(stage=stage) for stage in names.STAGES}
     return {stage: tags[key] for stage, key in keys.items() if key in tags}
@@ -152,9 +202,7 @@ def _sweep(run_id: str) -> None:
 
 
 def _delete(run_id: str) -> None:
-    client().set_terminated(
-        run_id, "KILLED"
-    )  # should somebody restore it, it does not read RUNNING
+    client().set_terminated(run_id, "KILLED")  # a person who restores it does not find it RUNNING
     client().delete_run(run_id)
 
 
@@ -166,9 +214,10 @@ def identity_of(tags: Mapping[str, str]) -> Identity | None:
     return None
 
 
-def alone(training: str) -> AbstractContextManager[None]:
+def training_lock(training: str) -> "AbstractContextManager[IO[str]]":
     """Lock one training between the processes of one user on one host; between hosts `_make` decides who was first."""
-    return exclusive_lock(Path(tempfile.gettempdir()) / f"onerun-{os.getuid()}-{training}.lock")
+    file = Path(tempfile.gettempdir()) / f"onerun-{os.getuid()}-{training}.lock"
+    return exclusive_lock(file, remove=True)
 
 
 def _make(experiment_id: str, identity: Identity, run_name: str, tags: Mapping[str, str]) -> str:
@@ -181,7 +230,7 @@ def _make(experiment_id: str, identity: Identity, run_name: str, tags: Mapping[s
             client().create_run(experiment_id, tags=given, run_name=run_name).info.run_id
         )
 
-    made = asked(find_or_make)
+    made = call(find_or_make)
     first = _find(experiment_id, identity) or made
     if first != made:
         _delete(made)
