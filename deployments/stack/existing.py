@@ -14,9 +14,8 @@ from deployments.stack.services import ADDRESS, LOOPBACK
 from deployments.stack.state import write
 from deployments.stack.up import taken
 from onerun.config.addresses import redact
-from onerun.config.mistakes import Mistake, Mistakes
+from onerun.config.mistakes import Mistake, MistakeKind, Mistakes
 from onerun.config.profile import check_profile
-from onerun.config.reachability import Silence
 from settings.profile import PrefectProfile
 
 FILE = "existing.json"
@@ -68,7 +67,7 @@ def _problems(profile: PrefectProfile, addresses: Mapping[str, str]) -> list[Mis
             for mistake in check_profile(profile)
             if mistake.key in addresses and not _can_start(addresses[mistake.key])
         ]
-        if not any(isinstance(mistake.message, Silence) for mistake in problems):
+        if not any(mistake.kind is MistakeKind.UNREACHABLE for mistake in problems):
             break
         time.sleep(PAUSE)
     return problems

@@ -17,7 +17,7 @@ from deployments.stack.services import Service
 from deployments.stack.state import alone, state_folder
 from deployments.stack.up import Say
 from onerun.config.env_file import profile_name
-from onerun.config.mistakes import Mistake, Mistakes
+from onerun.config.mistakes import Mistake, MistakeKind, Mistakes
 from onerun.config.profile import check_profile
 from onerun.config.reachability import unguarded
 from onerun.domain.names import WORK_POOL
@@ -103,7 +103,7 @@ def _need_no_other(stack: Stack) -> None:
 
 def _refusals(profile: PrefectProfile) -> list[Mistake]:
     """What runs and refuses the credentials says so first: MLflow's password is that of its first start, up or down."""
-    return [mistake for mistake in check_profile(profile) if "refuses" in mistake.message]
+    return [mistake for mistake in check_profile(profile) if mistake.kind is MistakeKind.REFUSED]
 
 
 def _bring_up(stack: Stack, say: Say) -> None:
@@ -128,7 +128,7 @@ def _log_in(profile: PrefectProfile) -> None:
         if not mistakes:
             mistakes = unguarded(profile)
             break
-        if any("refuses" in mistake.message for mistake in mistakes):
+        if any(mistake.kind is MistakeKind.REFUSED for mistake in mistakes):
             break
         time.sleep(PAUSE)
     if mistakes:

@@ -10,7 +10,7 @@ from onerun.commands.command import Command
 from onerun.commands.options import Argument, CommonOptions
 from onerun.commands.ui import Ui
 from onerun.config.fields import seconds
-from onerun.config.mistakes import Mistake, Mistakes
+from onerun.config.mistakes import Mistake, MistakeKind, Mistakes
 from onerun.config.profile import Profile, check_profile, load_profile
 from onerun.domain.errors import OnerunError
 from onerun.domain.reconcile.plan import PlanReport, ReconcilePlan
@@ -89,7 +89,7 @@ def use(profile: Profile) -> str:
     """
     found = {mistake.key: mistake for mistake in check_profile(profile)}
     prefect = found.get("PREFECT_API_URL")
-    refused = prefect is not None and "refuses" in prefect.message
+    refused = prefect is not None and prefect.kind is MistakeKind.REFUSED
     mistakes = [found.get("MLFLOW_TRACKING_URI"), prefect if refused else None]
     if any(mistakes):
         raise Mistakes(mistake for mistake in mistakes if mistake)

@@ -91,7 +91,7 @@ def need_whole_password(address: str) -> str:
     """
     if not address.startswith("http") and _SPILLS.match(address.partition("://")[2]):
         raise ValueError(
-            "an @ that is no separator; percent-encode the password: @ is %40, / is %2F, : is %3A"
+            "an @ that is not a separator; percent-encode the password: @ is %40, / is %2F, : is %3A"
         )
     return address
 

@@ -25,7 +25,7 @@ AnyModel = TypeVar("AnyModel", bound=BaseModel)
 class Kind(Generic[AnyModel]):
     """A kind of document: what it is called, the folder that its short names stand for, what it becomes."""
 
-    word: str
+    name: str
     folder: str
     model: type[AnyModel]
 
@@ -93,10 +93,10 @@ def _read(
 ) -> tuple[str, dict[str, Any], dict[yaml_lines.Path, int]]:
     """Return where the document came from, its values, and the line of each key."""
     if isinstance(recipe, Mapping):
-        return kind.word, dict(recipe), {}
+        return kind.name, dict(recipe), {}
     is_text = "\n" in recipe or recipe.lstrip().startswith("{")
-    source, text = (kind.word, recipe) if is_text else _read_file(recipe, kind)
-    return source, *yaml_lines.parse(text, source, kind.word)
+    source, text = (kind.name, recipe) if is_text else _read_file(recipe, kind)
+    return source, *yaml_lines.parse(text, source, kind.name)
 
 
 def check_document(document: Document) -> Recipe:
@@ -140,7 +140,7 @@ def _read_file(recipe: str, kind: Kind[Any]) -> tuple[str, str]:
                 [
                     Mistake(
                         "",
-                        f"larger than {yaml_lines.LONGEST_DOCUMENT:,} bytes; a {kind.word} holds no data",
+                        f"larger than {yaml_lines.LONGEST_DOCUMENT:,} bytes; a {kind.name} holds no data",
                         recipe,
                     )
                 ]
@@ -148,7 +148,7 @@ def _read_file(recipe: str, kind: Kind[Any]) -> tuple[str, str]:
         return str(path), path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise Mistakes(
-            [Mistake("", f"no such {kind.word}{_near_file(path, kind.folder)}", recipe)]
+            [Mistake("", f"no such {kind.name}{_near_file(path, kind.folder)}", recipe)]
         ) from None
     except UnicodeDecodeError as error:
         raise Mistakes(
@@ -158,7 +158,7 @@ def _read_file(recipe: str, kind: Kind[Any]) -> tuple[str, str]:
         raise Mistakes([Mistake("", f"cannot be read: {error.strerror}", recipe)]) from None
     except ValueError:  # a character that no file's name holds
         raise Mistakes(
-            [Mistake("", f"{recipe!r} cannot be the name of a file", f"--{kind.word}")]
+            [Mistake("", f"{recipe!r} cannot be the name of a file", f"--{kind.name}")]
         ) from None
 
 
@@ -223,8 +223,8 @@ def _place(here: Any, part: str | int, so_far: yaml_lines.Path) -> Any:
     return part
 
 
-PLAIN_WORDS = {
-    "string_type": "expected a text",
+PLAIN_MESSAGES = {
+    "string_type": "expected a string",
     "int_type": "expected a whole number",
     "float_type": "expected a number",
     "bool_type": "expected true or false",
@@ -249,7 +249,7 @@ def _translated(document: Document, entry: Mapping[str, Any], model: type[BaseMo
         )
     if kind == "missing":
         return document.mistake(path, "is missing")
-    message = PLAIN_WORDS.get(kind) or entry["msg"].removeprefix("Value error, ").replace(
+    message = PLAIN_MESSAGES.get(kind) or entry["msg"].removeprefix("Value error, ").replace(
         "Input should", "should"
     )
     if kind == "string_pattern_mismatch":

@@ -1,4 +1,4 @@
-"""Mistakes in what was asked: found before work, told all at once, exit code 2.
+"""Mistakes in what was asked: found before work, shown all at once, exit code 2.
 
 Mistake                 one line: where, which key, what is wrong, what to do
 Mistakes(Exception)     all of them
@@ -7,6 +7,15 @@ Mistakes(Exception)     all of them
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from enum import StrEnum
+
+
+class MistakeKind(StrEnum):
+    """What a command may do about a mistake."""
+
+    WRONG = "wrong"  # what was asked has to change
+    REFUSED = "refused"  # a server refuses the credentials or the host
+    UNREACHABLE = "unreachable"  # a server does not answer now; waiting may help
 
 
 @dataclass(frozen=True, order=True)
@@ -17,6 +26,7 @@ class Mistake:
     message: str
     source: str = ""
     line: int | None = None
+    kind: MistakeKind = MistakeKind.WRONG
 
     def __str__(self) -> str:
         where = f"{self.source}:{self.line}" if self.line else self.source
@@ -39,7 +49,7 @@ class Mistakes(Exception):
         return "\n".join(str(mistake) for mistake in self.mistakes)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean x?` for the nearest of `known`, or the empty string."""
-    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    near = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else ""

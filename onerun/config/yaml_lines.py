@@ -1,6 +1,6 @@
 """YAML as plain values plus the line each key stands on.
 
-YAML 1.2's scalars: `no` is a word and `1e-3` a number, unlike PyYAML's default. Tags are refused: no file runs code.
+YAML 1.2's scalars: `no` is a name and `1e-3` a number, unlike PyYAML's default. Tags are refused: no file runs code.
 """
 
 import re
@@ -53,16 +53,16 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 _Loader.add_constructor("tag:yaml.org,2002:float", _number)
 
 
-def parse(text: str, source: str, word: str = "recipe") -> tuple[dict[str, Any], dict[Path, int]]:
+def parse(text: str, source: str, name: str = "recipe") -> tuple[dict[str, Any], dict[Path, int]]:
     """Read one YAML mapping.
 
-    Args: word: what the document is called when something is wrong with it.
+    Args: name: what the document is called when something is wrong with it.
     Returns: its plain values, and path → line (from 1) of every key and list item.
     Raises: Mistakes when the text is too large, no YAML, no mapping, or says a key twice.
     """
     if len(text) > LONGEST_DOCUMENT:
         raise Mistakes(
-            [Mistake("", f"larger than {LONGEST_DOCUMENT:,} bytes; a {word} holds no data", source)]
+            [Mistake("", f"larger than {LONGEST_DOCUMENT:,} bytes; a {name} holds no data", source)]
         )
     lines: dict[Path, int] = {}
     try:
@@ -73,18 +73,18 @@ def parse(text: str, source: str, word: str = "recipe") -> tuple[dict[str, Any],
                 [
                     Mistake(
                         "",
-                        f"is empty; expected the keys of a {word}{EXPECTED.get(word, '')}",
+                        f"is empty; expected the keys of a {name}{EXPECTED.get(name, '')}",
                         source,
                     )
                 ]
             )
-        _walk(node, (), lines, source, word)
+        _walk(node, (), lines, source, name)
         value = loader.construct_document(node)
     except yaml.YAMLError as error:
-        raise Mistakes([_as_mistake(error, source, word)]) from None
+        raise Mistakes([_as_mistake(error, source, name)]) from None
     except RecursionError:
         raise Mistakes(
-            [Mistake("", f"more than {DEEPEST} levels; a {word} holds no data", source)]
+            [Mistake("", f"more than {DEEPEST} levels; a {name} holds no data", source)]
         ) from None
     except ValueError as error:
         raise Mistakes([Mistake("", f"not readable as YAML: {error}", source)]) from None
@@ -93,14 +93,14 @@ def parse(text: str, source: str, word: str = "recipe") -> tuple[dict[str, Any],
     return dict(value), lines
 
 
-def _walk(node: yaml.Node, path: Path, lines: dict[Path, int], source: str, word: str) -> None:
+def _walk(node: yaml.Node, path: Path, lines: dict[Path, int], source: str, name: str) -> None:
     """Note the line of every key; refuse what would be silently lost or explode."""
     if len(lines) > MOST_NODES or len(path) > DEEPEST:
         raise Mistakes(
             [
                 Mistake(
                     "",
-                    f"more than {MOST_NODES:,} values or {DEEPEST} levels; a {word} holds no data",
+                    f"more than {MOST_NODES:,} values or {DEEPEST} levels; a {name} holds no data",
                     source,
                 )
             ]
@@ -108,18 +108,18 @@ def _walk(node: yaml.Node, path: Path, lines: dict[Path, int], source: str, word
     if isinstance(node, yaml.SequenceNode):
         for position, item in enumerate(node.value):
             lines[(*path, position)] = item.start_mark.line + 1
-            _walk(item, (*path, position), lines, source, word)
+            _walk(item, (*path, position), lines, source, name)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            _walk_key(key, value, path, lines, source, word)
+            _walk_key(key, value, path, lines, source, name)
 
 
 def _walk_key(
-    key: yaml.Node, value: yaml.Node, path: Path, lines: dict[Path, int], source: str, word: str
+    key: yaml.Node, value: yaml.Node, path: Path, lines: dict[Path, int], source: str, name: str
 ) -> None:
     line = key.start_mark.line + 1
     if not isinstance(key, yaml.ScalarNode):
-        raise Mistakes([Mistake(dotted(path), "a key must be a word", source, line)])
+        raise Mistakes([Mistake(dotted(path), "a key must be a name", source, line)])
     here = (*path, str(key.value))
     if here in lines:
         raise Mistakes(
@@ -133,19 +133,19 @@ def _walk_key(
             ]
         )
     lines[here] = line
-    _walk(value, here, lines, source, word)
+    _walk(value, here, lines, source, name)
 
 
-def _as_mistake(error: yaml.YAMLError, source: str, word: str) -> Mistake:
+def _as_mistake(error: yaml.YAMLError, source: str, name: str) -> Mistake:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     line = mark.line + 1 if mark else None
     problem = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
     if "'\\t'" in problem:
         problem = "a tab stands where YAML wants spaces; indent with spaces"
     elif "found another document" in problem or "expected a single document" in str(error):
-        problem = f"two documents in one file (`---`); a {word} is one document"
+        problem = f"two documents in one file (`---`); a {name} is one document"
     elif "could not determine a constructor" in problem:
-        problem = f"{problem}; tags (`!...`) are not allowed in a {word}"
+        problem = f"{problem}; tags (`!...`) are not allowed in a {name}"
     return Mistake("", f"not readable as YAML: {problem}", source, line)
 
 
@@ -166,7 +166,7 @@ def dotted(path: Path) -> str:
 
 
 def scalar(text: str) -> Any:
-    """Read one value as it would be read in a recipe; what is no YAML stands for itself.
+    """Read one value as it would be read in a recipe; what is not YAML stands for itself.
 
     Raises: Mistakes when it refers to itself, or stands for more values than a recipe holds.
     """

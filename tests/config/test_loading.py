@@ -73,7 +73,7 @@ def test_numbers_are_read_as_yaml_1_2_reads_them() -> None:
             "taget: price",
             "recipe:3: data.taget: unknown key; did you mean target?",
         ),
-        ("target: price", "target: 7", "recipe:3: data.target: expected a text, got 7"),
+        ("target: price", "target: 7", "recipe:3: data.target: expected a string, got 7"),
         ("metric: r2", "metrc: r2", "recipe:8: gates.0.metrc: unknown key; did you mean metric?"),
         ("min: 0.5", "min: high", 'recipe:8: gates.0.min: expected a number, got "high"'),
         ("min: 0.5", "min: 2, max: 1", "recipe:8: gates.0: min (2) is above max (1)"),

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from onerun.config import reachability
 from onerun.config.profile import check_profile
-from onerun.config.reachability import PATIENCE, unguarded
+from onerun.config.reachability import TIMEOUT, unguarded
 from settings.profile import PrefectProfile
 
 
@@ -166,7 +166,7 @@ def test_silence_ends_with_our_patience() -> None:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         said = problems(tracking_uri=url, prefect_api_url=f"{url}/api", s3_endpoint_url=url)
     assert len(said) == 3
-    assert time.monotonic() - started < 2 * PATIENCE  # all at once, and not one after another
+    assert time.monotonic() - started < 2 * TIMEOUT  # all at once, and not one after another
 
 
 def test_p1_whoever_waits_hears_of_refusals_and_not_of_silence(
@@ -185,7 +185,7 @@ def test_p1_whoever_waits_hears_of_refusals_and_not_of_silence(
             s3_endpoint_url=nobody,
         )
         with monkeypatch.context() as hurried:
-            hurried.setattr(reachability, "PATIENCE", 0.5)
+            hurried.setattr(reachability, "TIMEOUT", 0.5)
             assert len(check_profile(silent)) == 4
             assert check_profile(silent, waits=True) == []
         refused = PrefectProfile(tracking_uri=refusing, prefect_api_url=f"{nobody}/api")
@@ -210,7 +210,7 @@ def test_sqlite_files(tmp_path: Path) -> None:
     assert "does not exist" in problems(tracking_uri="sqlite:///missing/mlflow.db")[0]
     assert "not an SQLite database" in problems(tracking_uri="sqlite:///text.db")[0]
     assert "not an SQLite database" in problems(tracking_uri=f"sqlite:///{tmp_path}")[0]
-    assert "gone with the process" in problems(tracking_uri="sqlite://")[0]
+    assert "ends with the process" in problems(tracking_uri="sqlite://")[0]
     assert problems(tracking_uri="sqlite:///empty.db") == []
 
 
