@@ -59,7 +59,8 @@ def examine_litter(
     work, snapshots = list(_work_folders(places)), list(_snapshots(places))
     found = list(_lock_files(places, now))
     if work or snapshots:
-        use = _use(store, policy, [left.name for left in work], live)
+        runs = [left.name for left in work]
+        use = _use(store, policy, runs=runs, live=live, snapshots=bool(snapshots))
         found += litter.findings(work, snapshots, use, policy, now)
     return found
 
@@ -79,7 +80,7 @@ def remove_litter(
     """
     chosen = litter.to_remove(found, policy)
     runs = [_name(each) for each in chosen if each.kind == WORK_FOLDER]
-    use = _use(store, policy, runs, live) if runs else None
+    use = _use(store, policy, runs=runs, live=live) if runs else None
     for finding in chosen:
         try:
             if finding.kind == LOCK_FILES:
@@ -121,7 +122,7 @@ def _remove_folder(
     if finding.kind == WORK_FOLDER and use:
         reason = litter.kept_work(left, use, policy, now)
     else:
-        reason = litter.kept_snapshot(left, _use(store, policy), policy, now)
+        reason = litter.kept_snapshot(left, _use(store, policy, snapshots=True), policy, now)
     if reason:
         return reason
     if storage.is_s3(place):
@@ -133,8 +134,21 @@ def _remove_folder(
     return None
 
 
-def _use(store: Store, policy: Policy, runs: Sequence[str] = (), live: Collection[str] = ()) -> Use:
-    """Ask the store what is in use. Args: runs: whose statuses matter."""
+def _use(
+    store: Store,
+    policy: Policy,
+    *,
+    runs: Sequence[str] = (),
+    live: Collection[str] = (),
+    snapshots: bool = False,
+) -> Use:
+    """Ask the store what is in use; behind a server each question lists all runs.
+
+    Args:
+        runs: whose statuses matter.
+        live: ids of flow runs that are not over.
+        snapshots: whether it matters which of them are in use.
+    """
     wanted = set(runs)
     statuses: dict[str, str] = {}
     living: set[str] = set()
@@ -145,15 +159,12 @@ def _use(store: Store, policy: Policy, runs: Sequence[str] = (), live: Collectio
             for run, reason in protections.runs.items():
                 if reason.kind == ReasonKind.LIVE:
                     living.add(run)
+    if not snapshots:
+        return Use(statuses, living, digests=(), unnamed=0, unknown=0)
     named = store.snapshots_in_use()
     needed = {version.run_id for version, _ in store.version_places() if version.run_id}
-    return Use(
-        statuses=statuses,
-        live=living,
-        digests=named.digests,
-        unnamed=named.unnamed,
-        unknown=len(needed - store.existing(sorted(needed))),
-    )
+    unknown = len(needed - store.existing(sorted(needed)))
+    return Use(statuses, living, named.digests, named.unnamed, unknown)
 
 
 def _work_folders(places: Places) -> Iterator[Left]:

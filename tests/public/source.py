@@ -44,13 +44,21 @@ def artifact_keys() -> list[str]:
             if isinstance(node, ast.Assign)
         }
         for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and re.fullmatch(
-                r"create_\w+_artifact", ast.unparse(node.func)
-            ):
-                given = next(each.value for each in node.keywords if each.arg == "key")
+            given = _artifact_key(node)
+            if given is not None:
                 text = ast.unparse(constants.get(ast.unparse(given), given))
                 found.add(re.sub(r"\{.*?\}", "{}", text.removeprefix("f")).strip("'"))
-    return sorted(found)
+    return sorted(found - {"key"})  # what a flow's Ui is given
+
+
+def _artifact_key(node: ast.AST) -> ast.expr | None:
+    """Return the key of a call that makes an artifact, by Prefect's function or by a command's Ui."""
+    if not isinstance(node, ast.Call):
+        return None
+    name = ast.unparse(node.func)
+    if re.fullmatch(r"create_\w+_artifact", name):
+        return next(each.value for each in node.keywords if each.arg == "key")
+    return node.args[0] if re.search(r"\bui\.publish$", name) else None
 
 
 def _texts() -> Iterator[str]:
