@@ -136,17 +136,17 @@ def _maintain(
             made.notes.append(NOT_ASKED if named_server(options.profile) else NO_SERVER)
         if not options.store:
             made.findings.extend(orchestrator.dead_runs(measure=True))
-        showing = _Showing(made, ui, _report_address(options, made, ui))
-        showing.plan()
+        presenter = _Presenter(made, ui, _report_address(options, made, ui))
+        presenter.plan()
         if not options.apply:
-            if made.plan.amount:
+            if made.plan.amount and ui.attended:
                 ui.say("nothing was changed; --apply does it")
-            return showing.nothing_done("is planned")
+            return presenter.nothing_done("is planned")
         require_allowed(made.plan, made.policy, options.yes_really)
-        if not _approved(made, showing):
-            return showing.nothing_done("was not approved")
+        if not _approved(made, presenter):
+            return presenter.nothing_done("was not approved")
         live = orchestrator.live_flow_runs()
-        return showing.done(carry_out(made, options.yes_really, live or ()))
+        return presenter.done(carry_out(made, options.yes_really, live or ()))
 
 
 def checked_policy(policy: str, overrides: Sequence[str]) -> Policy:
@@ -195,24 +195,24 @@ def _require_every_answer(profile: str | None) -> None:
         raise Mistakes([Mistake("PREFECT_API_URL", message)])
 
 
-def _approved(made: "Planned", showing: "_Showing") -> bool:
+def _approved(made: "Planned", presenter: "_Presenter") -> bool:
     """Return whether to go on.
 
     Raises: Mistakes when a person has to agree and none did at the terminal.
     """
-    policy = made.policy
-    if policy.approval == "auto" or policy.action != "hard_delete" or not made.plan.amount:
+    for_good = made.policy.action == "hard_delete" or made.plan.litter > 0
+    if made.policy.approval == "auto" or not for_good or not made.plan.amount:
         return True
     question = f"delete {made.plan.amount}, {size(made.plan.bytes)}, for good?"
-    showing.waits(question)
-    answer = showing.ui.confirm(question)
+    presenter.waits(question)
+    answer = presenter.ui.confirm(question)
     if answer is None:
         message = (
             "is manual: run it at a terminal, or as a deployment and approve it in the Prefect UI; "
             "nothing was changed"
         )
         raise Mistakes([Mistake("approval", message)])
-    if not answer and showing.ui.attended:
+    if not answer and presenter.ui.attended:
         raise Mistakes([Mistake("approval", "not confirmed; nothing was changed")])
     return answer
 
@@ -231,7 +231,7 @@ def _report_address(options: MaintainOptions, made: "Planned", ui: Ui) -> str:
     return address_of_report(made.policy, made.store.identity, made.plan.at)
 
 
-class _Showing:
+class _Presenter:
     """Plan and result as reports, pages and notifications."""
 
     def __init__(self, made: "Planned", ui: Ui, report: str) -> None:
@@ -336,8 +336,9 @@ class _Showing:
 
 
 def key_of(policy: str) -> str:
-    """Return the beginning of the keys of a policy's pages; Prefect takes small letters, digits and
-    dashes.
+    """Return the beginning of the keys of a policy's pages.
+
+    Prefect takes small letters, digits and dashes.
     """
     return "maintenance-" + "".join(
         letter if letter.isalnum() else "-" for letter in policy.lower()
