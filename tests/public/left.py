@@ -84,16 +84,17 @@ def archive_of_records(archive: Path) -> dict[str, Any]:
 def archive_of_folders(archive: Path) -> dict[str, Any]:
     """Return what an archive of folders is made of."""
     members = _members(archive)
-    last = list(members)[-1]
-    lines = members[last].decode().splitlines()
+    manifest = [json.loads(line) for line in members["manifest.jsonl"].splitlines()]
+    header = json.loads(members["header.json"])
     return {
         "name": _name(archive),
         "compression and layout": _layout(archive),
         "members": sorted(shapes.masked(name) for name in members),
-        "last member": last,
-        "lines of the last member": sorted(
-            {re.sub("^[0-9a-f]{64}  .+", "<sha256>  <path>", line) for line in lines}
-        ),
+        "first and last member": [next(iter(members)), list(members)[-1]],
+        "format and version": f"{header['format']} {header['version']}",
+        "header": shapes.shape(header),
+        "line of the manifest": shapes.shape(*manifest[:-1]),
+        "last line of the manifest": shapes.shape(manifest[-1]),
     }
 
 
