@@ -1,6 +1,6 @@
-"""Archives that earlier versions wrote are restored by this one: version 1 of records, and folders with SHA256SUMS.
+"""Archives of folders before format 2, with SHA256SUMS: restored, and their damage found first.
 
-The files in `old/` are never made again: a new format gets new ones.
+The file in `old/` is never made again: a new format gets a new one.
 """
 
 import gzip
@@ -10,28 +10,11 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
-from onerun.archive import read_back, restore, restore_folders
+from onerun.archive import read_back, restore_folders
 from onerun.domain.errors import ArchiveDamaged
 
-OLD = Path(__file__).parent / "old"
-RECORDS, FOLDERS = OLD / "records-1.tar.gz", OLD / "folders-1.folders.tar.gz"
-RUN = "9d1c2f0550cd46f6bff8c3cec72d9778"
-
-
-def test_records_come_back(tmp_path: Path, empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", empty)
-    assert read_back(str(RECORDS)).header["version"] == 1
-    done = restore(str(RECORDS), apply=True, artifacts=str(tmp_path / "files"))
-    assert (done.found["run"], done.found["files"]) == ({"new": 2}, {"new": 7})
-    client = MlflowClient(empty, empty)
-    run = client.get_run(RUN)
-    assert (run.info.status, run.data.params["depth"]) == ("FINISHED", "0")
-    assert len(client.get_metric_history(RUN, "loss")) == 20
-    assert Path(client.download_artifacts(RUN, "plots/a b/ü.txt")).read_text() == "report of 0"
-    again = restore(str(RECORDS), apply=True, artifacts=str(tmp_path / "files"))
-    assert (again.new, again.differ) == (0, 0)
+FOLDERS = Path(__file__).parent / "old" / "folders-1.folders.tar.gz"
 
 
 def test_folders_come_back(tmp_path: Path) -> None:
