@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,7 +19,7 @@ from onerun.domain.file_store import (
     version_faults,
 )
 from onerun.rescue import examine
-from onerun.store.files import reader
+from onerun.store.files import layout, reader
 from onerun.store.files.problems import problems
 from onerun.store.files.reader import Cause, Unreadable
 from tests.cleanup.file_stores import (
@@ -125,7 +127,7 @@ def test_metadata_behind_a_link_is_no_damage_that_may_be_removed(
         (path / "meta.yaml").symlink_to(tmp_path / f"{path.name}.yaml")
     age(root, 60)
     plan, result = clean_up(root)
-    assert (plan.going_experiments, result.experiments) == (0, 0)
+    assert (plan.experiments_to_delete, result.experiments) == (0, 0)
     assert (root / "2" / "meta.yaml").exists() and run_of(root, 1, 1).exists()
     causes = {(problem.kind, problem.cause) for problem in problems(root)}
     assert causes == {
@@ -140,7 +142,7 @@ def test_metadata_that_may_not_be_read_is_no_damage_that_may_be_removed(root: Pa
     with rights_count():
         plan, result = clean_up(root)
         causes = {problem.cause for problem in problems(root)}
-    assert (plan.going_experiments, result.experiments) == (0, 0)
+    assert (plan.experiments_to_delete, result.experiments) == (0, 0)
     assert (root / "2").exists()
     assert causes == {"meta.yaml: Permission denied"}
 
@@ -153,8 +155,29 @@ def test_a_pin_protects_also_behind_a_link_or_beside_what_is_no_text(
     (run_of(root, 1, 2) / "tags" / "pin").write_bytes(b"\xff\xfe")
     age(root, 60)
     plan, _ = clean_up(root)
-    assert plan.going == 1
+    assert plan.to_delete == 1
     assert run_of(root, 1, 1).exists() and run_of(root, 1, 2).exists()
+
+
+def test_a_run_that_breaks_right_before_it_is_changed_keeps_none_of_the_others(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    age(root, 60)
+    for number in (1, 2, 3):
+        edit(run_of(root, 1 if number < 3 else 2, number), end_time=1, start_time=1)
+    read = layout.meta_of
+
+    def breaking(folder: Path) -> dict[str, Any]:
+        if sys._getframe(1).f_code.co_name == "write" and folder == run_of(root, 1, 1):
+            (folder / "meta.yaml").write_text("")
+        return read(folder)
+
+    monkeypatch.setattr(layout, "meta_of", breaking)
+    _, result = clean_up(root, "action=soft_delete")
+    assert {run: str(why) for run, why in result.skipped.items()} == {
+        f"{1:032x}": "cannot be read any more"
+    }
+    assert result.done == 2
 
 
 def test_no_more_than_the_limit_is_read(tmp_path: Path) -> None:

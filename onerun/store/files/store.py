@@ -25,6 +25,7 @@ from onerun.store.files.protections import (
     snapshots_in_use,
     store_protections,
 )
+from onerun.store.files.reader import Unreadable
 from onerun.store.files.trash import NotMoved
 from onerun.store.lock import maintenance_lock
 from onerun.tracking.database import identity_of
@@ -276,6 +277,8 @@ def _refusal(step: Callable[[Path], None], folder: Path) -> Reason | None:
         step(folder)
     except NotMoved as refused:
         return refused.reason
+    except Unreadable:
+        return Reason(ReasonKind.UNREADABLE)
     except OSError as error:
         return Reason(ReasonKind.REFUSED, str(error.strerror))
     return None
