@@ -18,6 +18,7 @@ from onerun.domain.file_store import (
     run_faults,
     version_faults,
 )
+from onerun.domain.wording import printable
 from onerun.rescue import examine
 from onerun.store.files import layout, reader
 from onerun.store.files.problems import problems
@@ -54,7 +55,7 @@ def missed(root: Path) -> dict[str, str]:
     rescued = [finding.path for finding in examine(str(root)).findings]
     found: dict[str, str] = {}
     for problem in problems(root):
-        path = problem.path.relative_to(root).as_posix()
+        path = printable(problem.path.relative_to(root).as_posix())
         same = (
             path == each
             or each.startswith(f"{path}/")
