@@ -24,6 +24,8 @@ COMMANDS = [
     "deployments.worker",
     "deployments.stack",
     "deployments.kubernetes",
+    "deployments.deploy",
+    "deployments.schedules",
 ]
 DEFAULT = re.compile(r"\(([^()]+)\)$")  # at the end of an option's help
 
