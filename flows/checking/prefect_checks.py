@@ -87,7 +87,7 @@ def starts(
     """
     found = []
     for each in FlowRuns(client).not_started(after):
-        says = f"{each.line}: {each.why}. `prefect flow-run cancel {each.flow_run.flow_run_id}` ends it"
+        says = f"{each.line}: {each.why.rstrip('.')}. `prefect flow-run cancel {each.flow_run.flow_run_id}` ends it"
         tell = wrong if wanted in (None, each.pool) else note
         found.append(tell("flow run", says))
     return found
