@@ -29,6 +29,6 @@ def doctor(profile: str | None = None, pool: str | None = None) -> dict[str, Any
         get_run_logger().info(finding.summary)
     if not all_well(found):
         raise Mistakes(
-            Mistake(finding.what, finding.says) for finding in found if finding.state == "wrong"
+            Mistake(finding.what, finding.detail) for finding in found if finding.state == "wrong"
         )
     return {"status": "well", "findings": [finding.model_dump() for finding in found]}

@@ -51,7 +51,7 @@ class FlowReconcileOptions(CommonOptions):
         older = self.also_older_than_days
         return ReconcileOptions(
             apply=self.apply,
-            silence=timedelta(minutes=self.silence_minutes),
+            heartbeat_timeout=timedelta(minutes=self.silence_minutes),
             also_older_than=timedelta(days=older) if older else None,
             experiments=self.experiments,
         )

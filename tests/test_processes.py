@@ -36,9 +36,9 @@ def test_alive_then_killed_then_waited_for(child: "subprocess.Popen[str]") -> No
     child.kill()
     while state_of(known) is ProcessState.ALIVE:  # the signal is on its way
         pass
-    assert state_of(known) is ProcessState.GONE, "a zombie is dead"
+    assert state_of(known) is ProcessState.MISSING, "a zombie is dead"
     child.wait()
-    assert state_of(known) is ProcessState.GONE
+    assert state_of(known) is ProcessState.MISSING
 
 
 def test_who_uses_a_number_again_is_another_one() -> None:

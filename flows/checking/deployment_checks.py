@@ -48,7 +48,7 @@ def runnable(client: "SyncPrefectClient", wanted: str | None) -> list[Diagnosis]
 
 
 def _at_most_a_note(finding: Diagnosis) -> Diagnosis:
-    return note(finding.what, finding.says) if finding.state == "wrong" else finding
+    return note(finding.what, finding.detail) if finding.state == "wrong" else finding
 
 
 def _pools(

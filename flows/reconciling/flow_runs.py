@@ -51,7 +51,7 @@ class FlowRuns:
 
     @heard()
     def answers(self, flow_run_ids: Iterable[str]) -> dict[str, Answer]:
-        """Return flow run id -> what Prefect says of it."""
+        """Return flow run id -> what Prefect knows of it."""
         now, asked = self.now(), sorted(set(flow_run_ids))
         valid = [flow_run_id for flow_run_id in asked if _is_id(flow_run_id)]
         found = {

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationError
 
 from onerun.commands.command import Command
-from onerun.commands.options import Argument, CommonOptions
+from onerun.commands.options import Argument, CommonOptions, flag_of
 from onerun.commands.ui import Ui
 from onerun.config.fields import seconds
 from onerun.config.mistakes import Mistake, MistakeKind, Mistakes
@@ -39,7 +39,7 @@ class ReconcileOptions(CommonOptions):
     """What is looked at, what counts as dead, and whether to act."""
 
     apply: bool = Field(False, description="act on the plan; without it nothing is changed")
-    silence: Annotated[Span | None, Argument(metavar="SPAN")] = Field(
+    heartbeat_timeout: Annotated[Span | None, Argument("--silence", metavar="SPAN")] = Field(
         None, description="without a heartbeat for so long a training counts as dead (30m)"
     )
     also_older_than: Annotated[Span | None, Argument(metavar="SPAN")] = Field(
@@ -52,7 +52,7 @@ class ReconcileOptions(CommonOptions):
     def policy(self) -> ReconcilePolicy:
         """Return what may be ended. Raises Mistakes for spans that would end what is alive."""
         given = {
-            "silence": self.silence,
+            "heartbeat_timeout": self.heartbeat_timeout,
             "also_older_than": self.also_older_than,
             "experiments": tuple(self.experiments),
         }
@@ -62,7 +62,7 @@ class ReconcileOptions(CommonOptions):
         except ValidationError as error:
             raise Mistakes(
                 Mistake(
-                    f"--{str(each['loc'][0]).replace('_', '-')}",
+                    flag_of(name := str(each["loc"][0]), type(self).model_fields[name]),
                     str(each["msg"]).replace("Input should", "should"),
                 )
                 for each in error.errors()
@@ -101,18 +101,18 @@ def reconcile(
     source: FlowRunSource | None,
     options: ReconcileOptions,
     ui: Ui,
-    silence: str = "",
+    unreachable: str = "",
     show: Callable[[ReconcilePlan], None] = lambda plan: None,
 ) -> ReconcilePlanned | Reconciled:
     """Plan, say so and, when asked, act.
 
     Args:
-        source: of flow runs; None where Prefect does not answer or is not asked. `silence` says why.
+        source: of flow runs; None where Prefect does not answer or is not asked. `unreachable` is the reason.
         show: is given the plan before anything is done.
     Raises: NotPutRight when something could not be done.
     """
     policy = options.policy()
-    planned = plan(source, policy, silence)
+    planned = plan(source, policy, unreachable)
     show(planned)
     for line in planned.lines():
         ui.say(line)

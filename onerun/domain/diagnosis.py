@@ -19,27 +19,27 @@ class Diagnosis(Reference):
 
     what: str  # such as `MLflow server`, or the variable that is wrong
     state: State
-    says: str  # what is so, and what to do when it is wrong
+    detail: str  # what is so, and what to do when it is wrong
 
     @property
     def summary(self) -> str:
         """The line for a person."""
-        return f"{MARK[self.state]:<6} {self.what}: {self.says}"
+        return f"{MARK[self.state]:<6} {self.what}: {self.detail}"
 
 
-def good(what: str, says: str) -> Diagnosis:
+def good(what: str, detail: str) -> Diagnosis:
     """It is as it should be."""
-    return Diagnosis(what=what, state="good", says=says)
+    return Diagnosis(what=what, state="good", detail=detail)
 
 
-def note(what: str, says: str) -> Diagnosis:
+def note(what: str, detail: str) -> Diagnosis:
     """Worth knowing; trainings run all the same."""
-    return Diagnosis(what=what, state="note", says=says)
+    return Diagnosis(what=what, state="note", detail=detail)
 
 
-def wrong(what: str, says: str) -> Diagnosis:
+def wrong(what: str, detail: str) -> Diagnosis:
     """Trainings would fail, or be lost."""
-    return Diagnosis(what=what, state="wrong", says=says)
+    return Diagnosis(what=what, state="wrong", detail=detail)
 
 
 def all_well(findings: Sequence[Diagnosis]) -> bool:
@@ -48,7 +48,7 @@ def all_well(findings: Sequence[Diagnosis]) -> bool:
 
 
 def versions(what: str, ours: str, theirs: str) -> Diagnosis:
-    """Client and server: what differs in the first two numbers differs in what it says to the other."""
+    """Client and server: what differs in the first two numbers differs in what it detail to the other."""
     if ours == theirs:
         return good(what, f"{theirs}, as here")
     if ours.split(".")[:2] == theirs.split(".")[:2]:
@@ -84,9 +84,9 @@ def space(what: str, free: float) -> Diagnosis:
     told = f"{free / 1e9:,.1f} GB free"
     if free >= LITTLE_SPACE:
         return good(what, told)
-    says = f"only {told}; models and snapshots need more"
+    detail = f"only {told}; models and snapshots need more"
     return (
-        note(what, says)
+        note(what, detail)
         if free >= TOO_LITTLE_SPACE
-        else wrong(what, f"{says}: make room, or name another folder")
+        else wrong(what, f"{detail}: make room, or name another folder")
     )

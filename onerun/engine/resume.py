@@ -58,15 +58,15 @@ def _need_dead(run_id: str) -> None:
     if state.is_dead:
         return
     where = f"process {run.process.pid} on {run.process.host}" if run.process else "its process"
-    silent = datetime.now(UTC) - run.last_sign
+    quiet = datetime.now(UTC) - run.last_sign
     if state is ProcessState.ALIVE:
         raise _mistake(
             f"run {run_id} is at work: {where} is alive; wait for it, or end that process"
         )
-    if silent < ReconcilePolicy().silence:
+    if quiet < ReconcilePolicy().heartbeat_timeout:
         raise _mistake(
             f"run {run_id} may be at work: {where} cannot be seen from here, and gave a sign of life "
-            f"{ago(silent)} ago; without one for {ago(ReconcilePolicy().silence)} it counts as dead"
+            f"{ago(quiet)} ago; without one for {ago(ReconcilePolicy().heartbeat_timeout)} it counts as dead"
         )
 
 

@@ -61,7 +61,7 @@ def _by_number(process: Process) -> ProcessState:
     try:
         os.kill(process.pid, 0)  # only asks; sees also what /proc hides from other users
     except ProcessLookupError:
-        return ProcessState.GONE
+        return ProcessState.MISSING
     except PermissionError:
         pass  # another user's, and alive
     start = _start(process.pid)
@@ -70,7 +70,7 @@ def _by_number(process: Process) -> ProcessState:
     if start != process.start:
         return ProcessState.REUSED
     if _fields(process.pid)[:1] in DEAD:
-        return ProcessState.GONE
+        return ProcessState.MISSING
     return ProcessState.ALIVE
 
 

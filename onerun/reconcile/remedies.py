@@ -68,10 +68,10 @@ def apply(
     Args:
         wait: seconds that a silent heartbeat is watched before its run is ended.
     """
-    silent = [run for run, dead in plan.dead if dead.watch]
-    if silent:
+    quiet = [run for run, dead in plan.dead if dead.watch]
+    if quiet:
         say(
-            f"watching {len(silent)} silent runs for {wait:.0f} s: "
+            f"watching {len(quiet)} silent runs for {wait:.0f} s: "
             "one that gives a sign of life is left alone"
         )
         time.sleep(wait)

@@ -27,23 +27,23 @@ Named = Mapping[str, list[tuple[str, str]]]  # flow run id -> (run id, what it r
 
 
 def plan(
-    prefect: FlowRunSource | None, policy: ReconcilePolicy, silence: str = ""
+    prefect: FlowRunSource | None, policy: ReconcilePolicy, unreachable: str = ""
 ) -> ReconcilePlan:
     """See and decide; nothing is changed.
 
-    Args: prefect: None when it does not answer; why, is `silence`.
+    Args: prefect: None when it does not answer; `unreachable` is the reason.
     """
     if running.nothing_there():
-        return ReconcilePlan(prefect=silence)
+        return ReconcilePlan(prefect=unreachable)
     runs = running.running(policy.experiments)
     try:
         if prefect is not None:
             return _plan(prefect, runs, policy)
     except SourceUnreachable as error:
-        silence = str(error)
+        unreachable = str(error)
     verdicts = _verdicts(None, runs, {}, policy)
     return ReconcilePlan(
-        runs=tuple((run, verdicts[run_id]) for run_id, run in runs.items()), prefect=silence
+        runs=tuple((run, verdicts[run_id]) for run_id, run in runs.items()), prefect=unreachable
     )
 
 

@@ -22,7 +22,7 @@ from onerun.domain.reconcile.verdicts import Dead, Live, NotOurs, Unknown, Verdi
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 HERE = Process(host="here", pid=7, boot="b", namespace="n", start=1)
-ALIVE, GONE, ELSEWHERE = ProcessState.ALIVE, ProcessState.GONE, ProcessState.ELSEWHERE
+ALIVE, GONE, ELSEWHERE = ProcessState.ALIVE, ProcessState.MISSING, ProcessState.ELSEWHERE
 OURS = {"flow_run_id": "f", "attempt": 1, "run_count": 1, "process": HERE}
 
 
@@ -100,7 +100,7 @@ def test_a_process_that_is_gone_ends_the_run_as_prefect_says(
     for beat in (0, 600, -600):  # its last heartbeat may be seconds ago, and by any clock
         verdict = decided(run(beat, stages=stages), prefect(state, since=0), process)
         assert isinstance(verdict, Dead) and (verdict.status, verdict.watch) == (status, False)
-        assert "process 7 on here is gone" in verdict.evidence[0]
+        assert "process 7 on here is dead" in verdict.evidence[0]
 
 
 def test_a_flow_run_that_prefect_does_not_know_is_dead_with_its_process() -> None:

@@ -162,7 +162,7 @@ def test_a_dead_training_without_prefect_is_reconciled(alone: Alone) -> None:
     assert done.returncode == 0, done.stderr
     (run,) = alone.runs()
     assert run.info.status == "KILLED"
-    assert "is gone" in run.data.tags["onerun.reconciled.why"]
+    assert "is dead" in run.data.tags["onerun.reconciled.why"]
 
 
 def test_nothing_of_prefect_is_imported(alone: Alone) -> None:

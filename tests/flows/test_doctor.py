@@ -60,8 +60,8 @@ def test_where_nothing_was_set_up_nothing_is_wrong(
     code, found = looked(capfd)
     assert code == 0
     assert (
-        "temporary" in found["PREFECT_API_URL"]["says"]
-        or "server of its own" in found["PREFECT_API_URL"]["says"]
+        "temporary" in found["PREFECT_API_URL"]["detail"]
+        or "server of its own" in found["PREFECT_API_URL"]["detail"]
     )
     assert found["store"]["state"] == "good"
     assert list(folder.iterdir()) == [], "nothing stays"
@@ -82,7 +82,7 @@ def test_servers_pools_artifacts_and_clocks_are_looked_at(
     pool = found["work pool nobody-works-here"]
     assert (
         pool["state"] == "wrong"
-        and "python -m deployments.worker --pool nobody-works-here" in pool["says"]
+        and "python -m deployments.worker --pool nobody-works-here" in pool["detail"]
     )
     for what in (
         "MLflow server",
@@ -93,10 +93,10 @@ def test_servers_pools_artifacts_and_clocks_are_looked_at(
         "store",
     ):
         assert found[what]["state"] == "good", found[what]
-    assert "mlflow-artifacts:/" in found["MLflow artifacts"]["says"]
+    assert "mlflow-artifacts:/" in found["MLflow artifacts"]["detail"]
     assert list(mlflow_server.folder.rglob("pre-flight*")) == []
     code, found = looked(capfd, "--pool", "mispelt")
-    assert "does not exist" in found["work pool mispelt"]["says"]
+    assert "does not exist" in found["work pool mispelt"]["detail"]
 
 
 def test_databases_of_servers_elsewhere_are_not_looked_at_and_those_of_the_stack_are(
@@ -109,15 +109,15 @@ def test_databases_of_servers_elsewhere_are_not_looked_at_and_those_of_the_stack
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
     monkeypatch.setenv("ONERUN_HOME", str(folder))
     code, found = looked(capfd)
-    assert code == 2 and "is no checkout" in found["ONERUN_HOME"]["says"]
+    assert code == 2 and "is no checkout" in found["ONERUN_HOME"]["detail"]
     for name, variable in (
         ("MLflow", "MLFLOW_BACKEND_STORE_URI"),
         ("Prefect", "PREFECT_SERVER_DATABASE_CONNECTION_URL"),
     ):
         assert found[f"{name} database"]["state"] == "note"
         assert (
-            "not looked at" in found[f"{name} database"]["says"]
-            and variable in found[f"{name} database"]["says"]
+            "not looked at" in found[f"{name} database"]["detail"]
+            and variable in found[f"{name} database"]["detail"]
         )
     stack = folder / ".onerun" / "stack"
     (stack / "prefect").mkdir(parents=True)
@@ -134,7 +134,7 @@ def test_databases_of_servers_elsewhere_are_not_looked_at_and_those_of_the_stack
     code, found = looked(capfd)
     assert code == 2
     assert found[f"MLflow database sqlite:///{stack}/mlflow.db"]["state"] == "good"
-    assert "prefect server database upgrade" in found["Prefect database"]["says"]
+    assert "prefect server database upgrade" in found["Prefect database"]["detail"]
     assert "ONERUN_HOME" not in found, "flow runs use the folder that was deployed"
 
 
@@ -172,7 +172,7 @@ def test_advice_for_a_missing_worker_is_that_of_the_pools_type(
         client.create_work_pool(WorkPoolCreate(name="of-a-cluster", type="kubernetes"))
     code, found = looked(capfd, "--pool", "of-a-cluster")
     assert code == 2
-    pool = found["work pool of-a-cluster"]["says"]
+    pool = found["work pool of-a-cluster"]["detail"]
     assert "kubectl -n onerun" in pool and "deployments.worker" not in pool
 
 
@@ -198,7 +198,7 @@ def test_what_does_not_answer_is_named_and_the_rest_is_looked_at(
 def test_a_secret_that_is_missing_is_told_by_its_name(capfd: pytest.CaptureFixture[str]) -> None:
     code, found = looked(capfd, "--profile", "servers")
     assert code == 2
-    assert "${MINIO_ROOT_PASSWORD} is not set" in found["aws_secret_access_key"]["says"]
+    assert "${MINIO_ROOT_PASSWORD} is not set" in found["aws_secret_access_key"]["detail"]
 
 
 def test_an_old_schema_is_told_with_the_command_that_migrates_it(
@@ -220,7 +220,7 @@ def test_an_old_schema_is_told_with_the_command_that_migrates_it(
         connection.commit()
     code, found = looked(capfd)
     assert code == 2
-    assert f"mlflow db upgrade {uri}" in found[f"MLflow database {uri}"]["says"]
+    assert f"mlflow db upgrade {uri}" in found[f"MLflow database {uri}"]["detail"]
 
 
 def test_what_mlflow_cannot_write_is_told_with_what_to_do_and_not_with_a_second_failure(
@@ -239,7 +239,7 @@ def test_what_mlflow_cannot_write_is_told_with_what_to_do_and_not_with_a_second_
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", S3_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", S3_SECRET)
     code, found = looked(capfd)
-    says = found["MLflow artifacts"]["says"]
+    says = found["MLflow artifacts"]["detail"]
     assert code == 2 and "writable from here; for S3 look at its endpoint and keys" in says
     assert "PutObject" in says, "not that a second attempt, to delete it, failed as well"
 
@@ -260,10 +260,10 @@ def test_a_store_that_is_silent_is_told_within_seconds(
         "HTTPS_PROXY", "http://127.0.0.1:9"
     )  # Amazon, from a network that does not lead there
     code, found = looked(capfd)
-    assert code == 2 and "the retry budget is 10 s" in found["store"]["says"], (
+    assert code == 2 and "the retry budget is 10 s" in found["store"]["detail"], (
         "not the three minutes of a training"
     )
-    assert "look at ONERUN_STORE" in found["store"]["says"]
+    assert "look at ONERUN_STORE" in found["store"]["detail"]
     with pytest.raises(Mistakes, match=r"ONERUN_STORE: .*the retry budget is 10 s"):
         try_all(load_profile(), load_servers(), print)
 
@@ -280,7 +280,8 @@ def test_the_server_that_prefects_own_profile_names_is_looked_at_and_worked_for(
     monkeypatch.setenv("PREFECT_PROFILES_PATH", str(profiles))
     code, found = looked(capfd)
     assert (
-        code == 2 and "http://127.0.0.1:9/api cannot be reached" in found["PREFECT_API_URL"]["says"]
+        code == 2
+        and "http://127.0.0.1:9/api cannot be reached" in found["PREFECT_API_URL"]["detail"]
     )
     assert worker.main([]) == 2
     assert "PREFECT_API_URL: http://127.0.0.1:9/api cannot be reached" in capfd.readouterr().err
@@ -303,18 +304,18 @@ def test_prefects_database_with_tls_is_tried_with_the_option_that_its_driver_kno
     _, found = looked(capfd)
     assert (
         found["Prefect database"]["state"] == "note"
-        and "no tables yet" in found["Prefect database"]["says"]
+        and "no tables yet" in found["Prefect database"]["detail"]
     )
     try_all(load_profile(), load_servers(), print)
     monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", f"{address}?ssl=require")
     _, found = looked(capfd)
     assert (
-        "SSL was required" in found["Prefect database"]["says"]
-        and "is it up" in found["Prefect database"]["says"]
+        "SSL was required" in found["Prefect database"]["detail"]
+        and "is it up" in found["Prefect database"]["detail"]
     )
     with pytest.raises(Mistakes, match="SSL was required") as caught:
         try_all(load_profile(), load_servers(), print)
-    assert POSTGRES_PASSWORD not in str(caught.value) + found["Prefect database"]["says"]
+    assert POSTGRES_PASSWORD not in str(caught.value) + found["Prefect database"]["detail"]
 
 
 @pytest.mark.parametrize(
@@ -345,8 +346,10 @@ def test_p7_of_all_addresses_in_an_error_no_password_is_told() -> None:
         raise OSError("mysql://a:word-one@h/d went away, and so did mysql://b:word-two@h/d\n more")
 
     (found,) = tried("store", fails)
-    assert found.state == "wrong" and found.says.startswith("OSError: mysql://a:***@h/d went away")
-    assert "word-" not in found.says and "look at ONERUN_STORE" in found.says
+    assert found.state == "wrong" and found.detail.startswith(
+        "OSError: mysql://a:***@h/d went away"
+    )
+    assert "word-" not in found.detail and "look at ONERUN_STORE" in found.detail
 
 
 def test_prefects_database_is_read_where_its_address_is_known(
@@ -358,7 +361,7 @@ def test_prefects_database_is_read_where_its_address_is_known(
     assert database(f"sqlite+aiosqlite:///{file}").state == "good"
     copy = folder / "copy.db"
     copied(file, copy, "older")
-    assert "prefect server database upgrade" in database(f"sqlite+aiosqlite:///{copy}").says
+    assert "prefect server database upgrade" in database(f"sqlite+aiosqlite:///{copy}").detail
 
 
 def test_an_object_store_is_tried_with_one_object_and_wrong_keys_are_told(
@@ -378,7 +381,7 @@ def test_an_object_store_is_tried_with_one_object_and_wrong_keys_are_told(
     assert files.find("pre-flight") == []
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     code, found = looked(capfd)
-    assert code == 2 and "AWS_SECRET_ACCESS_KEY" in found["store"]["says"]
+    assert code == 2 and "AWS_SECRET_ACCESS_KEY" in found["store"]["detail"]
 
 
 def test_as_a_flow_it_fails_with_what_is_wrong(
@@ -411,7 +414,7 @@ def _mend_one_after_the_other(folder: Path) -> None:
     def wrong_things() -> dict[str, str]:
         with get_client(sync_client=True) as client:
             found = runnable(client, None)
-            return {each.what: each.says for each in found if each.state == "wrong"}
+            return {each.what: each.detail for each in found if each.state == "wrong"}
 
     def obey(what: str) -> None:
         _, command, *_ = wrong_things()[what].split("`")

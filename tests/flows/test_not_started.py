@@ -71,7 +71,7 @@ def named(prefect: SyncPrefectClient, after: timedelta) -> dict[str, str]:
     return {each.flow_run.flow_run_id: each.why for each in FlowRuns(prefect).not_started(after)}
 
 
-def test_what_does_not_begin_is_named_with_what_its_worker_said(
+def test_what_does_not_begin_is_named_with_what_its_worker_reported(
     prefect: SyncPrefectClient, waiting: UUID
 ) -> None:
     assert str(waiting) not in named(prefect, HOUR), "a pod may take a while"

@@ -202,7 +202,7 @@ def test_p1_alive_it_is_left_alone_whatever_is_said_and_killed_it_is_ended(
     assert [each.left for each in acted(prefect, seen)] == [None, None]
     assert (status(run_id), state(prefect, flow_run_id)) == ("KILLED", "Crashed")
     why = client().get_run(run_id).data.tags["onerun.reconciled.why"]
-    assert f"process {process.pid} on" in why and "Prefect says Running since" in why
+    assert f"process {process.pid} on" in why and "Prefect reports Running since" in why
     told = prefect.read_flow_run(flow_run_id).state
     assert told is not None and f"process {process.pid} on" in str(told.message)
     assert of(planned(prefect, experiment), experiment) == {}

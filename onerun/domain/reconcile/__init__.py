@@ -1,1 +1,1 @@
-"""Runs and flow runs whose owner is gone: what is known of them, and what follows from it."""
+"""Runs and flow runs whose owner is dead: what is known of them, and what follows from it."""

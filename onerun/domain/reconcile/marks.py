@@ -1,4 +1,4 @@
-"""Flow runs that Prefect takes for running and whose process is gone: what they should read."""
+"""Flow runs that Prefect takes for running and whose process is dead: the state that they get."""
 
 from typing import Literal
 
@@ -19,12 +19,12 @@ class Mark(Seen):
 def mark(
     flow_run: FlowRunSeen, process: ProcessState, verdict: Verdict | None, reads: str | None
 ) -> Mark | None:
-    """Return what the flow run should read; None when it is left alone.
+    """Return the state that the flow run gets; None when it is left alone.
 
     Args:
-        process: what a look at this machine says of the process that works on it by its own word.
-        verdict: of its MLflow run that reads RUNNING, where there is one.
-        reads: what its MLflow run reads when that is not RUNNING any more.
+        process: what this machine knows of the process that works on it by its own label.
+        verdict: of its MLflow run with status RUNNING, where there is one.
+        reads: the status of its MLflow run when that is not RUNNING any more.
     """
     if flow_run.state_type not in ("RUNNING", "CANCELLING"):
         return None
@@ -39,7 +39,7 @@ def mark(
 def _evidence(
     flow_run: FlowRunSeen, process: ProcessState, verdict: Verdict | None
 ) -> tuple[str, ...]:
-    """What says that nothing works on it; its own process counts only when it belongs to the newest try."""
+    """Return the evidence that nothing works on it; its own process counts only when it belongs to the newest try."""
     own = flow_run.process is not None and flow_run.process_run_count == flow_run.run_count
     if own and process is ProcessState.ALIVE:
         return ()
@@ -47,6 +47,6 @@ def _evidence(
         return verdict.evidence
     if own and flow_run.process is not None and process.is_dead and verdict is None:
         return (
-            f"process {flow_run.process.pid} on {flow_run.process.host} is gone ({process.value})",
+            f"process {flow_run.process.pid} on {flow_run.process.host} is dead ({process.value})",
         )
     return ()

@@ -24,9 +24,9 @@ def follow(
     """Decide again of runs that are nested in one of ours and not ours themselves.
 
     Args:
-        runs: run id -> every run that reads RUNNING.
+        runs: run id -> every run with status RUNNING.
         verdicts: run id -> what was decided of it alone.
-        ended: run id -> runs of ours that do not read RUNNING any more.
+        ended: run id -> runs of ours whose status is not RUNNING any more.
     Yields: run id and the verdict that takes the place of its own.
     """
     for run_id, run in runs.items():
@@ -53,12 +53,12 @@ def follow(
 
 
 def _left_behind(run: RunSeen, parent: EndedParent, since: timedelta) -> bool:
-    """A run that was nested afterwards is somebody else's, and may be alive."""
+    """A run that was nested afterwards is of another owner, and may be alive."""
     return run.started <= parent.end and run.last_sign <= parent.end + SETTLE and since > SETTLE
 
 
 def _above(run: RunSeen, runs: Mapping[str, RunSeen]) -> str:
-    """Return the nearest run above that is ours, or that does not read RUNNING."""
+    """Return the nearest run above that is ours, or whose status is not RUNNING."""
     above, seen = run.parent or "", {run.run_id}
     while above in runs and not runs[above].is_ours and runs[above].parent and above not in seen:
         seen.add(above)

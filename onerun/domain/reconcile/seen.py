@@ -1,4 +1,4 @@
-"""What is known of a run that reads RUNNING, of the flow run it names, and of the process that owned it.
+"""What is known of a run with status RUNNING, of the flow run it names, and of the process that owned it.
 
 Clocks are never compared across machines where an answer hangs on minutes: Prefect's times are compared with Prefect's
 own clock, a process is told by numbers of its kernel, and a heart that seems to stand still is watched before anything
@@ -24,7 +24,7 @@ class Seen(BaseModel):
 
 
 class Process(Seen):
-    """A process, told apart from every other that ever had its number."""
+    """A process, distinguished from every other that ever had its number."""
 
     host: str
     pid: int
@@ -48,23 +48,23 @@ class Process(Seen):
 
 
 class ProcessState(StrEnum):
-    """What a look at the machine's processes says of one."""
+    """What a look at the machine's processes shows of one."""
 
     ALIVE = "alive"
-    GONE = "no such process"
+    MISSING = "no such process"
     REUSED = "another process has its number"
-    REBOOTED = "the machine has started anew"
+    REBOOTED = "the machine was restarted"
     ELSEWHERE = "elsewhere"  # on a machine or in a container that cannot be looked into from here
     UNKNOWN = "unknown"  # this system does not tell processes apart well enough
 
     @property
     def is_dead(self) -> bool:
-        """Whether the process is certainly gone."""
-        return self in (ProcessState.GONE, ProcessState.REUSED, ProcessState.REBOOTED)
+        """Return whether the process is certainly dead."""
+        return self in (ProcessState.MISSING, ProcessState.REUSED, ProcessState.REBOOTED)
 
 
 class RunSeen(Seen):
-    """An MLflow run that reads RUNNING."""
+    """An MLflow run with status RUNNING."""
 
     run_id: str
     name: str = ""
@@ -82,7 +82,7 @@ class RunSeen(Seen):
     process: Process | None = None
     stages: tuple[str, ...] = ()
     parent: str | None = Field(None, description="Run id of the run that this one is nested in.")
-    protected: bool = Field(False, description="Whether a person said that it must be left alone.")
+    protected: bool = Field(False, description="Whether a person asked to leave it alone.")
 
     @property
     def is_ours(self) -> bool:
@@ -96,7 +96,7 @@ class RunSeen(Seen):
 
     @property
     def last_sign(self) -> datetime:
-        """When it last gave a sign of life, by the clock of whoever gave it."""
+        """When it last gave a sign of life, by the clock of its owner."""
         return max(filter(None, (self.started, self.last_metric, self.heartbeat)))
 
 
@@ -125,9 +125,9 @@ class FlowRunSeen(Seen):
         return self.now - self.changed
 
     @property
-    def in_words(self) -> str:
-        """Such as `Prefect says Crashed since 2026-03-01 10:00 UTC`."""
-        return f"Prefect says {self.state_name or self.state_type} since {at(self.changed)}"
+    def description(self) -> str:
+        """Such as `Prefect reports Crashed since 2026-03-01 10:00 UTC`."""
+        return f"Prefect reports {self.state_name or self.state_type} since {at(self.changed)}"
 
 
 class NotKnown(Seen):
@@ -146,7 +146,7 @@ Answer = FlowRunSeen | NotKnown | NoAnswer
 class ReconcilePolicy(Seen):
     """What may be ended besides the runs of our own flows, and how long a silent heart counts as stopped."""
 
-    silence: timedelta = Field(
+    heartbeat_timeout: timedelta = Field(
         timedelta(minutes=30), ge=5 * BEAT, description="A heart silent for so long stopped."
     )
     slow_start: timedelta = Field(
@@ -168,7 +168,7 @@ def at(moment: datetime) -> str:
 
 
 def ago(span: timedelta) -> str:
-    """Return a span as a person says it, such as `3 min`; nothing below zero."""
+    """Return a span as a person writes it, such as `3 min`; nothing below zero."""
     seconds = max(0.0, span.total_seconds())
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:

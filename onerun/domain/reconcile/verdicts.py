@@ -1,4 +1,4 @@
-"""Whether a run that reads RUNNING is alive, dead, or nobody can say: decided from what was seen, without a clock."""
+"""Whether a run with status RUNNING is alive, dead, or that cannot be known: decided from what was seen, without a clock."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -68,7 +68,7 @@ def decide(
     """What to do about one run.
 
     Args:
-        answer: what Prefect says of the flow run that the run names.
+        answer: what Prefect knows of the flow run that the run names.
         process: what a look at this machine's processes says of the run's.
         now: this machine's clock; it may differ from the owner's, hence `Dead.watch`.
     """
@@ -82,10 +82,10 @@ def decide(
         return _without_prefect(run, process, now, policy)
     if isinstance(answer, NoAnswer):
         return Unknown(
-            why=f"Prefect does not answer{_gone(run, process)}; nothing is decided without it"
+            why=f"Prefect does not answer{_dead_process(run, process)}; nothing is decided without it"
         )
     if isinstance(answer, FlowRunSeen) and answer.state_type in WAITING:
-        return Live(why=f"{answer.in_words}: an attempt may start any moment")
+        return Live(why=f"{answer.description}: an attempt may start any moment")
     if process.is_dead:
         return _without_process(run, answer, process)
     return _elsewhere(run, answer, now, policy)
@@ -96,75 +96,79 @@ def _without_prefect(
 ) -> Verdict:
     """A training without Prefect: its process and its heartbeat are all there is."""
     if process.is_dead:
-        return Dead(status="KILLED", evidence=(_is_gone(run, process),))
+        return Dead(status="KILLED", evidence=(_is_dead(run, process),))
     if run.heartbeat is None:
         return Unknown(why=f"no heartbeat was ever written and its process is on {_host(run)}")
-    silent = now - run.heartbeat
-    if silent < policy.silence:
-        return Live(why=f"heartbeat {ago(silent)} ago on {_host(run)}")
-    heart = f"no heartbeat since {at(run.heartbeat)} ({ago(silent)})"
+    quiet = now - run.heartbeat
+    if quiet < policy.heartbeat_timeout:
+        return Live(why=f"heartbeat {ago(quiet)} ago on {_host(run)}")
+    heart = f"no heartbeat since {at(run.heartbeat)} ({ago(quiet)})"
     return Dead(status="KILLED", evidence=(heart,), watch=True)
 
 
 def _without_process(run: RunSeen, answer: Answer, process: ProcessState) -> Verdict:
     """The process that opened the run last is certainly gone; is another one at work that has not opened it yet?"""
-    gone = _is_gone(run, process)
+    dead = _is_dead(run, process)
     if not isinstance(answer, FlowRunSeen):
-        return Dead(status="KILLED", evidence=(gone, "Prefect does not know its flow run"))
+        return Dead(status="KILLED", evidence=(dead, "Prefect does not know its flow run"))
     if answer.state_type not in ENDED and answer.run_count > run.run_count:
         return Live(
-            why=f"attempt {answer.run_count} is under way and has not opened the run yet ({answer.in_words})"
+            why=f"attempt {answer.run_count} is under way and has not opened the run yet ({answer.description})"
         )
-    return Dead(status=_status(run, answer), evidence=(gone, *_said(run, answer)))
+    return Dead(status=_status(run, answer), evidence=(dead, *_reported(run, answer)))
 
 
 def _elsewhere(run: RunSeen, answer: Answer, now: datetime, policy: ReconcilePolicy) -> Verdict:
     """Another machine's process: its heart, and Prefect, are all there is."""
     if run.heartbeat is None:
         return _without_heart(run, answer)
-    silent = now - run.heartbeat
+    quiet = now - run.heartbeat
     settled = isinstance(answer, FlowRunSeen) and answer.state_type in ENDED
-    if silent < (SETTLE if settled else policy.silence):
+    if quiet < (SETTLE if settled else policy.heartbeat_timeout):
         though = (
-            f", though {answer.in_words}" if isinstance(answer, FlowRunSeen) and settled else ""
+            f", though {answer.description}" if isinstance(answer, FlowRunSeen) and settled else ""
         )
-        return Live(why=f"heartbeat {ago(silent)} ago on {_host(run)}{though}")
-    heart = f"no heartbeat since {at(run.heartbeat)} ({ago(silent)})"
+        return Live(why=f"heartbeat {ago(quiet)} ago on {_host(run)}{though}")
+    heart = f"no heartbeat since {at(run.heartbeat)} ({ago(quiet)})"
     if isinstance(answer, NotKnown):
         return Dead(
             status="KILLED", evidence=(heart, "Prefect does not know its flow run"), watch=True
         )
     assert isinstance(answer, FlowRunSeen)
-    if answer.for_ < (SETTLE if settled else policy.silence):
-        return Live(why=f"{answer.in_words}: too short ago to tell")
+    if answer.for_ < (SETTLE if settled else policy.heartbeat_timeout):
+        return Live(why=f"{answer.description}: too short ago to tell")
     if (
         not settled
         and answer.heartbeat is not None
-        and answer.now - answer.heartbeat < policy.silence
+        and answer.now - answer.heartbeat < policy.heartbeat_timeout
     ):
         return Live(why=f"Prefect heard of it {ago(answer.now - answer.heartbeat)} ago")
-    return Dead(status=_status(run, answer), evidence=(heart, *_said(run, answer)), watch=True)
+    return Dead(status=_status(run, answer), evidence=(heart, *_reported(run, answer)), watch=True)
 
 
 def _without_heart(run: RunSeen, answer: Answer) -> Verdict:
-    """A run that never had a heartbeat: only what Prefect says has ended, has."""
+    """A run that never had a heartbeat: only what Prefect reports as ended, is."""
     if isinstance(answer, FlowRunSeen) and answer.state_type in ENDED and answer.for_ >= SETTLE:
-        return Dead(status=_status(run, answer), evidence=_said(run, answer), watch=True)
-    said = (
-        answer.in_words if isinstance(answer, FlowRunSeen) else "Prefect does not know its flow run"
+        return Dead(status=_status(run, answer), evidence=_reported(run, answer), watch=True)
+    reported = (
+        answer.description
+        if isinstance(answer, FlowRunSeen)
+        else "Prefect does not know its flow run"
     )
-    return Unknown(why=f"no heartbeat was ever written and its process is on {_host(run)}; {said}")
+    return Unknown(
+        why=f"no heartbeat was ever written and its process is on {_host(run)}; {reported}"
+    )
 
 
 def _of_others(run: RunSeen, now: datetime, policy: ReconcilePolicy) -> Verdict:
     if policy.also_older_than is None:
         return NotOurs()
-    silent = now - run.last_sign
-    if silent < policy.also_older_than + SETTLE:
-        return NotOurs(why=f"not made by a training of onerun; last sign of life {ago(silent)} ago")
-    asked = f"--also-older-than {ago(policy.also_older_than)}"
+    quiet = now - run.last_sign
+    if quiet < policy.also_older_than + SETTLE:
+        return NotOurs(why=f"not made by a training of onerun; last sign of life {ago(quiet)} ago")
+    option = f"--also-older-than {ago(policy.also_older_than)}"
     return Dead(
-        status="KILLED", evidence=(f"no sign of life since {at(run.last_sign)}", asked), watch=True
+        status="KILLED", evidence=(f"no sign of life since {at(run.last_sign)}", option), watch=True
     )
 
 
@@ -174,9 +178,9 @@ def _status(run: RunSeen, answer: FlowRunSeen) -> Status:
     return "KILLED" if status == "FINISHED" and _missing(run) else status
 
 
-def _said(run: RunSeen, answer: FlowRunSeen) -> tuple[str, ...]:
+def _reported(run: RunSeen, answer: FlowRunSeen) -> tuple[str, ...]:
     missing = _missing(run) if answer.state_type == "COMPLETED" else []
-    return (answer.in_words, *[f"not on record: {', '.join(missing)}"] * bool(missing))
+    return (answer.description, *[f"not on record: {', '.join(missing)}"] * bool(missing))
 
 
 def _missing(run: RunSeen) -> list[str]:
@@ -191,9 +195,9 @@ def _host(run: RunSeen) -> str:
     return run.process.host if run.process else "an unknown machine"
 
 
-def _is_gone(run: RunSeen, process: ProcessState) -> str:
-    return f"process {_process(run)} is gone ({process.value})"
+def _is_dead(run: RunSeen, process: ProcessState) -> str:
+    return f"process {_process(run)} is dead ({process.value})"
 
 
-def _gone(run: RunSeen, process: ProcessState) -> str:
-    return f" (process {_process(run)} is gone)" if process.is_dead else ""
+def _dead_process(run: RunSeen, process: ProcessState) -> str:
+    return f" (process {_process(run)} is dead)" if process.is_dead else ""
