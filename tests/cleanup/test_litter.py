@@ -201,7 +201,7 @@ def test_snapshots_in_a_bucket(
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3_server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", servers.S3_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", servers.S3_SECRET)
-    storage.need_bucket("s3://litter")
+    storage.ensure_bucket("s3://litter")
     in_bucket = Places(places.work, "s3://litter/data")
     for digest in DIGESTS[:2]:
         for name in ("table.parquet", "row-hashes.npy"):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onerun.domain.blocks import LOOKED_AT, canonical, rebatch
+from onerun.domain.blocks import SAMPLED_ROWS, canonical, rebatch
 from onerun.domain.columns import stored_type
 from onerun.domain.digest import ContentDigest, row_hashes
 
@@ -108,7 +108,7 @@ def test_nan_is_a_missing_value_and_blanks_around_text_are_nothing() -> None:
 
 @pytest.mark.parametrize("as_dictionary", [False, True])
 def test_texts_that_hardly_repeat_are_the_same_in_any_encoding(as_dictionary: bool) -> None:
-    names = pa.array([None if i % 7 == 0 else f" id{i}" for i in range(3 * LOOKED_AT)])
+    names = pa.array([None if i % 7 == 0 else f" id{i}" for i in range(3 * SAMPLED_ROWS)])
     plain = pa.table({"a": names})
     other = pa.table({"a": names.dictionary_encode()}) if as_dictionary else plain
     cut = [
@@ -116,10 +116,10 @@ def test_texts_that_hardly_repeat_are_the_same_in_any_encoding(as_dictionary: bo
         for start in range(0, len(names), 999)
         for batch in other.slice(start, 999).to_batches()
     ]
-    assert digest_and_hashes(cut, 2 * LOOKED_AT) == digest_and_hashes(
-        plain.to_batches(), 2 * LOOKED_AT
+    assert digest_and_hashes(cut, 2 * SAMPLED_ROWS) == digest_and_hashes(
+        plain.to_batches(), 2 * SAMPLED_ROWS
     )
-    assert len(set(digest_and_hashes(cut, 2 * LOOKED_AT)[1])) == len(set(names.to_pylist()))
+    assert len(set(digest_and_hashes(cut, 2 * SAMPLED_ROWS)[1])) == len(set(names.to_pylist()))
 
 
 def test_row_hashes_hardly_collide() -> None:

@@ -63,6 +63,6 @@ def test_the_clock_behind_a_certificate_of_ones_own(
         clock("clock", behind_tls)
     monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
     finding = clock("clock", behind_tls)
-    assert finding.state == "wrong" and "behind the clock here" in finding.says, (
+    assert finding.state == "wrong" and "behind the clock here" in finding.detail, (
         "a refusal tells the time, too"
     )

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from flows.reconciling.survey import plan
 from prefect import flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import LogCreate, WorkPoolCreate
@@ -19,6 +18,7 @@ from flows.reconciling.flow_runs import OBSERVER, FlowRuns
 from onerun.domain.monitoring import series
 from onerun.domain.monitoring.stores import of_running
 from onerun.domain.reconcile.seen import ReconcilePolicy
+from onerun.reconcile.survey import plan
 from onerun.tracking.runs import client
 
 SAID = "Image pull failed for container 'prefect-job': Kubernetes cannot pull the container image."
@@ -104,7 +104,7 @@ def test_reconciler_exporter_and_doctor_name_it(prefect: SyncPrefectClient, wait
     ((_, count),) = of_running(seen)[series.NOT_STARTED]
     assert count == len(seen.not_started) >= 1
     for asked, state in ((None, "wrong"), (POOL, "wrong"), ("another", "note")):
-        (finding,) = [each for each in starts(prefect, asked, NOW) if str(waiting) in each.says]
-        assert finding.state == state and SAID.rstrip(".") in finding.says
-        assert f"prefect flow-run cancel {waiting}" in finding.says
-    assert not [each for each in starts(prefect, None) if str(waiting) in each.says]
+        (finding,) = [each for each in starts(prefect, asked, NOW) if str(waiting) in each.detail]
+        assert finding.state == state and SAID.rstrip(".") in finding.detail
+        assert f"prefect flow-run cancel {waiting}" in finding.detail
+    assert not [each for each in starts(prefect, None) if str(waiting) in each.detail]

@@ -33,7 +33,7 @@ from onerun.domain import names
 from onerun.domain.reconcile.plan import ReconcilePlan
 from onerun.domain.reconcile.seen import ReconcilePolicy
 from onerun.processes.identity import this_process
-from onerun.reconcile.remedies import EndedRun, apply
+from onerun.reconcile.remedies import EndedRun, MarkedFlowRun, apply
 from onerun.reconcile.survey import plan
 from onerun.tracking.lifecycle import Identity, end_run, open_run
 from onerun.tracking.runs import client, set_tags
@@ -126,7 +126,9 @@ def planned(prefect: SyncPrefectClient | None, experiment: str, **policy: Any) -
     )
 
 
-def acted(prefect: SyncPrefectClient, seen: ReconcilePlan, **policy: Any) -> list[dict[str, Any]]:
+def acted(
+    prefect: SyncPrefectClient, seen: ReconcilePlan, **policy: Any
+) -> list[EndedRun | MarkedFlowRun]:
     return apply(FlowRuns(prefect), seen, ReconcilePolicy(**policy), print, wait=0.1)
 
 

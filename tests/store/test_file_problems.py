@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import yaml
-from onerun.domain.wording import printable
 
 from onerun.domain.file_store import (
     Fault,
@@ -19,6 +18,7 @@ from onerun.domain.file_store import (
     run_faults,
     version_faults,
 )
+from onerun.domain.text import printable
 from onerun.rescue import examine
 from onerun.store.files import layout, reader
 from onerun.store.files.problems import problems
