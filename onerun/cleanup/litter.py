@@ -151,20 +151,18 @@ def _use(
     """
     wanted = set(runs)
     statuses: dict[str, str] = {}
-    living: set[str] = set()
+    protected: dict[str, Reason] = {}
     if wanted:
         with store.inventory(policy, live) as (protections, groups):
             for group in groups:
                 statuses |= {run.id: run.status for run in group.runs if run.id in wanted}
-            for run, reason in protections.runs.items():
-                if reason.kind == ReasonKind.LIVE:
-                    living.add(run)
+            protected |= {run: protections.runs[run] for run in wanted & protections.runs.keys()}
     if not snapshots:
-        return Use(statuses, living, digests=(), unnamed=0, unknown=0)
+        return Use(statuses, protected, digests=(), unnamed=0, unknown=0)
     named = store.snapshots_in_use()
     needed = {version.run_id for version, _ in store.version_places() if version.run_id}
     unknown = len(needed - store.existing(sorted(needed)))
-    return Use(statuses, living, named.digests, named.unnamed, unknown)
+    return Use(statuses, protected, named.digests, named.unnamed, unknown)
 
 
 def _work_folders(places: Places) -> Iterator[Left]:

@@ -28,14 +28,14 @@ class Left(NamedTuple):
 class Use(NamedTuple):
     """What a store says of the work folders and snapshots in use.
 
-    statuses: of runs, by their ids; at least of those that have a work folder. live: ids of runs
-    whose flow run is live. digests: of the snapshots that a run names, deleted runs included.
-    unnamed: trainings under way that have not named their snapshot yet. unknown: registered
-    versions whose run is missing: nothing says which snapshot they came from.
+    statuses: of runs, by their ids; at least of those that have a work folder. protected: what
+    protects such runs, a live flow run among it. digests: of the snapshots that a run names, deleted
+    runs included. unnamed: trainings under way that have not named their snapshot yet. unknown:
+    registered versions whose run is missing: nothing says which snapshot they came from.
     """
 
     statuses: Mapping[str, str]
-    live: Collection[str]
+    protected: Mapping[str, Reason]
     digests: Collection[str]
     unnamed: int
     unknown: int
@@ -49,8 +49,8 @@ def kept_work(left: Left, use: Use, policy: Policy, now: int) -> Reason | None:
     status = use.statuses.get(left.name)
     if status in UNFINISHED_STATES:
         return Reason(ReasonKind.STATUS, str(status))
-    if left.name in use.live:
-        return Reason(ReasonKind.LIVE)
+    if left.name in use.protected:
+        return use.protected[left.name]
     if now - left.changed < 1000 * policy.work.older_than:
         return Reason(ReasonKind.CHANGED_SINCE)
     return None
