@@ -1,6 +1,6 @@
 """What is wrong with the metadata that a store of files keeps: one list for clean-up and rescue.
 
-Metadata is what a YAML file says: nothing about it is certain but that its keys are strings.
+Metadata is what a YAML file holds: nothing about it is certain but that its keys are strings.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,10 +38,10 @@ class Fault(NamedTuple):
 def experiment_faults(meta: Meta, identity: str) -> Iterator[Fault]:
     """Yield what is wrong with an experiment's metadata.
 
-    Stores of old versions have no times: that is no fault.
+    Stores of old versions have no times: that is not a fault.
     """
     if str(meta.get("experiment_id")) != identity:
-        yield Fault(f"says it is {shown(meta.get('experiment_id'))}")
+        yield Fault(f"names itself {shown(meta.get('experiment_id'))}")
     name = meta.get("name")
     if not isinstance(name, str) or not name.strip():
         harm = Harm.MISLEADING if "name" in meta else Harm.UNREADABLE
@@ -55,9 +55,9 @@ def run_faults(meta: Meta, identity: str, experiment: str) -> Iterator[Fault]:
     """Yield what is wrong with the metadata of a run of that experiment."""
     named = meta.get("run_id") or meta.get("run_uuid")
     if named != identity:
-        yield Fault(f"says it is run {shown(named)}")
+        yield Fault(f"names run {shown(named)}")
     if str(meta.get("experiment_id")) != experiment:
-        yield Fault(f"says it is of experiment {shown(meta.get('experiment_id'))}")
+        yield Fault(f"names experiment {shown(meta.get('experiment_id'))}")
     status = meta.get("status")
     if not isinstance(status, int) or isinstance(status, bool) or status not in RUN_STATUSES:
         yield Fault(f"has status {shown(status)!r}")
@@ -83,7 +83,7 @@ def _run_name_faults(meta: Meta) -> Iterator[Fault]:
 def model_faults(meta: Meta, identity: str) -> Iterator[Fault]:
     """Yield what is wrong with a logged model's metadata."""
     if meta.get("model_id") != identity:
-        yield Fault(f"says it is {shown(meta.get('model_id'))}", Harm.MISLEADING)
+        yield Fault(f"names itself {shown(meta.get('model_id'))}", Harm.MISLEADING)
     if not isinstance(meta.get("name"), str):
         yield Fault(f"has name {shown(meta.get('name'))!r}", Harm.MISLEADING)
     keys = ("creation_timestamp", "last_updated_timestamp")
@@ -100,7 +100,7 @@ def version_faults(meta: Meta, number: str) -> Iterator[Fault]:
     if not isinstance(meta.get("source"), str):
         yield Fault("has no source")
     if str(meta.get("version")) != number:
-        yield Fault(f"says it is version {shown(meta.get('version'))}", Harm.MISLEADING)
+        yield Fault(f"names version {shown(meta.get('version'))}", Harm.MISLEADING)
     if meta.get("status") not in VERSION_STATUSES:
         yield Fault(f"has status {shown(meta.get('status'))!r}", Harm.MISLEADING)
     yield from _time_faults(meta, "creation_timestamp", "last_updated_timestamp")
@@ -109,12 +109,12 @@ def version_faults(meta: Meta, number: str) -> Iterator[Fault]:
 def registered_model_faults(meta: Meta, name: str) -> Iterator[Fault]:
     """Yield what is wrong with a registered model's metadata."""
     if meta.get("name") != name:
-        yield Fault(f"says it is {shown(meta.get('name'))!r}", Harm.MISLEADING)
+        yield Fault(f"names itself {shown(meta.get('name'))!r}", Harm.MISLEADING)
     yield from _time_faults(meta, "creation_timestamp", "last_updated_timestamp")
 
 
 def _time_faults(meta: Meta, *keys: str, text: Harm = Harm.MISLEADING) -> Iterator[Fault]:
-    """Yield times that are none. Args: text: the harm of one that is no number."""
+    """Yield what is not a time. Args: text: the harm of one that is not a number."""
     for key in keys:
         value = meta.get(key)
         if value is not None and not is_whole(value):
@@ -128,7 +128,7 @@ def shown(value: object) -> str:
 
 
 def is_whole(value: object) -> bool:
-    """Return whether it is a whole number that a database has room for."""
+    """Return whether it is a whole number that fits into a database."""
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
@@ -139,12 +139,12 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def milliseconds(said: object) -> int | None:
+def milliseconds(value: object) -> int | None:
     """Return a time since 1970, given as a number or as MLflow 3 writes it; else None."""
-    if isinstance(said, int):
-        return said if is_whole(said) else None
+    if isinstance(value, int):
+        return value if is_whole(value) else None
     try:
-        when = said if isinstance(said, datetime) else datetime.fromisoformat(str(said))
+        when = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
     except ValueError:
         return None
     return (when.replace(tzinfo=when.tzinfo or UTC) - EPOCH) // timedelta(milliseconds=1)

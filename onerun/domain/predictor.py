@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 SPEC_FILE = "columns.json"
-# Below, a second thread of LightGBM costs more CPU time than it saves: threads spin while they wait for each other.
+# Below, a second thread of LightGBM costs more CPU time than it saves: threads spin while they
+# wait for each other.
 FEW_ROWS = 10_000
 ESTIMATOR_FILE = "estimator.pkl"
 TRUE = frozenset({"true", "t", "yes", "y", "on", "1", "1.0"})
@@ -162,7 +163,7 @@ class Predictor:
         return labels
 
     def _estimate(self, matrix: np.ndarray) -> np.ndarray:
-        """Return what the estimator says of the encoded rows; few of them in one thread."""
+        """Return the estimator's output for the encoded rows; for few of them, in one thread."""
         if self.spec["booster"] and len(matrix) < FEW_ROWS:
             return np.asarray(self.estimator.predict(matrix, num_threads=1))
         return np.asarray(self.estimator.predict(matrix))

@@ -1,7 +1,9 @@
-"""How many threads a computation should use: the cores that are this process's to use and idle, and the size of the work.
+"""How many threads a computation should use: by the cores that this process may use and that are
+idle, and by the size of the work.
 
-OpenMP's threads spin while they wait for each other. One that has to share its core makes all others wait: on a busy
-machine two threads are slower than one and burn several times its CPU time (docs/performance.md has the figures).
+OpenMP's threads spin while they wait for each other. One that has to share its core makes all
+others wait: on a busy machine two threads are slower than one and use several times its CPU time
+(docs/performance.md has the figures).
 """
 
 import os
@@ -31,7 +33,7 @@ def thread_count(cells: int) -> int:
 
 
 def usable_cores() -> int:
-    """Return the cores that this process may use: by its affinity and by the quota of its cgroup, rounded down."""
+    """Return the cores that this process may use: by its affinity and the quota of its cgroup."""
     cores = float(os.cpu_count() or 1)
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
@@ -39,7 +41,7 @@ def usable_cores() -> int:
 
 
 def idle_cores() -> int:
-    """Return how many of the machine's cores nothing but this process uses now; all of them where that is not known."""
+    """Return how many cores only this process uses now; all of them where that is not known."""
     machine = os.cpu_count() or 1
     try:
         busy = min(_running() for _ in range(LOOKS))
@@ -56,7 +58,7 @@ def _running() -> int:
 
 
 def _quota() -> float:
-    """Return the cores that the cgroup allows (version 2, then 1); infinity where there is no limit."""
+    """Return the cores that the cgroup (version 2, then 1) allows; infinity without a limit."""
     try:
         quota, period = (CGROUP / "cpu.max").read_text().split()
         return float(quota) / float(period) if quota != "max" else float("inf")
@@ -72,9 +74,10 @@ def _quota() -> float:
 
 @contextmanager
 def threads_for(cells: int) -> Iterator[int]:
-    """Limit the OpenMP threads of the libraries that are loaded, within the block, to what `thread_count` says.
+    """Limit the OpenMP threads of the loaded libraries to `thread_count` within the block.
 
-    A parameter of the estimator's own (`n_jobs`, `num_threads`, `thread_count`) wins: the libraries obey that first.
+    A parameter of the estimator's own (`n_jobs`, `num_threads`) wins: the libraries obey that
+    first.
     """
     from threadpoolctl import threadpool_limits
 

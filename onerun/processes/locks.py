@@ -13,7 +13,7 @@ def exclusive_lock(file: Path, wait: bool = True, remove: bool = False) -> Itera
     """Hold the lock on a file within the block.
 
     Args:
-        file: the file that stands for what is locked; its folder exists. It is made where it is missing.
+        file: stands for what is locked; its folder exists, it is made where it is missing.
         wait: wait for another holder.
         remove: remove the file afterwards; all holders of this lock must ask for the same.
 
@@ -22,7 +22,7 @@ def exclusive_lock(file: Path, wait: bool = True, remove: bool = False) -> Itera
     """
     held = _locked(file, wait)
     while remove and not _has_name(file, held):
-        held.close()  # the holder before removed it: a lock on a file without a name excludes no one
+        held.close()  # removed by the holder before: a lock on it would exclude no one
         held = _locked(file, wait)
     try:
         yield held

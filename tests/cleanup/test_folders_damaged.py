@@ -260,7 +260,7 @@ def test_models_that_nobody_owns_are_told(root: Path) -> None:
     (root / "1" / "models" / f"m-{3:032x}" / "meta.yaml").write_text("creation_timestamp: x\n")
     (root / "1" / "models" / f"m-{4:032x}" / "artifacts").mkdir(parents=True)
     wrong = (
-        "meta.yaml says it is None, has name 'None', has last_updated_timestamp 'None', "
+        "meta.yaml names itself None, has name 'None', has last_updated_timestamp 'None', "
         "has creation_timestamp 'x', has status 'None'"
     )
     with planned(load_policy(POLICY), frozenset(), str(root)) as what:

@@ -131,7 +131,7 @@ def experiment_whose_meta_is_a_link(store: Store) -> None:
     (store.home / "meta.yaml").symlink_to("/etc/hostname")
 
 
-@damage("experiment", "says it is 77", "mended")
+@damage("experiment", "names itself 77", "mended")
 def experiment_with_another_id(store: Store) -> None:
     edit(store.home / "meta.yaml", experiment_id="77")
 
@@ -195,12 +195,12 @@ def run_with_a_time_that_is_none(store: Store) -> None:
     edit(store.run / "meta.yaml", start_time="yesterday")
 
 
-@damage("run", "says it is run ffff", "mended")
+@damage("run", "names run ffff", "mended")
 def run_with_another_id(store: Store) -> None:
     edit(store.run / "meta.yaml", run_id="ffff", run_uuid="ffff")
 
 
-@damage("run", "says it is of experiment 5", "mended")
+@damage("run", "names experiment 5", "mended")
 def run_of_another_experiment(store: Store) -> None:
     edit(store.run / "meta.yaml", experiment_id="5")
 

@@ -155,7 +155,7 @@ def test_a_pin_protects_also_behind_a_link_or_beside_what_is_no_text(
     (run_of(root, 1, 1) / "tags" / "pin").symlink_to(tmp_path / "pin")
     (run_of(root, 1, 2) / "tags" / "pin").write_bytes(b"\xff\xfe")
     age(root, 60)
-    plan, _ = clean_up(root)
+    plan, _ = clean_up(root, "keep.younger_than=1d")
     assert plan.to_delete == 1
     assert run_of(root, 1, 1).exists() and run_of(root, 1, 2).exists()
 
@@ -223,7 +223,7 @@ def test_what_is_sound_has_no_fault() -> None:
         ({"end_time": 10**30}, Fault(f"has end_time '{10**30}'", Harm.BEYOND)),
         ({"start_time": None}, Fault("has no start_time", Harm.MISLEADING)),
         ({"lifecycle_stage": {}}, Fault("has life cycle '{}'")),
-        ({"experiment_id": None}, Fault("says it is of experiment None")),
+        ({"experiment_id": None}, Fault("names experiment None")),
     ],
 )
 def test_a_fault_says_what_it_does(change: dict[str, object], fault: Fault) -> None:
