@@ -25,7 +25,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Silent:
-    """Nobody reads it and nobody answers."""
+    """Shows nothing, answers nothing."""
 
     def say(self, line: str) -> None: ...
 
