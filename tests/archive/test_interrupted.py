@@ -17,11 +17,11 @@ from tests.servers import ROOT
 
 KILLED = """
 import os, signal, sys
-from onerun.archive import Selection, back_up, places, restore
+from onerun.archive import Selection, artifacts, back_up, restore
 from onerun.archive.container import Writer
 from onerun.archive.record_io import writer
 writer.AT_ONCE = 3
-points = {{"file": (places, "write"), "record": (writer.RecordWriter, "write"), "member": (Writer, "add")}}
+points = {{"file": (artifacts, "write"), "record": (writer.RecordWriter, "write"), "member": (Writer, "add")}}
 (where, name), at = points[{point!r}], {at}
 original = getattr(where, name)
 def counted(*arguments, **named):

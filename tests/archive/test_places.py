@@ -275,7 +275,7 @@ def test_which_store_is_which(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("label", ["", "../x", "a/b", "-x", "ü", "a" * 101])
 def test_a_label_is_part_of_a_name(store: Store, label: str) -> None:
-    with pytest.raises(Mistakes, match="is no label"):
+    with pytest.raises(Mistakes, match="is not a label"):
         back_up(Selection(), "backups", label)
     assert not Path("backups").exists()
 

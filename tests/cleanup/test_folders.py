@@ -239,5 +239,5 @@ def test_every_version_is_counted_and_one_without_files_is_found(tmp_path: Path)
     ]
     assert {trouble["id"]: trouble["cause"] for trouble in lacking} == {
         "prices version 2": f"there is nothing at {run}/artifacts/other",
-        "prices version 3": "what it was made of is gone",
+        "prices version 3": "what it was made of is missing",
     }

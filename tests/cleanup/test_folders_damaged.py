@@ -244,7 +244,7 @@ def test_where_versions_lie_is_known_wherever_the_store_was_moved(root: Path) ->
     with planned(load_policy(POLICY), frozenset(), str(root)) as what:
         found = {found.id: found.cause for found in what.findings}
     assert found == {
-        "prices version 5": "what it was made of is gone", "prices version 6": "what it was made of is gone",
+        "prices version 5": "what it was made of is missing", "prices version 6": "what it was made of is missing",
         "prices version 7": f"there is nothing at {run}/artifacts/gone",
         "prices version 8": "there is nothing at /nowhere/model",
     }  # fmt: skip

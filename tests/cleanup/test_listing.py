@@ -37,7 +37,7 @@ def test_all_of_a_plan_stands_in_its_list(
     assert main(["--policy", POLICY, "--report", "plan.html"]) == 0
     told = capsys.readouterr().out
     assert "  ... and 230 more would go (plan.jsonl has all)" in told
-    assert "  ... and 200 more are kept (plan.jsonl has all)" in told
+    assert "  ... and 200 more are protected (plan.jsonl has all)" in told
     lines = [json.loads(line) for line in (tmp_path / "plan.jsonl").read_text().splitlines()]
     going = [line for line in lines if line["plan"] == "goes"]
     kept = [line for line in lines if line["plan"] == "kept"]
@@ -56,7 +56,7 @@ def test_without_a_report_it_says_how_to_get_all(
     many_runs: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--policy", POLICY]) == 0
-    assert "  ... and 200 more are kept (--report FILE lists all)" in capsys.readouterr().out
+    assert "  ... and 200 more are protected (--report FILE lists all)" in capsys.readouterr().out
 
 
 def test_a_list_that_cannot_be_written_stops_it_before_anything_is_done(

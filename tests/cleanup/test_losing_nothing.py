@@ -71,7 +71,7 @@ def test_files_of_a_version_stay_though_the_tracking_store_knows_nothing_of_them
     aged(houses)
     findings = [each for each in examine(open_store()) if each.kind == "prefix-without-owner"]
     assert {Path(each.id).name: each.remedy for each in findings} == {
-        lost: "set aside by action: hard_delete",
+        lost: "moved into quarantine by action: hard_delete",
         run: "left: prices version 1 needs it",
         model: "left: prices version 1 needs it",
         by_address: "left: prices version 2 needs it",
@@ -190,7 +190,7 @@ def test_setting_aside_counts_for_max_delete(
         with planned(
             policy("hard_delete", "").model_copy(update={"max_delete": float(limit[:-1]) / 100}), ()
         ) as what:
-            assert what.plan.amount == "5 folders that nobody owns (set aside)"
+            assert what.plan.amount == "5 orphaned folders (moved into quarantine)"
             with pytest.raises(
                 TooMuch, match=f"5 folders that nobody owns .* and max_delete is {limit}"
             ):

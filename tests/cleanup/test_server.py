@@ -154,8 +154,8 @@ def test_what_is_wrong_behind_a_server_is_told(
         ("conflicting-parameter", run): "depth was 3, and 4 at attempt 2",
         ("model-without-run", orphan.model_id): f"there is no run {gone}",
         ("alias-to-nothing", f"{name}-kept@old"): "there is no version 7",
-        ("version-without-files", f"{name}-lost version 1"): "what it was made of is gone",
-        ("version-without-files", f"{name}-gone version 1"): "what it was made of is gone",
+        ("version-without-files", f"{name}-lost version 1"): "what it was made of is missing",
+        ("version-without-files", f"{name}-gone version 1"): "what it was made of is missing",
     }
 
 

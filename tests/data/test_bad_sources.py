@@ -52,13 +52,17 @@ TABLES: dict[str, tuple[bytes, dict[str, object], str]] = {
     "no boolean": (
         b"a,y\nyes,1\nperhaps,2\n",
         {"types": {"a": "boolean"}},
-        "no boolean.*row 2: 'perhaps'",
+        "not boolean.*row 2: 'perhaps'",
     ),
-    "no integer": (b"a,y\n1.5,1\n2,2\n", {"types": {"a": "integer"}}, r"no integer.*row 1: '1\.5'"),
+    "no integer": (
+        b"a,y\n1.5,1\n2,2\n",
+        {"types": {"a": "integer"}},
+        r"not integer.*row 1: '1\.5'",
+    ),
     "no date": (
         b"a,y\n2020-02-30,1\n2020-01-01,2\n",
         {"types": {"a": "date"}},
-        "no date.*row 1: '2020-02-30'",
+        "not date.*row 1: '2020-02-30'",
     ),
     "a declared type of no column": (
         b"age,y\n1,1\n",
@@ -156,7 +160,7 @@ def test_a_damaged_parquet_file(tmp_path: Path) -> None:
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [b"\xff\xfe"], "y": [1]}), tmp_path / "t.parquet")
-    with pytest.raises(DataError, match=r"column 'a' \(.*binary.*\) cannot be kept as string"):
+    with pytest.raises(DataError, match=r"column 'a' \(.*binary.*\) cannot be stored as string"):
         ingested(tmp_path, "t.parquet")
 
 

@@ -141,7 +141,7 @@ def test_it_deletes_tells_and_can_be_undone(
     assert message["title"] == "maintenance: ours"
     assert "done: 1 runs deleted for good, 1 B" in message["message"]
     assert told["result"]["notes"] == [
-        "${WRONG} is no address that Apprise knows: nobody was told there"
+        "${WRONG} is not an address that Apprise knows; nothing was sent"
     ]
     assert told["result"]["archive"].startswith(f"{tmp_path}/.onerun/backups/ours-"), (
         "the profile's store"
@@ -196,7 +196,7 @@ def test_an_apply_that_fails_is_told_and_its_error_stays(
     assert main([*asked, "--set", "max_delete=20%"]) == 1
     said = capsys.readouterr().err
     assert "say --yes-really" in said
-    assert "${WRONG} is no address that Apprise knows: nobody was told there" in said
+    assert "${WRONG} is not an address that Apprise knows; nothing was sent" in said
     with open_store().exclusive_lock():
         assert main(asked) == 1
     Path("no-folder").write_text("a file")
