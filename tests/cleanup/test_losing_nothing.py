@@ -192,7 +192,7 @@ def test_setting_aside_counts_for_max_delete(
         ) as what:
             assert what.plan.amount == "5 orphaned folders (moved into quarantine)"
             with pytest.raises(
-                TooMuch, match=f"5 folders that nobody owns .* and max_delete is {limit}"
+                TooMuch, match=rf"5 orphaned folders .* and max_delete is {limit}"
             ):
                 carry_out(what, yes_really=False)
     assert len(list(houses.iterdir())) == 6

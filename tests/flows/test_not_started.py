@@ -100,7 +100,7 @@ def test_reconciler_exporter_and_doctor_name_it(prefect: SyncPrefectClient, wait
     assert f"in pool {POOL} has been InfrastructurePending for" in line and SAID in line
     assert str(waiting) in {row["which"] for row in seen.rows()}
     assert any(str(waiting) == each.flow_run_id for each in seen.report().flow_runs_not_started)
-    assert json.dumps(seen.as_json())
+    assert json.dumps(seen.report().model_dump(mode="json"))
     ((_, count),) = of_running(seen)[series.NOT_STARTED]
     assert count == len(seen.not_started) >= 1
     for asked, state in ((None, "wrong"), (POOL, "wrong"), ("another", "note")):
