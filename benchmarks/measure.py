@@ -27,8 +27,11 @@ def main() -> int:
     work = asked.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     sections = []
+    chosen = [JOBS[name] for name in asked.jobs]
+    for job in chosen:
+        job.need_table()
     with prefect_server(work) as url:
-        for job in (JOBS[name] for name in asked.jobs):
+        for job in chosen:
             sides = [
                 side
                 for side in job.sides
@@ -122,4 +125,7 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except FileNotFoundError as missing:
+        sys.exit(str(missing))  # exit code 1, the sentence on stderr

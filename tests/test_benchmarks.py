@@ -1,6 +1,7 @@
 """The harness measures what it says: whole process trees, tables that are always the same, medians and ratios."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +78,18 @@ def test_a_limit_that_is_not_kept_is_shown() -> None:
     assert f"| product, server up | wall ÷ floor | 1.50 | 1.05 | {tables.BROKEN} |" in text
     assert "| product, server up | cpu ÷ floor | 1.00 | 1.05 | yes |" in text
     assert "- floor: train 2.00" in text
+
+
+def test_a_missing_table_is_one_sentence_and_no_server_is_started(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from benchmarks import jobs; jobs.CALIFORNIA = Path('nowhere.csv');"
+        "import runpy, sys; sys.argv = ['measure', '--jobs', 'california', '--work', sys.argv[1]];"
+        "runpy.run_module('benchmarks.measure', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, text=True, capture_output=True,
+        check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "the California housing table is missing" in done.stderr
+    assert "--jobs million" in done.stderr and "Traceback" not in done.stderr

@@ -191,9 +191,7 @@ def test_setting_aside_counts_for_max_delete(
             policy("hard_delete", "").model_copy(update={"max_delete": float(limit[:-1]) / 100}), ()
         ) as what:
             assert what.plan.amount == "5 orphaned folders (moved into quarantine)"
-            with pytest.raises(
-                TooMuch, match=rf"5 orphaned folders .* and max_delete is {limit}"
-            ):
+            with pytest.raises(TooMuch, match=rf"5 orphaned folders .* and max_delete is {limit}"):
                 carry_out(what, yes_really=False)
     assert len(list(houses.iterdir())) == 6
     with planned(policy("hard_delete"), ()) as what:
