@@ -82,7 +82,7 @@ def test_every_key_of_a_policy_is_described(section: type[BaseModel]) -> None:
 
 
 def test_every_series_is_described_and_every_one_that_is_named_exists() -> None:
-    text = (ROOT / "docs" / "operations.md").read_text()
+    text = (ROOT / "docs" / "monitoring.md").read_text()
     said = set(re.findall(r"\bonerun_[a-z_]+", text))
     assert said == {each.name for each in series.ALL}
     for each in series.ALL:
@@ -91,7 +91,7 @@ def test_every_series_is_described_and_every_one_that_is_named_exists() -> None:
         ]
         labels = re.findall(r"`(\w+)`", row.split("|")[2])
         assert set(each.labels) <= set(labels), (
-            f"docs/operations.md: {each.name} has the labels {each.labels}"
+            f"docs/monitoring.md: {each.name} has the labels {each.labels}"
         )
 
 
