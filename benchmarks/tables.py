@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.jobs import Job
 
 BROKEN = "**too much**"
+PEAK = "peak memory"
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
@@ -48,18 +49,23 @@ def _ratios(job: Job, results: Results) -> list[str]:
     for side, limits in job.limits.items():
         for against, limit in limits.items():
             rows += [
-                f"| {side} | {what} | {reached:.2f} | {limit:.4g} | {'yes' if reached <= limit else BROKEN} |"
+                f"| {side} | {what} | {_shown(what, reached)} | {_shown(what, limit)} "
+                f"| {'yes' if reached <= limit else BROKEN} |"
                 for what, reached in _reached(results, side, against)
             ]
     head = ["| side | measure | reached | at most | held |", "|---|---|---|---|---|"]
     return [*head, *rows] if rows else []
 
 
+def _shown(what: str, number: float) -> str:
+    return f"{number / 1e9:.2f} GB" if what == PEAK else f"{number:.2f}"
+
+
 def _reached(results: Results, side: str, against: str) -> list[tuple[str, float]]:
     if side not in results:
         return []
     if against == "peak bytes":
-        return [("peak memory, bytes", _median(results[side], "peak"))]
+        return [(PEAK, _median(results[side], "peak"))]
     if against == "peak":
         against, measures = "floor", ["peak"]
     else:

@@ -25,7 +25,7 @@ EXAMPLE = """example:
   python -m flows.metrics --bind 0.0.0.0 --port 9750 --every 5m --window 7d
 
 A scrape is answered from memory; the store is looked at in between, for at most a tenth of the time. A store that does
-not answer is told by onerun_up 0, and looked for again. docs/operations.md lists the series.
+not answer is told by onerun_up 0, and looked for again. docs/monitoring.md lists the series.
 exit codes: 0 ended by SIGTERM, or done with --once, 2 a mistake, or with --once a store that does not answer,
 130 interrupted"""
 AT_ONCE = {

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +14,7 @@ from deployments.kubernetes import __main__ as kubernetes
 from deployments.stack import __main__ as stack
 from flows import metrics
 from flows.checking import checkup
+from flows.reconciling import reconciler
 from flows.training import launch
 from onerun.cli import COMMANDS, command
 from onerun.commands.rescue import REPAIR_KEEPS_IN
@@ -32,10 +34,11 @@ from onerun.config.recipe import Categorical, Data, Model, Numeric, Preprocess, 
 from onerun.config.schema import PATH, schema_text
 from onerun.domain.cleanup.plan import BatchSizer
 from onerun.domain.monitoring import series
+from tests.test_words import TEXTS
 
 PARSERS = {
     "flows.train": launch.COMMAND.parser, "flows.promote": command("promote").parser, "flows.doctor": checkup.parser,
-    "flows.reconcile": command("reconcile").parser,
+    "flows.reconcile": reconciler.command(ExitStack()).parser,
     "deployments.stack": stack.parser, "deployments.worker": worker.parser,
     "deployments.kubernetes": kubernetes.parser,
 }  # fmt: skip
@@ -51,7 +54,9 @@ PARSERS |= {
     "flows.rescue": command("rescue").parser,
 }
 ROOT = Path(__file__).parents[1]
+GUIDES = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINK = r"\]\((?!https?:)([^)\s]+)\)"
 SECTIONS = [
     Recipe, Data, Split, Preprocess, Numeric, Categorical, Model, Train, Evaluate, Explain, Threshold, BetterThan,
     Register, Promote,
@@ -82,7 +87,7 @@ def test_every_key_of_a_policy_is_described(section: type[BaseModel]) -> None:
 
 
 def test_every_series_is_described_and_every_one_that_is_named_exists() -> None:
-    text = (ROOT / "docs" / "operations.md").read_text()
+    text = (ROOT / "docs" / "monitoring.md").read_text()
     said = set(re.findall(r"\bonerun_[a-z_]+", text))
     assert said == {each.name for each in series.ALL}
     for each in series.ALL:
@@ -91,7 +96,7 @@ def test_every_series_is_described_and_every_one_that_is_named_exists() -> None:
         ]
         labels = re.findall(r"`(\w+)`", row.split("|")[2])
         assert set(each.labels) <= set(labels), (
-            f"docs/operations.md: {each.name} has the labels {each.labels}"
+            f"docs/monitoring.md: {each.name} has the labels {each.labels}"
         )
 
 
@@ -105,10 +110,14 @@ def test_every_shipped_recipe_is_a_good_one(path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_and_eachof_a_page_exists(page: Path) -> None:
+def test_every_link_and_each_command_of_a_page_exists(page: Path) -> None:
     text = page.read_text()
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
-        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    for target in re.findall(LINK, text):
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), f"{page.name} links to {target}"
+        if anchor:
+            assert anchor in anchors(linked), f"{page.name} links to {target}"
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"(?:^ +|`)make ([a-z-]+)", text, flags=re.MULTILINE):
         assert f"\n{target}:" in makefile, f"{page.name} says make {target}"
@@ -118,17 +127,63 @@ def test_every_link_and_eachof_a_page_exists(page: Path) -> None:
         module, *arguments = shlex.split(line)
         if module in PARSERS:
             PARSERS[module]().parse_args(arguments)
-    for line in re.findall(r"^ +onerun ([^#\n]+)", text, flags=re.MULTILINE):
-        name, *arguments = shlex.split(line)
-        if name in COMMANDS:
-            command(name).parse(arguments)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub names them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_the_readme_links_every_page() -> None:
+    linked = set(re.findall(r"\]\(docs/([\w-]+\.md)", (ROOT / "README.md").read_text()))
+    assert linked == {page.name for page in GUIDES}
+
+
+def onerun_lines(text: str) -> list[str]:
+    """Return the lines of the command `onerun`: those of their own and those within a sentence."""
+    lines = re.findall(r"^ +onerun ([a-z][^#\n]*)", text, flags=re.MULTILINE)
+    return lines + re.findall(r"`onerun ([a-z]+ [^`|…]+)`", text)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_line_of_the_command_onerun_is_one_that_it_takes(page: Path) -> None:
-    lines = re.findall(r"^ +onerun ([a-z]+ [^#\n]+)", page.read_text(), flags=re.MULTILINE)
+    for name, *arguments in map(shlex.split, onerun_lines(page.read_text())):
+        assert name in COMMANDS, f"{page.name} says onerun {name}"
+        if arguments:
+            command(name).parse(arguments)
+
+
+def test_the_readme_of_a_new_project_names_commands_that_exist() -> None:
+    text = (ROOT / "onerun" / "project" / "texts" / "README.md.jinja").read_text()
+    lines = onerun_lines(text.replace("{{ sample }}", "wine"))
     for name, *arguments in map(shlex.split, lines):
         command(name).parse(arguments)
+    assert len(lines) >= 3
+
+
+@pytest.mark.parametrize("name", [f"onerun.{name}" for name in COMMANDS] + sorted(PARSERS))
+def test_every_option_of_a_command_is_on_some_page(name: str) -> None:
+    text = "\n".join(page.read_text() for page in (ROOT / "README.md", *GUIDES))
+    parser = PARSERS[name]() if name in PARSERS else command(name.removeprefix("onerun.")).parser()
+    options = set(re.findall(r"--[a-z][a-z-]+", parser.format_usage()))
+    missing = [each for each in options if not re.search(rf"{each}(?![\w-])", text)]
+    assert sorted(set(missing) - {"--help"}) == []
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *GUIDES], ids=lambda page: page.name)
+def test_pages_use_plain_words(page: Path) -> None:
+    text = page.read_text()
+    if page.name == "guarantees.md":  # its table is written by tests
+        before, _, rest = text.partition("<!-- the table")
+        text = before + rest.partition("<!-- end of the table -->")[2]
+    found = [
+        f"{number}: {match[0]!r} -> {instead}"
+        for number, line in enumerate(text.splitlines(), start=1)
+        for pattern, instead in TEXTS.items()
+        if (match := re.search(pattern, line))
+    ]
+    assert found == []
 
 
 def test_commands_of_prefects_are_ones_that_it_takes() -> None:

@@ -87,7 +87,7 @@ def test_the_object_store_is_reached_by_those_alone_who_have_its_credentials() -
 def test_the_least_version_of_compose_is_said_in_the_file_and_on_the_page() -> None:
     """`configs` with `content` came with 2.23.1."""
     assert any("content" in each for each in DOCUMENT["configs"].values())
-    page = (ROOT / "docs" / "operations.md").read_text()
+    page = (ROOT / "docs" / "containers.md").read_text()
     assert all("Docker Compose 2.23.1 or later" in text for text in (TEXT, page))
 
 
@@ -190,7 +190,7 @@ def test_what_git_leaves_out_does_not_get_into_the_image_at_any_depth() -> None:
 
 def test_files_of_credentials_that_the_documentation_speaks_of_do_not_get_into_git() -> None:
     named = set(
-        re.findall(r"--from-(?:env-)?file=(\S+)", (ROOT / "docs" / "operations.md").read_text())
+        re.findall(r"--from-(?:env-)?file=(\S+)", (ROOT / "docs" / "kubernetes.md").read_text())
     )
     assert len(named) >= 4
     ignored = subprocess.run(

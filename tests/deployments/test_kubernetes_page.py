@@ -1,4 +1,4 @@
-"""docs/operations.md, Kubernetes: its commands are taken, and make what manifests and Jobs refer to."""
+"""docs/kubernetes.md: its commands are taken, and make what manifests and Jobs refer to."""
 
 import configparser
 import json
@@ -16,7 +16,7 @@ from deployments.kubernetes.template import references
 from settings.profile import PrefectProfile
 from tests.deployments.test_manifests import OVERLAYS, containers, of_kind, pods
 
-PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "kubernetes.md").read_text()
 CREATE = re.findall(r"^ +(kubectl .*\bcreate .*)$", PAGE, re.MULTILINE)
 TABLE = PAGE.partition("| Secret | keys |")[2].partition("\n\n")[0]
 SECRETS = dict(re.findall(r"^\| `(\w+)`[^|]* \| (.*) \|$", TABLE, re.MULTILINE))

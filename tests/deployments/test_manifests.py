@@ -365,13 +365,13 @@ def test_the_images_lock_is_hashed_and_pins_what_the_other_locks_pin() -> None:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_job_finds_what_it_refers_to(overlay: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ConfigMap and Secret, as docs/operations.md has it, are the profile that the worker makes the template from."""
+    """ConfigMap and Secret, as docs/kubernetes.md has it, are the profile that the worker makes the template from."""
     from deployments.kubernetes.template import references
 
     public = of_kind(overlay, "ConfigMap")["onerun"]["data"]
     (row,) = re.findall(
         r"^\| `onerun` .*\| (.*) \|$",
-        (FOLDER.parents[1] / "docs" / "operations.md").read_text(),
+        (FOLDER.parents[1] / "docs" / "kubernetes.md").read_text(),
         re.M,
     )
     secret = re.findall(r"`(\w+)`", row)

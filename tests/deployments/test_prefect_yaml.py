@@ -49,7 +49,7 @@ def test_every_shipped_recipe_is_deployed_with_a_schedule() -> None:
 
 
 def test_upkeep_runs_by_itself_as_the_page_says() -> None:
-    """A table of docs/operations.md: who believes it must not be surprised by what is deleted, or is not."""
+    """A table of docs/deployments.md: who believes it must not be surprised by what is deleted, or is not."""
     upkeep = {
         entry["name"]: entry
         for entry in DEPLOYMENTS
@@ -58,7 +58,7 @@ def test_upkeep_runs_by_itself_as_the_page_says() -> None:
     assert {name: entry["schedules"][0]["slug"] for name, entry in upkeep.items()} == {
         "reconcile": "every-15-minutes", "maintain": "weekly", "backup": "daily",
     }  # fmt: skip
-    page = (ROOT / "docs" / "operations.md").read_text()
+    page = (ROOT / "docs" / "deployments.md").read_text()
     for name, entry in upkeep.items():
         (schedule,) = entry["schedules"]
         assert schedule["timezone"] == "UTC"

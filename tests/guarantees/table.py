@@ -17,7 +17,7 @@ BEGIN, END = (
     "<!-- the table: written by `python -m tests.guarantees.table --write` -->",
     "<!-- end of the table -->",
 )
-HEAD = "| what happens | promises | what is left | put right | in |\n|---|---|---|---|---|"
+HEAD = "| what happens | promises | state after it | corrected | within |\n|---|---|---|---|---|"
 
 
 class Collected:

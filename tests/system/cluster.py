@@ -111,7 +111,7 @@ def build() -> str:
 
 
 def make_secret(name: str, values: Mapping[str, str]) -> None:
-    """Makes or replaces a Secret of the namespace, as docs/operations.md tells people to."""
+    """Makes or replaces a Secret of the namespace, as docs/kubernetes.md tells people to."""
     data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
     secret = {
         "apiVersion": "v1",

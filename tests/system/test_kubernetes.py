@@ -238,7 +238,7 @@ def test_the_image_is_whole_and_holds_nothing_else(image: str) -> None:
 
 
 def test_the_image_trains_and_serves_what_it_trained(image: str) -> None:
-    """As docs/operations.md says; on the node's network, which is the only one here."""
+    """As docs/kubernetes.md says; on the node's network, which is the only one here."""
     data, name, port = f"onerun-test-{free_port()}", "onerun-test-served", free_port()
     run = (
         "run",
