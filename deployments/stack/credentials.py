@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from flows.checking import databases
-from flows.checking.trying import QUICK
+from flows.checking.single_check import TIMEOUT
 from onerun.config.addresses import synchronous
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.domain.errors import StoreUnreachable
@@ -35,7 +35,7 @@ def _database(variable: str, address: str) -> list[Mistake]:
     from sqlalchemy import create_engine
 
     try:
-        with databases.in_words(variable, address):
+        with databases.errors_as_mistakes(variable, address):
             engine = create_engine(synchronous(address))
             with engine.connect():
                 pass
@@ -53,7 +53,7 @@ def _bucket(variable: str, root: str, ours: bool, say: Callable[[str], None]) ->
     try:
         if ours and storage.ensure_bucket(root):
             say(f"made the bucket of {root}")
-        with deadline(QUICK):
+        with deadline(TIMEOUT):
             storage.round_trip(root)
     except Mistakes as mistakes:
         return [Mistake(variable, mistake.message) for mistake in mistakes.mistakes]
