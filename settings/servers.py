@@ -1,7 +1,7 @@
 """The servers that the local stack starts: where they listen and where they keep their data.
 
 Which addresses they have stands in the profile, for clients and servers must agree on them. The
-variables are the servers' own, from the process environment, else from `.env` in the working folder.
+variables are the servers' own, from the environment, else from `.env` in the working folder.
 """
 
 import json

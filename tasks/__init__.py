@@ -1,1 +1,1 @@
-"""The stages of a training as Prefect tasks, with retries and time-outs; the library does the work."""
+"""The stages of a training as Prefect tasks, with retries and time-outs."""

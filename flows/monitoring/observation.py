@@ -4,8 +4,8 @@ import time
 from datetime import timedelta
 
 from flows.command_line.prefect_address import with_prefect
-from flows.reconciling.liveness import reconcile_plan
 from flows.maintenance import PREFECT
+from flows.reconciling.liveness import reconcile_plan
 from onerun.commands.profile_store import use_store_as
 from onerun.commands.summary import SummaryOptions, summary_of
 from onerun.domain.monitoring.series import Samples

@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 
 from flows import maintain as maintain_flow
-from flows.reconciling import liveness
 from flows.maintenance import MAINTAIN, SUMMARY
+from flows.reconciling import liveness
 from onerun.cleanup.execution import TooMuch
 from onerun.cleanup.reports import address_of_report, keep_report, list_beside, write_list
 from onerun.commands.dead_runs import NoOrchestrator
