@@ -100,7 +100,7 @@ def load_servers() -> Servers:
 
 
 def stack_folder(work: str | Path) -> Path:
-    """Return the folder below the work folder where the local stack keeps data, logs and records."""
+    """Return the folder below the work folder where the stack keeps data, logs and records."""
     return Path(work) / "stack"
 
 
