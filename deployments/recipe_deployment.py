@@ -1,8 +1,7 @@
 """A deployment of one recipe: what its parameters are, and how it is written to Prefect's server.
 
 A recipe in the checkout's `recipes/` stays a name: it travels with the code. Any other becomes its
-text, so that the worker needs no file: in a pod, on another machine, or when the recipe is edited or
-moved afterwards.
+text, so that the worker needs no file: in a pod, on another machine, or when the recipe is moved.
 """
 
 from dataclasses import dataclass

@@ -37,7 +37,7 @@ def off_at_first(deployment: str) -> dict[str, bool]:
 
 
 def keep_added(flows: str = "flows.") -> dict[str, int]:
-    """Give a slug to each schedule without one, of deployments whose entrypoint begins with `flows`.
+    """Give a slug to each schedule without one, of deployments with an entrypoint in `flows`.
 
     Neither the UI nor Prefect's command line asks for one, and where one is missing a deploy
     replaces all of a deployment's schedules: what was added is deleted, what was off is on.

@@ -14,6 +14,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 # packages and modules that are done
 PACKAGES = (
+    "deployments",
     "flows",
     "onerun/checkpoint.py",
     "onerun/data",

@@ -158,8 +158,7 @@ def _variables(place: Place) -> dict[str, Any]:
         "name": ("Name of the Job; the flow run's when omitted.", {"type": "string"}),
         "command": ("Command of the pod; Prefect's own when omitted.", {"type": "string"}),
         "env": (
-            "More variables of the pod, none secret: they stand in the Job. "
-            "What the cluster sets stays.",
+            "More variables of the pod, none secret: they stand in the Job, beside the cluster's.",
             texts,
         ),
         "labels": ("More labels of the Job and its pod.", texts),

@@ -93,7 +93,7 @@ COMMAND = Command(
     run=run,
     examples=[
         "onerun train --recipe recipes/california-housing.yaml --data housing.csv",
-        "onerun train --recipe wine --set model.params.learning_rate=0.1 --set split.seed=7",
+        "onerun train --recipe breast-cancer --set model.params.num_leaves=7 --set split.seed=7",
         "onerun train --recipe recipes/diabetes.yaml --plan",
         "onerun train --recipe recipes/diabetes.yaml --retry 0195d6b4-5d2c-7bc3-8f0e-2b1d3c4e5f60",
     ],
