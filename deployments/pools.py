@@ -77,7 +77,7 @@ def need_pool(name: str, kind: str | None = None) -> bool:
         near = did_you_mean(name, known)
         raise Mistakes([Mistake("--pool", f"no work pool {name!r}{near}; {there}; {make}")])
     if kind not in (None, known[name]):
-        reason = f"work pool {name!r} is of type {known[name]}, and this is a worker of type {kind}"
+        reason = f"work pool {name!r} is of type {known[name]}, and this worker is of type {kind}"
         make = f"`prefect work-pool create NAME --type {kind}` makes one that --pool can name"
         raise Mistakes([Mistake("--pool", f"{reason}; {make}")])
     return False

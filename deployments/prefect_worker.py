@@ -23,7 +23,7 @@ FLOW_RUNS_END = 30.0
 
 
 def leave_what_is_held() -> None:
-    """Change the worker of this process: it leaves flow runs alone that it still holds a slot for."""
+    """Change this process's worker: it leaves flow runs alone that it still holds a slot for."""
     from prefect.workers.base import BaseWorker
 
     submit: Any = BaseWorker._submit_scheduled_flow_runs

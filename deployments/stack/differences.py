@@ -11,7 +11,7 @@ RESTART = "`python -m deployments.stack down` (make down), then up"
 
 
 def differences(services: Iterable[Service], processes: Processes) -> list[Mistake]:
-    """Return a line for each living process at another address, else for each with other settings."""
+    """Return a line for each process at another address, else for each with other settings."""
     pairs = [
         (service, running) for service in services if (running := processes.find(service.name))
     ]

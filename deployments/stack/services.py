@@ -134,8 +134,8 @@ def mlflow_server(profile: PrefectProfile, servers: Servers, state: Path) -> Ser
         command += ["--app-name", "basic-auth"]
         environment |= accounts(profile, servers, state)
         files[configuration_file(state)] = configuration(state)
-    no_database = _unless(servers.mlflow_database, "MLFLOW_BACKEND_STORE_URI")
-    no_artifacts = _unless(servers.mlflow_artifacts, "MLFLOW_ARTIFACTS_DESTINATION")
+    store_note = _unless(servers.mlflow_database, "MLFLOW_BACKEND_STORE_URI")
+    files_note = _unless(servers.mlflow_artifacts, "MLFLOW_ARTIFACTS_DESTINATION")
     return Service(
         name="mlflow",
         command=_python(*command),
@@ -144,7 +144,7 @@ def mlflow_server(profile: PrefectProfile, servers: Servers, state: Path) -> Ser
         health=f"{address}/health",
         files=files,
         keeps=(
-            f"runs in {redact(database)}{no_database}, artifacts in {redact(artifacts)}{no_artifacts}"
+            f"runs in {redact(database)}{store_note}, artifacts in {redact(artifacts)}{files_note}"
         ),
     )
 

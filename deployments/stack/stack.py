@@ -102,7 +102,7 @@ def _need_no_other(stack: Stack) -> None:
 
 
 def _refusals(profile: PrefectProfile) -> list[Mistake]:
-    """Return the servers that refuse the credentials: MLflow keeps the password of its first start."""
+    """Return servers that refuse the credentials: MLflow keeps the password of its first start."""
     return [mistake for mistake in check_profile(profile) if mistake.kind is MistakeKind.REFUSED]
 
 
