@@ -1,4 +1,4 @@
-"""The work pool that prefect.yaml names: `python -m deployments.pools` makes it where it is missing.
+"""The work pool that prefect.yaml names; `python -m deployments.pools` makes a missing one.
 
 Every server has its own pool of that one name. Whoever comes first decides its type: a worker on a
 machine with a checkout (`python -m deployments.worker`, or Prefect's own `prefect worker start
