@@ -1,4 +1,4 @@
-"""`python -m deployments.deploy recipe.yaml --cron "0 6 * * 1"`: a recipe of your own, scheduled."""
+"""`python -m deployments.deploy recipe.yaml --cron "0 6 * * 1"`: your own recipe, scheduled."""
 
 import sys
 from datetime import UTC, datetime, timedelta
@@ -134,7 +134,7 @@ def _deploy(options: DeployOptions, ui: Ui) -> Deployed:
 
     profile = use_profile(options.profile)
     timetable = read_timetable(options.cron, options.interval, options.timezone)
-    wanted = describe(
+    target = describe(
         str(options.recipe),
         name=options.name,
         overrides=options.overrides,
@@ -144,33 +144,33 @@ def _deploy(options: DeployOptions, ui: Ui) -> Deployed:
     need_server(profile)
     _need_pool(options.pool, ui)
     written, is_new = write(
-        wanted, pool=options.pool, timetable=timetable, active=not options.paused
+        target, pool=options.pool, timetable=timetable, active=not options.paused
     )
     runs = timetable.next_runs(datetime.now(UTC)) if timetable and not options.paused else []
 
-    how = "its text" if wanted.as_text else f"by name: {wanted.parameters['recipe']}"
+    how = "its text" if target.as_text else f"by name: {target.parameters['recipe']}"
     verb = "made" if is_new else "updated"
-    ui.say(f"{verb} {wanted.full_name} in pool {options.pool} (recipe {how})")
-    for note in wanted.notes:
+    ui.say(f"{verb} {target.full_name} in pool {options.pool} (recipe {how})")
+    for note in target.notes:
         ui.say(f"  note      {note}")
     if timetable is not None:
         ui.say(f"  schedule  {timetable}{', off (--paused)' if options.paused else ''}")
     for each in runs:
         ui.say(f"  next      {each:%a %Y-%m-%d %H:%M %Z}")
-    run_now = f"prefect deployment run {wanted.full_name}"
+    run_now = f"prefect deployment run {target.full_name}"
     ui.say(f"  run now   {run_now}")
     return Deployed(
-        deployment=wanted.full_name,
+        deployment=target.full_name,
         id=str(written.id),
         made=is_new,
         pool=options.pool,
-        parameters=wanted.parameters,
+        parameters=target.parameters,
         schedules=[
             {**each.schedule.model_dump(mode="json"), "active": each.active}
             for each in written.schedules
         ],
         next_runs=runs,
-        notes=list(wanted.notes),
+        notes=list(target.notes),
         run_now=run_now,
         workers=_workers(options.pool, ui),
     )
@@ -206,9 +206,9 @@ COMMAND = Command(
         "onerun deploy --all                     # the pool, and all of prefect.yaml",
     ],
     notes=(
-        "The recipe is checked as for a training. One in recipes/ is deployed by its name, any other as its\n"
-        "text: after a change, run the command again. Again with the same name updates; without --cron and\n"
-        "--interval the schedule stays as it is."
+        "The recipe is checked as for a training. One in recipes/ is deployed by its name, any\n"
+        "other as its text: after a change, run the command again. Again with the same name\n"
+        "updates; without --cron and --interval the schedule stays as it is."
     ),
 )
 

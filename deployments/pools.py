@@ -1,4 +1,4 @@
-"""The work pool that prefect.yaml names: `python -m deployments.pools` makes it where it is missing.
+"""The work pool that prefect.yaml names; `python -m deployments.pools` makes a missing one.
 
 Every server has its own pool of that one name. Whoever comes first decides its type: a worker on a
 machine with a checkout (`python -m deployments.worker`, or Prefect's own `prefect worker start
@@ -24,19 +24,19 @@ NO_SERVER = (
 
 
 def use_profile(name: str | None) -> PrefectProfile:
-    """Load the profile and set its variables. Prefect reads them once, when it is imported: call this before."""
+    """Load the profile and set its variables; call this before Prefect is imported."""
     profile = with_prefect(load_profile(name))
     profile.apply()
     return profile
 
 
 def need_server(profile: PrefectProfile) -> None:
-    """Raises: Mistakes, in one sentence, when no Prefect server is named or the named one does not answer."""
+    """Raise Mistakes when no Prefect server is named, or the named one does not answer."""
     if profile.prefect_api_url is None:
         raise Mistakes([Mistake("PREFECT_API_URL", NO_SERVER)])
-    silent = [each for each in check_profile(profile) if each.key.startswith("PREFECT_")]
-    if silent:
-        raise Mistakes(silent)
+    mistakes = [each for each in check_profile(profile) if each.key.startswith("PREFECT_")]
+    if mistakes:
+        raise Mistakes(mistakes)
 
 
 def make_process_pool(name: str = WORK_POOL) -> bool:
@@ -72,14 +72,14 @@ def need_pool(name: str, kind: str | None = None) -> bool:
     if name not in known:
         if name == WORK_POOL:
             return make_process_pool()
-        there = f"there are {', '.join(known)}" if known else "there is none yet"
+        there = f"there are {', '.join(known)}" if known else "no pool exists yet"
         make = f"`prefect work-pool create {name} --type process` makes it"
         near = did_you_mean(name, known)
         raise Mistakes([Mistake("--pool", f"no work pool {name!r}{near}; {there}; {make}")])
     if kind not in (None, known[name]):
-        says = f"work pool {name!r} is of type {known[name]}, and this is a worker of type {kind}"
+        reason = f"work pool {name!r} is of type {known[name]}, and this worker is of type {kind}"
         make = f"`prefect work-pool create NAME --type {kind}` makes one that --pool can name"
-        raise Mistakes([Mistake("--pool", f"{says}; {make}")])
+        raise Mistakes([Mistake("--pool", f"{reason}; {make}")])
     return False
 
 

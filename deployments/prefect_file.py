@@ -15,7 +15,7 @@ ENTRYPOINT = "flows.train.train"
 CHECKOUT = "checkout"  # the step whose stdout the pull steps ask for
 
 
-def deploy_all(say: Callable[[str], None]) -> int:
+def deploy_all(report: Callable[[str], None]) -> int:
     """Run `prefect deploy --all`, asking nothing. Return how many deployments were written.
 
     Raises: Mistakes, with what Prefect wrote.
@@ -28,7 +28,7 @@ def deploy_all(say: Callable[[str], None]) -> int:
         wrote = (done.stderr or done.stdout).strip()[-3000:]
         raise Mistakes([Mistake("prefect.yaml", f"cannot be deployed\n{wrote}")])
     written = done.stdout.count("successfully created")
-    say(f"deployed {written} deployments of prefect.yaml")
+    report(f"deployed {written} deployments of prefect.yaml")
     return written
 
 
@@ -56,7 +56,7 @@ def pull_steps() -> list[dict[str, Any]]:
 
 
 def version() -> str:
-    """Return what `git describe` says of the checkout, or of what its image was made."""
+    """Return what `git describe` prints for the checkout, or for the source of its image."""
     command = ["git", "describe", "--always", "--tags", "--dirty"]
     unknown = os.environ.get("ONERUN_COMMIT", "unversioned")
     try:

@@ -1,11 +1,13 @@
-"""Prefect's own command line, whose worker leaves alone for now what it still holds a place for, and ends in order.
+"""Prefect's own command line, with two changes to its worker.
 
-Prefect 3.8's worker with `--limit` ends with an error ("this borrower is already holding one of this CapacityLimiter's
-tokens") when a flow run comes back before it has noticed that the flow run's process is over: one that a person resumes
-or retries within seconds. With this it is taken at the next look for work.
+Prefect 3.8's worker with `--limit` ends with an error ("this borrower is already holding one of
+this CapacityLimiter's tokens") when a flow run comes back before the worker has noticed that the
+flow run's process has ended: one that a person resumes or retries within seconds. With this it is
+taken at the next look for work.
 
-It also kills its flow runs when it is stopped (`docker compose stop`, systemd, Ctrl-C): trainings under way then read
-RUNNING in Prefect and MLflow with nobody left to say otherwise. With this they are asked to end first, and say so.
+It also kills its flow runs when it is stopped (`docker compose stop`, systemd, Ctrl-C): trainings
+under way then stay in status RUNNING in Prefect and MLflow. With this they are asked to end first,
+and record that they were aborted.
 """
 
 import os
@@ -16,13 +18,12 @@ from typing import Any
 
 from deployments.stack.processes import end_children
 
-FLOW_RUNS_END = (
-    30.0  # seconds to end a training's program and to tell both servers; then Prefect kills
-)
+# seconds to end a training's program and to inform both servers; then Prefect kills
+FLOW_RUNS_END = 30.0
 
 
 def leave_what_is_held() -> None:
-    """Changes the worker of this process."""
+    """Change this process's worker: it leaves flow runs alone that it still holds a slot for."""
     from prefect.workers.base import BaseWorker
 
     submit: Any = BaseWorker._submit_scheduled_flow_runs
@@ -34,11 +35,12 @@ def leave_what_is_held() -> None:
             worker, [found for found in flow_run_response if found.flow_run.id not in held]
         )
 
-    BaseWorker._submit_scheduled_flow_runs = submit_others  # type: ignore[method-assign, assignment]
+    worker_class: Any = BaseWorker
+    worker_class._submit_scheduled_flow_runs = submit_others
 
 
 def end_flow_runs_first() -> None:
-    """Changes what the worker of this process does on SIGTERM and Ctrl-C; at the second of them it is as Prefect's."""
+    """Change what this process's worker does on the first SIGTERM or Ctrl-C; not on the second."""
     from prefect.utilities import processutils
 
     set_up: Any = processutils.setup_signal_handlers_worker

@@ -1,7 +1,7 @@
 """A deployment of one recipe: what its parameters are, and how it is written to Prefect's server.
 
-A recipe in the checkout's `recipes/` stays a name: it travels with the code. Any other becomes its text,
-so that the worker needs no file: a pod, another machine, a recipe that is edited or moved afterwards.
+A recipe in the checkout's `recipes/` stays a name: it travels with the code. Any other becomes its
+text, so that the worker needs no file: in a pod, on another machine, or when the recipe is moved.
 """
 
 from dataclasses import dataclass
@@ -82,12 +82,12 @@ def _need_name_of_its_own(name: str) -> None:
     if set(name) & set(FORBIDDEN):
         raise Mistakes([Mistake("--name", f"expected none of {FORBIDDEN} in {name!r}")])
     if name in trainings():
-        says = (
-            f"{FLOW}/{name} stands in {FILE.name}, which writes it anew at each `prefect deploy --all`; "
-            f"name yours, such as --name {name}-weekly. To switch that one's own schedule on: "
-            f"`python -m deployments.schedules on {FLOW}/{name}`"
+        message = (
+            f"{FLOW}/{name} stands in {FILE.name}, which overwrites it at each "
+            f"`prefect deploy --all`; name yours, such as --name {name}-weekly. To switch that "
+            f"one's own schedule on: `python -m deployments.schedules on {FLOW}/{name}`"
         )
-        raise Mistakes([Mistake("--name", says)])
+        raise Mistakes([Mistake("--name", message)])
 
 
 def _recipe_parameter(source: str) -> tuple[str, bool]:
@@ -100,7 +100,7 @@ def _recipe_parameter(source: str) -> tuple[str, bool]:
 
 
 def _found_elsewhere(recipe: Recipe, moves: bool) -> tuple[str | None, list[str]]:
-    """Return the absolute source of a file that is here, and what only the worker's machine can tell.
+    """Return the absolute source of a file that is here, and notes on what only the worker knows.
 
     A worker runs in its checkout: relative paths begin there.
     """
@@ -125,7 +125,7 @@ def _absolute_file(profile: str) -> str:
 
 
 def write(
-    wanted: RecipeDeployment, *, pool: str, timetable: Timetable | None, active: bool
+    target: RecipeDeployment, *, pool: str, timetable: Timetable | None, active: bool
 ) -> tuple["DeploymentResponse", bool]:
     """Write the deployment to the server, over an earlier one of that name.
 
@@ -140,17 +140,17 @@ def write(
 
     flow: Any = load_flow_from_entrypoint(ENTRYPOINT, use_placeholder_flow=False)
     with get_client(sync_client=True) as client:
-        before = _read(client, wanted.full_name)
+        before = _read(client, target.full_name)
         written = client.create_deployment(
             flow_id=client.create_flow_from_name(FLOW),
-            name=wanted.name,
+            name=target.name,
             version=version(),
-            description=wanted.description,
+            description=target.description,
             tags=["training", "recipe"],
             entrypoint=ENTRYPOINT,
             pull_steps=pull_steps(),
             work_pool_name=pool,
-            parameters=wanted.parameters,
+            parameters=target.parameters,
             parameter_openapi_schema=parameter_schema(flow).model_dump(exclude_unset=True),
             enforce_parameter_schema=True,
             concurrency_limit=1,  # as in prefect.yaml: later flow runs wait
@@ -163,7 +163,7 @@ def write(
 
 
 def remove(name: str) -> "UUID":
-    """Remove a deployment of a recipe; its flow runs stay. Raises: Mistakes when there is none."""
+    """Remove a deployment of a recipe; its flow runs stay. Raises: Mistakes without such a one."""
     from prefect.client.orchestration import get_client
 
     from flows.checking.prefect_checks import all_deployments
@@ -172,8 +172,8 @@ def remove(name: str) -> "UUID":
         found = _read(client, f"{FLOW}/{name}")
         if found is None:
             known = [each.name for each in all_deployments(client) if each.entrypoint == ENTRYPOINT]
-            says = f"there is no deployment {FLOW}/{name}{did_you_mean(name, known)}"
-            raise Mistakes([Mistake("--remove", says)])
+            message = f"there is no deployment {FLOW}/{name}{did_you_mean(name, known)}"
+            raise Mistakes([Mistake("--remove", message)])
         client.delete_deployment(found.id)
         return found.id
 

@@ -1,4 +1,4 @@
-"""Schedules: `python -m deployments.schedules on train/wine`, and the steps of `prefect deploy` that respect it.
+"""Schedules: `python -m deployments.schedules on train/wine`, and steps of `prefect deploy`.
 
 The steps run before a deployment is written, so that what people set outlives the next deploy.
 """
@@ -17,10 +17,13 @@ ADDED = "added-"  # begins the slug of a schedule that had none
 
 
 def off_at_first(deployment: str) -> dict[str, bool]:
-    """For `active: "{{ id.active }}"` in prefect.yaml, which Prefect would otherwise write anew with each deploy.
+    """Return `active: False` for a deployment that does not exist yet.
 
-    Args: deployment: as `flow/name`.
-    Returns: `active: False` for one that is not there yet; of one that is, nothing: its schedules stay as they are.
+    For one that exists, return nothing: its schedules stay as they are. prefect.yaml uses it as
+    `active: "{{ id.active }}"`, which Prefect would otherwise overwrite with each deploy.
+
+    Args:
+        deployment: as `flow/name`.
     """
     from prefect.client.orchestration import get_client
     from prefect.exceptions import ObjectNotFound
@@ -34,10 +37,11 @@ def off_at_first(deployment: str) -> dict[str, bool]:
 
 
 def keep_added(flows: str = "flows.") -> dict[str, int]:
-    """Gives a slug to each schedule without one, of deployments whose entrypoint begins with `flows`.
+    """Give a slug to each schedule without one, of deployments with an entrypoint in `flows`.
 
-    Neither the UI nor Prefect's command line asks for one, and where one is missing a deploy replaces all of a
-    deployment's schedules: what was added is gone, what was off is on. Returns: how many had none.
+    Neither the UI nor Prefect's command line asks for one, and where one is missing a deploy
+    replaces all of a deployment's schedules: what was added is deleted, what was off is on.
+    Return how many had none.
     """
     from prefect.client.orchestration import get_client
 
@@ -90,8 +94,8 @@ def switch(full_name: str, active: bool) -> int:
         except (ObjectNotFound, ValueError):  # ValueError: no slash in the name
             ours = [(each.entrypoint or "", each.name) for each in all_deployments(client)]
             known = [f"{entrypoint.rpartition('.')[2]}/{name}" for entrypoint, name in ours]
-            says = f"there is no deployment {full_name}{did_you_mean(full_name, known)}"
-            raise Mistakes([Mistake("DEPLOYMENT", says)]) from None
+            message = f"there is no deployment {full_name}{did_you_mean(full_name, known)}"
+            raise Mistakes([Mistake("DEPLOYMENT", message)]) from None
         if not found.schedules:
             create = f'`prefect deployment schedule create {full_name} --cron "0 6 * * 1"` adds one'
             raise Mistakes([Mistake("DEPLOYMENT", f"{full_name} has no schedule; {create}")])

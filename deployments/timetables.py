@@ -1,4 +1,4 @@
-"""When a deployment runs: `--cron` or `--interval`, in a time zone, checked before anything is written."""
+"""When a deployment runs: `--cron` or `--interval`, in a time zone, checked first."""
 
 import asyncio
 from argparse import ArgumentTypeError
@@ -71,8 +71,8 @@ def read_timetable(
     known = available_timezones()
     if zone not in known:
         near = did_you_mean(zone, known)
-        says = f"expected a name such as Europe/Berlin, got {zone!r}{near}"
-        raise Mistakes([Mistake("--timezone", says)])
+        message = f"expected a name such as Europe/Berlin, got {zone!r}{near}"
+        raise Mistakes([Mistake("--timezone", message)])
     timetable = Timetable(cron, _interval(interval) if interval is not None else None, zone)
     if cron is not None:
         _check_cron(timetable, cron)
@@ -92,13 +92,13 @@ def _interval(text: str) -> timedelta:
 def _check_cron(timetable: Timetable, cron: str) -> None:
     fields = len(cron.split())
     if not cron.startswith("@") and fields != 5:
-        says = f"expected five fields ({FIELDS}), got {fields} in {cron!r}"
-        raise Mistakes([Mistake("--cron", says)])
+        message = f"expected five fields ({FIELDS}), got {fields} in {cron!r}"
+        raise Mistakes([Mistake("--cron", message)])
     try:
         timetable.schedule()
     except ValueError:  # pydantic's; its words name no field
-        says = f"{cron!r} is not a cron string; expected {FIELDS}"
-        raise Mistakes([Mistake("--cron", says)]) from None
+        message = f"{cron!r} is not a cron string; expected {FIELDS}"
+        raise Mistakes([Mistake("--cron", message)]) from None
     try:
         comes = bool(timetable.next_runs(datetime.now(UTC), number=1))
     except ValueError:

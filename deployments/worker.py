@@ -1,7 +1,7 @@
-"""`python -m deployments.worker`: a worker on this machine, with the profile's addresses and credentials.
+"""`python -m deployments.worker`: a worker on this machine, with the profile's credentials.
 
-It becomes Prefect's own worker; the flow runs that it takes are processes that inherit its environment. So secrets are
-never parameters, nor in Prefect's database.
+It becomes Prefect's own worker; the flow runs that it takes are processes that inherit its
+environment. So secrets are never parameters, nor in Prefect's database.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def environment(profile: PrefectProfile) -> dict[str, str]:
-    """Return what a worker needs, besides what it has: addresses, credentials, where the flows are."""
+    """Return what a worker needs besides: addresses, credentials, where the flows are."""
     return {
         **profile.variables(),
         "ONERUN_HOME": str(HOME),
@@ -69,22 +69,22 @@ def command(pool: str, name: str | None, limit: int) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check, then become Prefect's worker. Returns: the exit code when that was not to be."""
-    asked = parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-    return exit_code(lambda: _become(asked), as_json=False, interrupted="interrupted")
+    """Check, then become Prefect's worker. Return the exit code when a check fails."""
+    options = parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+    return exit_code(lambda: _become(options), as_json=False, interrupted="interrupted")
 
 
-def _become(asked: argparse.Namespace) -> NoReturn:
-    profile = with_prefect(load_profile(asked.profile))
+def _become(options: argparse.Namespace) -> NoReturn:
+    profile = with_prefect(load_profile(options.profile))
     mistakes = check_profile(profile)
     if profile.prefect_api_url is None:
         mistakes.append(Mistake("PREFECT_API_URL", NO_SERVER))
     if mistakes:
         raise Mistakes(mistakes)
     profile.apply()
-    if need_pool(asked.pool, kind="process"):
-        print(f"made the work pool {asked.pool}", flush=True)
-    line = command(asked.pool, asked.name, asked.limit)
+    if need_pool(options.pool, kind="process"):
+        print(f"made the work pool {options.pool}", flush=True)
+    line = command(options.pool, options.name, options.limit)
     os.execve(line[0], line, {**os.environ, **environment(profile)})
 
 

@@ -1,4 +1,4 @@
-"""Asks a model's owner in Prefect's UI, and moves the alias or leaves it, as the answer says.
+"""Ask a model's owner in Prefect's UI, and move the alias or leave it, according to the answer.
 
 The flow run suspends: no process waits, and whichever worker is there goes on after the answer.
 """
@@ -27,16 +27,17 @@ class Answer(RunInput):
 
 @flow(name="approve", validate_parameters=True, persist_result=False)
 def approve(run_id: str, profile: str | None = None) -> dict[str, Any]:
-    """Ask whether the version that a training made may take its alias, and do as the answer says.
+    """Ask whether the version that a training made may take its alias, and follow the answer.
 
     Args:
         run_id: The training's MLflow run.
         profile: Name of a profile in `settings/profiles/`.
     """
     use_registry(profile)
-    asked = approval.pending(run_id)
+    request = approval.pending(run_id)
     page = run_page(str(load_profile(profile).public()["tracking_uri"]), run_id)
-    form = Answer.with_initial_data(description=question(asked, {"MLflow": page} if page else {}))
+    links = {"MLflow": page} if page else {}
+    form = Answer.with_initial_data(description=question(request, links))
     answer = suspend_flow_run(wait_for_input=form)
     decide = approval.approve if answer.approve else approval.refuse
-    return decide(asked, answer.who.strip(), answer.why.strip()).model_dump(mode="json")
+    return decide(request, answer.who.strip(), answer.why.strip()).model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""`python -m flows.backup`: an MLflow store, or parts of it, in one verified archive; a Prefect flow as well."""
+"""`python -m flows.backup`: an MLflow store, or parts of it, in one archive; also a flow."""
 
 import sys
 

@@ -1,4 +1,7 @@
-"""`python -m flows.doctor [--profile NAME] [--json]`: checks that trainings can run, here or where a worker runs."""
+"""`python -m flows.doctor [--profile NAME] [--json]`: check that trainings can run.
+
+As a flow it checks the machine of the worker that runs it.
+"""
 
 if __name__ == "__main__":
     # Handed over before Prefect is imported: most of what is looked at needs no engine.
@@ -18,7 +21,9 @@ from onerun.domain.diagnosis import all_well
 
 @flow(name="doctor", validate_parameters=True, persist_result=False)
 def doctor(profile: str | None = None, pool: str | None = None) -> dict[str, Any]:
-    """Check that trainings can run where this flow run is: servers, credentials, clocks, disks, pools and workers.
+    """Check that trainings can run where this flow run is.
+
+    It looks at servers, credentials, clocks, disks, pools and workers.
 
     Args:
         profile: Name of a profile in `settings/profiles/`.

@@ -1,8 +1,8 @@
-"""`python -m flows.maintain --policy policies/weekly.yaml`: plan, archive, clean up; a Prefect flow as well."""
+"""`python -m flows.maintain --policy weekly.yaml`: plan, archive, clean up; also a flow."""
 
 import sys
 
-from flows.upkeep.commands import MAINTAIN
+from flows.maintenance import MAINTAIN
 from onerun.commands.maintain import WAITS_FOR_A_PERSON, MaintainOptions, MaintainResult
 
 if __name__ == "__main__":
@@ -23,7 +23,7 @@ LOOKS_EVERY = 10  # seconds
 class Approval(RunInput):
     """What a person answers in Prefect's UI."""
 
-    delete_for_good: bool = Field(False, description="Yes: archive and delete what the plan says.")
+    delete_for_good: bool = Field(False, description="Yes: archive and delete what the plan lists.")
 
 
 class PausingUi(LogUi):

@@ -1,4 +1,4 @@
-"""`python -m flows.metrics`: an exporter for Prometheus. Runs beside everything else and changes nothing."""
+"""`python -m flows.metrics`: an exporter for Prometheus, which changes nothing."""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from flows.command_line.arguments import add_usual, command_line, span
-from flows.monitoring.looks import Looker, Say
+from flows.monitoring.looks import Looker, Report
 from onerun.commands.exit import exit_code
 from onerun.commands.terminal import QUIET, Terminal
 from onerun.config.mistakes import Mistake, Mistakes
@@ -24,13 +24,13 @@ EXAMPLE = """example:
   python -m flows.metrics --once --no-files
   python -m flows.metrics --bind 0.0.0.0 --port 9750 --every 5m --window 7d
 
-A scrape is answered from memory; the store is looked at in between, for at most a tenth of the time. A store that does
-not answer is told by onerun_up 0, and looked for again. docs/monitoring.md lists the series.
-exit codes: 0 ended by SIGTERM, or done with --once, 2 a mistake, or with --once a store that does not answer,
-130 interrupted"""
-AT_ONCE = {
-    "PREFECT_CLIENT_MAX_RETRIES": "0"
-}  # Prefect's client waits for minutes; the next look comes sooner
+A scrape is answered from memory; the store is looked at in between, for at most a tenth of the
+time. For a store that does not answer, onerun_up is 0, and it is looked for again.
+docs/monitoring.md lists the series.
+exit codes: 0 ended by SIGTERM, or done with --once, 2 a mistake, or with --once a store that does
+not answer, 130 interrupted"""
+# Prefect's client waits for minutes; the next look comes sooner
+AT_ONCE = {"PREFECT_CLIENT_MAX_RETRIES": "0"}
 LEAST = timedelta(seconds=5)
 
 
@@ -63,55 +63,54 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until asked to end, or print once. Returns: the exit code."""
-    asked = parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+    """Serve until asked to end, or print once. Return the exit code."""
+    options = parser().parse_args(sys.argv[1:] if arguments is None else arguments)
     for variable, value in {**QUIET, **AT_ONCE}.items():
         os.environ.setdefault(variable, value)
-    return exit_code(lambda: _done(asked), asked.json, "interrupted", asked.traceback)
+    return exit_code(lambda: _done(options), options.json, "interrupted", options.traceback)
 
 
-def _done(asked: argparse.Namespace) -> dict[str, Any]:
+def _done(options: argparse.Namespace) -> dict[str, Any]:
     for name in ("every", "store_every", "window"):
-        if getattr(asked, name) < LEAST:
+        if getattr(options, name) < LEAST:
             raise Mistakes(
                 [Mistake(f"--{name.replace('_', '-')}", f"expected at least {LEAST.seconds}s")]
             )
     from flows.monitoring.exposition import Exposition
     from flows.monitoring.observation import store, trainings
 
-    load_profile(
-        asked.profile
-    )  # a mistake in it is told at once; a store that is silent is waited for
-    say = Terminal(sys.stderr if asked.json or asked.once else sys.stdout).say
+    # a mistake in it is reported at once; a store that does not answer is waited for
+    load_profile(options.profile)
+    report = Terminal(sys.stderr if options.json or options.once else sys.stdout).say
     lookers = (
         Looker(
-            "trainings",
-            lambda: trainings(asked.profile, asked.window),
-            asked.every.total_seconds(),
-            say,
+            name="trainings",
+            see=lambda: trainings(options.profile, options.window),
+            every=options.every.total_seconds(),
+            report=report,
         ),
         Looker(
-            "store",
-            lambda: store(asked.profile, not asked.no_files),
-            asked.store_every.total_seconds(),
-            say,
+            name="store",
+            see=lambda: store(options.profile, not options.no_files),
+            every=options.store_every.total_seconds(),
+            report=report,
         ),
     )
-    exposition = Exposition(lookers[0], lookers[1:], asked.window.total_seconds())
-    return (
-        _once(asked, lookers, exposition) if asked.once else _serve(asked, lookers, exposition, say)
-    )
+    exposition = Exposition(lookers[0], lookers[1:], options.window.total_seconds())
+    if options.once:
+        return _once(options, lookers, exposition)
+    return _serve(options, lookers, exposition, report)
 
 
 def _once(
-    asked: argparse.Namespace, lookers: Sequence[Looker], exposition: "Exposition"
+    options: argparse.Namespace, lookers: Sequence[Looker], exposition: "Exposition"
 ) -> dict[str, Any]:
     from prometheus_client import CollectorRegistry, generate_latest
 
     from flows.monitoring.exposition import as_json
 
     failures = [Mistake(each.name, failure) for each in lookers if (failure := each.look().failure)]
-    if not asked.json:
+    if not options.json:
         registry = CollectorRegistry()
         registry.register(exposition)
         sys.stdout.write(generate_latest(registry).decode())
@@ -122,7 +121,10 @@ def _once(
 
 
 def _serve(
-    asked: argparse.Namespace, lookers: Sequence[Looker], exposition: "Exposition", say: Say
+    options: argparse.Namespace,
+    lookers: Sequence[Looker],
+    exposition: "Exposition",
+    report: Report,
 ) -> dict[str, Any]:
     from prometheus_client import CollectorRegistry, start_http_server
 
@@ -131,12 +133,12 @@ def _serve(
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
     try:
-        server, _ = start_http_server(asked.port, asked.bind, registry)
+        server, _ = start_http_server(options.port, options.bind, registry)
     except (OSError, OverflowError) as error:
         raise Mistakes(
-            [Mistake("--port", f"{asked.bind}:{asked.port} cannot be listened on: {error}")]
+            [Mistake("--port", f"{options.bind}:{options.port} cannot be listened on: {error}")]
         ) from None
-    say(f"http://{asked.bind}:{server.server_port}/metrics; Ctrl-C ends it")
+    report(f"http://{options.bind}:{server.server_port}/metrics; Ctrl-C ends it")
     for each in lookers:
         threading.Thread(
             target=each.go_on, args=(over,), name=f"onerun-{each.name}", daemon=True

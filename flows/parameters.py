@@ -1,4 +1,7 @@
-"""A flow takes the options of a command as its parameters: names, defaults, bounds and help stand in one place."""
+"""A flow takes the options of a command as its parameters.
+
+So names, defaults, bounds and help stand in one place.
+"""
 
 import inspect
 from collections.abc import Callable
@@ -64,6 +67,6 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
 
 
 def _docstring(function: Callable[..., Any], fields: dict[str, FieldInfo]) -> str:
-    """Return the function's own docstring with a line for each parameter, as Prefect's pages show it."""
+    """Return the function's docstring with a line for each parameter, for Prefect's pages."""
     lines = [f"    {name}: {each.description}" for name, each in fields.items()]
-    return "\n".join([inspect.getdoc(function) or "", "", "Args:", *lines])
+    return "\n".join([f"{inspect.getdoc(function) or ''}\n\nArgs:", *lines])

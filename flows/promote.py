@@ -1,4 +1,4 @@
-"""`python -m flows.promote --model NAME --rollback | --to VERSION | --history`: moving an alias by hand."""
+"""`python -m flows.promote --model NAME --rollback | --to VERSION | --history`: move an alias."""
 
 import sys
 
@@ -18,7 +18,7 @@ from onerun.commands.profile_store import use_registry
 @flow(name="promote", validate_parameters=True, persist_result=False)
 @parameters_of(MoveOptions)
 def promote(options: MoveOptions) -> AliasMove | AliasUnchanged:
-    """Move the alias of a registered model to a version, or back to its previous holder when none is given."""
+    """Move the alias of a registered model to a version, or back to its previous holder."""
     use_registry(options.profile)
     result = move(options)
     for line in result.lines():

@@ -1,7 +1,7 @@
-"""`python -m flows.reconcile [--apply]`: runs with status RUNNING whose training is dead are found and ended."""
+"""`python -m flows.reconcile [--apply]`: find and end runs in RUNNING whose training is dead."""
 
 if __name__ == "__main__":
-    # Handed over before Prefect is imported: a temporary server comes up while everything else loads.
+    # Handed over before Prefect is imported: its temporary server starts while the rest loads.
     import sys
 
     from flows.reconciling.reconciler import main
@@ -62,10 +62,10 @@ class FlowReconcileOptions(CommonOptions):
 def reconcile(options: FlowReconcileOptions) -> ReconcilePlanned | Reconciled:
     """Find runs with status RUNNING whose training is dead, and end them with the evidence."""
     end_quickly()
-    silence = use(with_prefect(load_profile(options.profile)))
+    unavailable = use(with_prefect(load_profile(options.profile)))
     with get_client(sync_client=True) as client:
-        source = None if silence else FlowRuns(client)
-        return reconcile_with(source, options.as_spans(), LogUi(), silence, _show)
+        source = None if unavailable else FlowRuns(client)
+        return reconcile_with(source, options.as_spans(), LogUi(), unavailable, _show)
 
 
 def _show(plan: ReconcilePlan) -> None:

@@ -1,8 +1,8 @@
-"""`python -m flows.summary`: what a store holds, in numbers; a Prefect flow as well."""
+"""`python -m flows.summary`: what a store holds, in numbers; also a flow."""
 
 import sys
 
-from flows.upkeep.commands import SUMMARY
+from flows.maintenance import SUMMARY
 from onerun.commands.summary import SummaryOptions
 from onerun.domain.cleanup.summary import Summary
 

@@ -1,7 +1,7 @@
-"""`python -m flows.train --recipe recipes/x.yaml`: from a recipe to a champion, as a flow run of Prefect."""
+"""`python -m flows.train --recipe recipes/x.yaml`: from a recipe to a champion, as a flow run."""
 
 if __name__ == "__main__":
-    # Handed over before Prefect is imported: its temporary server comes up while everything else loads.
+    # Handed over before Prefect is imported: its temporary server starts while the rest loads.
     import sys
 
     from flows.training.launch import main
@@ -26,7 +26,10 @@ from settings.profile import load_profile
 @flow(name="train", validate_parameters=True, persist_result=False)
 @parameters_of(FlowTrainOptions, without=("plan", "retry"))
 def train(options: FlowTrainOptions) -> TrainingResult:
-    """Take a recipe's data to a promoted model: ingest, validate, train, evaluate, register, promote."""
+    """Take a recipe's data to a promoted model.
+
+    Its stages: ingest, validate, train, evaluate, register, promote.
+    """
     end_quickly()  # a worker starts a process for every flow run
     outlive_the_reader()
     with ends_when_cancelled(str(flow_run.id), flow_run.run_count) as watcher:

@@ -1,4 +1,4 @@
-"""What happens in a flow, shown: in the flow run's log always, and at a terminal when one started it."""
+"""What happens in a flow, shown in the flow run's log and at the terminal that started it."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ _terminal: ContextVar[Observer | None] = ContextVar("onerun_terminal", default=N
 
 
 class PrefectLog(APILogHandler):
-    """Sends what is logged within a run to that run's log; what is logged elsewhere is not for Prefect."""
+    """Send what is logged within a run to that run's log; the rest is not for Prefect."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send nothing outside a run."""
@@ -33,14 +33,17 @@ class PrefectLog(APILogHandler):
 
 
 def log_to_prefect() -> None:
-    """Send what the `onerun` logger says from here on to the log of the flow run that it is said in."""
+    """Send the records of the `onerun` logger to the log of the flow run they are made in."""
     if not any(isinstance(handler, PrefectLog) for handler in logger.handlers):
         logger.addHandler(PrefectLog())
         logger.setLevel(logging.INFO)
 
 
 class LogUi:
-    """Lines in the flow run's log; a question has no answer here: a flow that needs one pauses for it."""
+    """Lines in the flow run's log.
+
+    A question has no answer here: a flow that needs one pauses for it.
+    """
 
     attended = False
 
@@ -84,7 +87,7 @@ class LogUi:
         return None
 
     def show(self, event: StageEvent) -> None:
-        """Log what happens to a stage, and show it at the terminal that started the flow, where there is one."""
+        """Log what happens to a stage, and show it at the terminal that started the flow."""
         match event.state:
             case StageState.STARTED:
                 logger.info("%s ...", event.stage)

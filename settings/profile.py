@@ -19,5 +19,8 @@ class PrefectProfile(Profile):
 
 
 def load_profile(name: str | None = None) -> PrefectProfile:
-    """Read the profile called `name`, or else ONERUN_PROFILE, or else the environment alone. Raises Mistakes."""
+    """Read the profile called `name`, else that of ONERUN_PROFILE, else the environment alone.
+
+    Raises: Mistakes.
+    """
     return load_profile_as(PrefectProfile, name)

@@ -1,7 +1,7 @@
 """The servers that the local stack starts: where they listen and where they keep their data.
 
-Which addresses they have stands in the profile, for clients and servers must agree on them. The variables are the
-servers' own, from the process environment, else from `.env` in the working folder.
+Which addresses they have stands in the profile, for clients and servers must agree on them. The
+variables are the servers' own, from the environment, else from `.env` in the working folder.
 """
 
 import json
@@ -15,9 +15,9 @@ from onerun.config.addresses import need_whole_password
 from onerun.config.mistakes import Mistake, Mistakes
 
 
-def _of(variable: str, *others: str, default: Any = None, says: str) -> Any:
-    """A field that the environment calls `variable` (or one of `others`)."""
-    return Field(default, validation_alias=AliasChoices(variable, *others), description=says)
+def _of(variable: str, *others: str, default: Any = None, description: str) -> Any:
+    """Return a field that the environment calls `variable` (or one of `others`)."""
+    return Field(default, validation_alias=AliasChoices(variable, *others), description=description)
 
 
 class Servers(BaseSettings):
@@ -31,7 +31,7 @@ class Servers(BaseSettings):
     bind: str = _of(
         "ONERUN_BIND",
         default="127.0.0.1",
-        says="Address the servers listen on; loopback unless told.",
+        description="Address the servers listen on; loopback when omitted.",
     )
     worker_limit: int = Field(
         2,
@@ -43,29 +43,35 @@ class Servers(BaseSettings):
     prefect_database: SecretStr | None = _of(
         "PREFECT_SERVER_DATABASE_CONNECTION_URL",
         "PREFECT_API_DATABASE_CONNECTION_URL",
-        says="postgresql+asyncpg://user:password@host/database of the Prefect server; an SQLite file when omitted.",
+        description=(
+            "postgresql+asyncpg://user:password@host/database of the Prefect server; "
+            "an SQLite file when omitted."
+        ),
     )
     prefect_auth: SecretStr | None = _of(
         "PREFECT_SERVER_API_AUTH_STRING",
-        says="The same as PREFECT_API_AUTH_STRING, or nothing: the server gets that.",
+        description="The same as PREFECT_API_AUTH_STRING, or nothing: the server gets that.",
     )
     mlflow_database: SecretStr | None = _of(
         "MLFLOW_BACKEND_STORE_URI",
-        says="postgresql+psycopg://user:password@host/database of the MLflow server; an SQLite file when omitted.",
+        description=(
+            "postgresql+psycopg://user:password@host/database of the MLflow server; "
+            "an SQLite file when omitted."
+        ),
     )
     mlflow_artifacts: str | None = _of(
         "MLFLOW_ARTIFACTS_DESTINATION",
-        says="s3://bucket/prefix of what the MLflow server keeps; a folder when omitted.",
+        description="s3://bucket/prefix of what the MLflow server keeps; a folder when omitted.",
     )
     mlflow_secret: SecretStr | None = _of(
         "MLFLOW_FLASK_SERVER_SECRET_KEY",
-        says="Signs the MLflow server's forms, where it asks for a password.",
+        description="Signs the MLflow server's forms, where it asks for a password.",
     )
 
     @field_validator("prefect_database")
     @classmethod
     def _is_asynchronous(cls, address: SecretStr | None) -> SecretStr | None:
-        """Prefect's own message about this is a traceback."""
+        """Refuse a synchronous driver here: Prefect's own message about it is a traceback."""
         kinds = ("postgresql+asyncpg://", "sqlite+aiosqlite:///")
         if address is not None and not address.get_secret_value().startswith(kinds):
             raise ValueError(f"expected an address that begins with {' or '.join(kinds)}")
@@ -80,7 +86,7 @@ class Servers(BaseSettings):
 
 
 def load_servers() -> Servers:
-    """Return what the environment says of the servers. Raises: Mistakes, without the values (P7)."""
+    """Return the environment's settings of the servers. Raises: Mistakes, without values (P7)."""
     try:
         return Servers()
     except ValidationError as error:
@@ -94,22 +100,22 @@ def load_servers() -> Servers:
 
 
 def stack_folder(work: str | Path) -> Path:
-    """Return where the local stack keeps data, logs and the records of its processes, below the work folder."""
+    """Return the folder below the work folder where the stack keeps data, logs and records."""
     return Path(work) / "stack"
 
 
 def mlflow_file(stack: Path) -> Path:
-    """The MLflow server's database, where no other was named."""
+    """Return the MLflow server's database, where no other was named."""
     return stack / "mlflow.db"
 
 
 def prefect_file(stack: Path) -> Path:
-    """The Prefect server's."""
+    """Return the Prefect server's database, where no other was named."""
     return stack / "prefect" / "prefect.db"
 
 
 def is_of_the_stack(stack: Path, name: str, address: str) -> bool:
-    """Whether the server at that address is the one that the stack of this folder started last under that name."""
+    """Return whether the stack of this folder started that server last, at that address."""
     try:
         return bool(json.loads((stack / f"{name}.json").read_text())["address"] == address)
     except (OSError, ValueError, KeyError):  # none was started here

@@ -1,1 +1,1 @@
-"""The stages of a training as Prefect tasks: retries and time-outs. What a stage does stands in the library."""
+"""The stages of a training as Prefect tasks, with retries and time-outs."""

@@ -1,4 +1,7 @@
-"""The six stages as Prefect tasks. Each calls a stage of the library's engine; Prefect shows, retries and stops it."""
+"""The six stages as Prefect tasks.
+
+Each calls a stage of the library's engine; Prefect shows, retries and stops it.
+"""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -34,7 +37,7 @@ def can_retry(limits: Limits) -> Callable[[Task[..., Any], TaskRun, State[Any]],
 
 
 def stage(function: Callable[..., Any]) -> Task[..., Any]:
-    """Make a task that is never answered from Prefect's cache and whose result is never pickled into its store."""
+    """Make a task that Prefect's cache never answers and whose result is never pickled."""
     usual = Limits()
     return task(
         name=function.__name__,
@@ -67,7 +70,7 @@ def train(do: Callable[[], TrainedModel]) -> TrainedModel:
 
 @stage
 def evaluate(do: Callable[[], Evaluation]) -> Evaluation:
-    """Judge the logged model on the test part, beside a baseline and the champion."""
+    """Score the logged model on the test part, beside a baseline and the champion."""
     return do()
 
 

@@ -1,1 +1,1 @@
-"""Flow runs as pods: the manifests of servers and worker, and the template of the work pool's Jobs."""
+"""Flow runs as pods: manifests of servers and worker, and the template of the pool's Jobs."""

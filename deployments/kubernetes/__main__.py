@@ -1,4 +1,4 @@
-"""`python -m deployments.kubernetes template | pool`: the work pool's base job template, from the profile."""
+"""`python -m deployments.kubernetes template | pool`: the work pool's base job template."""
 
 import argparse
 import json
@@ -19,10 +19,11 @@ EXAMPLE = """example:
   python -m deployments.kubernetes template --image onerun:0.1.0
   python -m deployments.kubernetes pool --image registry.example/onerun:0.1.0
 
-template prints the template; pool writes it to the Prefect server, and a second time changes nothing. Jobs refer to
-each variable that the profile sets (in the environment, in .env or in its file) by name: credentials to the Secret
-onerun, the rest to the ConfigMap onerun. No value gets into the template. Set what these two hold and
-nothing else: a pod whose ConfigMap or Secret lacks one of them does not start.
+template prints the template; pool writes it to the Prefect server, and a second time changes
+nothing. Jobs refer to each variable that the profile sets (in the environment, in .env or in its
+file) by name: credentials to the Secret onerun, the rest to the ConfigMap onerun. No value gets
+into the template. Set what these two hold and nothing else: a pod whose ConfigMap or Secret lacks
+one of them does not start.
 exit codes: 0 done, 1 something failed, 2 a mistake in what was asked"""
 
 
@@ -41,7 +42,9 @@ def parser() -> argparse.ArgumentParser:
         help="image of pods whose deployment names none",
     )
     parser.add_argument(
-        "--profile", metavar="NAME", help="what pods are told: a profile in settings/profiles/"
+        "--profile",
+        metavar="NAME",
+        help="whose variables pods get: a profile in settings/profiles/",
     )
     parser.add_argument(
         "--pool", metavar="NAME", default=WORK_POOL, help=f"the work pool ({WORK_POOL})"
@@ -77,40 +80,40 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do as asked. Returns: the exit code."""
+    """Print or write the template. Return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments:
         parser().print_help()
         return 0
-    asked = parser().parse_args(arguments)
-    return exit_code(lambda: _done(asked), as_json=False, interrupted="interrupted")
+    options = parser().parse_args(arguments)
+    return exit_code(lambda: _done(options), as_json=False, interrupted="interrupted")
 
 
-def _done(asked: argparse.Namespace) -> dict[str, Any]:
-    profile = load_profile(asked.profile)
+def _done(options: argparse.Namespace) -> dict[str, Any]:
+    profile = load_profile(options.profile)
     _need_servers(profile)
     place = Place(
-        image=asked.image,
-        namespace=asked.namespace,
-        pull=asked.pull,
-        authority=asked.authority,
-        pull_secrets=tuple(asked.pull_secret),
-        host_network=asked.host_network,
+        image=options.image,
+        namespace=options.namespace,
+        pull=options.pull,
+        authority=options.authority,
+        pull_secrets=tuple(options.pull_secret),
+        host_network=options.host_network,
     )
     template = job_template(profile, place)
-    if asked.action == "template":
+    if options.action == "template":
         print(json.dumps(template, indent=2))
         return template
     mistakes = [mistake for mistake in check_profile(profile) if mistake.key.startswith("PREFECT_")]
     if mistakes:  # the other servers are the pods' to reach
         raise Mistakes(mistakes)
     profile.apply()
-    print(f"{asked.pool}: {write_pool(template, asked.pool)}")
+    print(f"{options.pool}: {write_pool(template, options.pool)}")
     return template
 
 
 def _need_servers(profile: PrefectProfile) -> None:
-    """A pod's disk is gone with it: an SQLite file or a folder there would be forgotten in silence."""
+    """Refuse files on a pod's disk: they would be deleted with the pod, without a message."""
     mistakes = []
     if not profile.tracking_uri.startswith(("http://", "https://")):
         mistakes.append(

@@ -6,9 +6,9 @@ from onerun.domain.names import WORK_POOL
 
 
 def write_pool(template: dict[str, Any], name: str = WORK_POOL) -> str:
-    """Makes the pool, or gives it this template; its limits and what else was set in the UI stay.
+    """Make the pool, or give it this template; its limits and what else was set in the UI stay.
 
-    Returns: made, changed, or unchanged. Raises: Mistakes when a pool of another type has the name.
+    Return made, changed, or unchanged. Raises: Mistakes when a pool of another type has the name.
     """
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
@@ -16,24 +16,28 @@ def write_pool(template: dict[str, Any], name: str = WORK_POOL) -> str:
 
     from onerun.config.mistakes import Mistake, Mistakes
 
-    says = (
+    description = (
         "Flow runs as Kubernetes Jobs; python -m deployments.kubernetes pool renews the template."
     )
     with get_client(sync_client=True) as client:
         try:
             client.create_work_pool(
                 WorkPoolCreate(
-                    name=name, type="kubernetes", description=says, base_job_template=template
+                    name=name,
+                    type="kubernetes",
+                    description=description,
+                    base_job_template=template,
                 )
             )
         except ObjectAlreadyExists:
             there = client.read_work_pool(name)
             if there.type != "kubernetes":
-                says = (
-                    f"work pool {name!r} is of type {there.type}: a server's pool has one kind of workers; name "
-                    f"another pool, or end its workers, `prefect work-pool delete {name}`, and deploy again"
+                message = (
+                    f"work pool {name!r} is of type {there.type}: a server's pool has one kind of "
+                    f"workers; name another pool, or end its workers, `prefect work-pool delete "
+                    f"{name}`, and deploy again"
                 )
-                raise Mistakes([Mistake("--pool", says)]) from None
+                raise Mistakes([Mistake("--pool", message)]) from None
             if there.base_job_template == template:
                 return "unchanged"
             client.update_work_pool(name, WorkPoolUpdate(base_job_template=template))

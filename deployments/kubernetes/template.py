@@ -1,7 +1,8 @@
-"""The base job template of the Kubernetes work pool: what every Job looks like, and what a deployment may choose of it.
+"""The base job template of the Kubernetes work pool: every Job's shape, and a deployment's choices.
 
-Prefect fills `{{ variable }}` in; a variable that nothing refers to is ignored without a word. Credentials are
-references to a Secret, addresses to a ConfigMap: neither Prefect's database nor a Job holds a value.
+Prefect fills `{{ variable }}` in; a variable that nothing refers to is ignored without a message.
+Credentials are references to a Secret, addresses to a ConfigMap: neither Prefect's database nor a
+Job holds a value.
 """
 
 from dataclasses import dataclass
@@ -16,16 +17,14 @@ from settings.profile import PrefectProfile
 SETTINGS = "onerun"  # the name of the ConfigMap, and of the Secret
 CREDENTIALS = frozenset({"tracking_username"})  # no secret by itself, but kept beside its password
 ACCOUNT = "training"  # the service account of Jobs: it may nothing
-LABELS = {
-    "app.kubernetes.io/component": "training"
-}  # of pods; the network policies know them by it
+# of pods; the network policies know them by it
+LABELS = {"app.kubernetes.io/component": "training"}
 USER = 1000  # of the image
-BUNDLE = (
-    "SSL_CERT_FILE",
-    "REQUESTS_CA_BUNDLE",
-    "AWS_CA_BUNDLE",
-)  # what Prefect, MLflow and S3 clients trust
-GRACE = 60  # seconds between SIGTERM and SIGKILL: the training ends its run, Prefect schedules the flow run again
+# what Prefect, MLflow and S3 clients trust
+BUNDLE = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE")
+# seconds between SIGTERM and SIGKILL: the training ends its run, Prefect schedules the flow run
+# again
+GRACE = 60
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,8 @@ def _job(profile: PrefectProfile, place: Place) -> dict[str, Any]:
         },
         "spec": {
             "backoffLimit": 0,  # retries are Prefect's
-            "podReplacementPolicy": "Failed",  # while a pod is told to end, Prefect schedules its flow run again
+            # while a pod is ended, Prefect schedules its flow run again
+            "podReplacementPolicy": "Failed",
             "activeDeadlineSeconds": "{{ deadline_seconds }}",
             "ttlSecondsAfterFinished": "{{ finished_job_ttl }}",
             "template": {"metadata": {"labels": LABELS}, "spec": _pod(profile, place)},
@@ -84,8 +84,10 @@ def _pod(profile: PrefectProfile, place: Place) -> dict[str, Any]:
         [{"name": "authority", "configMap": {"name": place.authority}}] if place.authority else []
     )
     return {
-        "completions": 1,  # these two belong to the Job, where they are 1 by themselves; Prefect's validator wants them
-        "parallelism": 1,  # here, and Kubernetes drops them
+        # these two belong to the Job, where they are 1 by default; Prefect's validator requires
+        # them here, and Kubernetes drops them
+        "completions": 1,
+        "parallelism": 1,
         "restartPolicy": "Never",
         "serviceAccountName": ACCOUNT,
         "automountServiceAccountToken": False,
@@ -123,14 +125,16 @@ def _container(profile: PrefectProfile, place: Place) -> dict[str, Any]:
         "env": env,  # Prefect puts those of `env` before them
         "resources": resources,
         "securityContext": {
-            "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
         },
         "volumeMounts": mounts,
     }  # fmt: skip
 
 
 def references(profile: PrefectProfile) -> list[dict[str, Any]]:
-    """Return a pod's environment: where each variable that the profile sets is found, never what it is (P7)."""
+    """Return a pod's environment: for each variable of the profile where it is found (P7)."""
     found: list[dict[str, Any]] = [{"name": "HOME", "value": "/tmp"}]
     for field in PrefectProfile.model_fields:
         value = getattr(profile, field)
@@ -154,7 +158,7 @@ def _variables(place: Place) -> dict[str, Any]:
         "name": ("Name of the Job; the flow run's when omitted.", {"type": "string"}),
         "command": ("Command of the pod; Prefect's own when omitted.", {"type": "string"}),
         "env": (
-            "More variables of the pod, none secret: they stand in the Job. What the cluster sets stays.",
+            "More variables of the pod, none secret: they stand in the Job, beside the cluster's.",
             texts,
         ),
         "labels": ("More labels of the Job and its pod.", texts),

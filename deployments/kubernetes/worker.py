@@ -1,7 +1,8 @@
-"""`python -m deployments.kubernetes.worker --pool kubernetes`: Prefect's worker, and the end of what was cancelled too early.
+"""`python -m deployments.kubernetes.worker`: Prefect's worker, which also ends early cancellations.
 
-Prefect 3.8's worker listens for cancelling only while it submits a flow run, and the process in a pod only once it runs.
-Between the two, while a pod cannot start, nothing does: the flow run would stay Cancelling until its Job's deadline.
+Prefect 3.8's worker listens for cancelling only while it submits a flow run, and the process in a
+pod only once it runs. Between the two, while a pod cannot start, nothing does: the flow run would
+stay Cancelling until its Job's deadline.
 """
 
 import argparse
@@ -30,7 +31,7 @@ logger = logging.getLogger("prefect.worker.cancelled")
 def end_cancelled(
     client: "SyncPrefectClient", pool: str, delete: DeleteJob, its_own: timedelta = ITS_OWN
 ) -> list[str]:
-    """Delete the Jobs of the pool's flow runs that are Cancelling and end nothing themselves; then they are Cancelled.
+    """Delete the Jobs of the pool's flow runs that stay Cancelling, and set those to Cancelled.
 
     Return their ids. It can be repeated: what is over is not looked at any more.
     """
@@ -57,7 +58,7 @@ def end_cancelled(
 
 
 def delete_job(namespace: str, name: str) -> None:
-    """Delete a Job and its pods; one that is not there any more is no mistake."""
+    """Delete a Job and its pods; one that does not exist any more is ignored."""
     asyncio.run(_delete(namespace, name))
 
 
@@ -88,7 +89,8 @@ def watch(pool: str) -> None:
             try:
                 for flow_run in end_cancelled(client, pool, delete_job):
                     logger.info("flow run %s was cancelled, its Job deleted", flow_run)
-            except Exception as error:  # noqa: BLE001  # Prefect or the cluster may be away for a while
+            # Prefect or the cluster may be unreachable for a while
+            except Exception as error:  # noqa: BLE001
                 logger.warning("cancelled flow runs: %s: %s", type(error).__name__, error)
             time.sleep(EVERY)
 

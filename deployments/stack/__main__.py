@@ -23,12 +23,13 @@ EXAMPLE = """example:
   python -m deployments.stack logs worker --follow
   python -m deployments.stack down
 
-up starts a Prefect server, an MLflow server and a worker, makes the work pools and writes the deployments of
-prefect.yaml; a second up starts only what is missing, and says so where what runs has other settings. down ends what
-up started, whatever .env says by now; data, in .onerun/stack, stays. With --existing, servers that answer at
-PREFECT_API_URL and MLFLOW_TRACKING_URI are used as they are, and only what is missing is started: the pool, the
-deployments, a worker.
-exit codes: 0 done, 1 something failed, 2 a mistake, or a server that does not start, 130 interrupted"""
+up starts a Prefect server, an MLflow server and a worker, makes the work pools and writes the
+deployments of prefect.yaml; a second up starts only what is missing, and reports where what runs
+has other settings. down ends what up started, whatever .env holds by now; data, in .onerun/stack,
+stays. With --existing, servers that answer at PREFECT_API_URL and MLFLOW_TRACKING_URI are used as
+they are, and only what is missing is started: the pool, the deployments, a worker.
+exit codes: 0 done, 1 something failed, 2 a mistake, or a server that does not start,
+130 interrupted"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,40 +56,38 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do as asked. Returns: the exit code."""
-    if (asked := parsed(parser(), arguments)) is None:
+    """Do one of the four actions. Return the exit code."""
+    if (options := parsed(parser(), arguments)) is None:
         return 0
-    return exit_code(lambda: _done(asked), asked.json, "interrupted")
+    return exit_code(lambda: _done(options), options.json, "interrupted")
 
 
-def _done(asked: argparse.Namespace) -> dict[str, Any]:
+def _done(options: argparse.Namespace) -> dict[str, Any]:
     from deployments.stack import running
     from deployments.stack.processes import Processes
     from deployments.stack.stack import bring_up, meant, read_stack
     from deployments.stack.state import state_folder
 
-    say = Terminal(sys.stderr if asked.json else sys.stdout).say
-    processes = Processes(state_folder(meant(asked.profile)))
-    if asked.action == "up":
-        stack = read_stack(asked.profile, asked.existing)
-        bring_up(stack, say)
+    report = Terminal(sys.stderr if options.json else sys.stdout).say
+    processes = Processes(state_folder(meant(options.profile)))
+    if options.action == "up":
+        stack = read_stack(options.profile, options.existing)
+        bring_up(stack, report)
         for line in _ways_in(stack):
-            say(line)
-    elif asked.action == "down":
-        return {"status": "done", "ended": running.take_down(processes, say)}
-    elif asked.action == "logs":
+            report(line)
+    elif options.action == "down":
+        return {"status": "done", "ended": running.take_down(processes, report)}
+    elif options.action == "logs":
         show(
-            [asked.service] if asked.service else running.NAMES,
-            processes,
-            asked.lines,
-            asked.follow,
-            say,
+            names=[options.service] if options.service else running.NAMES,
+            processes=processes,
+            lines=options.lines,
+            follow=options.follow,
+            report=report,
         )
         return {"status": "done"}
-    return {
-        "status": "done",
-        "services": running.status(processes, say if asked.action == "status" else None),
-    }
+    services = running.status(processes, report if options.action == "status" else None)
+    return {"status": "done", "services": services}
 
 
 def _ways_in(stack: "Stack") -> list[str]:
@@ -107,7 +106,6 @@ def _ways_in(stack: "Stack") -> list[str]:
 if __name__ == "__main__":
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup has it ignored
-            signal.signal(
-                number, signal.default_int_handler
-            )  # as Ctrl-C: what is begun is put in order
+            # as Ctrl-C: what is begun is put in order
+            signal.signal(number, signal.default_int_handler)
     raise SystemExit(main())

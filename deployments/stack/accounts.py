@@ -1,4 +1,4 @@
-"""Accounts of the MLflow server: basic authentication, its administrator called as the profile says."""
+"""Accounts of the MLflow server: basic authentication, with the profile's administrator."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,29 +33,34 @@ def accounts(profile: PrefectProfile, servers: Servers, state: Path) -> dict[str
 
 
 def configuration_file(state: Path) -> Path:
-    """Where the server reads how it asks."""
+    """Return the file in which the server finds how to authenticate."""
     return state / "mlflow-accounts.ini"
 
 
 def configuration(state: Path) -> str:
     """Return what stands there; no secret."""
-    database = str(state / "mlflow-accounts.db").replace(
-        "%", "%%"
-    )  # a percent sign is special in such a file
+    # a percent sign is special in such a file
+    database = str(state / "mlflow-accounts.db").replace("%", "%%")
     return CONFIGURATION.format(database=database)
 
 
 def _mistakes(profile: PrefectProfile, servers: Servers) -> list[Mistake]:
     found = []
     if not (profile.tracking_username and profile.tracking_password):
-        says = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD go together: set both, or neither"
-        found.append(Mistake("MLFLOW_TRACKING_PASSWORD", says))
+        message = (
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD go together: set both, or "
+            "neither"
+        )
+        found.append(Mistake("MLFLOW_TRACKING_PASSWORD", message))
     if servers.mlflow_secret is None:
-        says = "is missing; any long random text, such as `python -c 'import secrets; print(secrets.token_hex())'`"
-        found.append(Mistake("MLFLOW_FLASK_SERVER_SECRET_KEY", says))
+        message = (
+            "is missing; any long random text, such as "
+            "`python -c 'import secrets; print(secrets.token_hex())'`"
+        )
+        found.append(Mistake("MLFLOW_FLASK_SERVER_SECRET_KEY", message))
     if find_spec("flask_wtf") is None:
-        says = (
+        message = (
             "an MLflow server that asks for a password needs Flask-WTF: pip install 'mlflow[auth]'"
         )
-        found.append(Mistake("MLFLOW_TRACKING_USERNAME", says))
+        found.append(Mistake("MLFLOW_TRACKING_USERNAME", message))
     return found

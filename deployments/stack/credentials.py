@@ -1,9 +1,9 @@
-"""Databases and object stores that the servers are to use, tried before anything starts: wrong credentials are told."""
+"""Databases and object stores of the servers, tried before anything starts."""
 
 from collections.abc import Callable
 
 from flows.checking import databases
-from flows.checking.trying import QUICK
+from flows.checking.single_check import TIMEOUT
 from onerun.config.addresses import synchronous
 from onerun.config.mistakes import Mistake, Mistakes
 from onerun.domain.errors import StoreUnreachable
@@ -11,8 +11,8 @@ from settings.profile import PrefectProfile
 from settings.servers import Servers
 
 
-def try_all(profile: PrefectProfile, servers: Servers, say: Callable[[str], None]) -> None:
-    """Logs in everywhere; makes a bucket that is missing in a store of one's own. Raises: Mistakes, all of them."""
+def try_all(profile: PrefectProfile, servers: Servers, report: Callable[[str], None]) -> None:
+    """Log in everywhere; make a bucket that is missing in one's own store. Raises: Mistakes."""
     mistakes = []
     if servers.prefect_database is not None:
         address = servers.prefect_database.get_secret_value()
@@ -26,7 +26,7 @@ def try_all(profile: PrefectProfile, servers: Servers, say: Callable[[str], None
         ("ONERUN_STORE", variables["ONERUN_STORE"]),
     ):
         if root.startswith("s3://"):
-            mistakes += _bucket(variable, root, "MLFLOW_S3_ENDPOINT_URL" in variables, say)
+            mistakes += _bucket(variable, root, "MLFLOW_S3_ENDPOINT_URL" in variables, report)
     if mistakes:
         raise Mistakes(mistakes)
 
@@ -35,7 +35,7 @@ def _database(variable: str, address: str) -> list[Mistake]:
     from sqlalchemy import create_engine
 
     try:
-        with databases.in_words(variable, address):
+        with databases.errors_as_mistakes(variable, address):
             engine = create_engine(synchronous(address))
             with engine.connect():
                 pass
@@ -45,18 +45,18 @@ def _database(variable: str, address: str) -> list[Mistake]:
     return []
 
 
-def _bucket(variable: str, root: str, ours: bool, say: Callable[[str], None]) -> list[Mistake]:
-    """Amazon's buckets are made by their owners; in a store of one's own a missing one is made."""
+def _bucket(variable: str, root: str, ours: bool, report: Callable[[str], None]) -> list[Mistake]:
+    """Try a bucket; make a missing one in one's own store, and none at Amazon."""
     from onerun import storage
     from onerun.retry import deadline
 
     try:
         if ours and storage.ensure_bucket(root):
-            say(f"made the bucket of {root}")
-        with deadline(QUICK):
+            report(f"made the bucket of {root}")
+        with deadline(TIMEOUT):
             storage.round_trip(root)
     except Mistakes as mistakes:
         return [Mistake(variable, mistake.message) for mistake in mistakes.mistakes]
-    except StoreUnreachable as silence:
-        return [Mistake(variable, f"{silence}; is MLFLOW_S3_ENDPOINT_URL right and the store up?")]
+    except StoreUnreachable as error:
+        return [Mistake(variable, f"{error}; is MLFLOW_S3_ENDPOINT_URL right and the store up?")]
     return []

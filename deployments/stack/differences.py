@@ -1,4 +1,4 @@
-"""What runs otherwise than is asked for now: an `up` that left it so would say that all is well."""
+"""What runs with other settings than are asked for now, which `up` refuses."""
 
 from collections.abc import Iterable
 
@@ -7,11 +7,11 @@ from deployments.stack.services import ADDRESS, Service
 from deployments.stack.state import fingerprints
 from onerun.config.mistakes import Mistake
 
-ANEW = "`python -m deployments.stack down` (make down), then up"
+RESTART = "`python -m deployments.stack down` (make down), then up"
 
 
 def differences(services: Iterable[Service], processes: Processes) -> list[Mistake]:
-    """Return a line for each living process at another address; where none is, for each with other settings."""
+    """Return a line for each process at another address, else for each with other settings."""
     pairs = [
         (service, running) for service in services if (running := processes.find(service.name))
     ]
@@ -24,12 +24,12 @@ def differences(services: Iterable[Service], processes: Processes) -> list[Mista
 
 def _moved(service: Service, running: Started) -> Mistake:
     variable, path = ADDRESS[service.name]
-    asked = f"{service.name} runs at {running.address}, and {service.address} is asked for now"
-    return Mistake(variable, f"{asked}; {ANEW}, or set {variable}={running.address}{path}")
+    message = f"{service.name} runs at {running.address}, and {service.address} is asked for now"
+    return Mistake(variable, f"{message}; {RESTART}, or set {variable}={running.address}{path}")
 
 
 def _changed(service: Service, running: Started, processes: Processes) -> list[str]:
-    """Return the names of what differs; values are told by their fingerprints alone."""
+    """Return the names of what differs; values are compared by their fingerprints."""
     now = fingerprints(processes.folder, service.ours)
     names = sorted(
         name
@@ -41,5 +41,5 @@ def _changed(service: Service, running: Started, processes: Processes) -> list[s
 
 def _otherwise(name: str, changed: list[str]) -> Mistake:
     return Mistake(
-        name, f"runs with other settings than are asked for now ({', '.join(changed)}); {ANEW}"
+        name, f"runs with other settings than are asked for now ({', '.join(changed)}); {RESTART}"
     )

@@ -24,7 +24,7 @@ TRIES, PAUSE = 5, 2.0  # looks at a server that is busy, and seconds between the
 
 @dataclass(frozen=True)
 class Existing:
-    """A server that somebody else runs."""
+    """A server that was not started here."""
 
     name: str
     address: str  # without credentials
@@ -34,32 +34,34 @@ class Existing:
 def answering(profile: PrefectProfile, running: Callable[[str], object]) -> dict[str, Existing]:
     """Ask the servers that the profile names. Return those that answer and were not started here.
 
-    A silent one on this machine is left to `up`, which starts it.
+    One on this machine that does not answer is left to `up`, which starts it.
 
     Args:
         running: whether the stack itself runs a server of that name.
-    Raises: Mistakes for one that refuses, or is silent elsewhere.
+    Raises: Mistakes for one that refuses, or that does not answer on another machine.
     """
     variables = profile.variables()
-    wanted = {name: variable for name, (variable, _) in ADDRESS.items() if not running(name)}
-    missing = [(name, variable) for name, variable in wanted.items() if variable not in variables]
+    required = {name: variable for name, (variable, _) in ADDRESS.items() if not running(name)}
+    missing = [(name, variable) for name, variable in required.items() if variable not in variables]
     if missing:
-        says = "is not set; set it to the address of your {} server"
-        raise Mistakes(Mistake(variable, says.format(name)) for name, variable in missing)
-    addresses = {variable: variables[variable] for variable in wanted.values()}
+        raise Mistakes(
+            Mistake(variable, f"is not set; set it to the address of your {name} server")
+            for name, variable in missing
+        )
+    addresses = {variable: variables[variable] for variable in required.values()}
     problems = _problems(profile, addresses)
     if problems:
         raise Mistakes(problems)
-    silent = {variable for variable, address in addresses.items() if _can_start(address)}
+    unavailable = {variable for variable, address in addresses.items() if _can_start(address)}
     return {
         name: _existing(name, addresses[variable])
-        for name, variable in wanted.items()
-        if variable not in silent
+        for name, variable in required.items()
+        if variable not in unavailable
     }
 
 
 def _problems(profile: PrefectProfile, addresses: Mapping[str, str]) -> list[Mistake]:
-    """Return what is wrong with servers that cannot be started here; a busy one gets time to answer."""
+    """Return what is wrong with servers that cannot be started here, after time to answer."""
     problems: list[Mistake] = []
     for _ in range(TRIES):
         problems = [

@@ -10,30 +10,34 @@ LOOK = 0.5  # seconds between two looks for more
 
 
 def show(
-    names: Sequence[str], processes: Processes, lines: int, follow: bool, say: Callable[[str], None]
+    names: Sequence[str],
+    processes: Processes,
+    lines: int,
+    follow: bool,
+    report: Callable[[str], None],
 ) -> None:
-    """Says the last lines of each log, its name before each; with `follow`, whatever comes, until interrupted."""
+    """Show the last lines of each log; with `follow`, also new ones until interrupted."""
     shown = {name: _size(processes.log(name)) for name in names}
     for name in names:
         for line in processes.last_lines(name, lines):
-            say(f"{name:<8} {line}")
+            report(f"{name:<8} {line}")
     while follow:
         time.sleep(LOOK)
         for name in names:
-            shown[name] = _more(processes.log(name), shown[name], name, say)
+            shown[name] = _more(processes.log(name), shown[name], name, report)
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _more(path: Path, since: int, name: str, say: Callable[[str], None]) -> int:
-    """Says what came after position `since`. Returns: where the last whole line ends."""
+def _more(path: Path, since: int, name: str, report: Callable[[str], None]) -> int:
+    """Show what came after position `since`. Return where the last whole line ends."""
     if not path.exists():
         return 0
     with path.open("rb") as log:
         log.seek(since)
         whole, newline, _ = log.read().rpartition(b"\n")
     for line in whole.decode(errors="replace").splitlines():
-        say(f"{name:<8} {line}")
+        report(f"{name:<8} {line}")
     return since + len(whole) + len(newline)

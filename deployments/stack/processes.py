@@ -1,6 +1,6 @@
 """Processes that outlive the command that started them, found again by id and start time.
 
-An id alone may belong to somebody else by now: what was not started here is never ended.
+An id alone may belong to another process by now: what was not started here is never ended.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 from deployments.stack.state import write
 
 PROC = Path("/proc/self/stat")  # Linux; elsewhere `ps` is asked
-KILLED = 10.0  # seconds that a killed process may take to be gone, on a busy machine
+KILLED = 10.0  # seconds that a killed process may take to end, on a busy machine
 TICK = 0.1  # seconds between two looks at a process that is to end
 
 
@@ -29,13 +29,12 @@ class Started:
     command: tuple[str, ...]
     address: str = ""  # what a person opens
     health: str = ""  # answers 200 when it works
-    settings: Mapping[str, str] = field(
-        default_factory=dict
-    )  # fingerprints of the variables it was given, by name
+    # fingerprints of the variables it was given, by name
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def lives(self) -> bool:
-        """Whether this very process is still there."""
+        """Return whether this very process still lives."""
         return start_time(self.pid) == self.since
 
 
@@ -46,11 +45,11 @@ class Processes:
         self.folder = folder
 
     def log(self, name: str) -> Path:
-        """Where the process writes to."""
+        """Return the file that the process writes to."""
         return self.folder / "logs" / f"{name}.log"
 
     def find(self, name: str) -> Started | None:
-        """Return the living process of that name; None when none was started or it is gone."""
+        """Return the living process of that name; None when none was started or it has ended."""
         try:
             held = json.loads(self._record(name).read_text())
         except (OSError, ValueError):  # never started, or the disk was full when it was
@@ -62,36 +61,37 @@ class Processes:
         self, name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path,
         address: str = "", health: str = "", settings: Mapping[str, str] | None = None,
     ) -> Started:  # fmt: skip
-        """Starts it in a session of its own: neither Ctrl-C nor the end of this terminal reaches it."""
+        """Start it in its own session: Ctrl-C and the end of this terminal do not reach it."""
         self.log(name).parent.mkdir(parents=True, exist_ok=True)
         with self.log(name).open("ab") as log:
             process = subprocess.Popen(
-                command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
+                command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL,
+                stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         since = start_time(process.pid) or "gone"
         started = Started(process.pid, since, tuple(command), address, health, settings or {})
         write(self._record(name), json.dumps(asdict(started)))
         return started
 
-    def end(self, name: str, patience: float) -> bool:
-        """Asks it to end, its children first, and insists after `patience` seconds. Returns: whether it lived.
+    def end(self, name: str, timeout: float) -> bool:
+        """Ask it to end, its children first, and kill it after `timeout` seconds.
 
-        A worker that is asked first would kill its flow runs, and they would read RUNNING for ever; asked themselves,
-        they say that they were aborted. Meanwhile it is held, so that it does not start the next.
+        A worker that is asked first would kill its flow runs, which would stay in RUNNING for
+        ever; asked themselves, they record that they were aborted. Meanwhile the worker is
+        stopped, so that it does not start the next one. Return whether it lived.
         """
         started = self.find(name)
         if started is not None:
             _signal(started, signal.SIGSTOP)
             try:
-                end_children(started.pid, patience)
+                end_children(started.pid, timeout)
             finally:  # Ctrl-C: one that stays held looks alive, and takes no flow run
                 _signal(started, signal.SIGTERM)
                 _signal(started, signal.SIGCONT)
-            _wait_for_end([started], patience)
+            _wait_for_end([started], timeout)
             with suppress(ProcessLookupError):  # its session, children that outlived it included
                 os.killpg(started.pid, signal.SIGKILL)
-            _wait_for_end([started], KILLED)  # whoever starts the next one wants its port
+            _wait_for_end([started], KILLED)  # the next one needs its port
         self._record(name).unlink(missing_ok=True)
         return started is not None
 
@@ -108,12 +108,12 @@ class Processes:
         return self.folder / f"{name}.json"
 
 
-def end_children(pid: int, patience: float) -> None:
-    """Asks the processes that it started to end, and waits for that, at most `patience` seconds."""
+def end_children(pid: int, timeout: float) -> None:
+    """Ask the processes that it started to end, and wait at most `timeout` seconds."""
     below = [Started(child, start_time(child) or "gone", ()) for child in children(pid)]
     for child in below:
         _signal(child, signal.SIGTERM)
-    _wait_for_end(below, patience)
+    _wait_for_end(below, timeout)
 
 
 def _signal(process: Started, number: signal.Signals) -> None:
@@ -122,8 +122,8 @@ def _signal(process: Started, number: signal.Signals) -> None:
             os.kill(process.pid, number)
 
 
-def _wait_for_end(processes: Sequence[Started], patience: float) -> None:
-    deadline = time.monotonic() + patience
+def _wait_for_end(processes: Sequence[Started], timeout: float) -> None:
+    deadline = time.monotonic() + timeout
     while any(process.lives for process in processes) and time.monotonic() < deadline:
         time.sleep(TICK)
 
@@ -141,17 +141,16 @@ def children(pid: int) -> list[int]:
 
 
 def _fields(stat: Path) -> list[str]:
-    """Return a process as Linux describes it, from its state on; nothing when it is gone."""
+    """Return a process as Linux describes it, from its state on; nothing when it has ended."""
     try:
-        return (
-            stat.read_text().rpartition(")")[2].split()
-        )  # after the name, which may hold anything
+        # after the name, which may hold anything
+        return stat.read_text().rpartition(")")[2].split()
     except OSError:
         return []
 
 
 def start_time(pid: int) -> str | None:
-    """Return when the process began, in the system's own words; None when it is gone or a zombie."""
+    """Return when the process began, as the system writes it; None when it ended or is a zombie."""
     if PROC.exists():
         fields = _fields(Path(f"/proc/{pid}/stat"))
         return None if not fields or fields[0] in "ZX" else fields[19]

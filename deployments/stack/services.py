@@ -1,4 +1,4 @@
-"""What the stack is made of: for each service its command, its environment, and how to tell that it works."""
+"""What the stack is made of: each service's command, environment and health address."""
 
 import os
 import sys
@@ -20,21 +20,13 @@ from settings.servers import Servers, mlflow_file, prefect_file
 LOOPBACK = ("127.0.0.1", "localhost")
 PREFECT_DATABASE = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
 WORKER = "stack"  # its name in Prefect's UI
-
-
-PATIENCE = {
-    "prefect": 10.0,
-    "mlflow": 10.0,
-    "worker": 30.0,
-}  # seconds that each may take to end; in order of starting
-ADDRESS = {
-    "prefect": ("PREFECT_API_URL", "/api"),
-    "mlflow": ("MLFLOW_TRACKING_URI", ""),
-}  # which variable names it
-OF_THE_STORE = (
-    "AWS_",
-    "MLFLOW_S3_",
-)  # variables with which the MLflow server reaches its object store
+LEASE_STORAGE = "prefect.server.concurrency.lease_storage.filesystem"
+# seconds that each may take to end; in the order of starting
+TIMEOUTS = {"prefect": 10.0, "mlflow": 10.0, "worker": 30.0}
+# the variable that names its address, and the path in it
+ADDRESS = {"prefect": ("PREFECT_API_URL", "/api"), "mlflow": ("MLFLOW_TRACKING_URI", "")}
+# variables with which the MLflow server reaches its object store
+OF_THE_STORE = ("AWS_", "MLFLOW_S3_")
 
 
 @dataclass(frozen=True)
@@ -43,45 +35,42 @@ class Service:
 
     name: str
     command: tuple[str, ...]
-    ours: Mapping[str, str] = field(
-        repr=False
-    )  # variables that it gets besides those of this process; credentials too
+    # variables that it gets besides those of this process; credentials too
+    ours: Mapping[str, str] = field(repr=False)
     address: str = ""  # what a person opens
     health: str = ""  # answers 200 when the service works
     files: Mapping[Path, str] = field(default_factory=dict)  # written before it starts
     keeps: str = ""  # where its data is, for a person; no secret
-    theirs: Mapping[str, str] = field(
-        default_factory=lambda: dict(os.environ), repr=False
-    )  # as the command found them
+    # as the command found them
+    theirs: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
 
     @property
     def environment(self) -> dict[str, str]:
-        """All its variables."""
+        """Return all its variables."""
         return {**self.theirs, **TELEMETRY_OFF, **self.ours}
 
     @property
     def place(self) -> tuple[str, int]:
-        """Host and port of a server."""
+        """Return host and port of a server."""
         parts = urlsplit(self.address)
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def prefect_server(profile: PrefectProfile, servers: Servers, state: Path) -> Service:
-    """Prefect's API, its scheduler and its UI."""
+    """Return Prefect's API, its scheduler and its UI."""
     api = _here("PREFECT_API_URL", "/api", profile.prefect_api_url, servers)
     address = api.removesuffix("/api")
     environment = {
         "PREFECT_HOME": str(prefect_file(state).parent),
         "PREFECT_UI_API_URL": api,  # the pages ask port 4200 otherwise, wherever the server listens
-        # in memory, which is the default, a restart forgets who holds the slots of concurrency limits
-        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        # in memory, the default, a restart forgets who holds the slots of concurrency limits
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASE_STORAGE,
     }
     database = servers.prefect_database.get_secret_value() if servers.prefect_database else None
     if database is not None:
         environment[PREFECT_DATABASE] = database
-    keeps = f"data in {redact(database or str(prefect_file(state)))}" + _unless(
-        database, PREFECT_DATABASE
-    )
+    place = redact(database or str(prefect_file(state)))
+    keeps = f"data in {place}{_unless(database, PREFECT_DATABASE)}"
     _need_a_password(profile, servers)
     if profile.prefect_api_auth_string is not None:
         environment["PREFECT_SERVER_API_AUTH_STRING"] = (
@@ -92,17 +81,26 @@ def prefect_server(profile: PrefectProfile, servers: Servers, state: Path) -> Se
 
 
 def _need_a_password(profile: PrefectProfile, servers: Servers) -> None:
-    """Whoever reaches a Prefect without one deploys what they like, and the worker runs it. Raises: Mistakes."""
+    """Require a password where others reach Prefect: they could deploy any code to the worker.
+
+    Raises: Mistakes.
+    """
     if servers.prefect_auth not in (None, profile.prefect_api_auth_string):
-        says = "is what the server gets from PREFECT_API_AUTH_STRING, as clients and worker do; set that one"
-        raise Mistakes([Mistake("PREFECT_SERVER_API_AUTH_STRING", says)])
+        message = (
+            "is what the server gets from PREFECT_API_AUTH_STRING, as clients and worker do; "
+            "set that one"
+        )
+        raise Mistakes([Mistake("PREFECT_SERVER_API_AUTH_STRING", message)])
     if servers.bind not in LOOPBACK and profile.prefect_api_auth_string is None:
-        says = f"is missing: ONERUN_BIND={servers.bind} lets others in, and without it they run here what they like"
-        raise Mistakes([Mistake("PREFECT_API_AUTH_STRING", says)])
+        message = (
+            f"is missing: ONERUN_BIND={servers.bind} lets others in, and without it they run here "
+            "what they like"
+        )
+        raise Mistakes([Mistake("PREFECT_API_AUTH_STRING", message)])
 
 
 def mlflow_server(profile: PrefectProfile, servers: Servers, state: Path) -> Service:
-    """MLflow's API and UI; it keeps the artifacts, so that clients need no keys of the object store."""
+    """Return MLflow's API and UI; it keeps the artifacts: clients need no object store's keys."""
     address = _here("MLFLOW_TRACKING_URI", "", profile.tracking_uri, servers)
     database = (
         servers.mlflow_database.get_secret_value()
@@ -117,16 +115,16 @@ def mlflow_server(profile: PrefectProfile, servers: Servers, state: Path) -> Ser
             for name, value in profile.variables().items()
             if name.startswith(OF_THE_STORE)
         },
-        **{
-            name: os.environ.get(name, value) for name, value in checksums.items()
-        },  # only where nobody said otherwise
-        "MLFLOW_BACKEND_STORE_URI": database,  # not on the command line, which everybody on the machine can read
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes and 0.9 GB for what is not used here
+        # the environment goes first
+        **{name: os.environ.get(name, value) for name, value in checksums.items()},
+        # not on the command line, which everybody on the machine can read
+        "MLFLOW_BACKEND_STORE_URI": database,
+        # eight processes and 0.9 GB for what is not used here
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     named = f"{urlsplit(address).hostname}:{_port(address)}"
-    hosts = ",".join(
-        [named, "127.0.0.1:*", "localhost:*"]
-    )  # any port: a proxy on this machine has another
+    # any port: a proxy on this machine has another
+    hosts = ",".join([named, "127.0.0.1:*", "localhost:*"])
     command = [
         *("mlflow", "server", "--host", servers.bind, "--port", _port(address), "--workers", "1"),
         *("--serve-artifacts", "--artifacts-destination", artifacts, "--allowed-hosts", hosts),
@@ -136,32 +134,30 @@ def mlflow_server(profile: PrefectProfile, servers: Servers, state: Path) -> Ser
         command += ["--app-name", "basic-auth"]
         environment |= accounts(profile, servers, state)
         files[configuration_file(state)] = configuration(state)
-    told = [
-        f"runs in {redact(database)}"
-        + _unless(servers.mlflow_database, "MLFLOW_BACKEND_STORE_URI"),
-        f"artifacts in {redact(artifacts)}"
-        + _unless(servers.mlflow_artifacts, "MLFLOW_ARTIFACTS_DESTINATION"),
-    ]
+    store_note = _unless(servers.mlflow_database, "MLFLOW_BACKEND_STORE_URI")
+    files_note = _unless(servers.mlflow_artifacts, "MLFLOW_ARTIFACTS_DESTINATION")
     return Service(
-        "mlflow",
-        _python(*command),
-        environment,
-        address,
-        f"{address}/health",
-        files,
-        ", ".join(told),
+        name="mlflow",
+        command=_python(*command),
+        ours=environment,
+        address=address,
+        health=f"{address}/health",
+        files=files,
+        keeps=(
+            f"runs in {redact(database)}{store_note}, artifacts in {redact(artifacts)}{files_note}"
+        ),
     )
 
 
 def worker(profile: PrefectProfile, servers: Servers, state: Path, pool: str) -> Service:
-    """Takes flow runs from the pool and runs each in a process; they inherit its environment, credentials included."""
+    """Return the worker: it runs each flow run in a process that inherits its environment."""
     ours = {**environment_of_worker(profile), "PREFECT_HOME": str(prefect_file(state).parent)}
     line = command_of_worker(pool, WORKER, servers.worker_limit)
     return Service("worker", tuple(line), ours)
 
 
 def _unless(given: object, variable: str) -> str:
-    """Where the data goes because nobody said where, that is said: two words in .env less, and it is another place."""
+    """Return a note where a variable is not set: the data goes to the default place then."""
     return "" if given else f" ({variable} is not set)"
 
 
@@ -175,7 +171,7 @@ def _port(address: str) -> str:
 
 
 def _here(variable: str, path: str, address: str | None, servers: Servers) -> str:
-    """Return the address of a server to start on this machine. Raises: Mistakes when none can be started there."""
+    """Return the address of a server to start here. Raises: Mistakes when that is not possible."""
     parts = urlsplit(address or "")
     host = parts.hostname
     if not address or not address.startswith("http://") or host is None:
@@ -183,23 +179,23 @@ def _here(variable: str, path: str, address: str | None, servers: Servers) -> st
             [Mistake(variable, "names no server to start; expected such as http://127.0.0.1:5000")]
         )
     if "@" in parts.netloc:
-        says = "holds credentials, which processes on this machine could read; set MLFLOW_TRACKING_USERNAME and "
-        raise Mistakes(
-            [Mistake(variable, f"{says}MLFLOW_TRACKING_PASSWORD, or PREFECT_API_AUTH_STRING")]
+        message = (
+            "holds credentials, which processes on this machine could read; set "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or PREFECT_API_AUTH_STRING"
         )
+        raise Mistakes([Mistake(variable, message)])
     if parts.path.rstrip("/") != path or parts.query or parts.fragment:
-        says = f"a server is started at the root of its port; expected http://{parts.netloc}{path}"
-        raise Mistakes([Mistake(variable, says)])
-    if ":" in host:
-        raise Mistakes(
-            [
-                Mistake(
-                    variable,
-                    f"{host} is IPv6, which the servers here do not listen on; set 127.0.0.1",
-                )
-            ]
+        message = (
+            f"a server is started at the root of its port; expected http://{parts.netloc}{path}"
         )
+        raise Mistakes([Mistake(variable, message)])
+    if ":" in host:
+        message = f"{host} is IPv6, which the servers here do not listen on; set 127.0.0.1"
+        raise Mistakes([Mistake(variable, message)])
     if host not in LOOPBACK and servers.bind in LOOPBACK:
-        says = f"{host} is not this machine's loopback; set ONERUN_BIND=0.0.0.0 to let others reach the stack"
-        raise Mistakes([Mistake(variable, says)])
+        message = (
+            f"{host} is not this machine's loopback; set ONERUN_BIND=0.0.0.0 to let others reach "
+            "the stack"
+        )
+        raise Mistakes([Mistake(variable, message)])
     return address.rstrip("/")

@@ -15,7 +15,7 @@ from deployments.stack.existing import Existing
 from deployments.stack.processes import Processes
 from deployments.stack.services import Service
 from deployments.stack.state import alone, state_folder
-from deployments.stack.up import Say
+from deployments.stack.up import Report
 from onerun.config.env_file import profile_name
 from onerun.config.mistakes import Mistake, MistakeKind, Mistakes
 from onerun.config.profile import check_profile
@@ -26,7 +26,7 @@ from settings.servers import Servers, load_servers
 
 DEFAULT_PROFILE = "stack"
 TRIES, PAUSE = 20, 3.0  # seconds between them
-SEEN_WITHIN = timedelta(seconds=60)  # a worker tells that it lives every 30 seconds
+SEEN_WITHIN = timedelta(seconds=60)  # a worker sends a heartbeat every 30 seconds
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Stack:
 
     @property
     def all(self) -> tuple[Service, ...]:
-        """In the order of starting."""
+        """Return all services in the order of starting."""
         return (*self.servers, self.worker)
 
 
@@ -79,21 +79,21 @@ def _of_started(settings: Servers, found: Mapping[str, Existing]) -> Servers:
 
 
 def meant(name: str | None) -> str:
-    """Return the profile that is meant, as for every command; `stack` where nobody names one."""
+    """Return the profile that is meant, as for every command; `stack` where none is named."""
     return profile_name(name, DEFAULT_PROFILE) or DEFAULT_PROFILE
 
 
-def bring_up(stack: Stack, say: Say) -> None:
-    """Starts what does not run and waits for it; what was started here ends again when something is wrong.
+def bring_up(stack: Stack, report: Report) -> None:
+    """Start what does not run and wait for it; end what was started here when something fails.
 
-    Raises: Mistakes: what runs has other settings, another `up` is under way, a port is taken, a server ends,
-    credentials are refused, a deployment cannot be written.
+    Raises: Mistakes: what runs has other settings, another `up` is under way, a port is taken,
+        a server ends, credentials are refused, a deployment cannot be written.
     """
     _need_no_other(stack)
-    try_all(stack.profile, stack.settings, say)
+    try_all(stack.profile, stack.settings, report)
     with alone(stack.processes.folder):
         _need_no_other(stack)  # another `up` may have started it meanwhile
-        _bring_up(stack, say)
+        _bring_up(stack, report)
 
 
 def _need_no_other(stack: Stack) -> None:
@@ -102,26 +102,30 @@ def _need_no_other(stack: Stack) -> None:
 
 
 def _refusals(profile: PrefectProfile) -> list[Mistake]:
-    """What runs and refuses the credentials says so first: MLflow's password is that of its first start, up or down."""
+    """Return servers that refuse the credentials: MLflow keeps the password of its first start."""
     return [mistake for mistake in check_profile(profile) if mistake.kind is MistakeKind.REFUSED]
 
 
-def _bring_up(stack: Stack, say: Say) -> None:
+def _bring_up(stack: Stack, report: Report) -> None:
     fresh: list[str] = []
     try:
-        _start_servers(stack, fresh, say)
+        _start_servers(stack, fresh, report)
         _log_in(stack.profile)
         stack.profile.apply()
-        _start_worker(stack, fresh, say)
+        _start_worker(stack, fresh, report)
         existing.keep(stack.processes.folder, stack.existing)
-    except BaseException:  # Ctrl-C too: half a stack is nobody's
+    except BaseException:  # Ctrl-C too: half a stack is of no use
         for name in reversed(fresh):
-            stack.processes.end(name, patience=10)
+            stack.processes.end(name, timeout=10)
         raise
 
 
 def _log_in(profile: PrefectProfile) -> None:
-    """Raises: Mistakes: refused credentials, or none asked for, at once; silence of a fresh server after a while."""
+    """Check that the servers take the credentials.
+
+    Raises: Mistakes: at once for refused credentials or none asked for, after a while for a server
+        that does not answer.
+    """
     mistakes: list[Mistake] = []
     for _ in range(TRIES):
         mistakes = check_profile(profile)
@@ -135,33 +139,29 @@ def _log_in(profile: PrefectProfile) -> None:
         raise Mistakes(mistakes)
 
 
-def _start_servers(stack: Stack, fresh: list[str], say: Say) -> None:
+def _start_servers(stack: Stack, fresh: list[str], report: Report) -> None:
     processes = stack.processes
     for each in stack.existing.values():
-        say(f"{each.name:<9} {each.address}  (was there; left as it is)")
+        report(f"{each.name:<9} {each.address}  (was there; left as it is)")
     for service in stack.servers:
         if up.start(service, processes, processes.folder):
             fresh.append(service.name)
     for service in stack.servers:
-        up.wait(service.name, partial(up.healthy, service.health), processes, say)
-        say(
-            f"{service.name:<9} {service.address}"
-            + ("" if service.name in fresh else "  (ran already)")
-        )
-        say(f"{'':<9} {service.keeps}")
+        up.wait(service.name, partial(up.healthy, service.health), processes, report)
+        before = "" if service.name in fresh else "  (ran already)"
+        report(f"{service.name:<9} {service.address}{before}")
+        report(f"{'':<9} {service.keeps}")
 
 
-def _start_worker(stack: Stack, fresh: list[str], say: Say) -> None:
+def _start_worker(stack: Stack, fresh: list[str], report: Report) -> None:
     if need_pool(WORK_POOL, kind="process"):
-        say(f"made the work pool {WORK_POOL}")
-    deploy_all(say)
+        report(f"made the work pool {WORK_POOL}")
+    deploy_all(report)
     processes = stack.processes
     since = datetime.now(UTC) - SEEN_WITHIN
     if up.start(stack.worker, processes, services.HOME):
         fresh.append("worker")
-        since = datetime.now(UTC)  # an earlier one of that name may have been heard of a moment ago
-    up.wait("worker", lambda: services.WORKER in workers_seen(WORK_POOL, since), processes, say)
-    say(
-        f"worker    takes flow runs of the pool {WORK_POOL}"
-        + ("" if "worker" in fresh else "  (ran already)")
-    )
+        since = datetime.now(UTC)  # an earlier one of that name may have been seen a moment ago
+    up.wait("worker", lambda: services.WORKER in workers_seen(WORK_POOL, since), processes, report)
+    before = "" if "worker" in fresh else "  (ran already)"
+    report(f"worker    takes flow runs of the pool {WORK_POOL}{before}")

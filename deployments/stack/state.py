@@ -1,4 +1,4 @@
-"""The folder of the stack: one command at a time changes it, and what it keeps of settings gives no secret away."""
+"""The folder of the stack: one command at a time changes it, and it holds no secret."""
 
 import hmac
 import os
@@ -20,15 +20,17 @@ def state_folder(profile: str) -> Path:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """One `up` or `down` at a time: two would start everything twice. Raises: Mistakes when another is at work."""
+    """Hold the lock of `up` and `down` in the block. Raises: Mistakes when another is at work."""
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         try:
             lock = stack.enter_context(exclusive_lock(folder / "lock", wait=False))
         except BlockingIOError:
             holder = (folder / "lock").read_text() or "unknown"
-            says = f"another up or down is at work here (process {holder}); wait for it, or end it"
-            raise Mistakes([Mistake(str(folder), says)]) from None
+            message = (
+                f"another up or down is at work here (process {holder}); wait for it, or end it"
+            )
+            raise Mistakes([Mistake(str(folder), message)]) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
@@ -36,7 +38,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 def write(path: Path, text: str) -> None:
-    """Whole or not at all, whoever is killed meanwhile; for its owner's eyes."""
+    """Write the file as a whole or not at all; only its owner can read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     unfinished.touch(mode=0o600)
@@ -45,7 +47,7 @@ def write(path: Path, text: str) -> None:
 
 
 def fingerprints(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
-    """Return for each variable what tells its value from another one, and nothing else without the folder's key."""
+    """Return a fingerprint of each value, which shows nothing of it without the folder's key."""
     key = _key(folder / "fingerprints.key")
     return {
         name: hmac.digest(key, value.encode(), "sha256").hex()
@@ -56,9 +58,7 @@ def fingerprints(folder: Path, variables: Mapping[str, str]) -> dict[str, str]:
 def _key(path: Path) -> bytes:
     try:
         return bytes.fromhex(path.read_text())
-    except (
-        OSError,
-        ValueError,
-    ):  # not made yet, or spoilt: whatever was kept under it counts as changed
+    # not made yet, or damaged: whatever was kept under it counts as changed
+    except (OSError, ValueError):
         write(path, secrets.token_hex(32))
         return bytes.fromhex(path.read_text())

@@ -1,4 +1,4 @@
-"""The pre-flight checks, in order: what is missing, what does not answer, what is too old, what cannot be written."""
+"""The checks in order: what is missing, does not answer, is too old, or cannot be written."""
 
 import os
 import shutil
@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flows.checking import databases
-from flows.checking.clocks import clock
-from flows.checking.trying import tried
+from flows.checking.single_check import clock, tried
 from flows.command_line.prefect_address import with_prefect
 from onerun.config.addresses import redact
 from onerun.config.mistakes import Mistakes
@@ -20,7 +19,7 @@ from settings.servers import load_servers
 
 
 def findings(profile_name: str | None, pool: str | None) -> Iterator[Diagnosis]:
-    """Yield one finding for each thing looked at; nothing stays behind of what was written to try."""
+    """Yield one finding for each thing looked at; what is written as a trial is removed."""
     try:
         profile, servers = with_prefect(load_profile(profile_name)), load_servers()
     except Mistakes as mistakes:
@@ -43,7 +42,7 @@ def findings(profile_name: str | None, pool: str | None) -> Iterator[Diagnosis]:
 
 
 def _credentials(profile: PrefectProfile) -> Iterator[Diagnosis]:
-    """What the addresses need besides themselves, by name."""
+    """Yield a finding for each credential that the addresses need and the profile lacks."""
     variables = profile.variables()
     addresses = (variables["ONERUN_STORE"], variables.get("MLFLOW_S3_ENDPOINT_URL", ""))
     if addresses[0].startswith("s3://") or addresses[1]:
@@ -74,21 +73,21 @@ def _mlflow(profile: PrefectProfile, database: str | Diagnosis) -> Iterator[Diag
     if uri.startswith("sqlite") and _is_new_file(uri):
         yield note("MLflow database", f"{uri} does not exist yet; the first training makes it")
         return
-    yield from tried(
-        "MLflow artifacts",
-        lambda: good(
-            "MLflow artifacts", f"one written, read, deleted in {health.artifact_round_trip()}"
-        ),
-    )
+    yield from tried("MLflow artifacts", _artifacts)
+
+
+def _artifacts() -> Diagnosis:
+    from onerun.tracking import health
+
+    return good("MLflow artifacts", f"one written, read, deleted in {health.artifact_round_trip()}")
 
 
 def _schema(uri: str, database: str) -> Diagnosis:
     from onerun.tracking import health
 
     shown = redact(database)
-    with databases.in_words(
-        "MLFLOW_TRACKING_URI" if database == uri else databases.MLFLOWS, database
-    ):
+    variable = "MLFLOW_TRACKING_URI" if database == uri else databases.MLFLOWS
+    with databases.errors_as_mistakes(variable, database):
         return diagnosis.schema(
             f"MLflow database {shown}",
             *health.schema(database),
@@ -97,9 +96,8 @@ def _schema(uri: str, database: str) -> Diagnosis:
 
 
 def _is_new_file(uri: str) -> bool:
-    return (
-        uri.startswith("sqlite") and not Path(uri.partition(":///")[2].partition("?")[0]).exists()
-    )
+    file = Path(uri.partition(":///")[2].partition("?")[0])
+    return uri.startswith("sqlite") and not file.exists()
 
 
 def _prefect(
@@ -143,7 +141,7 @@ def _home() -> Iterator[Diagnosis]:
     if home and not (Path(home) / "flows" / "train.py").is_file():
         yield wrong(
             "ONERUN_HOME",
-            f"{home} is no checkout (no flows/train.py there): flow runs end before they begin",
+            f"{home} is not a checkout (no flows/train.py there): flow runs end before they begin",
         )
 
 
@@ -157,7 +155,7 @@ def _store(profile: PrefectProfile) -> list[Diagnosis]:
 
 
 def _object_store(profile: PrefectProfile) -> Iterator[Diagnosis]:
-    """Its clock: it refuses requests that were signed a quarter of an hour ago."""
+    """Yield its clock's skew: it refuses requests that were signed a quarter of an hour ago."""
     from onerun import storage
 
     variables = profile.variables()

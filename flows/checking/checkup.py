@@ -16,9 +16,9 @@ EXAMPLE = """example:
   python -m flows.doctor --profile servers --pool onerun
   python -m flows.doctor --json
 
-Looks at versions, databases, servers, credentials, clocks, disks, pools, workers and deployments. Writes, reads and
-deletes one small artifact and one object in the store; nothing stays behind.
-exit codes: 0 nothing is wrong, 2 something is: its line says what and what to do"""
+Looks at versions, databases, servers, credentials, clocks, disks, pools, workers and deployments.
+Writes, reads and deletes one small artifact and one object in the store; nothing stays behind.
+exit codes: 0 nothing is wrong, 2 something is: its line names it and what to do"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,9 +34,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Look at everything. Returns: 0 or 2."""
-    asked = parser().parse_args(sys.argv[1:] if arguments is None else arguments)
-    terminal = Terminal(sys.stderr if asked.json else sys.stdout)
+    """Look at everything. Return 0 or 2."""
+    options = parser().parse_args(sys.argv[1:] if arguments is None else arguments)
+    terminal = Terminal(sys.stderr if options.json else sys.stdout)
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
     well = True
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from flows.checking.checks import findings
 
         found = []
-        for finding in findings(asked.profile, asked.pool):
+        for finding in findings(options.profile, options.pool):
             terminal.say(finding.summary)
             found.append(finding)
         well = all_well(found)
@@ -55,5 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "findings": [finding.model_dump() for finding in found],
         }
 
-    code = exit_code(look, asked.json, "interrupted", asked.traceback)
-    return code or (0 if well else Mistakes.exit_code)
+    code = exit_code(look, options.json, "interrupted", options.traceback)
+    if code == 0 and not well:
+        return Mistakes.exit_code
+    return code

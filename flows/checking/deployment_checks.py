@@ -1,4 +1,4 @@
-"""Whether a deployment could run: its pool, its queue, a worker that was seen lately, and an entrypoint that imports."""
+"""Whether a deployment could run: its pool, its queue, a worker seen lately, an entrypoint."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,37 +13,36 @@ if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
 
 LATELY = timedelta(minutes=2)  # a worker sends a heartbeat every 30 seconds
-OURS = (
-    "flows."  # entrypoints of this repository begin so; what others deploy cannot be imported here
-)
+# entrypoints of this repository begin so; what others deploy cannot be imported here
+OURS = "flows."
 DEPLOY = "`python -m deployments.deploy --all`"
 WORKERS = {  # by the pool's type: what to do where no worker was seen
     "process": "start one: `python -m deployments.worker --pool {pool}`, or `make up`",
     "kubernetes": (
-        "it is a Deployment of the cluster: `kubectl -n {namespace} get deployments,pods`, `kubectl -n {namespace} logs "
-        "deployment/worker`; where there is no cluster, `prefect --no-prompt work-pool delete {pool}`, then "
-        + DEPLOY
+        "it is a Deployment of the cluster: `kubectl -n {namespace} get deployments,pods`, "
+        "`kubectl -n {namespace} logs deployment/worker`; where there is no cluster, "
+        "`prefect --no-prompt work-pool delete {pool}`, then " + DEPLOY
     ),
 }
 
 
-def runnable(client: "SyncPrefectClient", wanted: str | None) -> list[Diagnosis]:
+def runnable(client: "SyncPrefectClient", required_pool: str | None) -> list[Diagnosis]:
     """Return what keeps deployments from running, by pool, queue and entrypoint.
 
     Args:
-        wanted: a pool that must have a worker. What is wrong elsewhere is a note then: a health check
-            asks about its own worker.
+        required_pool: a pool that must have a worker. What is wrong elsewhere is a note then: a
+            health check asks about its own worker.
     """
     deployments = list(all_deployments(client))
     ours = [each for each in deployments if (each.entrypoint or "").startswith(OURS)]
     found = [
-        *_pools(client, deployments, wanted),
+        *_pools(client, deployments, required_pool),
         *_paused_queues(client, deployments),
         *_without_pool(client, ours),
     ]
-    if wanted is None:
+    if required_pool is None:
         return [*found, *_without_flow(client, ours)]
-    mine = f"work pool {wanted}"
+    mine = f"work pool {required_pool}"
     return [each if each.what == mine else _at_most_a_note(each) for each in found]
 
 
@@ -52,14 +51,16 @@ def _at_most_a_note(finding: Diagnosis) -> Diagnosis:
 
 
 def _pools(
-    client: "SyncPrefectClient", deployments: Sequence["DeploymentResponse"], wanted: str | None
+    client: "SyncPrefectClient",
+    deployments: Sequence["DeploymentResponse"],
+    required_pool: str | None,
 ) -> Iterator[Diagnosis]:
-    """Yield a finding for each pool that deployments use, and for the one that was asked for."""
+    """Yield a finding for each pool that deployments use, and for the required one."""
     names = {each.work_pool_name for each in deployments if each.work_pool_name}
     if not names:
-        yield note("deployments", f"there are none; {DEPLOY} writes those of prefect.yaml")
-    if wanted is not None:
-        names.add(wanted)
+        yield note("deployments", f"none exist; {DEPLOY} writes those of prefect.yaml")
+    if required_pool is not None:
+        names.add(required_pool)
     for name in sorted(names or {WORK_POOL}):
         yield pool(client, name)
 
@@ -72,11 +73,9 @@ def pool(client: "SyncPrefectClient", name: str) -> Diagnosis:
     try:
         found = client.read_work_pool(name)
     except ObjectNotFound:
-        make = (
-            "python -m deployments.pools"
-            if name == WORK_POOL
-            else f"prefect work-pool create {name} --type process"
-        )
+        make = f"prefect work-pool create {name} --type process"
+        if name == WORK_POOL:
+            make = "python -m deployments.pools"
         return wrong(what, f"does not exist, so nothing can be deployed to it; `{make}` makes it")
     if found.is_paused:
         return wrong(what, f"is paused; `prefect work-pool resume {name}`")
@@ -91,8 +90,7 @@ def pool(client: "SyncPrefectClient", name: str) -> Diagnosis:
         minutes = LATELY.seconds // 60
         jobs = found.base_job_template.get("job_configuration", {})
         advice = advice.format(pool=name, namespace=jobs.get("namespace", "onerun"))
-        says = f"no worker was seen within {minutes} minutes; {advice}"
-        return wrong(what, says)
+        return wrong(what, f"no worker was seen within {minutes} minutes; {advice}")
     counted = "1 worker" if len(workers) == 1 else f"{len(workers)} workers"
     return good(what, f"{counted} seen lately: {', '.join(sorted(workers))}")
 
@@ -109,20 +107,23 @@ def _without_pool(
 def _without_flow(
     client: "SyncPrefectClient", ours: Sequence["DeploymentResponse"]
 ) -> Iterator[Diagnosis]:
-    """Yield the deployments whose flow does not import; takes seconds, so a health check leaves it out."""
+    """Yield the deployments whose flow does not import.
+
+    It takes seconds, so a health check leaves it out.
+    """
     problems = {entrypoint: _import_problem(entrypoint) for entrypoint in _entrypoints(ours)}
     for deployment in ours:
         if problem := problems[str(deployment.entrypoint)]:
             name = _full_name(client, deployment)
-            says = f"{deployment.entrypoint} does not import here ({problem}); {_again(name)}"
-            yield wrong(f"deployment {name}", says)
+            message = f"{deployment.entrypoint} does not import here ({problem}); {_again(name)}"
+            yield wrong(f"deployment {name}", message)
 
 
 def _again(full_name: str) -> str:
-    """Return how a deployment is written anew, or removed."""
+    """Return how a deployment is written again, or removed."""
     own = "one of your own by its `python -m deployments.deploy RECIPE`"
     delete = f"one that is not wanted any more: `prefect deployment delete {full_name}`"
-    return f"{DEPLOY} writes those of prefect.yaml anew, {own}; {delete}"
+    return f"{DEPLOY} writes those of prefect.yaml again, {own}; {delete}"
 
 
 def _paused_queues(
@@ -145,7 +146,8 @@ def _import_problem(entrypoint: str) -> str:
 
     try:
         load_flow_from_entrypoint(entrypoint, use_placeholder_flow=False)
-    except Exception as error:  # noqa: BLE001 -- an import runs any code, and all of it is the finding
+    # an import runs any code, and whatever it raises is the finding
+    except Exception as error:  # noqa: BLE001
         first, *_ = str(error).strip().splitlines() or [""]
         return f"{type(error).__name__}: {first}"
     return ""

@@ -1,4 +1,4 @@
-"""What a pre-flight check looks at in Prefect: versions, schedules, and the database where it is ours to see."""
+"""What the doctor looks at in Prefect: versions, schedules, flow runs and the database."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
 
-PAGE = 200  # as many as Prefect's server tells at once
-LATELY = timedelta(minutes=2)  # a worker tells that it lives every 30 seconds
+PAGE = 200  # as many as Prefect's server returns at once
+LATELY = timedelta(minutes=2)  # a worker sends a heartbeat every 30 seconds
 
 
 def version(client: "SyncPrefectClient") -> Diagnosis:
-    """Client against server."""
+    """Compare the versions of client and server."""
     import prefect
 
     return versions("Prefect server", prefect.__version__, client.api_version())
 
 
 def all_deployments(client: "SyncPrefectClient") -> "Iterator[DeploymentResponse]":
-    """Yield each of them, a page at a time; the newest first, so that one that is made meanwhile hides none."""
+    """Yield each deployment, the newest first, so that one that is made meanwhile hides none."""
     from prefect.client.schemas.sorting import DeploymentSort
 
     offset = 0
@@ -39,7 +39,7 @@ def all_deployments(client: "SyncPrefectClient") -> "Iterator[DeploymentResponse
 
 
 def schedules(client: "SyncPrefectClient") -> list[Diagnosis]:
-    """Every active schedule has made flow runs that wait for their time; the server looks every minute."""
+    """Check that every active schedule has made flow runs; the server looks every minute."""
     from prefect.client.schemas.filters import (
         FlowRunFilter,
         FlowRunFilterState,
@@ -64,14 +64,13 @@ def schedules(client: "SyncPrefectClient") -> list[Diagnosis]:
     }
     idle = sorted(deployment.name for deployment in scheduled if deployment.id not in served)
     if len(idle) == len(scheduled):
-        says = "no schedule makes flow runs; look at the server's log, and that it runs the versions of requirements.lock"
-        return [wrong("schedules", says)]
-    return [
-        good(
-            "schedules",
-            f"{len(scheduled)} deployments with schedules, flow runs wait for their time",
+        message = (
+            "no schedule makes flow runs; look at the server's log, and that it runs the versions "
+            "of requirements.lock"
         )
-    ]
+        return [wrong("schedules", message)]
+    message = f"{len(scheduled)} deployments with schedules, flow runs wait for their time"
+    return [good("schedules", message)]
 
 
 def _is_on(schedule: Any, since: datetime) -> bool:
@@ -79,22 +78,25 @@ def _is_on(schedule: Any, since: datetime) -> bool:
 
 
 def starts(
-    client: "SyncPrefectClient", wanted: str | None, after: timedelta = SLOW_START
+    client: "SyncPrefectClient", required_pool: str | None, after: timedelta = SLOW_START
 ) -> list[Diagnosis]:
-    """What a worker took and what does not begin: on Kubernetes its pod cannot start.
+    """Return what a worker took and what does not begin: on Kubernetes its pod cannot start.
 
-    Where a pool was asked for, what waits in the others is a note.
+    Where a pool is required, what waits in the others is a note.
     """
     found = []
     for each in FlowRuns(client).not_started(after):
-        says = f"{each.line}: {each.why.rstrip('.')}. `prefect flow-run cancel {each.flow_run.flow_run_id}` ends it"
-        tell = wrong if wanted in (None, each.pool) else note
-        found.append(tell("flow run", says))
+        message = (
+            f"{each.line}: {each.why.rstrip('.')}. "
+            f"`prefect flow-run cancel {each.flow_run.flow_run_id}` ends it"
+        )
+        diagnosis = wrong if required_pool in (None, each.pool) else note
+        found.append(diagnosis("flow run", message))
     return found
 
 
 def database(address: str) -> Diagnosis:
-    """The database that `address` names: its schema against the migrations of the Prefect installed here."""
+    """Compare the schema of a database with the migrations of the Prefect installed here."""
     import prefect.server.database as home
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
@@ -103,7 +105,7 @@ def database(address: str) -> Diagnosis:
     kind = address.partition("+")[0]
     folder = Path(str(home.__file__)).parent / "_migrations"
     script = ScriptDirectory(str(folder), version_locations=[str(folder / "versions" / kind)])
-    with databases.in_words(databases.PREFECTS, address):
+    with databases.errors_as_mistakes(databases.PREFECTS, address):
         engine = create_engine(synchronous(address))
         try:
             with engine.connect() as connection:

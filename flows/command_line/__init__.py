@@ -1,1 +1,1 @@
-"""What all commands share: arguments, exit codes, what the terminal shows, a server for the length of one."""
+"""What all commands share: arguments, links, Prefect's address, a temporary server."""

@@ -1,4 +1,4 @@
-"""What all command lines have in common: how their help looks, and the arguments that each of them takes."""
+"""What all command lines have in common: how their help looks, and arguments that each takes."""
 
 import argparse
 import sys
@@ -20,7 +20,11 @@ def command_line(name: str, description: str, examples: str) -> argparse.Argumen
 
 
 def add_usual(parser: argparse.ArgumentParser, profile: str) -> None:
-    """Adds --profile, --json and --traceback. `profile`: what a profile decides about this command."""
+    """Add --profile, --json and --traceback.
+
+    Args:
+        profile: what a profile decides about this command.
+    """
     parser.add_argument(
         "--profile", metavar="NAME", help=f"{profile}: a profile in settings/profiles/, or a file"
     )
@@ -35,8 +39,10 @@ def add_usual(parser: argparse.ArgumentParser, profile: str) -> None:
 def parsed(
     parser: argparse.ArgumentParser, arguments: Sequence[str] | None
 ) -> argparse.Namespace | None:
-    """Return `arguments`, the process's own when None, as the parser takes them; None when there are none: then the
-    help was shown.
+    """Return the parsed arguments; None when there were no arguments and the help was shown.
+
+    Args:
+        arguments: None for those of the process.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments:
@@ -46,10 +52,10 @@ def parsed(
 
 
 def span(text: str) -> timedelta:
-    """Return what `90s`, `15m`, `2h` or `7d` says. Raises: argparse.ArgumentTypeError."""
+    """Return the span that `90s`, `15m`, `2h` or `7d` means. Raises: argparse.ArgumentTypeError."""
     number, unit = text[:-1], text[-1:]
     if unit not in UNITS or not number.isdecimal():
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no span of time; write a number and s, m, h or d, such as 15m"
+            f"{text!r} is not a span of time; write a number and s, m, h or d, such as 15m"
         )
     return timedelta(**{UNITS[unit]: int(number)})

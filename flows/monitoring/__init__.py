@@ -1,1 +1,1 @@
-"""What the exporter says."""
+"""What the exporter reports."""

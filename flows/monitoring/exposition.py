@@ -27,7 +27,12 @@ class Exposition(Collector):
     """All series of the last looks. Being scraped costs the store nothing."""
 
     def __init__(self, trainings: Looker, others: Sequence[Looker], window: float) -> None:
-        """Args: trainings: the look that says whether the store answers; window: seconds."""
+        """Take the looks whose results are shown.
+
+        Args:
+            trainings: the look that shows whether the store answers.
+            window: in seconds.
+        """
         self._trainings, self._all, self._window = trainings, (trainings, *others), window
 
     def describe(self) -> Iterator[Metric]:
@@ -44,12 +49,12 @@ class Exposition(Collector):
             yield family
 
     def samples(self) -> Samples:
-        """Return what was seen, and how the looks went. Before the first look nothing is said of it."""
+        """Return what was seen, and how the looks went; nothing of a look before it was taken."""
         looks = {each.name: each.last for each in self._all if each.last is not None}
-        said: Samples = {series.WINDOW: [((), self._window)]}
+        own: Samples = {series.WINDOW: [((), self._window)]}
         if self._trainings.last is not None:
-            said = {series.UP: [((), float(not self._trainings.last.failure))], **said}
-        return merged([said, *(_of_look(name, look) for name, look in looks.items())])
+            own = {series.UP: [((), float(not self._trainings.last.failure))], **own}
+        return merged([own, *(_of_look(name, look) for name, look in looks.items())])
 
 
 def _of_look(name: str, look: Look) -> Samples:

@@ -1,4 +1,4 @@
-"""Looking at a store again and again, in a thread of its own: whoever scrapes is told what the last look saw."""
+"""Looking at a store again and again, in a thread: a scrape gets what the last look saw."""
 
 import threading
 import time
@@ -10,11 +10,10 @@ from onerun.domain.monitoring.series import Samples
 from onerun.retry import deadline
 
 AGAIN = 60.0  # seconds until a look that failed is taken again, at most
-SHARE = (
-    10  # looks take at most a tenth of the time: a store that answers slowly is asked less often
-)
+# looks take at most a tenth of the time: a store that answers slowly is asked less often
+SHARE = 10
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class Look(NamedTuple):
@@ -31,42 +30,45 @@ class Look(NamedTuple):
 class Looker:
     """One kind of look."""
 
-    def __init__(self, name: str, see: Callable[[], Samples], every: float, say: Say) -> None:
-        """Args: every: seconds from the end of one look to the next, at least."""
-        self.name, self._see, self._every, self._say = name, see, every, say
-        self.last: Look | None = (
-            None  # replaced as a whole: a scrape sees one look, never two halves
-        )
+    def __init__(self, name: str, see: Callable[[], Samples], every: float, report: Report) -> None:
+        """Take what a look does.
+
+        Args:
+            every: seconds from the end of one look to the next, at least.
+        """
+        self.name, self._see, self._every, self._report = name, see, every, report
+        # replaced as a whole: a scrape sees one look, never two halves
+        self.last: Look | None = None
 
     def look(self) -> Look:
-        """Take one look. A store that does not answer is no error here, but what is told of it."""
+        """Take one look; when the store does not answer, the look holds the failure."""
         begun, failure = time.monotonic(), ""
         samples: Samples = {}
         try:
             with deadline(0):  # it is looked at again soon
                 samples = self._see()
-        except Exception as error:  # noqa: BLE001  # whatever a library raises: the exporter stays up and says so
+        # whatever a library raises: the exporter stays up and reports it
+        except Exception as error:  # noqa: BLE001
             failure = redacted(str(error) or type(error).__name__).partition("\n")[0]
         before = self.last or Look({}, "", 0, 0, 0, 0)
         self.last = Look(
             samples, failure, time.monotonic() - begun, before.at if failure else time.time(),
             before.worked + (not failure), before.failed + bool(failure),
         )  # fmt: skip
-        self._tell(before.failure, self.last)
+        self._report_change(before.failure, self.last)
         return self.last
 
-    def _tell(self, before: str, now: Look) -> None:
+    def _report_change(self, before: str, now: Look) -> None:
         if now.failure and not before:
-            self._say(f"{self.name}: {now.failure}")
+            self._report(f"{self.name}: {now.failure}")
         elif before and not now.failure:
-            self._say(f"{self.name}: seen again")
+            self._report(f"{self.name}: seen again")
 
     def go_on(self, over: threading.Event) -> None:
         """Look again and again until it is `over`."""
         while not over.is_set():
             look = self.look()
             every = min(self._every, AGAIN) if look.failure else self._every
-            first = (
-                look.worked == 1 and not look.failure
-            )  # it loaded MLflow's and Prefect's clients: once
-            over.wait(max(every, 0 if first else (SHARE - 1) * look.seconds))
+            # the first loads MLflow's and Prefect's clients: that happens once
+            is_first = look.worked == 1 and not look.failure
+            over.wait(every if is_first else max(every, (SHARE - 1) * look.seconds))

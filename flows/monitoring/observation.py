@@ -1,11 +1,11 @@
-"""What a look sees: the store that the profile names, and what Prefect says of the runs in it."""
+"""What a look sees: the store that the profile names, and what Prefect knows of the runs in it."""
 
 import time
 from datetime import timedelta
 
 from flows.command_line.prefect_address import with_prefect
-from flows.reconciling.dead import seen_now
-from flows.upkeep.commands import PREFECT
+from flows.maintenance import PREFECT
+from flows.reconciling.liveness import reconcile_plan
 from onerun.commands.profile_store import use_store_as
 from onerun.commands.summary import SummaryOptions, summary_of
 from onerun.domain.monitoring.series import Samples
@@ -16,17 +16,21 @@ from settings.profile import PrefectProfile
 
 
 def trainings(profile: str | None, window: timedelta) -> Samples:
-    """One look at trainings, models and what reads RUNNING. Raises: Mistakes, StoreUnreachable."""
+    """Look at trainings, models and running runs. Raises: Mistakes, StoreUnreachable."""
     with_prefect(
         use_store_as(PrefectProfile, profile, about=("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"))
     ).apply()
     since = int((time.time() - window.total_seconds()) * 1000)
     return merged(
-        [of_trainings(count_trainings(since)), of_models(count_models()), of_running(seen_now())]
+        [
+            of_trainings(count_trainings(since)),
+            of_models(count_models()),
+            of_running(reconcile_plan()),
+        ]
     )
 
 
 def store(profile: str | None, files: bool) -> Samples:
-    """One look at all of the store. Raises: Mistakes, StoreUnreachable."""
+    """Look at all of the store. Raises: Mistakes, StoreUnreachable."""
     summary = summary_of(SummaryOptions(profile=profile, files=files), PREFECT)
     return of_store(summary.model_dump(mode="json"))

@@ -1,4 +1,4 @@
-"""What Prefect knows of flow runs, and telling it what became of them."""
+"""What Prefect knows of flow runs, and setting their states."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 PAGE = 200  # what Prefect's API answers at most
 FLOW = "train"
 HEARTBEAT = "prefect.flow-run.heartbeat"
-OBSERVER = "prefect.flow_runs.observer"  # the log in which a Kubernetes worker says what is wrong with a pod
-MOST_ASKED = 20  # flow runs whose log is read at one look
+# the log in which a Kubernetes worker reports what is wrong with a pod
+OBSERVER = "prefect.flow_runs.observer"
+MOST_LOGS = 20  # flow runs whose log is read at one look
 
 
 @contextmanager
 def heard() -> Iterator[None]:
-    """Within the block, what its client raises while Prefect is away is told as such. Raises: SourceUnreachable."""
+    """Raise SourceUnreachable for what Prefect's client raises in the block without an answer."""
     from httpx import HTTPError
 
     try:
@@ -45,23 +46,23 @@ class FlowRuns:
 
     @heard()
     def now(self) -> datetime:
-        """Prefect's clock: what its times are compared with."""
+        """Return the time by Prefect's clock, which its times are compared with."""
         answer = self._client.request("GET", "/health")
         return parsedate_to_datetime(answer.raise_for_status().headers["date"])
 
     @heard()
     def answers(self, flow_run_ids: Iterable[str]) -> dict[str, Answer]:
-        """Return flow run id -> what Prefect knows of it."""
-        now, asked = self.now(), sorted(set(flow_run_ids))
-        valid = [flow_run_id for flow_run_id in asked if _is_id(flow_run_id)]
+        """Return for each flow run id what Prefect knows of it."""
+        now, requested = self.now(), sorted(set(flow_run_ids))
+        valid = [flow_run_id for flow_run_id in requested if _is_id(flow_run_id)]
         found = {
             seen.flow_run_id: seen for batch in _batches(valid) for seen in self._read(batch, now)
         }
-        return {flow_run_id: found.get(flow_run_id, NotKnown()) for flow_run_id in asked}
+        return {flow_run_id: found.get(flow_run_id, NotKnown()) for flow_run_id in requested}
 
     @heard()
     def begun_since(self, since: timedelta) -> dict[str, FlowRunSeen]:
-        """Return flow run id -> trainings that were begun within `since`, and all that Prefect takes for running."""
+        """Return by id the trainings begun within `since` and all that run at Prefect."""
         from prefect.client.schemas import filters, objects
 
         now = self.now()
@@ -74,13 +75,13 @@ class FlowRuns:
         open_ = filters.FlowRunFilter(state=filters.FlowRunFilterState(type=states))
         return {
             str(run.id): _seen(run, now)
-            for wanted in (recent, open_)
-            for run in self._pages(wanted, of_train=True)
+            for selection in (recent, open_)
+            for run in self._pages(selection, of_train=True)
         }
 
     @heard()
     def not_started(self, after: timedelta) -> tuple[NotStarted, ...]:
-        """Return the flow runs of any flow that a worker took longer than `after` ago and that have not begun.
+        """Return flow runs that a worker took longer than `after` ago and that have not begun.
 
         Cancelling is among them: of what has not begun, only a worker ends it.
         """
@@ -88,18 +89,18 @@ class FlowRuns:
 
         now, pending = self.now(), objects.StateType.PENDING
         types = filters.FlowRunFilterStateType(any_=[pending, objects.StateType.CANCELLING])
-        wanted = filters.FlowRunFilter(state=filters.FlowRunFilterState(type=types))
+        selection = filters.FlowRunFilter(state=filters.FlowRunFilterState(type=types))
         found: list[NotStarted] = []
-        for run in self._pages(wanted):
+        for run in self._pages(selection):
             seen = _seen(run, now)
             if seen.for_ < after or (seen.state_type != pending.value and run.run_count):
                 continue
-            said = self._said_of_its_pod(seen) if len(found) < MOST_ASKED else ""
-            found.append(NotStarted(flow_run=seen, pool=run.work_pool_name or "", said=said))
+            line = self._log_line_of_pod(seen) if len(found) < MOST_LOGS else ""
+            found.append(NotStarted(flow_run=seen, pool=run.work_pool_name or "", said=line))
         return tuple(found)
 
-    def _said_of_its_pod(self, seen: FlowRunSeen) -> str:
-        """Return the newest line of its worker's observer about this attempt; empty where there is none."""
+    def _log_line_of_pod(self, seen: FlowRunSeen) -> str:
+        """Return the newest line of the worker's observer about this attempt; empty without one."""
         from prefect.client.schemas import filters, sorting
 
         log = filters.LogFilter(
@@ -112,12 +113,12 @@ class FlowRuns:
 
     @heard()
     def mark(self, seen: FlowRunSeen, mark: Mark) -> str | None:
-        """Tell Prefect what became of a flow run. Returns: why not; None when it was told."""
+        """Set the state of a flow run. Return why that failed; None when it succeeded."""
         from prefect.client.schemas.objects import State, StateType
 
         now = self._client.read_flow_run(UUID(seen.flow_run_id))
         if now.state is None or str(now.state.id) != seen.state_id:
-            return f"it reads {now.state.name if now.state else 'nothing'} meanwhile"
+            return f"its state is {now.state.name if now.state else 'nothing'} meanwhile"
         message = f"Set by the reconciler: {'; '.join(mark.evidence)}"
         state: State[None] = State(
             type=StateType[mark.state.upper()], name=mark.state, message=message
@@ -127,31 +128,31 @@ class FlowRuns:
 
     @heard()
     def heartbeat(self, flow_run_id: str) -> datetime | None:
-        """Return when Prefect last received an event of the flow run's heart, by Prefect's clock."""
+        """Return when Prefect last received a heartbeat of the flow run, by Prefect's clock."""
         from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 
         resource = EventResourceFilter(id=[f"prefect.flow-run.{flow_run_id}"])
-        wanted = EventFilter(event=EventNameFilter(name=[HEARTBEAT]), resource=resource)
-        page = self._client.read_events(wanted, limit=1)
+        selection = EventFilter(event=EventNameFilter(name=[HEARTBEAT]), resource=resource)
+        page = self._client.read_events(selection, limit=1)
         return page.events[0].received if page.events else None  # the newest comes first
 
     def _read(self, flow_run_ids: list[str], now: datetime) -> Iterator[FlowRunSeen]:
         from prefect.client.schemas import filters
 
-        wanted = filters.FlowRunFilter(
+        selection = filters.FlowRunFilter(
             id=filters.FlowRunFilterId(any_=[UUID(each) for each in flow_run_ids])
         )
-        for run in self._pages(wanted):
+        for run in self._pages(selection):
             yield _seen(run, now)
 
-    def _pages(self, wanted: "FlowRunFilter", of_train: bool = False) -> Iterator["FlowRun"]:
+    def _pages(self, selection: "FlowRunFilter", of_train: bool = False) -> Iterator["FlowRun"]:
         from prefect.client.schemas import filters
 
         flow = filters.FlowFilter(name=filters.FlowFilterName(any_=[FLOW])) if of_train else None
         offset = 0
         while page := self._client.read_flow_runs(
             flow_filter=flow,
-            flow_run_filter=wanted,
+            flow_run_filter=selection,
             limit=PAGE,
             offset=offset,
         ):

@@ -28,15 +28,21 @@ class IntervalOptions(ReconcileOptions):
 
 
 class Prefect:
-    """Opened when it is first needed; a temporary server, on Prefect's own database, where no address is named."""
+    """Prefect, opened when it is first needed.
+
+    Where no address is named, it is a temporary server on Prefect's own database.
+    """
 
     def __init__(self, stack: ExitStack) -> None:
-        """`stack`: closes what was opened."""
+        """Take the stack that closes what was opened."""
         self._stack = stack
         self._flow_runs: FlowRuns | None = None
 
     def open(self, profile: PrefectProfile, ui: Ui) -> FlowRuns:
-        """Return the same one each time: a process has one temporary server, and Prefect reads its address once."""
+        """Return Prefect's flow runs, of the same client each time.
+
+        A process has one temporary server, and Prefect reads its address once.
+        """
         if self._flow_runs is None:
             if profile.prefect_api_url is None:
                 server = temporary_server.start()
@@ -55,11 +61,11 @@ def command(stack: ExitStack) -> "Command[IntervalOptions, ReconcilePlanned | Re
     def run(options: IntervalOptions, ui: Ui) -> ReconcilePlanned | Reconciled:
         options.policy()
         profile = with_prefect(load_profile(options.profile))
-        silence = use(profile)
+        unavailable = use(profile)
         source = None
-        if not silence and not nothing_there():
+        if not unavailable and not nothing_there():
             source = prefect.open(profile, ui)
-        return reconcile.reconcile(source, options, ui, silence)
+        return reconcile.reconcile(source, options, ui, unavailable)
 
     plain = reconcile.COMMAND
     return Command(
@@ -75,17 +81,20 @@ def command(stack: ExitStack) -> "Command[IntervalOptions, ReconcilePlanned | Re
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do as asked, once or again and again. Return the exit code."""
+    """Run the command once, or again and again with `--interval`. Return the exit code."""
     program = "python -m flows.reconcile"
     with ExitStack() as stack:
-        asked = command(stack)
-        pause = asked.parser(program).parse_args(arguments)
+        reconciler = command(stack)
+        given = reconciler.parser(program).parse_args(arguments)
         while True:
-            code = asked.main(arguments, program)
-            interval = getattr(pause, "interval", None)
-            if interval is None or code not in (0, 1):  # what fails now may do better next time
+            code = reconciler.main(arguments, program)
+            if getattr(given, "interval", None) is None:
                 return code
+            if code not in (0, 1):  # 1: what fails now may succeed next time
+                return code
+            interval = reconciler.parse(arguments).interval
+            assert interval is not None
             try:
-                time.sleep(asked.parse(arguments).interval.total_seconds())  # type: ignore[union-attr]
+                time.sleep(interval.total_seconds())
             except KeyboardInterrupt:
                 return 130

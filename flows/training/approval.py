@@ -1,4 +1,4 @@
-"""A training that waits for approval asks for it: a flow run of the deployment `approve/approve`, one for each run."""
+"""A training that waits for approval asks for it by a flow run of `approve/approve`."""
 
 import logging
 import os
@@ -11,7 +11,10 @@ log = logging.getLogger("onerun")
 
 
 def request_approval(result: TrainingResult) -> str | None:
-    """Return the id of the flow run that asks; None where no server stays, or nothing is deployed that could ask."""
+    """Return the id of the flow run that asks.
+
+    None with a temporary server, or where the deployment that asks does not exist.
+    """
     if os.environ.get(temporary_server.VARIABLE):
         return None
     from prefect.client.orchestration import get_client

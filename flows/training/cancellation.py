@@ -1,9 +1,9 @@
 """A training hears that its flow run was cancelled: a thread asks Prefect beside it.
 
-Prefect ends a cancelled flow run only where a worker runs it. One that was started from the command line would read
-Cancelling for ever and train on, so the training looks at its own state. Where a worker does signal the process, the
-thread only sees to it that the process ends: a library that computes for minutes without coming back to Python hears no
-signal.
+Prefect ends a cancelled flow run only where a worker runs it. One that was started from the command
+line would stay Cancelling for ever and train on, so the training looks at its own state. Where a
+worker does signal the process, the thread only makes sure that the process ends: a library that
+computes for minutes without returning to Python handles no signal.
 """
 
 import contextlib
@@ -73,15 +73,22 @@ class CancellationWatcher:
                 return
 
     def _try(self, do: Callable[[], None]) -> None:
-        """A server that does not answer now is asked again; the training's own calls report what is wrong."""
+        """Call the function and log its failure: it is tried again at the next look.
+
+        The training's own calls report what is wrong with a server.
+        """
         try:
             with deadline(0):
                 do()
-        except Exception as error:  # noqa: BLE001  # of two libraries' clients, and not the training's business
+        # raised by clients of two libraries, and no reason to end a training
+        except Exception as error:  # noqa: BLE001
             logger.debug("cancellation: %r", error)
 
     def _sign(self) -> None:
-        """Note which process works on the flow run: for the reconciler, should it die before it has an MLflow run."""
+        """Record which process works on the flow run.
+
+        The reconciler needs it when the process dies before it has an MLflow run.
+        """
         labels: dict[str, int | float | str] = {
             names.LABEL_PROCESS: this_process().model_dump_json(),
             names.LABEL_RUN_COUNT: self._run_count,
@@ -94,7 +101,7 @@ class CancellationWatcher:
             self.cancelled.set()
 
     def _end_process(self) -> None:
-        """Ask first, as a worker does; then end a process that does not hear."""
+        """Send SIGTERM first, as a worker does; then end a process that does not react."""
         if not self.supervised:
             logger.info("cancelled at Prefect; the training ends")
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
@@ -112,7 +119,10 @@ class CancellationWatcher:
 
 @contextlib.contextmanager
 def ends_when_cancelled(flow_run_id: str, run_count: int) -> Iterator[CancellationWatcher]:
-    """Watch the flow run's state within the block. Raises Abort when it was cancelled, and says so to Prefect."""
+    """Watch the flow run's state within the block.
+
+    Raises: Abort when it was cancelled; its state at Prefect is then Cancelled.
+    """
     watcher = CancellationWatcher(flow_run_id, run_count)
     watcher.start()
     try:
@@ -120,17 +130,18 @@ def ends_when_cancelled(flow_run_id: str, run_count: int) -> Iterator[Cancellati
     except TerminationSignal:
         watcher.stop()
         if watcher.supervised or not watcher.cancelled.is_set():
-            raise  # a worker says itself what became of it; or it was no cancellation
+            raise  # a worker sets the state itself; or it was no cancellation
         state = _set_state(UUID(flow_run_id), Cancelled(message=MESSAGE))
         cancelled = Abort(MESSAGE)
-        cancelled.state = state  # type: ignore[attr-defined]  # the engine takes it for the flow run's last state
+        # the engine takes it for the flow run's last state
+        cancelled.state = state  # type: ignore[attr-defined]
         raise cancelled from None
     finally:
         watcher.stop()
 
 
 def _client() -> SyncPrefectClient:
-    """Return the engine's own client: making another costs a training more than all that is asked with it."""
+    """Return the engine's own client: creating another costs more than all its requests here."""
     context = FlowRunContext.get()
     client = context.client if context else None
     return client if isinstance(client, SyncPrefectClient) else get_client(sync_client=True)

@@ -1,10 +1,12 @@
 """One model is trained by one deployed flow run at a time, whichever deployment it comes from.
 
-A deployment's own concurrency limit holds only between its own flow runs. Two deployments that train one model meet at
-a global limit called after the model, which the first of them makes; who wants more at once raises it in Prefect's UI.
-A slot is a lease: of a flow run that was killed it runs out within a minute, and the flow run's next attempt gives it
-back at once. Prefect's server keeps leases in memory: one that was restarted counts a slot as taken for ever. So who
-waits looks for the flow run that holds the slot, and frees it when there is none. Trainings by hand take no turns.
+A deployment's own concurrency limit holds only between its own flow runs. Two deployments that
+train one model share a global limit named after the model, which the first of them makes; to train
+more at once, raise it in Prefect's UI. A slot is a lease: of a flow run that was killed it runs out
+within a minute, and the flow run's next attempt gives it back at once. Prefect's server keeps
+leases in memory: one that was restarted counts a slot as taken for ever. So a flow run that waits
+looks for the one that holds the slot, and frees the slot when no flow run does. Trainings by hand
+do not wait.
 """
 
 import logging
@@ -41,14 +43,14 @@ log = logging.getLogger("onerun")
 LEASE = 60.0  # seconds; the shortest that Prefect takes
 STALE_AFTER = LEASE + 5  # seconds without a living holder
 LOOK = 2.0  # seconds between two tries to get a slot
-PAGE = 200  # flow runs; as many as Prefect's server tells at once
+PAGE = 200  # flow runs; as many as Prefect's server returns at once
 RUNNING, CANCELLING = StateType.RUNNING, StateType.CANCELLING
-FREED, OCCUPIED = (404, 410), 423  # HTTP: the lease is gone; all slots are taken
+FREED, OCCUPIED = (404, 410), 423  # HTTP: the lease has ended; all slots are taken
 
 
 @contextmanager
 def turn(model: str) -> Iterator[None]:
-    """Within the block no other deployed flow run trains `model`; waits for it as long as it takes."""
+    """Wait until no other deployed flow run trains `model`; none does within the block."""
     if not deployment.id or os.environ.get(temporary_server.VARIABLE):
         yield
         return
@@ -76,15 +78,15 @@ def _taken(client: "SyncPrefectClient", limit: str, this: UUID, model: str) -> U
     _make(client, limit)
     known = client.read_flow_run(this).labels.get(names.LABEL_LEASE)
     if known:
-        _give_back(
-            client, UUID(str(known))
-        )  # of an earlier attempt of this flow run, which was killed
+        # of an earlier attempt of this flow run, which was killed
+        _give_back(client, UUID(str(known)))
     lease = _tried(client, limit, this)
     if lease is None:
         get_run_logger().info(
             "waits: another flow run trains %s (concurrency limit %r)", model, limit
         )
-        # Of an earlier attempt, which holds nothing: two that wait would take each other for the holder.
+        # An earlier attempt's label, which holds nothing: two that wait would take each other
+        # for the holder.
         client.update_flow_run_labels(this, {names.LABEL_TURN: ""})
     held = time.monotonic()
     while lease is None:
@@ -134,7 +136,7 @@ def _is_held(client: "SyncPrefectClient", limit: str, this: UUID) -> bool:
 
 
 def _make(client: "SyncPrefectClient", limit: str) -> None:
-    """An existing limit is left as it is: somebody may have raised it on purpose."""
+    """Make the limit; leave an existing one as it is: a person may have raised it on purpose."""
     try:
         client.read_global_concurrency_limit_by_name(limit)
     except ObjectNotFound:
@@ -145,7 +147,11 @@ def _make(client: "SyncPrefectClient", limit: str) -> None:
 
 
 def _renew(lease: UUID, ended: threading.Event) -> None:
-    """A slot that is lost costs a second training at the same time, which the alias's compare-and-set survives."""
+    """Renew the lease until the training has ended.
+
+    A slot that is lost allows a second training at the same time; the alias's compare-and-set
+    keeps that one harmless.
+    """
     with get_client(sync_client=True) as client:
         while not ended.wait(LEASE / 3):
             try:

@@ -17,15 +17,15 @@ from onerun.tracking.lifecycle import Identity
 from tasks.stages import run_as_task
 
 RETRY = (
-    "the same command with `--retry {flow_run_id}` goes on after the last finished stage, with what was computed "
-    "meanwhile; so does a retry of the flow run in Prefect's pages"
+    "the same command with `--retry {flow_run_id}` goes on after the last finished stage, with "
+    "what was computed meanwhile; so does a retry of the flow run in Prefect's pages"
 )
 
 
 def train_in_flow(request: TrainingRequest, watcher: CancellationWatcher) -> TrainingResult:
     """Train in the flow run that this is called in; ask for approval where the recipe wants it.
 
-    Raises: Abort when another process owns the run now; it says how it ends, to MLflow and to Prefect.
+    Raises: Abort when another process owns the run now; that process records how the run ends.
     """
     request.profile.apply()
     check(request, waits=True)  # eight that start at once keep a server busy for seconds

@@ -1,4 +1,7 @@
-"""The command line of a training under Prefect. Imports nothing heavy: mistakes are shown within a second."""
+"""The command line of a training under Prefect.
+
+It imports nothing heavy, so that mistakes are shown within a second.
+"""
 
 import contextlib
 import logging
@@ -23,7 +26,7 @@ from settings.profile import PrefectProfile, load_profile
 
 
 def run(options: FlowTrainOptions, ui: Ui) -> BaseModel:
-    """Train as a flow run, on the server that the profile names or on one for the length of this command."""
+    """Train as a flow run, on the profile's server or on one for the length of this command."""
     profile = with_prefect(load_profile(options.profile))
     request = resolve(options.recipe, profile, options.overrides, options.data)
     if options.plan:
@@ -67,8 +70,8 @@ def _run_flow(
     given: dict[str, Any] = options.model_dump(include={"recipe", "overrides", "data", "profile"})
     if server is not None:
         server.wait(ui.say)
-    # Prefect's heartbeats tell others that a flow is alive; so does the run's own (onerun/engine/heartbeat.py), and
-    # without Prefect's thread a flow ends a second sooner.
+    # Prefect's heartbeats show others that a flow is alive; so does the run's own
+    # (onerun/engine/heartbeat.py), and without Prefect's thread a flow ends a second sooner.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), shown_at(ui.show):
         try:
             if options.retry:
@@ -90,7 +93,7 @@ COMMAND = Command(
     run=run,
     examples=[
         "onerun train --recipe recipes/california-housing.yaml --data housing.csv",
-        "onerun train --recipe recipes/breast-cancer.yaml --set model.params.learning_rate=0.1 --set split.seed=7",
+        "onerun train --recipe breast-cancer --set model.params.num_leaves=7 --set split.seed=7",
         "onerun train --recipe recipes/diabetes.yaml --plan",
         "onerun train --recipe recipes/diabetes.yaml --retry 0195d6b4-5d2c-7bc3-8f0e-2b1d3c4e5f60",
     ],

@@ -1,4 +1,4 @@
-"""What a training as a flow run can be asked."""
+"""The options of a training as a flow run."""
 
 from typing import Annotated
 

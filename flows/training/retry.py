@@ -1,4 +1,4 @@
-"""A flow run that failed, gone on with by hand: what the retry button of Prefect's pages does where a worker is."""
+"""A flow run that failed, continued by hand, as Prefect's retry button does where a worker is."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,9 +18,9 @@ from onerun.engine.result import TrainingResult
 def retried(
     flow: Flow[..., TrainingResult], flow_run_id: str, parameters: Mapping[str, Any]
 ) -> TrainingResult:
-    """Run the flow once more as the same flow run, which finds its MLflow run and its finished stages.
+    """Run the flow again as the same flow run, which finds its MLflow run and finished stages.
 
-    Raises: Mistakes when there is nothing to go on with; what the flow raises.
+    Raises: Mistakes when there is nothing to continue; what the flow raises.
     """
     with get_client(sync_client=True) as client:
         flow_run = _found(client, flow_run_id, flow.name)
@@ -39,11 +39,11 @@ def _found(client: SyncPrefectClient, flow_run_id: str, flow: str) -> FlowRun:
             f"no flow run {flow_run_id!r} at {client.api_url}; its id is a tag of the MLflow run"
         ) from None
     if client.read_flow(flow_run.flow_id).name != flow:
-        raise _mistake(f"{flow_run.name} is no flow run of {flow}")
+        raise _mistake(f"{flow_run.name} is not a flow run of {flow}")
     if flow_run.state is None or not flow_run.state.is_final() or flow_run.state.is_completed():
-        reads = flow_run.state.name if flow_run.state else "nothing"
+        state = flow_run.state.name if flow_run.state else "nothing"
         raise _mistake(
-            f"{flow_run.name} has state {reads}; only one that failed or died can be tried again"
+            f"{flow_run.name} has state {state}; only one that failed or died can be tried again"
         )
     return flow_run
 

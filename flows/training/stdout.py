@@ -1,15 +1,16 @@
-"""A training outlives its worker: one that is killed closes the pipe that its trainings write to."""
+"""A training outlives its worker, whose end closes the pipe that the training writes to."""
 
 import logging
 import os
 
 from prefect.logging.handlers import PrefectConsoleHandler
 
-BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"  # tqdm raises when nobody reads it, and a log is no place for bars
+# tqdm raises when its output has no reader, and a log is no place for bars
+BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
 
 def outlive_the_reader() -> None:
-    """From here on, output that nobody reads any more goes nowhere; Rich would end the process over it."""
+    """Discard output that has no reader any more; Rich would end the process over it."""
     os.environ.setdefault(BARS, "false")
     for name in (None, *logging.root.manager.loggerDict):
         for handler in logging.getLogger(name).handlers:
@@ -18,7 +19,7 @@ def outlive_the_reader() -> None:
 
 
 def to_nowhere() -> None:
-    """Standard output and error lead nowhere: what is left in buffers would fail once more, at exit."""
+    """Discard standard output and error: what is left in buffers would fail again, at exit."""
     with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
         for stream in (1, 2):
             os.dup2(nowhere.fileno(), stream)

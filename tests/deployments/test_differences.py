@@ -35,7 +35,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         json.dumps(json.loads(record.read_text()) | {"command": stack.servers[1].command})
     )
     yield address
-    stack.processes.end("mlflow", patience=5)
+    stack.processes.end("mlflow", timeout=5)
 
 
 def up(capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -133,7 +133,7 @@ def test_records_hold_no_value_and_are_their_owners(tmp_path: Path) -> None:
             fingerprints(tmp_path / "another", {"PASSWORD": SECRET})["PASSWORD"] != held["PASSWORD"]
         )
     finally:
-        processes.end("mlflow", patience=5)
+        processes.end("mlflow", timeout=5)
 
 
 @pytest.mark.parametrize(

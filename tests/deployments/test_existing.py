@@ -25,7 +25,7 @@ def test_servers_that_answer_are_used_and_the_others_started(
     assert [service.name for service in stack.all] == ["worker"]
 
     keep(stack.processes.folder, stack.existing)
-    states = {each["name"]: each["state"] for each in running.status(stack.processes, say=None)}
+    states = {each["name"]: each["state"] for each in running.status(stack.processes, report=None)}
     assert states == {"prefect": "existing", "mlflow": "existing", "worker": "not running"}
     said: list[str] = []
     assert running.take_down(stack.processes, said.append) == []

@@ -55,15 +55,15 @@ def test_it_is_found_again_and_ended_and_its_log_stays(
     assert again.find("server") == started and started.command == SLEEPS
     while not again.last_lines("server", 5):
         time.sleep(0.02)
-    assert again.end("server", patience=10)
+    assert again.end("server", timeout=10)
     assert not started.lives and again.find("server") is None
     assert again.last_lines("server", 5) == ["here"]
-    assert not again.end("server", patience=10), "it is ended once"
+    assert not again.end("server", timeout=10), "it is ended once"
 
 
 def test_one_that_does_not_listen_is_killed(processes: Processes, tmp_path: Path) -> None:
     started = processes.start("server", STUBBORN, os.environ, tmp_path)
-    assert processes.end("server", patience=0.5)
+    assert processes.end("server", timeout=0.5)
     assert not started.lives
 
 
@@ -76,7 +76,7 @@ def test_somebody_elses_process_with_the_same_id_is_left_alone(
         record = {"pid": other.pid, "since": "another time", "command": list(SLEEPS)}
         (processes.folder / "server.json").write_text(json.dumps(record))
         assert processes.find("server") is None
-        assert not processes.end("server", patience=1)
+        assert not processes.end("server", timeout=1)
         assert other.poll() is None
     finally:
         other.kill()
@@ -107,7 +107,7 @@ def test_children_are_asked_before_their_parent(processes: Processes, tmp_path: 
     )
     until(tmp_path / "mark.ready")
     (child,) = children(started.pid)
-    assert processes.end("worker", patience=20)
+    assert processes.end("worker", timeout=20)
     assert mark.read_text() == "asked"
     assert start_time(child) is None and not started.lives
     assert not (tmp_path / "mark.parent-was-told").exists(), "held meanwhile, it starts nothing new"
@@ -124,7 +124,7 @@ def test_a_worker_goes_on_to_its_end_though_whoever_ends_it_is_interrupted(
 
     monkeypatch.setattr("deployments.stack.processes.end_children", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        processes.end("worker", patience=10)
+        processes.end("worker", timeout=10)
     deadline = time.monotonic() + 60
     while started.lives and time.monotonic() < deadline:
         time.sleep(0.02)

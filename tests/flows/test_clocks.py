@@ -12,7 +12,7 @@ from urllib.error import URLError
 
 import pytest
 
-from flows.checking.clocks import clock
+from flows.checking.single_check import clock
 
 
 class Refuses(BaseHTTPRequestHandler):

@@ -109,7 +109,7 @@ def test_databases_of_servers_elsewhere_are_not_looked_at_and_those_of_the_stack
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server.uri)
     monkeypatch.setenv("ONERUN_HOME", str(folder))
     code, found = looked(capfd)
-    assert code == 2 and "is no checkout" in found["ONERUN_HOME"]["detail"]
+    assert code == 2 and "is not a checkout" in found["ONERUN_HOME"]["detail"]
     for name, variable in (
         ("MLflow", "MLFLOW_BACKEND_STORE_URI"),
         ("Prefect", "PREFECT_SERVER_DATABASE_CONNECTION_URL"),
@@ -328,19 +328,19 @@ def test_prefects_database_with_tls_is_tried_with_the_option_that_its_driver_kno
 def test_a_driver_that_is_missing_is_told_with_what_its_server_takes(
     variable: str, driver: str, advice: str
 ) -> None:
-    from flows.checking.databases import in_words
+    from flows.checking.databases import errors_as_mistakes
     from onerun.config.mistakes import Mistakes
 
     with (
         pytest.raises(Mistakes) as caught,
-        in_words(variable, f"postgresql{driver}://me:hidden-word@h/d"),
+        errors_as_mistakes(variable, f"postgresql{driver}://me:hidden-word@h/d"),
     ):
         raise ModuleNotFoundError("No module named 'psycopg'", name="psycopg")
     assert str(caught.value).endswith(advice) and "hidden-word" not in str(caught.value)
 
 
 def test_p7_of_all_addresses_in_an_error_no_password_is_told() -> None:
-    from flows.checking.trying import tried
+    from flows.checking.single_check import tried
 
     def fails() -> Diagnosis:
         raise OSError("mysql://a:word-one@h/d went away, and so did mysql://b:word-two@h/d\n more")

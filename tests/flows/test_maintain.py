@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 
 from flows import maintain as maintain_flow
-from flows.reconciling import living
-from flows.upkeep.commands import MAINTAIN, SUMMARY
+from flows.maintenance import MAINTAIN, SUMMARY
+from flows.reconciling import liveness
 from onerun.cleanup.execution import TooMuch
 from onerun.cleanup.reports import address_of_report, keep_report, list_beside, write_list
 from onerun.commands.dead_runs import NoOrchestrator
@@ -97,7 +97,7 @@ def test_p4_which_flow_runs_live_is_asked_again_before_anything_is_done(
 ) -> None:
     """A stand-in for Prefect's answers: nobody lives for the plan, the run's flow run does afterwards."""
     answers = iter([frozenset(), frozenset({"f-1"})])
-    monkeypatch.setattr(living, "living_flow_runs", lambda: next(answers))
+    monkeypatch.setattr(liveness, "live_flow_runs", lambda: next(answers))
     client().set_tag(old_run, names.TAG_FLOW_RUN_ID, "f-1")
     assert main(["--policy", POLICY, "--apply", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -278,7 +278,7 @@ def test_p4_the_flow_too_asks_again_which_flow_runs_live(
 ) -> None:
     """A stand-in for Prefect's answers: nobody lives for the plan, the run's flow run does afterwards."""
     answers = iter([frozenset(), frozenset({"f-1"})])
-    monkeypatch.setattr(living, "living_flow_runs", lambda: next(answers))
+    monkeypatch.setattr(liveness, "live_flow_runs", lambda: next(answers))
     client().set_tag(old_run, names.TAG_FLOW_RUN_ID, "f-1")
     told = maintain_flow.maintain(POLICY, apply=True)
     assert (told.plan.to_delete, texts(told.result.skipped)) == (

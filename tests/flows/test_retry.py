@@ -27,7 +27,7 @@ def test_a_flow_run_that_failed_is_gone_on_with(prefect_api: str) -> None:
     assert tries[0] == tries[1]
     with pytest.raises(Mistakes, match="has state Completed; only one that failed or died"):
         retried(training, tries[0], {"word": "x"})
-    with pytest.raises(Mistakes, match="is no flow run of another"):
+    with pytest.raises(Mistakes, match="is not a flow run of another"):
         retried(training.with_options(name="another"), tries[0], {"word": "x"})
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 SERVING = """
 import sys, time, urllib.request
 from flows.command_line import temporary_server
-temporary_server.SAY_AFTER = 0.05
+temporary_server.REPORT_AFTER = 0.05
 server = temporary_server.start()
 server.wait(lambda words: print(words, file=sys.stderr))
 print(server.api_url, urllib.request.urlopen(server.api_url + "/health").status, flush=True)

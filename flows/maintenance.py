@@ -1,6 +1,4 @@
-"""The commands of the maintenance as flows and `python -m flows.*` run them: Prefect is asked what
-is live and dead.
-"""
+"""The commands `maintain` and `summary`, which ask Prefect what is live and what is dead."""
 
 from dataclasses import replace
 from functools import partial
@@ -16,26 +14,22 @@ class PrefectOrchestrator:
     """The server that PREFECT_API_URL names. Nothing of Prefect is imported where none is named."""
 
     def use_store(self, profile: str | None) -> PrefectProfile:
-        """Apply the profile of that name, with the server that Prefect's own profile names where it
-        names none.
-        """
+        """Apply the profile; without a server, with the one that Prefect's own profile names."""
         chosen = with_prefect(use_store_as(PrefectProfile, profile))
         chosen.apply()
         return chosen
 
     def live_flow_runs(self) -> frozenset[str] | None:
-        """Return the ids of flow runs that are running, paused or waiting; None when no server is
-        named.
-        """
-        from flows.reconciling import living
+        """Return ids of flow runs that run, are paused or wait; None when no server is named."""
+        from flows.reconciling import liveness
 
-        return living.living_flow_runs()
+        return liveness.live_flow_runs()
 
     def dead_runs(self, measure: bool) -> list[Finding]:
         """Return runs with status RUNNING that the reconciler would end."""
-        from flows.reconciling.dead import dead_runs
+        from flows.reconciling import liveness
 
-        return dead_runs(measure)
+        return liveness.dead_runs(measure)
 
 
 PREFECT = PrefectOrchestrator()

@@ -1,1 +1,0 @@
-"""Plans, archives and rescues behind the commands of maintenance."""
