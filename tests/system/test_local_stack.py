@@ -209,12 +209,12 @@ def test_p1_a_worker_that_is_stopped_while_training_leaves_nothing_running(tmp_p
     (tmp_path / "program.py").write_text("import time; time.sleep(600)")
     recipe = RECIPE.format(program=tmp_path / "program.py")
     with running(tmp_path) as stack:
-        assert Processes(tmp_path / "work" / "stack").end("worker", patience=60)
+        assert Processes(tmp_path / "work" / "stack").end("worker", timeout=60)
         with stack.worker("to-be-stopped") as worker:
             flow_run = stack.run("train/diabetes", recipe=recipe)
             until(lambda: validated(stack, flow_run), "the training's begin")
             worker.send_signal(signal.SIGTERM)
             worker.wait(120)
-        assert stack.ended(flow_run, patience=5)["type"] == "CRASHED"
+        assert stack.ended(flow_run, timeout=5)["type"] == "CRASHED"
         (run,) = stack.runs(flow_run)
         assert run.info.status == "KILLED"
