@@ -91,7 +91,7 @@ def _entry(record: Record) -> RecordEntry:
     return RecordEntry(entry.kind, entry.id, entry.experiment, place=place)
 
 
-class Comparison:
+class RecordComparison:
     """Compares an archive with a store. Without one (`databases` None) everything is new."""
 
     def __init__(

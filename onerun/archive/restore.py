@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from onerun.archive import artifacts, repository
-from onerun.archive.comparison import Comparison, Verdict, fill
+from onerun.archive.comparison import RecordComparison, Verdict, fill
 from onerun.archive.container import members
 from onerun.archive.index import Index
 from onerun.archive.record_io import writer
@@ -116,8 +116,8 @@ def _compared(
     databases: Databases | None,
     rewriting: Rewriting,
     overwrite: bool,
-) -> Comparison:
-    comparison = Comparison(index, databases, rewriting, overwrite)
+) -> RecordComparison:
+    comparison = RecordComparison(index, databases, rewriting, overwrite)
     comparison.decide(verified.records, verified.manifest)
     comparison.decide_files(verified.manifest, verified.folder / "decisions")
     return comparison
@@ -157,7 +157,7 @@ def _write_records(
     writer.finish(databases)
 
 
-def _require_whole(after: Comparison, overwrite: bool) -> None:
+def _require_whole(after: RecordComparison, overwrite: bool) -> None:
     """Raise OnerunError when something is still missing after the restore."""
     left = {
         kind: counts[Verdict.NEW]
@@ -173,7 +173,9 @@ def _require_whole(after: Comparison, overwrite: bool) -> None:
         raise OnerunError(f"not all of it is in the store after the restore ({text}): run it again")
 
 
-def _restored(verified: Verified, comparison: Comparison, applied: bool, index: Index) -> Restored:
+def _restored(
+    verified: Verified, comparison: RecordComparison, applied: bool, index: Index
+) -> Restored:
     found = comparison.differences
     roots = sorted({resolve(home) for home in index.homes_wanted() if home})
     notes = [

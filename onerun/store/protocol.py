@@ -8,7 +8,7 @@ from typing import Protocol
 from onerun.config.policy import Policy
 from onerun.domain.archives import Selection
 from onerun.domain.cleanup.findings import Finding
-from onerun.domain.cleanup.inventory import Group, SnapshotUse, Version
+from onerun.domain.cleanup.inventory import Group, RegisteredVersion, SnapshotUse
 from onerun.domain.cleanup.plan import Item
 from onerun.domain.cleanup.protection import Protections
 from onerun.domain.cleanup.result import Outcome
@@ -54,7 +54,7 @@ class Store(Protocol):
     def problems(self) -> Iterable[Finding]:
         """Return what is wrong in the store itself, artifacts aside."""
 
-    def version_places(self) -> Iterable[tuple[Version, str | None]]:
+    def version_places(self) -> Iterable[tuple[RegisteredVersion, str | None]]:
         """Return every registered version and where its files lie, as `version_address` says."""
 
     def existing(self, runs: Sequence[str]) -> set[str]:

@@ -215,6 +215,6 @@ def test_p1_a_worker_that_is_stopped_while_training_leaves_nothing_running(tmp_p
             until(lambda: validated(stack, flow_run), "the training's begin")
             worker.send_signal(signal.SIGTERM)
             worker.wait(120)
-        assert stack.ended(flow_run, timeout=5)["type"] == "CRASHED"
+        assert stack.ended(flow_run, patience=5)["type"] == "CRASHED"
         (run,) = stack.runs(flow_run)
         assert run.info.status == "KILLED"

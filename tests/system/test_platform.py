@@ -182,7 +182,7 @@ def test_two_workers_and_eight_queued_trainings_of_one_model_go_one_at_a_time(
             "train/breast-cancer",
         ]  # whichever deployment: it is the model that counts
         flow_runs = [stack.run(deployments[number % 2], recipe=recipe) for number in range(8)]
-        states = [stack.ended(flow_run, timeout=600)["type"] for flow_run in flow_runs]
+        states = [stack.ended(flow_run, patience=600)["type"] for flow_run in flow_runs]
     assert states == ["COMPLETED"] * 8
     runs = [run for flow_run in flow_runs for run in stack.runs(flow_run)]
     assert len(runs) == 8

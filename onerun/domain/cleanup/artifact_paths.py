@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import unquote
 
-from onerun.domain.cleanup.inventory import LoggedModel, Run, Version
+from onerun.domain.cleanup.inventory import LoggedModel, RegisteredVersion, Run
 
 MODELS, TRACES = "models", "traces"
 GROUPED = (MODELS, TRACES)  # folders of an experiment that hold one folder each
@@ -57,7 +57,7 @@ def below(location: str, folder: str) -> tuple[str, ...] | None:
     return parts
 
 
-def version_address(version: Version, of_model: OfModel, of_run: OfRun) -> str | None:
+def version_address(version: RegisteredVersion, of_model: OfModel, of_run: OfRun) -> str | None:
     """Return where the files of a registered version lie, by what it was registered from.
 
     Returns: "" when that is not known; None when its logged model or run is missing.

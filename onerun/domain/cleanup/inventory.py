@@ -66,7 +66,7 @@ class LoggedModel(NamedTuple):
     tags: Mapping[str, str] = {}  # at least those that can protect
 
 
-class Version(NamedTuple):
+class RegisteredVersion(NamedTuple):
     """A registered version."""
 
     model: str

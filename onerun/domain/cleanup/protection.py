@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from onerun.domain.cleanup.inventory import UNFINISHED_STATES, Experiment, Run, Version
+from onerun.domain.cleanup.inventory import UNFINISHED_STATES, Experiment, RegisteredVersion, Run
 from onerun.domain.cleanup.reason import Reason, ReasonKind
 from onerun.domain.text import matches
 
@@ -28,7 +28,7 @@ class Protections:
 
 
 def protections_of(
-    versions: Iterable[Version],
+    versions: Iterable[RegisteredVersion],
     models_of_runs: Mapping[str, str],
     tags: Tags,
     live: Collection[str],
@@ -68,7 +68,9 @@ def protections_of(
     return Protections(runs, models, parents, protect_tags, protect_experiments)
 
 
-def _registered(versions: Iterable[Version]) -> tuple[dict[str, Reason], dict[str, Reason]]:
+def _registered(
+    versions: Iterable[RegisteredVersion],
+) -> tuple[dict[str, Reason], dict[str, Reason]]:
     """Return the runs and the logged models that versions name."""
     runs: dict[str, Reason] = {}
     models: dict[str, Reason] = {}
@@ -79,7 +81,7 @@ def _registered(versions: Iterable[Version]) -> tuple[dict[str, Reason], dict[st
     return runs, models
 
 
-def references(version: Version) -> set[str]:
+def references(version: RegisteredVersion) -> set[str]:
     """Return the ids of runs and logged models that a version needs: as named, and inside its
     addresses.
     """

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from onerun.domain.cleanup.artifact_paths import version_address
-from onerun.domain.cleanup.inventory import ACTIVE, DELETED, Experiment, LoggedModel, Run, Version
+from onerun.domain.cleanup.inventory import (
+    ACTIVE,
+    DELETED,
+    Experiment,
+    LoggedModel,
+    RegisteredVersion,
+    Run,
+)
 from onerun.domain.file_store import (
     RUN_STATUSES,
     Fault,
@@ -124,7 +131,7 @@ def model(path: Path) -> LoggedModel:
     )
 
 
-def versions(root: Path) -> Iterator[Version]:
+def versions(root: Path) -> Iterator[RegisteredVersion]:
     """Yield the registered versions; one that cannot be read protects whatever its text names."""
     for model in folders(root / MODELS):
         aliases: dict[str, list[str]] = {}
@@ -136,13 +143,13 @@ def versions(root: Path) -> Iterator[Version]:
                 yield _version(model.name, number, path, tuple(sorted(aliases.get(number, ()))))
 
 
-def _version(model: str, number: str, path: Path, aliases: tuple[str, ...]) -> Version:
+def _version(model: str, number: str, path: Path, aliases: tuple[str, ...]) -> RegisteredVersion:
     try:
         meta = meta_of(path)
     except Unreadable:
         text = lenient_text(path / META) if (path / META).is_file() else ""
-        return Version(model, number, None, "", aliases, text)
-    return Version(
+        return RegisteredVersion(model, number, None, "", aliases, text)
+    return RegisteredVersion(
         model=model,
         version=number,
         run_id=_text(meta, "run_id") or None,
@@ -152,7 +159,7 @@ def _version(model: str, number: str, path: Path, aliases: tuple[str, ...]) -> V
     )
 
 
-def version_places(root: Path) -> Iterator[tuple[Version, str | None]]:
+def version_places(root: Path) -> Iterator[tuple[RegisteredVersion, str | None]]:
     """Yield every registered version and where its files lie, wherever the store was moved to."""
     homes = layout.experiment_folders(root)
     logged = {model.id: model for folder in homes for model in models(folder)}

@@ -12,7 +12,7 @@ from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.damaged import kept_by
 from onerun.domain.cleanup.findings import Finding
-from onerun.domain.cleanup.inventory import DELETED, Group, SnapshotUse, Version
+from onerun.domain.cleanup.inventory import DELETED, Group, RegisteredVersion, SnapshotUse
 from onerun.domain.cleanup.plan import Item, by_family
 from onerun.domain.cleanup.protection import Protections
 from onerun.domain.cleanup.reason import Reason, ReasonKind
@@ -241,7 +241,7 @@ class FileStore:
         """Return what MLflow stumbles over."""
         return [problem.finding() for problem in problems.problems(self.root)]
 
-    def version_places(self) -> list[tuple[Version, str | None]]:
+    def version_places(self) -> list[tuple[RegisteredVersion, str | None]]:
         """Return every registered version and where its files lie, as `version_address` says."""
         return list(entities.version_places(self.root))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.artifact_paths import joined, version_address
-from onerun.domain.cleanup.inventory import DELETED, Experiment, LoggedModel, Run, Version
+from onerun.domain.cleanup.inventory import DELETED, Experiment, LoggedModel, RegisteredVersion, Run
 from onerun.tracking.runs import client
 
 if TYPE_CHECKING:
@@ -93,13 +93,13 @@ def aliases() -> dict[tuple[str, str], list[str]]:
     return found
 
 
-def versions() -> Iterator[Version]:
+def versions() -> Iterator[RegisteredVersion]:
     """Yield the registered versions; `location` is the logged model that one was made of."""
     named = aliases()
     for found in paged(client().search_model_versions):
         held = tuple(sorted(named[found.name, str(found.version)]))
         made_of = f"models:/{found.model_id}" if found.model_id else ""
-        yield Version(
+        yield RegisteredVersion(
             model=found.name,
             version=str(found.version),
             run_id=found.run_id or None,
@@ -109,7 +109,7 @@ def versions() -> Iterator[Version]:
         )
 
 
-def address_of(version: Version) -> str | None:
+def address_of(version: RegisteredVersion) -> str | None:
     """Return where a version's files lie, as `version_address` says."""
     address = version_address(version, _address_of_model, _address_in_run)
     if address == "":  # a copy of another version: the API names its files in another answer

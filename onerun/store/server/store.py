@@ -10,7 +10,7 @@ from onerun.config.mistakes import Mistake, Mistakes
 from onerun.config.policy import Policy
 from onerun.domain import names
 from onerun.domain.cleanup.findings import Finding
-from onerun.domain.cleanup.inventory import Experiment, Group, SnapshotUse, Version
+from onerun.domain.cleanup.inventory import Experiment, Group, RegisteredVersion, SnapshotUse
 from onerun.domain.cleanup.parameters import conflicts, duplicates
 from onerun.domain.cleanup.plan import Item
 from onerun.domain.cleanup.protection import Protections, protections_of, references
@@ -179,7 +179,7 @@ class ServerStore:
             for alias in aliases:
                 yield Finding("alias-to-nothing", f"{model}@{alias}", None, None, cause)
 
-    def version_places(self) -> Iterator[tuple[Version, str | None]]:
+    def version_places(self) -> Iterator[tuple[RegisteredVersion, str | None]]:
         """Yield every registered version and where its files lie, as `version_address` says."""
         for version in entities.versions():
             yield version, entities.address_of(version)

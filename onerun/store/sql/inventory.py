@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from onerun.config.policy import Policy
 from onerun.domain.cleanup.artifact_paths import joined, version_address
-from onerun.domain.cleanup.inventory import Experiment, Group, LoggedModel, Run, Version
+from onerun.domain.cleanup.inventory import Experiment, Group, LoggedModel, RegisteredVersion, Run
 from onerun.domain.cleanup.protection import PIN
 from onerun.store.sql.engine import STREAMED, choose
 
@@ -135,7 +135,7 @@ def _tags_of_models(connection: "Connection", policy: Policy) -> dict[str, dict[
     return by_owner(connection, query)
 
 
-def versions(connection: "Connection") -> list[Version]:
+def versions(connection: "Connection") -> list[RegisteredVersion]:
     """Return all registered versions that are not deleted, with their aliases."""
     from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
     from mlflow.store.model_registry.dbmodels.models import SqlModelVersion as V
@@ -150,7 +150,7 @@ def versions(connection: "Connection") -> list[Version]:
         V.current_stage != STAGE_DELETED_INTERNAL
     )
     return [
-        Version(
+        RegisteredVersion(
             name,
             str(version),
             run,
@@ -164,7 +164,7 @@ def versions(connection: "Connection") -> list[Version]:
 
 def version_places(
     connection: "Connection", registry: "Connection"
-) -> Iterator[tuple[Version, str | None]]:
+) -> Iterator[tuple[RegisteredVersion, str | None]]:
     """Yield every registered version and where its files lie, as `version_address` says."""
     from mlflow.store.tracking.dbmodels.models import SqlLoggedModel as M
     from mlflow.store.tracking.dbmodels.models import SqlRun as R

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from onerun.config.policy import Policy
 from onerun.domain import names
-from onerun.domain.cleanup.inventory import UNFINISHED_STATES, Experiment, SnapshotUse, Version
+from onerun.domain.cleanup.inventory import (
+    UNFINISHED_STATES,
+    Experiment,
+    RegisteredVersion,
+    SnapshotUse,
+)
 from onerun.domain.cleanup.plan import Item
 from onerun.domain.cleanup.protection import (
     Protections,
@@ -163,7 +168,9 @@ def _runs_of_models(connection: "Connection", models: Sequence[str]) -> dict[str
     return {model: run for model, run in connection.execute(query) if run}
 
 
-def _measured_by(connection: "Connection", registered: Sequence[Version]) -> list[tuple[str, str]]:
+def _measured_by(
+    connection: "Connection", registered: Sequence[RegisteredVersion]
+) -> list[tuple[str, str]]:
     """Return runs that measured a model which another run logged and a version needs, and that
     version.
     """
@@ -304,7 +311,7 @@ def _tagged(rows: Iterable[Any], kind: ReasonKind, patterns: Sequence[str]) -> d
 
 
 def _needed_now(
-    connection: "Connection", registered: Sequence[Version], ids: Sequence[str]
+    connection: "Connection", registered: Sequence[RegisteredVersion], ids: Sequence[str]
 ) -> dict[str, Reason]:
     """Return the runs that a version needs: for themselves, or for a model that they logged or
     measured.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from onerun.config.policy import Policy
 from onerun.domain.archives import Selection
 from onerun.domain.cleanup.findings import Finding
-from onerun.domain.cleanup.inventory import Group, SnapshotUse, Version
+from onerun.domain.cleanup.inventory import Group, RegisteredVersion, SnapshotUse
 from onerun.domain.cleanup.plan import Item
 from onerun.domain.cleanup.protection import Protections
 from onerun.domain.cleanup.result import Outcome
@@ -120,7 +120,7 @@ class SqlStore:
         ):
             return list(problems.problems(connection, registry))
 
-    def version_places(self) -> list[tuple[Version, str | None]]:
+    def version_places(self) -> list[tuple[RegisteredVersion, str | None]]:
         """Return every registered version and where its files lie, as `version_address` says."""
         with (
             self.database.reading() as connection,

@@ -3,7 +3,7 @@
 import pytest
 
 from onerun.domain.cleanup.artifact_paths import joined, version_address
-from onerun.domain.cleanup.inventory import Version
+from onerun.domain.cleanup.inventory import RegisteredVersion
 
 MODEL, RUN = f"m-{'a' * 32}", "b" * 32
 
@@ -27,7 +27,7 @@ MODEL, RUN = f"m-{'a' * 32}", "b" * 32
     ],
 )
 def test_places(source: str, location: str, place: str | None) -> None:
-    version = Version("prices", "1", None, source, (), location)
+    version = RegisteredVersion("prices", "1", None, source, (), location)
     runs = {RUN: "/of-run/"}
     assert (
         version_address(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from onerun.config.loading import load_policy
 from onerun.config.policy import Keep, Policy, Select
 from onerun.domain.cleanup.families import with_families
-from onerun.domain.cleanup.inventory import Experiment, Group, LoggedModel, Run, Version
+from onerun.domain.cleanup.inventory import Experiment, Group, LoggedModel, RegisteredVersion, Run
 from onerun.domain.cleanup.plan import BatchSizer, Item, Plan, Totals, batches, ordered, too_much
 from onerun.domain.cleanup.protection import (
     Protections,
@@ -178,9 +178,9 @@ def test_a_run_with_a_model_that_is_not_selected_stays() -> None:
 def test_every_protection_is_named() -> None:
     rules = policy("keep: {last: 0}\nprotect: {tags: ['stage=prod*'], experiments: [holy]}\n")
     versions = [
-        Version("m", "3", IDS[0], "", ("champion",)),
-        Version("m", "2", None, f"models:/{MODELS[1]}", ()),
-        Version("m", "1", None, f"file:///store/1/{IDS[2]}/artifacts/model", ()),
+        RegisteredVersion("m", "3", IDS[0], "", ("champion",)),
+        RegisteredVersion("m", "2", None, f"models:/{MODELS[1]}", ()),
+        RegisteredVersion("m", "1", None, f"file:///store/1/{IDS[2]}/artifacts/model", ()),
     ]
     tags = {IDS[3]: {"pin": "true"}, IDS[4]: {"stage": "production"}, IDS[5]: {"pin": "false"}}
     guard = protections_of(
@@ -240,7 +240,7 @@ def stores(draw: st.DrawFn) -> tuple[Group, Protections, Policy]:
         ids, st.sampled_from(MODELS).map("models:/{}".format), ids.map("/s/1/{}/artifacts/x".format)
     )
     versions = [
-        Version(
+        RegisteredVersion(
             "m",
             str(number),
             draw(st.none() | ids),
@@ -397,5 +397,7 @@ def test_tags_protect_by_key_and_by_value() -> None:
 
 
 def test_a_version_refers_to_all_that_its_addresses_name() -> None:
-    version = Version("m", "1", IDS[0], f"s3://b/1/{IDS[1]}/artifacts/m models:/{MODELS[2]}", ())
+    version = RegisteredVersion(
+        "m", "1", IDS[0], f"s3://b/1/{IDS[1]}/artifacts/m models:/{MODELS[2]}", ()
+    )
     assert references(version) == {IDS[0], IDS[1], MODELS[2]}
