@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Problem:
+class AccessProblem:
     """Why a server or folder of the profile cannot be used."""
 
     message: str
@@ -34,8 +34,8 @@ class Problem:
 
 
 Variables = Mapping[str, str]
-Check = Callable[[str, Variables], Problem | None]
-Answers = queue.Queue[tuple[str, Problem | None]]  # name of the variable, what is wrong
+Check = Callable[[str, Variables], AccessProblem | None]
+Answers = queue.Queue[tuple[str, AccessProblem | None]]  # name of the variable, what is wrong
 # For all checks together; a busy laptop takes five to answer.
 TIMEOUT = 10.0  # seconds
 LEAST_SPACE = 50_000_000  # bytes
@@ -85,18 +85,18 @@ def _bare(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _timed_out(address: str) -> Problem:
+def _timed_out(address: str) -> AccessProblem:
     question = "is the address right and the server up?"
     return _unreachable(f"{redact(address)} does not answer within {TIMEOUT:.0f} s; {question}")
 
 
-def _unreachable(message: str) -> Problem:
+def _unreachable(message: str) -> AccessProblem:
     """Return a problem that waiting may mend: the server may be starting, or busy."""
-    return Problem(message, MistakeKind.UNREACHABLE)
+    return AccessProblem(message, MistakeKind.UNREACHABLE)
 
 
-def _refused(message: str) -> Problem:
-    return Problem(message, MistakeKind.REFUSED)
+def _refused(message: str) -> AccessProblem:
+    return AccessProblem(message, MistakeKind.REFUSED)
 
 
 def _check(name: str, variables: Variables, answers: Answers) -> None:
@@ -104,13 +104,15 @@ def _check(name: str, variables: Variables, answers: Answers) -> None:
     try:
         problem = CHECKS[name](variables[name], variables)
     except OSError as error:
-        problem = Problem(f"{redact(variables[name])} cannot be looked at ({error})")
+        problem = AccessProblem(f"{redact(variables[name])} cannot be looked at ({error})")
     except Exception as error:  # noqa: BLE001 -- its message may repeat a piece of a password
-        problem = Problem(f"{redact(variables[name])} cannot be looked at ({type(error).__name__})")
+        problem = AccessProblem(
+            f"{redact(variables[name])} cannot be looked at ({type(error).__name__})"
+        )
     answers.put((name, problem))
 
 
-def _within(answers: Answers, number: int) -> Iterator[tuple[str, Problem | None]]:
+def _within(answers: Answers, number: int) -> Iterator[tuple[str, AccessProblem | None]]:
     deadline = time.monotonic() + TIMEOUT
     for _ in range(number):
         try:
@@ -119,7 +121,7 @@ def _within(answers: Answers, number: int) -> Iterator[tuple[str, Problem | None
             return
 
 
-def _store(uri: str, variables: Variables) -> Problem | None:
+def _store(uri: str, variables: Variables) -> AccessProblem | None:
     """MLflow's store: a server, a database, or an SQLite file."""
     scheme = uri.partition(":")[0].partition("+")[0]
     if scheme in ("http", "https"):
@@ -131,7 +133,7 @@ def _store(uri: str, variables: Variables) -> Problem | None:
     return None
 
 
-def _mlflow_server(uri: str, variables: Variables) -> Problem | None:
+def _mlflow_server(uri: str, variables: Variables) -> AccessProblem | None:
     user, token = variables.get("MLFLOW_TRACKING_USERNAME"), variables.get("MLFLOW_TRACKING_TOKEN")
     authorization = f"Bearer {token}" if token else None
     if user:
@@ -154,20 +156,22 @@ def _mlflow_server(uri: str, variables: Variables) -> Problem | None:
     return None
 
 
-def _sqlite(file: str) -> Problem | None:
+def _sqlite(file: str) -> AccessProblem | None:
     if file in ("", ":memory:"):
-        return Problem(
+        return AccessProblem(
             "a database in memory ends with the process; name a file: sqlite:///mlflow.db"
         )
     path = Path(file)
     if not path.parent.is_dir():
-        return Problem(f"the folder {path.parent} does not exist; make it, or name another file")
+        return AccessProblem(
+            f"the folder {path.parent} does not exist; make it, or name another file"
+        )
     if not path.exists():
         return _folder(str(path.parent), {})
     if not os.access(path, os.R_OK | os.W_OK):
-        return Problem(f"no permission to write {path}")
+        return AccessProblem(f"no permission to write {path}")
     if path.is_dir() or (path.stat().st_size and _first_bytes(path, 15) != b"SQLite format 3"):
-        return Problem(f"{path} is not an SQLite database")
+        return AccessProblem(f"{path} is not an SQLite database")
     return _folder(str(path.parent), {})  # its journal is written beside it
 
 
@@ -176,7 +180,7 @@ def _first_bytes(path: Path, number: int) -> bytes:
         return file.read(number)
 
 
-def _prefect(uri: str, variables: Variables) -> Problem | None:
+def _prefect(uri: str, variables: Variables) -> AccessProblem | None:
     key, user = variables.get("PREFECT_API_KEY"), variables.get("PREFECT_API_AUTH_STRING")
     authorization = f"Bearer {key}" if key else None
     if user:
@@ -193,12 +197,12 @@ def _prefect(uri: str, variables: Variables) -> Problem | None:
     return _answered(status, f"{redact(uri)} answers {status}; does the address end in /api?")
 
 
-def _answered(status: int, message: str) -> Problem:
+def _answered(status: int, message: str) -> AccessProblem:
     """A server, or what stands before it, that answers 500 and above may do better in a moment."""
-    return _unreachable(message) if status >= 500 else Problem(message)
+    return _unreachable(message) if status >= 500 else AccessProblem(message)
 
 
-def _s3(uri: str, variables: Variables) -> Problem | None:
+def _s3(uri: str, variables: Variables) -> AccessProblem | None:
     """Any answer will do; whether the keys are right, only a signed request can tell (onerun/storage)."""
     status, body = _get(uri, None)
     if status is None:
@@ -206,19 +210,19 @@ def _s3(uri: str, variables: Variables) -> Problem | None:
     return None
 
 
-def _folder(folder: str, variables: Variables) -> Problem | None:
+def _folder(folder: str, variables: Variables) -> AccessProblem | None:
     """Whether `folder` is, or could be made, a writable folder with some space."""
     if "://" in folder:
         return None
     there = nearest(folder)
     if not there.is_dir():
-        return Problem(f"{there} is a file, not a folder")
+        return AccessProblem(f"{there} is a file, not a folder")
     if not os.access(there, os.W_OK | os.X_OK):
-        return Problem(f"no permission to write in {there}; name another folder")
+        return AccessProblem(f"no permission to write in {there}; name another folder")
     free = shutil.disk_usage(there).free
     if free < LEAST_SPACE:
         megabytes = f"{free / 1e6:.0f} MB"
-        return Problem(
+        return AccessProblem(
             f"only {megabytes} are free in {there}; free some space, or name another folder"
         )
     return None
@@ -230,13 +234,13 @@ def nearest(folder: str) -> Path:
     return next(path for path in above if os.path.exists(path))  # noqa: PTH110 -- Path.exists raises where it may not look
 
 
-def _dial(uri: str, port: int) -> Problem | None:
+def _dial(uri: str, port: int) -> AccessProblem | None:
     parts = urlsplit(uri)
     try:
         address = (parts.hostname or "localhost", parts.port or port)
         socket.create_connection(address, timeout=TIMEOUT).close()
     except ValueError:  # its message is a piece of the password
-        return Problem(f"{redact(uri)}: {NOT_A_PORT}")
+        return AccessProblem(f"{redact(uri)}: {NOT_A_PORT}")
     except OSError as error:
         reason = error.strerror or error
         return _unreachable(f"{redact(uri)} cannot be reached ({reason}); is the database up?")
