@@ -135,7 +135,7 @@ def test_json_is_one_object_on_stdout_and_the_champion_is_compared(
     assert second["champion_metrics"] == pytest.approx(first["metrics"])
     assert second["snapshot"]["digest"] == first["snapshot"]["digest"]
     assert second["snapshot"]["rows"] == 600
-    assert set(second["gates"][0]) == {"rule", "held", "reason"}
+    assert set(second["gates"][0]) == {"rule", "held", "reason", "kind"}
     assert set(second["seconds"]) == {
         "ingest",
         "validate",
@@ -182,7 +182,7 @@ def test_a_plan_touches_nothing(folder: Path) -> None:
         (["--recipe", "houses.yaml", "--set", "evaluate.primary=accuracy"], "accuracy"),
         (["--recipe", "houses.yaml", "--data", "hauses.csv"], "houses.csv"),
         (["--recipe", "houses.yaml", "--profile", "nowhere"], "nowhere"),
-        (["--set", "split.seed=1"], "--recipe is missing"),
+        (["--set", "split.seed=1"], "--recipe: is missing"),
         (["--recipe", "houses.yaml", "--sed", "1"], "unrecognized arguments"),
     ],
 )

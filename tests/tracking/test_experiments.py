@@ -42,5 +42,5 @@ def test_a_deleted_one_is_restored_where_the_policy_says_so(
 def test_a_damaged_one_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     client().create_experiment(name, artifact_location=(tmp_path / "file").as_uri())
-    with pytest.raises(Mistakes, match=r"is damaged .*file is no folder"):
+    with pytest.raises(Mistakes, match=r"is damaged .*file is not a folder"):
         usable_experiment(name)

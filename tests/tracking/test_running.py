@@ -103,7 +103,7 @@ def test_a_dead_run_ends_with_its_last_sign_of_life_and_says_why(store: str) -> 
             ),
             "sign of life",
         ),
-        (lambda store, run_id: set_tags(run_id, {names.TAG_RECONCILE: "never"}), "says never"),
+        (lambda store, run_id: set_tags(run_id, {names.TAG_RECONCILE: "never"}), "is `never`"),
         (lambda store, run_id: client().delete_run(run_id), "ended meanwhile"),
     ],
     ids=["ended", "retried", "a beat, by whatever clock", "protected", "deleted"],
